@@ -1,0 +1,51 @@
+# Two commands matter: `make demo` shows what Homing does, `make test` shows that it does it.
+V := .venv/bin
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help demo test test-all check format lock bench docs system-deps clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(V)/uv:
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@python3 -m venv .venv || { echo "hint: apt-get install python3-venv"; exit 1; }
+	@$(V)/python -m pip install -q --disable-pip-version-check uv==0.13.9
+
+.venv/.run: requirements/run.txt pyproject.toml | $(V)/uv
+	@$(V)/uv pip install -q --python $(V)/python --require-hashes -r requirements/run.txt
+	@$(V)/uv pip install -q --python $(V)/python --no-deps -e . && touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.run
+	@$(V)/uv pip install -q --python $(V)/python --require-hashes -r requirements/dev.txt && touch $@
+
+demo: .venv/.run ## the whole loop on this machine: gateway, a small Internet, dashboard (ARGS=--once to exit at the end)
+	@$(V)/homing demo $(ARGS)
+
+test: .venv/.dev ## the fast tests (ARGS=... goes to pytest)
+	@$(V)/python -m pytest -q $(ARGS)
+
+test-all: .venv/.dev ## every test, the slow ones and those that need Debian's packages too
+	@$(V)/python -m pytest -q -m '' $(ARGS)
+
+check: .venv/.dev ## format, lint, types, floors
+	@$(V)/ruff format --check . && $(V)/ruff check . && $(V)/mypy && $(V)/lint-imports
+
+format: .venv/.dev ## put the code in order
+	@$(V)/ruff format . && $(V)/ruff check --fix .
+
+bench: .venv/.dev ## figures of this machine, as JSON
+	@$(V)/homing bench $(ARGS)
+
+docs: .venv/.dev ## write the generated pages of docs/ anew
+	@$(V)/python -m homing docs
+
+lock: | $(V)/uv ## choose dependency versions anew
+	@$(V)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/run.txt
+	@$(V)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+
+system-deps: ## Debian's packages for the interop and browser tests (needs root)
+	@.ci/system-deps
+
+clean: ## remove every trace of demo and environment
+	@rm -rf .venv demo-data

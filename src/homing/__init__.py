@@ -1,0 +1,1 @@
+"""Homing: e-mail that reports back."""

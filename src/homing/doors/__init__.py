@@ -1,0 +1,1 @@
+"""Ways in. Doors translate and know nothing of each other."""

@@ -1,0 +1,1 @@
+"""The verbs. The only floor where loop, store and net meet."""

@@ -1,0 +1,144 @@
+"""Evidence: everything the world, or time, can tell us of a delivery. `loop.outcome.conclude` draws the conclusion.
+
+An SMTP reply today and a bounce next week are both evidence. Nothing is summarised away here: code, enhanced
+code, text, host, stage and TLS are kept as they came (cleaned of control characters at the edge).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from homing.loop.model import InboundId, Strength, Verdict
+from homing.mail.reply import Reply, Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """The delivery was leased by a worker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A server answered at `stage`. After a whole transaction this is the reply to the dot."""
+
+    stage: Stage
+    reply: Reply
+    host: str
+    ip: str = ""
+    tls: str = ""
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """No usable answer at `stage`: connection refused, timeout, closed, garbled. At the dot: in doubt."""
+
+    stage: Stage
+    why: str
+    host: str
+    ip: str = ""
+    tls: str = ""
+
+
+class RouteFault(StrEnum):
+    NO_SUCH_DOMAIN = "no_such_domain"
+    NULL_MX = "null_mx"
+    PRIVATE_ADDRESS = "private_address"
+    LOOKUP_FAILED = "lookup_failed"
+    NO_ADDRESS = "no_address"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unroutable:
+    """DNS gave no host to talk to. `detail` says which server answered what."""
+
+    fault: RouteFault
+    detail: str
+    suggestion: str | None = None
+    """A well-known domain one letter away, if any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseReleased:
+    """The worker gave the delivery back unharmed (shutdown) or died without an open attempt."""
+
+    died: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLost:
+    """The worker died with an attempt open: a copy may have gone out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifetimeOver:
+    """Nobody took the message within its lifetime."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionFound:
+    """The address is on the organization's suppression list."""
+
+    reason: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested:
+    by: str
+
+
+class What(StrEnum):
+    """What a mail that came back is."""
+
+    BOUNCE = "bounce"
+    DELAY = "delay"
+    COMPLAINT = "complaint"
+    AUTO_REPLY = "auto_reply"
+    CHALLENGE = "challenge"
+    HUMAN_REPLY = "human_reply"
+    REPORT = "report"
+    UNKNOWN = "unknown"
+
+
+class ReportAction(StrEnum):
+    """RFC 3464 §2.3.3's actions."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    EXPANDED = "expanded"
+    NONE = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """A mail that came back about this delivery, already understood.
+
+    `names_recipient`: the report names our recipient (as original or final recipient). `names_other`: it names only
+    others, so the failure is a third party's (forwarding). A report that names nobody has both False.
+    """
+
+    what: What
+    action: ReportAction
+    strength: Strength
+    names_recipient: bool
+    names_other: bool
+    verdict: Verdict
+    inbound: InboundId
+    final_recipient: str = ""
+    reporting_mta: str = ""
+
+
+Evidence = (
+    Claimed
+    | Answered
+    | Unanswered
+    | Unroutable
+    | LeaseReleased
+    | LeaseLost
+    | LifetimeOver
+    | SuppressionFound
+    | CancelRequested
+    | Reported
+)

@@ -1,0 +1,42 @@
+"""Identifiers: time-ordered (UUIDv7, RFC 9562 §5.7) inside, with a word in front outside: `msg_0190c3…`."""
+
+from datetime import datetime
+from uuid import UUID
+
+PREFIXES = {
+    "organization": "org",
+    "api_key": "key",
+    "human_sender": "snd",
+    "message": "msg",
+    "delivery": "dlv",
+    "attempt": "att",
+    "event": "evt",
+    "inbound": "inb",
+    "case": "cas",
+    "action": "act",
+    "suppression": "sup",
+}
+
+
+def new_id(now: datetime, dice: bytes) -> UUID:
+    """A fresh id; `dice` are ten random bytes. Ids of one process sort by creation to the millisecond."""
+    milliseconds = int(now.timestamp() * 1000)
+    number = (milliseconds << 80) | int.from_bytes(dice[:10])
+    number = number & ~(0xF << 76) | (0x7 << 76)
+    number = number & ~(0x3 << 62) | (0x2 << 62)
+    return UUID(int=number)
+
+
+def show(kind: str, id: UUID) -> str:
+    return f"{PREFIXES[kind]}_{id.hex}"
+
+
+def read(kind: str, text: str) -> UUID | None:
+    """The id that `show` wrote, or None for anything else."""
+    prefix, _, digits = text.partition("_")
+    if prefix != PREFIXES[kind] or len(digits) != 32:
+        return None
+    try:
+        return UUID(hex=digits)
+    except ValueError:
+        return None

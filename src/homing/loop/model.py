@@ -1,0 +1,302 @@
+"""The nouns of the closed loop. Frozen values; nothing here decides or does anything.
+
+A *message* goes to several recipients; each (message, recipient) is a *delivery*; each SMTP try of a
+delivery is an *attempt*. What the world says of a delivery is *evidence* (see `loop.evidence`).
+A failure that somebody must deal with is a *case*; what we do about it are *actions*.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NewType
+from uuid import UUID
+
+OrganizationId = NewType("OrganizationId", UUID)
+HumanSenderId = NewType("HumanSenderId", UUID)
+MessageId = NewType("MessageId", UUID)
+DeliveryId = NewType("DeliveryId", UUID)
+AttemptId = NewType("AttemptId", UUID)
+EventId = NewType("EventId", UUID)
+InboundId = NewType("InboundId", UUID)
+CaseId = NewType("CaseId", UUID)
+ActionId = NewType("ActionId", UUID)
+
+
+class State(StrEnum):
+    """What became of a delivery, as far as we know now. `loop.lifecycle` has the table of changes."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+    SUPPRESSED = "suppressed"
+    FAILED = "failed"
+
+
+FAILURES = frozenset({State.BOUNCED, State.EXPIRED, State.SUPPRESSED, State.FAILED})
+"""States that open a case."""
+
+
+class EventType(StrEnum):
+    """What happened. Append-only; the words are the API's and the dashboard's too."""
+
+    QUEUED = "queued"
+    ATTEMPTED = "attempted"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+    CANCELED = "canceled"
+    COMPLAINED = "complained"
+    AUTORESPONDED = "autoresponded"
+    REPLIED = "replied"
+    OPENED_CASE = "opened_case"
+    REROUTED = "rerouted"
+    FALLBACK_SENT = "fallback_sent"
+    NOTIFIED = "notified"
+    ACTION_FAILED = "action_failed"
+    UNHEARD = "unheard"
+    RESENT = "resent"
+    UNEXPLAINED_RETURN = "unexplained_return"
+    FORWARDING_FAILED = "forwarding_failed"
+
+
+ANYMAIL_EVENT: Mapping[EventType, str] = {
+    EventType.QUEUED: "queued",
+    EventType.DEFERRED: "deferred",
+    EventType.DELIVERED: "delivered",
+    EventType.BOUNCED: "bounced",
+    EventType.EXPIRED: "bounced",
+    EventType.FAILED: "failed",
+    EventType.SUPPRESSED: "rejected",
+    EventType.CANCELED: "rejected",
+    EventType.COMPLAINED: "complained",
+    EventType.AUTORESPONDED: "autoresponded",
+    EventType.REPLIED: "inbound",
+}
+"""django-anymail's word for an event; events that it has no word for are "unknown"."""
+
+
+class Origin(StrEnum):
+    """Why a message exists. Only `api` and `submission` are an application's; the rest we write ourselves."""
+
+    API = "api"
+    SUBMISSION = "submission"
+    LETTER = "letter"
+    PROOF = "proof"
+    OOPS = "oops"
+
+    @property
+    def ours(self) -> bool:
+        return self in {Origin.LETTER, Origin.PROOF, Origin.OOPS}
+
+
+class Role(StrEnum):
+    TO = "to"
+    CC = "cc"
+    BCC = "bcc"
+
+
+class Strength(StrEnum):
+    """How much a piece of evidence may change (DESIGN: "Strength of a report")."""
+
+    STRONG = "strong"
+    WEAK = "weak"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Why something failed: the class (20 values) and kind (hard, soft, complaint, auto-reply, none), and how we know.
+
+    `rule` is the id of the rule that decided, `matched` the text that it matched. `about_us` marks refusals of
+    our identity, reputation or rate: never held against the address.
+    """
+
+    failure_class: str
+    kind: str
+    rule: str
+    matched: str = ""
+    about_us: bool = False
+    reply_code: int | None = None
+    enhanced_status_code: str = ""
+    text: str = ""
+    remote_mta: str = ""
+
+
+class Level(StrEnum):
+    """How strongly a message is identified with its organization, strongest first."""
+
+    CUSTOM_FULL = "custom-full"
+    CUSTOM_DKIM = "custom-dkim"
+    SHARED_TENANT = "shared-tenant"
+    SHARED = "shared"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Under which names a delivery goes out, and why. `sending_domain` is DKIM's d=, equal to header_from's domain."""
+
+    level: Level
+    header_from: str
+    display_name: str
+    reply_to: str | None
+    return_domain: str
+    sending_domain: str
+    reply_route: str = "direct"
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message to one recipient, as `conclude` needs to know it."""
+
+    id: DeliveryId
+    organization: OrganizationId
+    message: MessageId
+    recipient: str
+    state: State
+    origin: Origin
+    created_at: datetime
+    expires_at: datetime
+    epoch: int = 0
+    attempts: int = 0
+    silent_deaths: int = 0
+    next_attempt_at: datetime | None = None
+    possibly_delivered: bool = False
+    bounced_late: bool = False
+    reports: int = 0
+    verdict: Verdict | None = None
+    case: CaseId | None = None
+    """The case that this delivery serves, when it is a letter."""
+    step: int | None = None
+
+
+class StepKind(StrEnum):
+    LETTER = "letter"
+    LIVE = "live"
+    SMS = "sms"
+    WEBHOOK = "webhook"
+    ADMINISTRATOR = "administrator"
+    LOG = "log"
+
+
+class WhenPossiblyDelivered(StrEnum):
+    """What a step does when the message may have arrived after all."""
+
+    ACT = "act"
+    SAY_SO = "say_so"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a failure policy.
+
+    `kinds`: states, classes or kinds (bounced, expired, mailbox_full, hard, …) after which the step applies; empty means
+    all. `only_if_unheard`: wait until every earlier step that could reach somebody has ended unheard. `delay` counts from
+    the moment the step's turn comes. `budget_*`: how many actions of this kind a day, per organization and per recipient.
+    """
+
+    kind: StepKind
+    kinds: frozenset[str] = frozenset()
+    min_evidence: Strength = Strength.WEAK
+    when_possibly_delivered: WhenPossiblyDelivered = WhenPossiblyDelivered.SAY_SO
+    only_if_unheard: bool = False
+    delay: timedelta = timedelta()
+    budget_organization: int | None = None
+    budget_recipient: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailurePolicy:
+    """Which steps follow a failure, in order."""
+
+    name: str
+    steps: tuple[Step, ...]
+
+
+class StepState(StrEnum):
+    """How a step of a case stands. `done` is the end of a step that nobody can confirm (live, log);
+    `heard` and `unheard` are the ends of one that should reach a person or a program."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    HEARD = "heard"
+    UNHEARD = "unheard"
+    SKIPPED = "skipped"
+
+
+class CaseState(StrEnum):
+    OPEN = "open"
+    NOTIFIED = "notified"
+    UNHEARD = "unheard"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A failure that somebody must deal with, and how far its policy has come (one `StepState` per step).
+
+    A delivery has at most one case, so a case's id is its delivery's id.
+    """
+
+    id: CaseId
+    organization: OrganizationId
+    delivery: DeliveryId
+    failure: State
+    late: bool
+    possibly_delivered: bool
+    strength: Strength
+    verdict: Verdict
+    policy: FailurePolicy
+    steps: tuple[StepState, ...]
+    state: CaseState
+    opened_at: datetime
+
+
+class ActionKind(StrEnum):
+    """Outbox rows: the steps of a policy, and the Oops! answer, which serves no case."""
+
+    LETTER = "letter"
+    LIVE = "live"
+    SMS = "sms"
+    WEBHOOK = "webhook"
+    ADMINISTRATOR = "administrator"
+    LOG = "log"
+    OOPS = "oops"
+
+
+class ActionState(StrEnum):
+    DUE = "due"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    IN_DOUBT = "in_doubt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAction:
+    """An action to be written into the outbox, in the transaction of the transition that caused it."""
+
+    kind: ActionKind
+    due_at: datetime
+    case: CaseId | None = None
+    step: int | None = None
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event to be appended. `data` holds plain JSON values only: text, numbers, booleans, null."""
+
+    type: EventType
+    data: Mapping[str, str | int | bool | None] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""What we say to the world: DNS questions, SMTP deliveries, webhooks, SMS."""

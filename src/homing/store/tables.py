@@ -1,0 +1,369 @@
+"""Every table, once, for both databases.
+
+Portable by rule: ids are UUIDs made by the application; moments are BIGINT microseconds UTC; JSON documents are
+`JSON` (JSONB on PostgreSQL); states are short text with a CHECK. `organization` stands in every tenant's row and
+index, and no foreign key crosses tenants, so that the same schema can be sharded by organization.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from homing.loop.model import ActionKind, ActionState, CaseState, EventType, Origin, Role, State
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(sa.TypeDecorator[datetime]):
+    """An aware datetime as microseconds since 1970 (UTC)."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(column: str, values: type) -> sa.CheckConstraint:
+    words = ", ".join(f"'{value}'" for value in values)  # type: ignore[attr-defined]
+    return sa.CheckConstraint(f"{column} IN ({words})", name=column)
+
+
+organization = sa.Table(
+    "organization",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False, unique=True),
+    sa.Column("display_name", sa.String(128), nullable=False),
+    sa.Column("failure_policy", sa.String(64), nullable=False),
+    sa.Column("rate_limit", sa.Integer, nullable=False),  # deliveries a minute
+    sa.Column("daily_cap", sa.Integer, nullable=False),  # deliveries a day (UTC)
+    sa.Column("paused", sa.Boolean, nullable=False),
+    sa.Column("pause_reason", sa.Text),
+    sa.Column("cors_origins", Json, nullable=False),  # list of origins
+    sa.Column("administrator", sa.String(320)),  # address for administrator letters
+    sa.Column("sms_fallback", sa.String(32)),  # number for SMS steps without a metadata phone
+    sa.Column("webhook_url", sa.Text),
+    sa.Column("webhook_secret", sa.Text),  # whsec_…; sealed with the store key
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+api_key = sa.Table(
+    "api_key",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, index=True),  # null: an administrator's key
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False, unique=True),  # SHA-256, hex, of the whole key
+    sa.Column("last_four", sa.String(4), nullable=False),
+    sa.Column("scopes", Json, nullable=False),  # list: send, read, manage, admin
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("revoked_at", Moment),
+)
+
+human_sender = sa.Table(
+    "human_sender",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("name", sa.String(128), nullable=False),
+    sa.Column("address", sa.String(320), nullable=False),  # domain as A-label, lower case
+    sa.Column("application_user", sa.String(128)),  # the application's own id of this person
+    sa.Column("phone", sa.String(32)),
+    sa.Column("proved_at", Moment),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.UniqueConstraint("organization", "address"),
+)
+
+proof = sa.Table(
+    "proof",
+    metadata,
+    sa.Column("token_hash", sa.String(64), primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("human_sender", sa.Uuid, nullable=False),
+    sa.Column("address", sa.String(320), nullable=False, index=True),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("used_at", Moment),
+)
+
+failure_policy = sa.Table(
+    "failure_policy",
+    metadata,
+    sa.Column("organization", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("document", Json, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+stream = sa.Table(
+    "stream",
+    metadata,
+    sa.Column("organization", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("bulk", sa.Boolean, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+suppression = sa.Table(
+    "suppression",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("stream", sa.String(64), nullable=False),
+    sa.Column("address", sa.String(320), nullable=False),  # folded to lower case
+    sa.Column("reason", sa.String(64), nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment),
+    sa.UniqueConstraint("organization", "stream", "address"),
+)
+
+message = sa.Table(
+    "message",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("origin", sa.String(16), nullable=False),
+    sa.Column("stream", sa.String(64), nullable=False),
+    sa.Column("human_sender", sa.Uuid),
+    sa.Column("human_sender_name", sa.String(128), nullable=False),
+    sa.Column("human_sender_address", sa.String(320), nullable=False),
+    sa.Column("application_user", sa.String(128)),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("message_id", sa.String(255), nullable=False),  # Message-ID without angle brackets
+    sa.Column("failure_policy", sa.String(64), nullable=False),
+    sa.Column("metadata", Json, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),  # octets of the content
+    sa.Column("smtputf8", sa.Boolean, nullable=False),
+    sa.Column("case_id", sa.Uuid),  # the case that a letter serves
+    sa.Column("case_step", sa.Integer),
+    sa.Column("created_at", Moment, nullable=False),
+    _one_of("origin", Origin),
+    sa.Index(None, "organization", "id"),
+)
+
+message_content = sa.Table(
+    "message_content",
+    metadata,
+    sa.Column("message", sa.Uuid, primary_key=True),
+    # From, Reply-To, the trace header and the signature belong to the delivery and are not in here.
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("message", sa.Uuid, nullable=False, index=True),
+    sa.Column("origin", sa.String(16), nullable=False),
+    sa.Column("recipient", sa.String(320), nullable=False),
+    sa.Column("recipient_domain", sa.String(255), nullable=False),
+    sa.Column("role", sa.String(3), nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("possibly_delivered", sa.Boolean, nullable=False),
+    sa.Column("bounced_late", sa.Boolean, nullable=False),
+    sa.Column("identity", Json, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("silent_deaths", sa.Integer, nullable=False),  # claims that died without an answer
+    sa.Column("reports", sa.Integer, nullable=False),
+    sa.Column("next_attempt_at", Moment),
+    sa.Column("lease_until", Moment),
+    sa.Column("lease_owner", sa.String(64)),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("selector", sa.String(63)),  # DKIM key and t= of the first attempt: later ones send the same bytes
+    sa.Column("signed_at", Moment),
+    sa.Column("verdict", Json),
+    sa.Column("resent_from", sa.Uuid),
+    sa.Column("resent_key", sa.String(255)),
+    sa.Column("case_id", sa.Uuid),  # the case that this delivery serves, when it is a letter
+    sa.Column("case_step", sa.Integer),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    _one_of("origin", Origin),
+    _one_of("role", Role),
+    _one_of("state", State),
+    sa.UniqueConstraint("organization", "resent_from", "resent_key"),
+    sa.Index("ix_delivery_organization_id", "organization", "id"),
+    # The queue: only rows with something to do are in these indexes.
+    sa.Index(
+        "ix_delivery_due",
+        "next_attempt_at",
+        sqlite_where=sa.text("state IN ('queued', 'deferred')"),
+        postgresql_where=sa.text("state IN ('queued', 'deferred')"),
+    ),
+    sa.Index(
+        "ix_delivery_leased",
+        "lease_until",
+        sqlite_where=sa.text("state = 'sending'"),
+        postgresql_where=sa.text("state = 'sending'"),
+    ),
+)
+
+attempt = sa.Table(
+    "attempt",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("delivery", sa.Uuid, nullable=False, index=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),  # null: open. A crash leaves it so, and the delivery is then in doubt
+    sa.Column("in_doubt", sa.Boolean, nullable=False),
+    sa.Column("stage", sa.String(16)),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("ip", sa.String(64), nullable=False),
+    sa.Column("tls", sa.String(64), nullable=False),
+    sa.Column("reply_code", sa.Integer),
+    sa.Column("enhanced_status_code", sa.String(16), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("verdict", Json),
+)
+
+event = sa.Table(
+    "event",
+    metadata,
+    sa.Column("seq", Serial, primary_key=True, autoincrement=True),
+    # PostgreSQL fills in the transaction's id: readers stay below the oldest running one, so that no late committer
+    # is skipped. SQLite has one writer, where `seq` alone is the order of commits.
+    sa.Column("txid", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("id", sa.Uuid, nullable=False),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("message", sa.Uuid),
+    sa.Column("delivery", sa.Uuid),
+    sa.Column("human_sender", sa.Uuid),
+    sa.Column("type", sa.String(24), nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("data", Json, nullable=False),
+    _one_of("type", EventType),
+    sa.Index("ix_event_organization_txid_seq", "organization", "txid", "seq"),
+    sa.Index("ix_event_message", "message"),
+)
+
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    sa.Column("organization", sa.Uuid, primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("payload_hash", sa.String(64), nullable=False),
+    sa.Column("message", sa.Uuid, nullable=False),
+    sa.Column("response", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("organization", sa.Uuid, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True),  # days since 1970 (UTC)
+    sa.Column("deliveries", sa.Integer, nullable=False),
+)
+
+inbound = sa.Table(
+    "inbound",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("envelope_sender", sa.String(320)),  # null: the null sender
+    sa.Column("recipient", sa.String(320), nullable=False),
+    sa.Column("purpose", sa.String(16), nullable=False),  # envelope, header_from, postmaster, abuse, fbl, dmarc, tlsrpt
+    sa.Column("organization", sa.Uuid),
+    sa.Column("delivery", sa.Uuid, index=True),
+    sa.Column("ip", sa.String(64), nullable=False),
+    sa.Column("helo", sa.String(255), nullable=False),
+    sa.Column("tls", sa.String(64), nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("flags", Json, nullable=False),  # list: bare_lf, bare_cr, nul, smtputf8
+    sa.Column("raw", sa.LargeBinary),  # the first MiB; null after its retention time (a tombstone stays)
+    sa.Column("spool", sa.Text),  # file with all of it, when it is larger
+    sa.Column("state", sa.String(12), nullable=False),  # waiting, working, done, unparsed
+    sa.Column("what", sa.String(16)),
+    sa.Column("verdict", Json),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("lease_until", Moment),
+    sa.Column("erase_at", Moment),
+    sa.Index(
+        "ix_inbound_waiting",
+        "id",
+        sqlite_where=sa.text("state IN ('waiting', 'working')"),
+        postgresql_where=sa.text("state IN ('waiting', 'working')"),
+    ),
+)
+
+oops_answer = sa.Table(
+    "oops_answer",
+    metadata,
+    sa.Column("organization", sa.Uuid, primary_key=True),
+    sa.Column("address", sa.String(320), primary_key=True),  # folded
+    sa.Column("day", sa.Integer, primary_key=True),
+)
+
+case = sa.Table(
+    "case",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("delivery", sa.Uuid, nullable=False, unique=True),
+    sa.Column("failure", sa.String(10), nullable=False),
+    sa.Column("late", sa.Boolean, nullable=False),
+    sa.Column("possibly_delivered", sa.Boolean, nullable=False),
+    sa.Column("strength", sa.String(8), nullable=False),
+    sa.Column("verdict", Json, nullable=False),
+    sa.Column("policy", Json, nullable=False),
+    sa.Column("steps", Json, nullable=False),  # list of step states
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("opened_at", Moment, nullable=False),
+    _one_of("state", CaseState),
+    sa.Index("ix_case_organization_id", "organization", "id"),
+)
+
+action = sa.Table(
+    "action",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("case_id", sa.Uuid),
+    sa.Column("step", sa.Integer),
+    sa.Column("delivery", sa.Uuid),
+    sa.Column("recipient", sa.String(320)),  # the failed delivery's, for budgets
+    sa.Column("data", Json, nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("due_at", Moment, nullable=False),
+    sa.Column("lease_until", Moment),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("provider_id", sa.String(255), index=True),  # the SMS provider's id, for status callbacks
+    sa.Column("result", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),
+    _one_of("kind", ActionKind),
+    _one_of("state", ActionState),
+    sa.UniqueConstraint("case_id", "step"),
+    sa.Index("ix_action_delivery", "delivery"),
+    sa.Index(
+        "ix_action_due",
+        "due_at",
+        sqlite_where=sa.text("state IN ('due', 'running')"),
+        postgresql_where=sa.text("state IN ('due', 'running')"),
+    ),
+)

@@ -27,8 +27,8 @@ def new_id(now: datetime, dice: bytes) -> UUID:
     return UUID(int=number)
 
 
-def show(kind: str, id: UUID) -> str:
-    return f"{PREFIXES[kind]}_{id.hex}"
+def show(kind: str, identifier: UUID) -> str:
+    return f"{PREFIXES[kind]}_{identifier.hex}"
 
 
 def read(kind: str, text: str) -> UUID | None:

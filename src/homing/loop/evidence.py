@@ -12,11 +12,6 @@ from homing.mail.reply import Reply, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """The delivery was leased by a worker."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """A server answered at `stage`. After a whole transaction this is the reply to the dot."""
 
@@ -131,8 +126,7 @@ class Reported:
 
 
 Evidence = (
-    Claimed
-    | Answered
+    Answered
     | Unanswered
     | Unroutable
     | LeaseReleased

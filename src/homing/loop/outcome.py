@@ -1,8 +1,44 @@
-"""THE JUNCTION: evidence in, conclusion out."""
+"""THE JUNCTION: evidence in, conclusion out.
 
-from dataclasses import dataclass
+An SMTP reply today, a bounce next week, a lease that ran out: all of it is evidence, and `conclude` says what
+follows. It is total (any evidence, in any state) and pure; `loop.lifecycle` has the table that it moves in.
+"""
 
-from homing.loop.model import Case, Delivery, NewAction, NewEvent, StepState
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from homing.loop import policy as policies
+from homing.loop.evidence import (
+    Answered,
+    CancelRequested,
+    Evidence,
+    LeaseLost,
+    LeaseReleased,
+    LifetimeOver,
+    Reported,
+    ReportAction,
+    RouteFault,
+    SuppressionFound,
+    Unanswered,
+    Unroutable,
+    What,
+)
+from homing.loop.lifecycle import allowed, move
+from homing.loop.model import (
+    FAILURES,
+    Case,
+    Delivery,
+    EventType,
+    FailurePolicy,
+    NewAction,
+    NewEvent,
+    State,
+    StepState,
+    Strength,
+    Verdict,
+)
+from homing.mail.reply import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +48,7 @@ class Outcome:
     `delivery` is the delivery as it now stands (unchanged where the evidence changes nothing); `case` is the case that
     this failure opens, `actions` its first steps. `step` tells how a letter fared for the case that it serves
     (`delivery.case`, `delivery.step`). `suppress` is the reason under which the address goes on the suppression list.
-    `alarm` is for the operator: a refusal that is about us.
+    `alarm` is for the operator: a refusal that is about us, or a message that kills its worker.
     """
 
     delivery: Delivery
@@ -22,3 +58,307 @@ class Outcome:
     step: StepState | None = None
     suppress: str | None = None
     alarm: str | None = None
+
+
+def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now: datetime) -> Outcome:
+    """What follows for `delivery` from `evidence`, under the organization's failure policy, at `now`."""
+    match evidence:
+        case Answered():
+            return _answered(delivery, evidence, policy, now)
+        case Unanswered():
+            return _unanswered(delivery, evidence, now)
+        case Unroutable():
+            return _unroutable(delivery, evidence, policy, now)
+        case LeaseReleased():
+            return _lease_released(delivery, evidence, policy, now)
+        case LeaseLost():
+            return _lease_lost(delivery, policy, now)
+        case LifetimeOver():
+            return _end_without_attempt(delivery, State.EXPIRED, _lifetime_verdict(delivery), policy, now)
+        case SuppressionFound():
+            verdict = Verdict(
+                failure_class="inactive_mailbox", kind="hard", rule="suppression", matched=evidence.reason
+            )
+            return _end_without_attempt(delivery, State.SUPPRESSED, verdict, policy, now)
+        case CancelRequested():
+            return _canceled(delivery, evidence)
+        case Reported():
+            return _reported(delivery, evidence, policy, now)
+        case _:
+            assert_never(evidence)
+
+
+# -- what a server said, or did not say ------------------------------------------------------------------------------
+
+_HOST_STAGES = frozenset({Stage.ROUTE, Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.TLS})
+"""A refusal here is about the host, not about the recipient or the message: try again, perhaps elsewhere."""
+
+
+def _answered(delivery: Delivery, said: Answered, policy: FailurePolicy, now: datetime) -> Outcome:
+    event = {
+        "stage": said.stage.value,
+        "host": said.host,
+        "reply_code": said.reply.reply_code,
+        "enhanced_status_code": said.reply.enhanced_status_code,
+        "text": said.reply.text,
+        "tls": said.tls,
+    }
+    if delivery.state is not State.SENDING:
+        return _noted(delivery, EventType.ATTEMPTED, {**event, "changes": "nothing"})
+    if said.reply.positive and said.stage is Stage.DOT:
+        delivered = replace(move(delivery, State.DELIVERED), silent_deaths=0)
+        return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=event),), None)
+    if said.reply.permanent and said.stage not in _HOST_STAGES:
+        return _failed(delivery, State.BOUNCED, said.verdict, policy, now, event)
+    return _deferred(delivery, now, event, verdict=said.verdict, in_doubt=not said.reply.transient)
+
+
+def _unanswered(delivery: Delivery, silence: Unanswered, now: datetime) -> Outcome:
+    event = {"stage": silence.stage.value, "host": silence.host, "why": silence.why, "tls": silence.tls}
+    if delivery.state is not State.SENDING:
+        return _noted(delivery, EventType.ATTEMPTED, {**event, "changes": "nothing"})
+    verdict = Verdict(
+        failure_class="unreachable",
+        kind="soft",
+        rule=f"no-answer-at-{silence.stage.value}",
+        text=silence.why,
+        remote_mta=silence.host,
+    )
+    return _deferred(delivery, now, event, verdict=verdict, in_doubt=silence.stage is Stage.DOT)
+
+
+def _unroutable(delivery: Delivery, finding: Unroutable, policy: FailurePolicy, now: datetime) -> Outcome:
+    event: dict[str, str | int | bool | None] = {
+        "stage": Stage.ROUTE.value,
+        "why": finding.fault.value,
+        "text": finding.detail,
+        "suggestion": finding.suggestion,
+    }
+    if delivery.state is not State.SENDING:
+        return _noted(delivery, EventType.ATTEMPTED, {**event, "changes": "nothing"})
+    permanent = finding.fault not in {RouteFault.LOOKUP_FAILED, RouteFault.NO_ADDRESS}
+    verdict = Verdict(
+        failure_class="invalid_domain" if permanent else "unreachable",
+        kind="hard" if permanent else "soft",
+        rule=f"route-{finding.fault.value}",
+        matched=finding.suggestion or "",
+        text=finding.detail,
+    )
+    if permanent:
+        return _failed(delivery, State.BOUNCED, verdict, policy, now, event)
+    return _deferred(delivery, now, event, verdict=verdict)
+
+
+def _deferred(
+    delivery: Delivery,
+    now: datetime,
+    event: dict[str, str | int | bool | None],
+    *,
+    verdict: Verdict,
+    in_doubt: bool = False,
+) -> Outcome:
+    delivery = replace(
+        delivery,
+        possibly_delivered=delivery.possibly_delivered or in_doubt,
+        silent_deaths=0,
+        verdict=verdict,
+    )
+    next_attempt_at = policies.retry_at(delivery, now)
+    delivery = move(delivery, State.DEFERRED, next_attempt_at=next_attempt_at)
+    data = {**event, "next_attempt_at": next_attempt_at.isoformat(), "possibly_delivered": in_doubt}
+    return Outcome(
+        delivery=delivery,
+        events=(NewEvent(type=EventType.DEFERRED, data=data),),
+        alarm=_alarm(verdict),
+    )
+
+
+# -- leases, lifetime, requests --------------------------------------------------------------------------------------
+
+
+def _lease_released(delivery: Delivery, release: LeaseReleased, policy: FailurePolicy, now: datetime) -> Outcome:
+    if delivery.state is not State.SENDING:
+        return Outcome(delivery=delivery)
+    delivery = replace(delivery, silent_deaths=delivery.silent_deaths + release.died)
+    if delivery.silent_deaths >= policies.SILENT_DEATHS:
+        return _poisoned(delivery, policy, now)
+    return Outcome(delivery=move(delivery, State.QUEUED, next_attempt_at=now))
+
+
+def _lease_lost(delivery: Delivery, policy: FailurePolicy, now: datetime) -> Outcome:
+    if delivery.state is not State.SENDING:
+        return Outcome(delivery=delivery)
+    delivery = replace(delivery, possibly_delivered=True, silent_deaths=delivery.silent_deaths + 1)
+    if delivery.silent_deaths >= policies.SILENT_DEATHS:
+        return _poisoned(delivery, policy, now)
+    next_attempt_at = policies.retry_at(delivery, now)
+    data = {
+        "why": "lease_lost",
+        "possibly_delivered": True,
+        "next_attempt_at": next_attempt_at.isoformat(),
+    }
+    return Outcome(
+        delivery=move(delivery, State.DEFERRED, next_attempt_at=next_attempt_at),
+        events=(NewEvent(type=EventType.DEFERRED, data=data),),
+    )
+
+
+def _poisoned(delivery: Delivery, policy: FailurePolicy, now: datetime) -> Outcome:
+    verdict = Verdict(
+        failure_class="system",
+        kind="soft",
+        rule="poison",
+        text=f"{delivery.silent_deaths} attempts ended without any answer",
+    )
+    outcome = _failed(delivery, State.FAILED, verdict, policy, now, {"text": verdict.text})
+    return replace(outcome, alarm=f"delivery {delivery.id} killed its worker {delivery.silent_deaths} times")
+
+
+def _lifetime_verdict(delivery: Delivery) -> Verdict:
+    last = delivery.verdict
+    if last is None:
+        return Verdict(failure_class="unreachable", kind="soft", rule="lifetime-over")
+    return replace(last, kind="soft", rule="lifetime-over", matched=last.rule)
+
+
+def _end_without_attempt(
+    delivery: Delivery, state: State, verdict: Verdict, policy: FailurePolicy, now: datetime
+) -> Outcome:
+    if not allowed(delivery.state, state) or delivery.state is State.SENDING:
+        return Outcome(delivery=delivery)
+    return _failed(delivery, state, verdict, policy, now, {"text": verdict.text or verdict.matched})
+
+
+def _canceled(delivery: Delivery, request: CancelRequested) -> Outcome:
+    if not allowed(delivery.state, State.CANCELED):
+        return Outcome(delivery=delivery)
+    event = NewEvent(type=EventType.CANCELED, data={"by": request.by})
+    return _settled(move(delivery, State.CANCELED), (event,), None)
+
+
+# -- what came back --------------------------------------------------------------------------------------------------
+
+
+def _reported(delivery: Delivery, report: Reported, policy: FailurePolicy, now: datetime) -> Outcome:
+    delivery = replace(delivery, reports=delivery.reports + 1)
+    if delivery.reports > policies.REPORTS_WORKED_ON:
+        return Outcome(delivery=delivery)
+    match report.what:
+        case What.BOUNCE | What.DELAY:
+            return _dsn(delivery, report, policy, now)
+        case What.COMPLAINT:
+            suppress = "complaint" if report.strength is Strength.STRONG and not delivery.origin.ours else None
+            return replace(_noted(delivery, EventType.COMPLAINED, _facts(report)), suppress=suppress)
+        case What.AUTO_REPLY | What.CHALLENGE:
+            step = StepState.UNHEARD if delivery.case else None
+            return replace(_noted(delivery, EventType.AUTORESPONDED, _facts(report)), step=step)
+        case What.HUMAN_REPLY:
+            return _noted(delivery, EventType.REPLIED, _facts(report))
+        case What.REPORT | What.UNKNOWN:
+            return _noted(delivery, EventType.UNEXPLAINED_RETURN, _facts(report))
+        case _:
+            assert_never(report.what)
+
+
+def _dsn(delivery: Delivery, report: Reported, policy: FailurePolicy, now: datetime) -> Outcome:
+    facts = _facts(report)
+    if report.names_other and not report.names_recipient:
+        failed = report.action is ReportAction.FAILED
+        return _noted(delivery, EventType.FORWARDING_FAILED if failed else EventType.UNEXPLAINED_RETURN, facts)
+    may_change = report.strength is Strength.STRONG or report.names_recipient
+    match report.action:
+        case ReportAction.FAILED if may_change and _can_bounce(delivery):
+            outcome = _failed(
+                replace(_overtaken(delivery), bounced_late=True),
+                State.BOUNCED,
+                report.verdict,
+                policy,
+                now,
+                {**facts, "late": True},
+                strength=report.strength,
+            )
+            return outcome
+        case ReportAction.DELIVERED if may_change and allowed(delivery.state, State.DELIVERED):
+            delivered = move(_overtaken(delivery), State.DELIVERED)
+            return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=facts),), None)
+        case ReportAction.FAILED:
+            return _noted(delivery, EventType.BOUNCED, {**facts, "changes": "nothing"})
+        case ReportAction.DELAYED:
+            return _noted(delivery, EventType.DEFERRED, {**facts, "changes": "nothing"})
+        case _:
+            return _noted(delivery, EventType.UNEXPLAINED_RETURN, facts)
+
+
+def _can_bounce(delivery: Delivery) -> bool:
+    return allowed(delivery.state, State.BOUNCED)
+
+
+def _overtaken(delivery: Delivery) -> Delivery:
+    """A report that outruns our own commit raises the epoch: the reply that is still to come changes nothing."""
+    return replace(delivery, epoch=delivery.epoch + 1) if delivery.state is State.SENDING else delivery
+
+
+def _facts(report: Reported) -> dict[str, str | int | bool | None]:
+    return {
+        "what": report.what.value,
+        "action": report.action.value,
+        "strength": report.strength.value,
+        "inbound": f"inb_{report.inbound.hex}",
+        "final_recipient": report.final_recipient,
+        "reporting_mta": report.reporting_mta,
+        "enhanced_status_code": report.verdict.enhanced_status_code,
+        "text": report.verdict.text,
+    }
+
+
+# -- ends ------------------------------------------------------------------------------------------------------------
+
+
+def _failed(
+    delivery: Delivery,
+    state: State,
+    verdict: Verdict,
+    policy: FailurePolicy,
+    now: datetime,
+    event: dict[str, str | int | bool | None],
+    *,
+    strength: Strength = Strength.STRONG,
+) -> Outcome:
+    """The delivery has failed. An application's opens a case; a letter's moves on the case that it serves."""
+    already_a_case = delivery.state in FAILURES
+    delivery = replace(move(delivery, state), verdict=verdict)
+    data = {
+        **event,
+        "failure_class": verdict.failure_class,
+        "kind": verdict.kind,
+        "rule": verdict.rule,
+        "possibly_delivered": delivery.possibly_delivered,
+    }
+    events = (NewEvent(type=EventType(state.value), data=data),)
+    outcome = _settled(delivery, events, verdict)
+    if delivery.origin.ours or already_a_case:
+        return outcome
+    opened = policies.open_case(delivery, verdict, strength=strength, policy=policy, now=now)
+    return replace(outcome, events=events + opened.events, actions=opened.actions, case=opened.case)
+
+
+def _settled(delivery: Delivery, events: tuple[NewEvent, ...], verdict: Verdict | None) -> Outcome:
+    step = None
+    if delivery.case:
+        step = StepState.HEARD if delivery.state is State.DELIVERED else StepState.UNHEARD
+    return Outcome(
+        delivery=replace(delivery, next_attempt_at=None),
+        events=events,
+        step=step,
+        alarm=_alarm(verdict),
+    )
+
+
+def _noted(delivery: Delivery, event_type: EventType, data: dict[str, str | int | bool | None]) -> Outcome:
+    return Outcome(delivery=delivery, events=(NewEvent(type=event_type, data=data),))
+
+
+def _alarm(verdict: Verdict | None) -> str | None:
+    if verdict is None or not verdict.about_us:
+        return None
+    return f"refused because of us ({verdict.failure_class}, {verdict.rule}): {verdict.text}"

@@ -1,0 +1,174 @@
+"""When we try again, and what we do about a failure. Both are decided here and nowhere else.
+
+A failure opens a case. Its policy's steps are taken in order: those before the first `only_if_unheard` step begin at
+once; each `only_if_unheard` step waits until everything begun before it has ended without reaching anybody. A step
+runs at most once. When none is left and nobody was reached, the failure is `unheard`, which an operator sees.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from homing.loop.model import (
+    ActionKind,
+    Case,
+    CaseId,
+    CaseState,
+    Delivery,
+    EventType,
+    FailurePolicy,
+    NewAction,
+    NewEvent,
+    Step,
+    StepKind,
+    StepState,
+    Strength,
+    Verdict,
+    WhenPossiblyDelivered,
+)
+
+RETRY_AFTER: tuple[timedelta, ...] = (
+    timedelta(minutes=1),  # greylisting often forgives after one minute
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(minutes=30),
+    timedelta(hours=1),
+    timedelta(hours=2),
+    timedelta(hours=4),  # and so on until the lifetime is over
+)
+RETRY_IN_DOUBT = timedelta(minutes=15)
+"""A message that may have arrived is not sent again sooner: each try may be another copy."""
+
+LIFETIME = timedelta(days=5)
+"""RFC 5321 §4.5.4.1 asks for at least 4–5 days."""
+
+SILENT_DEATHS = 5
+"""After so many claims that ended without any answer we stop: something in the message kills the worker."""
+
+REPORTS_WORKED_ON = 5
+"""Reports per delivery that may change something; the rest are counted only."""
+
+BUILTIN_DEFAULT = FailurePolicy(
+    name="default",
+    steps=(
+        Step(kind=StepKind.LIVE),
+        Step(kind=StepKind.LETTER),
+        Step(kind=StepKind.ADMINISTRATOR, only_if_unheard=True),
+    ),
+)
+
+REACHING = frozenset({StepKind.LETTER, StepKind.SMS, StepKind.WEBHOOK, StepKind.ADMINISTRATOR})
+"""Steps that should reach a person or a program. `live` and `log` end as `done`: nobody confirms them."""
+
+_HOPEFUL = frozenset({StepState.RUNNING, StepState.HEARD})
+
+
+def retry_at(delivery: Delivery, now: datetime) -> datetime:
+    """The next attempt, never after the lifetime's end. ±20 % jitter, from the delivery's id, so that a crowd that
+    failed together does not come back together and the same delivery gets the same answer twice."""
+    wait = RETRY_AFTER[min(delivery.attempts, len(RETRY_AFTER)) - 1] if delivery.attempts else RETRY_AFTER[0]
+    if delivery.possibly_delivered:
+        wait = max(wait, RETRY_IN_DOUBT)
+    dice = hashlib.blake2b(delivery.id.bytes + delivery.attempts.to_bytes(4), digest_size=4).digest()
+    spread = int.from_bytes(dice) / 0xFFFFFFFF  # 0 … 1
+    return min(now + wait * (0.8 + 0.4 * spread), delivery.expires_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseOutcome:
+    case: Case
+    events: tuple[NewEvent, ...] = ()
+    actions: tuple[NewAction, ...] = ()
+
+
+def open_case(
+    delivery: Delivery, verdict: Verdict, *, strength: Strength, policy: FailurePolicy, now: datetime
+) -> CaseOutcome:
+    """The case of a delivery that just failed, with its first steps begun."""
+    case = Case(
+        id=CaseId(delivery.id),
+        organization=delivery.organization,
+        delivery=delivery.id,
+        failure=delivery.state,
+        late=delivery.bounced_late,
+        possibly_delivered=delivery.possibly_delivered,
+        strength=strength,
+        verdict=verdict,
+        policy=policy,
+        steps=(),
+        state=CaseState.OPEN,
+        opened_at=now,
+    )
+    states = tuple(StepState.WAITING if applies(step, case) else StepState.SKIPPED for step in policy.steps)
+    opened = NewEvent(type=EventType.OPENED_CASE, data={"failure_policy": policy.name})
+    return _advance(replace(case, steps=states), now, (opened,))
+
+
+def escalate(case: Case, step: int, result: StepState, now: datetime) -> CaseOutcome:
+    """How the case goes on when a step ends (done, heard, unheard, skipped), or when one that had been heard turns out
+    not to have been (its letter bounced late, or an automaton answered it)."""
+    if result is StepState.HEARD and case.steps[step] is StepState.UNHEARD:
+        return CaseOutcome(case=case)  # an out-of-office reply outruns its own 250: the automaton's word stands
+    states = tuple(result if index == step else state for index, state in enumerate(case.steps))
+    case = replace(case, steps=states)
+    if case.state is CaseState.RESOLVED:
+        return CaseOutcome(case=case)
+    return _advance(case, now, ())
+
+
+def resolve(case: Case) -> Case:
+    """Somebody dealt with it (corrected the address and sent again): waiting steps are no longer needed."""
+    states = tuple(StepState.SKIPPED if state is StepState.WAITING else state for state in case.steps)
+    return replace(case, steps=states, state=CaseState.RESOLVED)
+
+
+def applies(step: Step, case: Case) -> bool:
+    """Whether a step is meant for this failure, this evidence, and this much doubt."""
+    words = {case.failure.value, case.verdict.failure_class, case.verdict.kind, "late" if case.late else "immediate"}
+    if step.kinds and not step.kinds & words:
+        return False
+    if step.min_evidence is Strength.STRONG and case.strength is Strength.WEAK:
+        return False
+    return not (case.possibly_delivered and step.when_possibly_delivered is WhenPossiblyDelivered.HOLD)
+
+
+def _advance(case: Case, now: datetime, events: tuple[NewEvent, ...]) -> CaseOutcome:
+    states = list(case.steps)
+    actions: list[NewAction] = []
+    for index, step in enumerate(case.policy.steps):
+        if states[index] is not StepState.WAITING:
+            continue
+        if step.only_if_unheard and _somebody_may_hear(case.policy, states):
+            break
+        states[index] = StepState.RUNNING
+        actions.append(NewAction(kind=ActionKind(step.kind), due_at=now + step.delay, case=case.id, step=index))
+    state = _state_of(case.policy, states)
+    if state is CaseState.UNHEARD and case.state is not CaseState.UNHEARD:
+        events = (*events, NewEvent(type=EventType.UNHEARD))
+    return CaseOutcome(case=replace(case, steps=tuple(states), state=state), events=events, actions=tuple(actions))
+
+
+def _somebody_may_hear(policy: FailurePolicy, states: list[StepState]) -> bool:
+    return any(step.kind in REACHING and state in _HOPEFUL for step, state in zip(policy.steps, states, strict=True))
+
+
+def _state_of(policy: FailurePolicy, states: list[StepState]) -> CaseState:
+    if StepState.HEARD in states:
+        return CaseState.NOTIFIED
+    if StepState.RUNNING in states or StepState.WAITING in states:
+        return CaseState.OPEN
+    if StepState.DONE in states and StepState.UNHEARD not in states:
+        return CaseState.NOTIFIED  # a policy of live events and logs alone asks for no more
+    return CaseState.UNHEARD
+
+
+ACTION_EVENTS: Mapping[ActionKind, EventType] = {
+    ActionKind.LETTER: EventType.REROUTED,
+    ActionKind.LIVE: EventType.NOTIFIED,
+    ActionKind.SMS: EventType.FALLBACK_SENT,
+    ActionKind.WEBHOOK: EventType.NOTIFIED,
+    ActionKind.ADMINISTRATOR: EventType.NOTIFIED,
+    ActionKind.LOG: EventType.NOTIFIED,
+}
+"""The event that tells of an action carried out."""

@@ -199,9 +199,10 @@ class WhenPossiblyDelivered(StrEnum):
 class Step:
     """One step of a failure policy.
 
-    `kinds`: states, classes or kinds (bounced, expired, mailbox_full, hard, …) after which the step applies; empty means
-    all. `only_if_unheard`: wait until every earlier step that could reach somebody has ended unheard. `delay` counts from
-    the moment the step's turn comes. `budget_*`: how many actions of this kind a day, per organization and per recipient.
+    `kinds`: states, classes or kinds (bounced, expired, mailbox_full, hard, late, …) after which the step applies;
+    empty means all. `only_if_unheard`: wait until every earlier step that could reach somebody has ended unheard.
+    `delay` counts from the moment the step's turn comes. `budget_*`: how many actions of this kind a day, per
+    organization and per recipient.
     """
 
     kind: StepKind

@@ -4,6 +4,7 @@ An SMTP reply today, a bounce next week, a lease that ran out: all of it is evid
 follows. It is total (any evidence, in any state) and pure; `loop.lifecycle` has the table that it moves in.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
@@ -16,8 +17,8 @@ from homing.loop.evidence import (
     LeaseLost,
     LeaseReleased,
     LifetimeOver,
-    Reported,
     ReportAction,
+    Reported,
     RouteFault,
     SuppressionFound,
     Unanswered,
@@ -40,6 +41,8 @@ from homing.loop.model import (
 )
 from homing.mail.reply import Stage
 
+Facts = Mapping[str, str | int | bool | None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -60,30 +63,40 @@ class Outcome:
     alarm: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What a failure is judged by: the organization's policy, the moment, and how strong the evidence is."""
+
+    policy: FailurePolicy
+    now: datetime
+    strength: Strength = Strength.STRONG
+
+
 def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now: datetime) -> Outcome:
     """What follows for `delivery` from `evidence`, under the organization's failure policy, at `now`."""
+    terms = _Terms(policy=policy, now=now)
     match evidence:
         case Answered():
-            return _answered(delivery, evidence, policy, now)
+            return _answered(delivery, evidence, terms)
         case Unanswered():
             return _unanswered(delivery, evidence, now)
         case Unroutable():
-            return _unroutable(delivery, evidence, policy, now)
+            return _unroutable(delivery, evidence, terms)
         case LeaseReleased():
-            return _lease_released(delivery, evidence, policy, now)
+            return _lease_released(delivery, evidence, terms)
         case LeaseLost():
-            return _lease_lost(delivery, policy, now)
+            return _lease_lost(delivery, terms)
         case LifetimeOver():
-            return _end_without_attempt(delivery, State.EXPIRED, _lifetime_verdict(delivery), policy, now)
+            return _end_without_attempt(delivery, State.EXPIRED, _lifetime_verdict(delivery), terms)
         case SuppressionFound():
             verdict = Verdict(
                 failure_class="inactive_mailbox", kind="hard", rule="suppression", matched=evidence.reason
             )
-            return _end_without_attempt(delivery, State.SUPPRESSED, verdict, policy, now)
+            return _end_without_attempt(delivery, State.SUPPRESSED, verdict, terms)
         case CancelRequested():
             return _canceled(delivery, evidence)
         case Reported():
-            return _reported(delivery, evidence, policy, now)
+            return _reported(delivery, evidence, terms)
         case _:
             assert_never(evidence)
 
@@ -94,8 +107,8 @@ _HOST_STAGES = frozenset({Stage.ROUTE, Stage.CONNECT, Stage.BANNER, Stage.EHLO, 
 """A refusal here is about the host, not about the recipient or the message: try again, perhaps elsewhere."""
 
 
-def _answered(delivery: Delivery, said: Answered, policy: FailurePolicy, now: datetime) -> Outcome:
-    event = {
+def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
+    event: Facts = {
         "stage": said.stage.value,
         "host": said.host,
         "reply_code": said.reply.reply_code,
@@ -109,12 +122,14 @@ def _answered(delivery: Delivery, said: Answered, policy: FailurePolicy, now: da
         delivered = replace(move(delivery, State.DELIVERED), silent_deaths=0)
         return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=event),), None)
     if said.reply.permanent and said.stage not in _HOST_STAGES:
-        return _failed(delivery, State.BOUNCED, said.verdict, policy, now, event)
-    return _deferred(delivery, now, event, verdict=said.verdict, in_doubt=not said.reply.transient)
+        return _failed(delivery, State.BOUNCED, said.verdict, terms, event)
+    return _deferred(
+        delivery, terms.now, event, verdict=said.verdict, in_doubt=said.stage is Stage.DOT and not said.reply.transient
+    )
 
 
 def _unanswered(delivery: Delivery, silence: Unanswered, now: datetime) -> Outcome:
-    event = {"stage": silence.stage.value, "host": silence.host, "why": silence.why, "tls": silence.tls}
+    event: Facts = {"stage": silence.stage.value, "host": silence.host, "why": silence.why, "tls": silence.tls}
     if delivery.state is not State.SENDING:
         return _noted(delivery, EventType.ATTEMPTED, {**event, "changes": "nothing"})
     verdict = Verdict(
@@ -127,8 +142,8 @@ def _unanswered(delivery: Delivery, silence: Unanswered, now: datetime) -> Outco
     return _deferred(delivery, now, event, verdict=verdict, in_doubt=silence.stage is Stage.DOT)
 
 
-def _unroutable(delivery: Delivery, finding: Unroutable, policy: FailurePolicy, now: datetime) -> Outcome:
-    event: dict[str, str | int | bool | None] = {
+def _unroutable(delivery: Delivery, finding: Unroutable, terms: _Terms) -> Outcome:
+    event: Facts = {
         "stage": Stage.ROUTE.value,
         "why": finding.fault.value,
         "text": finding.detail,
@@ -145,14 +160,14 @@ def _unroutable(delivery: Delivery, finding: Unroutable, policy: FailurePolicy, 
         text=finding.detail,
     )
     if permanent:
-        return _failed(delivery, State.BOUNCED, verdict, policy, now, event)
-    return _deferred(delivery, now, event, verdict=verdict)
+        return _failed(delivery, State.BOUNCED, verdict, terms, event)
+    return _deferred(delivery, terms.now, event, verdict=verdict)
 
 
 def _deferred(
     delivery: Delivery,
     now: datetime,
-    event: dict[str, str | int | bool | None],
+    event: Facts,
     *,
     verdict: Verdict,
     in_doubt: bool = False,
@@ -165,7 +180,7 @@ def _deferred(
     )
     next_attempt_at = policies.retry_at(delivery, now)
     delivery = move(delivery, State.DEFERRED, next_attempt_at=next_attempt_at)
-    data = {**event, "next_attempt_at": next_attempt_at.isoformat(), "possibly_delivered": in_doubt}
+    data: Facts = {**event, "next_attempt_at": next_attempt_at.isoformat(), "possibly_delivered": in_doubt}
     return Outcome(
         delivery=delivery,
         events=(NewEvent(type=EventType.DEFERRED, data=data),),
@@ -176,23 +191,23 @@ def _deferred(
 # -- leases, lifetime, requests --------------------------------------------------------------------------------------
 
 
-def _lease_released(delivery: Delivery, release: LeaseReleased, policy: FailurePolicy, now: datetime) -> Outcome:
+def _lease_released(delivery: Delivery, release: LeaseReleased, terms: _Terms) -> Outcome:
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
     delivery = replace(delivery, silent_deaths=delivery.silent_deaths + release.died)
     if delivery.silent_deaths >= policies.SILENT_DEATHS:
-        return _poisoned(delivery, policy, now)
-    return Outcome(delivery=move(delivery, State.QUEUED, next_attempt_at=now))
+        return _poisoned(delivery, terms)
+    return Outcome(delivery=move(delivery, State.QUEUED, next_attempt_at=terms.now))
 
 
-def _lease_lost(delivery: Delivery, policy: FailurePolicy, now: datetime) -> Outcome:
+def _lease_lost(delivery: Delivery, terms: _Terms) -> Outcome:
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
     delivery = replace(delivery, possibly_delivered=True, silent_deaths=delivery.silent_deaths + 1)
     if delivery.silent_deaths >= policies.SILENT_DEATHS:
-        return _poisoned(delivery, policy, now)
-    next_attempt_at = policies.retry_at(delivery, now)
-    data = {
+        return _poisoned(delivery, terms)
+    next_attempt_at = policies.retry_at(delivery, terms.now)
+    data: Facts = {
         "why": "lease_lost",
         "possibly_delivered": True,
         "next_attempt_at": next_attempt_at.isoformat(),
@@ -203,14 +218,14 @@ def _lease_lost(delivery: Delivery, policy: FailurePolicy, now: datetime) -> Out
     )
 
 
-def _poisoned(delivery: Delivery, policy: FailurePolicy, now: datetime) -> Outcome:
+def _poisoned(delivery: Delivery, terms: _Terms) -> Outcome:
     verdict = Verdict(
         failure_class="system",
         kind="soft",
         rule="poison",
         text=f"{delivery.silent_deaths} attempts ended without any answer",
     )
-    outcome = _failed(delivery, State.FAILED, verdict, policy, now, {"text": verdict.text})
+    outcome = _failed(delivery, State.FAILED, verdict, terms, {"text": verdict.text})
     return replace(outcome, alarm=f"delivery {delivery.id} killed its worker {delivery.silent_deaths} times")
 
 
@@ -221,12 +236,10 @@ def _lifetime_verdict(delivery: Delivery) -> Verdict:
     return replace(last, kind="soft", rule="lifetime-over", matched=last.rule)
 
 
-def _end_without_attempt(
-    delivery: Delivery, state: State, verdict: Verdict, policy: FailurePolicy, now: datetime
-) -> Outcome:
-    if not allowed(delivery.state, state) or delivery.state is State.SENDING:
+def _end_without_attempt(delivery: Delivery, state: State, verdict: Verdict, terms: _Terms) -> Outcome:
+    if not allowed(delivery.state, state):
         return Outcome(delivery=delivery)
-    return _failed(delivery, state, verdict, policy, now, {"text": verdict.text or verdict.matched})
+    return _failed(delivery, state, verdict, terms, {"text": verdict.text or verdict.matched})
 
 
 def _canceled(delivery: Delivery, request: CancelRequested) -> Outcome:
@@ -239,13 +252,13 @@ def _canceled(delivery: Delivery, request: CancelRequested) -> Outcome:
 # -- what came back --------------------------------------------------------------------------------------------------
 
 
-def _reported(delivery: Delivery, report: Reported, policy: FailurePolicy, now: datetime) -> Outcome:
+def _reported(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     delivery = replace(delivery, reports=delivery.reports + 1)
     if delivery.reports > policies.REPORTS_WORKED_ON:
         return Outcome(delivery=delivery)
     match report.what:
         case What.BOUNCE | What.DELAY:
-            return _dsn(delivery, report, policy, now)
+            return _dsn(delivery, report, terms)
         case What.COMPLAINT:
             suppress = "complaint" if report.strength is Strength.STRONG and not delivery.origin.ours else None
             return replace(_noted(delivery, EventType.COMPLAINED, _facts(report)), suppress=suppress)
@@ -260,7 +273,7 @@ def _reported(delivery: Delivery, report: Reported, policy: FailurePolicy, now: 
             assert_never(report.what)
 
 
-def _dsn(delivery: Delivery, report: Reported, policy: FailurePolicy, now: datetime) -> Outcome:
+def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     facts = _facts(report)
     if report.names_other and not report.names_recipient:
         failed = report.action is ReportAction.FAILED
@@ -268,16 +281,13 @@ def _dsn(delivery: Delivery, report: Reported, policy: FailurePolicy, now: datet
     may_change = report.strength is Strength.STRONG or report.names_recipient
     match report.action:
         case ReportAction.FAILED if may_change and _can_bounce(delivery):
-            outcome = _failed(
+            return _failed(
                 replace(_overtaken(delivery), bounced_late=True),
                 State.BOUNCED,
                 report.verdict,
-                policy,
-                now,
+                replace(terms, strength=report.strength),
                 {**facts, "late": True},
-                strength=report.strength,
             )
-            return outcome
         case ReportAction.DELIVERED if may_change and allowed(delivery.state, State.DELIVERED):
             delivered = move(_overtaken(delivery), State.DELIVERED)
             return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=facts),), None)
@@ -298,7 +308,7 @@ def _overtaken(delivery: Delivery) -> Delivery:
     return replace(delivery, epoch=delivery.epoch + 1) if delivery.state is State.SENDING else delivery
 
 
-def _facts(report: Reported) -> dict[str, str | int | bool | None]:
+def _facts(report: Reported) -> Facts:
     return {
         "what": report.what.value,
         "action": report.action.value,
@@ -318,11 +328,8 @@ def _failed(
     delivery: Delivery,
     state: State,
     verdict: Verdict,
-    policy: FailurePolicy,
-    now: datetime,
-    event: dict[str, str | int | bool | None],
-    *,
-    strength: Strength = Strength.STRONG,
+    terms: _Terms,
+    event: Facts,
 ) -> Outcome:
     """The delivery has failed. An application's opens a case; a letter's moves on the case that it serves."""
     already_a_case = delivery.state in FAILURES
@@ -338,7 +345,7 @@ def _failed(
     outcome = _settled(delivery, events, verdict)
     if delivery.origin.ours or already_a_case:
         return outcome
-    opened = policies.open_case(delivery, verdict, strength=strength, policy=policy, now=now)
+    opened = policies.open_case(delivery, verdict, strength=terms.strength, policy=terms.policy, now=terms.now)
     return replace(outcome, events=events + opened.events, actions=opened.actions, case=opened.case)
 
 
@@ -354,7 +361,7 @@ def _settled(delivery: Delivery, events: tuple[NewEvent, ...], verdict: Verdict 
     )
 
 
-def _noted(delivery: Delivery, event_type: EventType, data: dict[str, str | int | bool | None]) -> Outcome:
+def _noted(delivery: Delivery, event_type: EventType, data: Facts) -> Outcome:
     return Outcome(delivery=delivery, events=(NewEvent(type=event_type, data=data),))
 
 

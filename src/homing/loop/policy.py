@@ -143,7 +143,7 @@ def _advance(case: Case, now: datetime, events: tuple[NewEvent, ...]) -> CaseOut
             break
         states[index] = StepState.RUNNING
         actions.append(NewAction(kind=ActionKind(step.kind), due_at=now + step.delay, case=case.id, step=index))
-    state = _state_of(case.policy, states)
+    state = _state_of(states)
     if state is CaseState.UNHEARD and case.state is not CaseState.UNHEARD:
         events = (*events, NewEvent(type=EventType.UNHEARD))
     return CaseOutcome(case=replace(case, steps=tuple(states), state=state), events=events, actions=tuple(actions))
@@ -153,7 +153,7 @@ def _somebody_may_hear(policy: FailurePolicy, states: list[StepState]) -> bool:
     return any(step.kind in REACHING and state in _HOPEFUL for step, state in zip(policy.steps, states, strict=True))
 
 
-def _state_of(policy: FailurePolicy, states: list[StepState]) -> CaseState:
+def _state_of(states: list[StepState]) -> CaseState:
     if StepState.HEARD in states:
         return CaseState.NOTIFIED
     if StepState.RUNNING in states or StepState.WAITING in states:

@@ -1,0 +1,220 @@
+"""The junction: total, and moving only as the table of the lifecycle allows."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homing.loop import policy as policies
+from homing.loop.evidence import (
+    CancelRequested,
+    Evidence,
+    LeaseLost,
+    LeaseReleased,
+    LifetimeOver,
+    ReportAction,
+    Reported,
+    RouteFault,
+    SuppressionFound,
+    Unanswered,
+    Unroutable,
+    What,
+)
+from homing.loop.lifecycle import allowed, move
+from homing.loop.model import (
+    FAILURES,
+    CaseId,
+    EventType,
+    InboundId,
+    Origin,
+    State,
+    StepState,
+    Strength,
+)
+from homing.loop.outcome import conclude
+from homing.loop.policy import BUILTIN_DEFAULT, REPORTS_WORKED_ON, SILENT_DEATHS
+from homing.mail.reply import Stage
+
+from .made import NOW, VERDICT, answered, delivery, letter, reported
+
+# (state before, evidence, state after, first event)
+TABLE = [
+    (State.SENDING, answered(Stage.DOT, "250 2.0.0 ok"), State.DELIVERED, EventType.DELIVERED),
+    (State.SENDING, answered(Stage.RCPT_TO, "550 5.1.1 no"), State.BOUNCED, EventType.BOUNCED),
+    (State.SENDING, answered(Stage.MAIL_FROM, "550 5.7.1 no"), State.BOUNCED, EventType.BOUNCED),
+    (State.SENDING, answered(Stage.DATA, "554 5.7.1 no"), State.BOUNCED, EventType.BOUNCED),
+    (State.SENDING, answered(Stage.DOT, "554 5.6.0 no"), State.BOUNCED, EventType.BOUNCED),
+    (State.SENDING, answered(Stage.RCPT_TO, "450 4.2.1 later"), State.DEFERRED, EventType.DEFERRED),
+    (State.SENDING, answered(Stage.DOT, "421 4.3.2 going"), State.DEFERRED, EventType.DEFERRED),
+    (State.SENDING, answered(Stage.BANNER, "554 no service"), State.DEFERRED, EventType.DEFERRED),
+    (State.SENDING, answered(Stage.EHLO, "550 who"), State.DEFERRED, EventType.DEFERRED),
+    (State.SENDING, Unanswered(stage=Stage.CONNECT, why="refused", host="mx"), State.DEFERRED, EventType.DEFERRED),
+    (State.SENDING, Unroutable(fault=RouteFault.NO_SUCH_DOMAIN, detail=""), State.BOUNCED, EventType.BOUNCED),
+    (State.SENDING, Unroutable(fault=RouteFault.NULL_MX, detail=""), State.BOUNCED, EventType.BOUNCED),
+    (State.SENDING, Unroutable(fault=RouteFault.PRIVATE_ADDRESS, detail=""), State.BOUNCED, EventType.BOUNCED),
+    (State.SENDING, Unroutable(fault=RouteFault.LOOKUP_FAILED, detail=""), State.DEFERRED, EventType.DEFERRED),
+    (State.SENDING, LeaseReleased(died=False), State.QUEUED, None),
+    (State.SENDING, LeaseLost(), State.DEFERRED, EventType.DEFERRED),
+    (State.SENDING, reported(), State.BOUNCED, EventType.BOUNCED),
+    (State.DEFERRED, reported(), State.BOUNCED, EventType.BOUNCED),
+    (State.DELIVERED, reported(), State.BOUNCED, EventType.BOUNCED),
+    (State.EXPIRED, reported(), State.BOUNCED, EventType.BOUNCED),
+    (State.EXPIRED, reported(action=ReportAction.DELIVERED), State.DELIVERED, EventType.DELIVERED),
+    (State.BOUNCED, reported(), State.BOUNCED, EventType.BOUNCED),
+    (State.DELIVERED, reported(action=ReportAction.DELAYED), State.DELIVERED, EventType.DEFERRED),
+    (State.DELIVERED, reported(ours=False, other=True), State.DELIVERED, EventType.FORWARDING_FAILED),
+    (State.DELIVERED, reported(ours=False), State.BOUNCED, EventType.BOUNCED),
+    (State.DELIVERED, reported(strength=Strength.WEAK, ours=False), State.DELIVERED, EventType.BOUNCED),
+    (State.DELIVERED, reported(strength=Strength.WEAK), State.BOUNCED, EventType.BOUNCED),
+    (State.DELIVERED, reported(What.COMPLAINT), State.DELIVERED, EventType.COMPLAINED),
+    (State.DELIVERED, reported(What.AUTO_REPLY), State.DELIVERED, EventType.AUTORESPONDED),
+    (State.DELIVERED, reported(What.HUMAN_REPLY), State.DELIVERED, EventType.REPLIED),
+    (State.DELIVERED, reported(What.UNKNOWN), State.DELIVERED, EventType.UNEXPLAINED_RETURN),
+    (State.QUEUED, LifetimeOver(), State.EXPIRED, EventType.EXPIRED),
+    (State.DEFERRED, LifetimeOver(), State.EXPIRED, EventType.EXPIRED),
+    (State.SENDING, LifetimeOver(), State.SENDING, None),
+    (State.QUEUED, SuppressionFound(reason="complaint", since=""), State.SUPPRESSED, EventType.SUPPRESSED),
+    (State.QUEUED, CancelRequested(by="key"), State.CANCELED, EventType.CANCELED),
+    (State.DELIVERED, CancelRequested(by="key"), State.DELIVERED, None),
+    (State.BOUNCED, answered(Stage.DOT, "250 late"), State.BOUNCED, EventType.ATTEMPTED),
+]
+
+
+@pytest.mark.parametrize(("before", "evidence", "after", "event"), TABLE)
+def test_what_follows(before: State, evidence: Evidence, after: State, event: EventType | None) -> None:
+    outcome = conclude(delivery(before), evidence, BUILTIN_DEFAULT, NOW)
+    assert outcome.delivery.state is after
+    assert (outcome.events[0].type if outcome.events else None) is event
+
+
+def test_a_failure_opens_a_case_with_its_first_steps() -> None:
+    outcome = conclude(delivery(), answered(Stage.RCPT_TO, "550 5.1.1 no such user"), BUILTIN_DEFAULT, NOW)
+    assert outcome.case is not None
+    assert [action.kind.value for action in outcome.actions] == ["live", "letter"]
+    assert [event.type for event in outcome.events] == [EventType.BOUNCED, EventType.OPENED_CASE]
+    assert outcome.delivery.verdict == VERDICT
+
+
+def test_a_report_that_outruns_our_own_commit_raises_the_epoch() -> None:
+    overtaken = conclude(delivery(State.SENDING, epoch=4), reported(), BUILTIN_DEFAULT, NOW).delivery
+    assert (overtaken.state, overtaken.epoch, overtaken.bounced_late) == (State.BOUNCED, 5, True)
+    later = conclude(overtaken, answered(Stage.DOT, "250 ok"), BUILTIN_DEFAULT, NOW)
+    assert later.delivery == overtaken
+
+
+def test_a_letter_never_opens_a_case_but_tells_the_one_it_serves() -> None:
+    refused = conclude(letter(), answered(Stage.RCPT_TO, "550 5.1.1 no"), BUILTIN_DEFAULT, NOW)
+    assert (refused.case, refused.actions, refused.step) == (None, (), StepState.UNHEARD)
+    taken = conclude(letter(), answered(Stage.DOT, "250 ok"), BUILTIN_DEFAULT, NOW)
+    assert taken.step is StepState.HEARD
+    on_vacation = conclude(letter(State.DELIVERED), reported(What.AUTO_REPLY), BUILTIN_DEFAULT, NOW)
+    assert on_vacation.step is StepState.UNHEARD
+    late = conclude(letter(State.DELIVERED), reported(), BUILTIN_DEFAULT, NOW)
+    assert late.step is StepState.UNHEARD
+
+
+def test_no_answer_after_the_dot_is_in_doubt_and_waits_longer() -> None:
+    silent = conclude(delivery(), Unanswered(stage=Stage.DOT, why="timeout", host="mx"), BUILTIN_DEFAULT, NOW).delivery
+    assert silent.possibly_delivered
+    assert silent.next_attempt_at is not None
+    assert silent.next_attempt_at >= NOW + timedelta(minutes=12)
+    refused = conclude(delivery(), answered(Stage.BANNER, "554 go away"), BUILTIN_DEFAULT, NOW).delivery
+    assert not refused.possibly_delivered
+
+
+def test_a_message_that_kills_its_worker_ends_with_an_alarm() -> None:
+    dying = delivery(State.SENDING)
+    for _ in range(SILENT_DEATHS - 1):
+        released = conclude(dying, LeaseReleased(died=True), BUILTIN_DEFAULT, NOW).delivery
+        assert released.state is State.QUEUED
+        dying = move(released, State.SENDING)
+    outcome = conclude(dying, LeaseReleased(died=True), BUILTIN_DEFAULT, NOW)
+    assert outcome.delivery.state is State.FAILED
+    assert outcome.alarm
+    assert outcome.case is not None
+
+
+def test_reports_beyond_the_first_five_are_only_counted() -> None:
+    worn = delivery(State.DELIVERED, reports=REPORTS_WORKED_ON)
+    outcome = conclude(worn, reported(), BUILTIN_DEFAULT, NOW)
+    assert outcome.events == ()
+    assert outcome.delivery == replace(worn, reports=REPORTS_WORKED_ON + 1)
+
+
+def test_a_refusal_about_us_raises_an_alarm_and_suppresses_nobody() -> None:
+    outcome = conclude(delivery(), answered(Stage.MAIL_FROM, "550 5.7.1 listed", about_us=True), BUILTIN_DEFAULT, NOW)
+    assert outcome.alarm is not None
+    assert outcome.suppress is None
+
+
+def test_an_expired_delivery_that_then_bounces_does_not_open_a_second_case() -> None:
+    assert conclude(delivery(State.EXPIRED), reported(), BUILTIN_DEFAULT, NOW).case is None
+
+
+any_evidence = st.one_of(
+    st.builds(
+        answered,
+        st.sampled_from(Stage),
+        st.sampled_from(["250 ok", "354 go", "421 bye", "450 4.2.0 x", "550 5.1.1 x", "999 odd"]),
+        about_us=st.booleans(),
+    ),
+    st.builds(Unanswered, stage=st.sampled_from(Stage), why=st.text(max_size=9), host=st.just("mx")),
+    st.builds(Unroutable, fault=st.sampled_from(RouteFault), detail=st.text(max_size=9)),
+    st.builds(LeaseReleased, died=st.booleans()),
+    st.just(LeaseLost()),
+    st.just(LifetimeOver()),
+    st.builds(SuppressionFound, reason=st.text(max_size=9), since=st.just("")),
+    st.builds(CancelRequested, by=st.text(max_size=9)),
+    st.builds(
+        Reported,
+        what=st.sampled_from(What),
+        action=st.sampled_from(ReportAction),
+        strength=st.sampled_from(Strength),
+        names_recipient=st.booleans(),
+        names_other=st.booleans(),
+        verdict=st.just(VERDICT),
+        inbound=st.just(InboundId(UUID(int=7))),
+    ),
+)
+any_delivery = st.builds(
+    delivery,
+    st.sampled_from(State),
+    origin=st.sampled_from(Origin),
+    attempts=st.integers(0, 40),
+    silent_deaths=st.integers(0, 6),
+    reports=st.integers(0, 7),
+    possibly_delivered=st.booleans(),
+    case=st.sampled_from([None, CaseId(UUID(int=9))]),
+)
+
+
+@given(any_delivery, any_evidence)
+def test_conclude_is_total_and_keeps_to_the_table(before, evidence) -> None:
+    outcome = conclude(before, evidence, BUILTIN_DEFAULT, NOW)
+    after = outcome.delivery
+    assert after.state is before.state or allowed(before.state, after.state)
+    assert after.epoch >= before.epoch
+    assert after.possibly_delivered >= before.possibly_delivered
+    assert (outcome.case is not None) == (
+        after.state in FAILURES and before.state not in FAILURES and not before.origin.ours
+    )
+    waits = after.state in {State.QUEUED, State.DEFERRED}
+    if after.state is not before.state:
+        assert (after.next_attempt_at is not None) == waits
+        assert outcome.events or after.state is State.QUEUED
+    if before.origin.ours:
+        assert outcome.actions == ()
+        assert outcome.suppress is None
+
+
+@given(st.integers(0, 60), st.booleans())
+def test_retries_spread_grow_and_stay_within_the_lifetime(attempts: int, doubt: bool) -> None:
+    tried = delivery(State.SENDING, attempts=attempts, possibly_delivered=doubt)
+    at = policies.retry_at(tried, NOW)
+    assert NOW < at <= tried.expires_at
+    assert at == policies.retry_at(tried, NOW)
+    if doubt:
+        assert at - NOW >= policies.RETRY_IN_DOUBT * 0.8

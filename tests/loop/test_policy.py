@@ -1,0 +1,103 @@
+"""Cases: which steps begin, and how one step's end leads to the next."""
+
+from datetime import timedelta
+
+import pytest
+
+from homing.loop.model import (
+    CaseState,
+    EventType,
+    FailurePolicy,
+    State,
+    Step,
+    StepKind,
+    StepState,
+    Strength,
+    Verdict,
+    WhenPossiblyDelivered,
+)
+from homing.loop.policy import BUILTIN_DEFAULT, CaseOutcome, escalate, open_case, resolve
+
+from .made import NOW, VERDICT, delivery
+
+
+def opened(*steps: Step, strength: Strength = Strength.STRONG, verdict: Verdict = VERDICT, **changes) -> CaseOutcome:
+    failed = delivery(State.BOUNCED, **changes)
+    policy = FailurePolicy(name="test", steps=steps)
+    return open_case(failed, verdict, strength=strength, policy=policy, now=NOW)
+
+
+def kinds(outcome: CaseOutcome) -> list[str]:
+    return [action.kind.value for action in outcome.actions]
+
+
+LIVE, LETTER = Step(kind=StepKind.LIVE), Step(kind=StepKind.LETTER)
+SMS = Step(kind=StepKind.SMS, only_if_unheard=True, delay=timedelta(minutes=5))
+ADMINISTRATOR = Step(kind=StepKind.ADMINISTRATOR, only_if_unheard=True)
+
+
+def test_each_step_has_its_turn_and_then_the_failure_is_unheard() -> None:
+    case = opened(LIVE, LETTER, SMS, ADMINISTRATOR)
+    assert kinds(case) == ["live", "letter"]
+    case = escalate(case.case, 0, StepState.DONE, NOW)
+    assert kinds(case) == []
+    case = escalate(case.case, 1, StepState.UNHEARD, NOW)
+    assert kinds(case) == ["sms"]
+    assert case.actions[0].due_at == NOW + timedelta(minutes=5)
+    case = escalate(case.case, 2, StepState.UNHEARD, NOW)
+    assert kinds(case) == ["administrator"]
+    case = escalate(case.case, 3, StepState.UNHEARD, NOW)
+    assert kinds(case) == []
+    assert case.case.state is CaseState.UNHEARD
+    assert [event.type for event in case.events] == [EventType.UNHEARD]
+
+
+def test_a_letter_that_was_taken_and_then_answered_by_an_automaton_moves_the_case_on() -> None:
+    case = escalate(opened(LETTER, SMS).case, 0, StepState.HEARD, NOW)
+    assert (case.case.state, kinds(case)) == (CaseState.NOTIFIED, [])
+    case = escalate(case.case, 0, StepState.UNHEARD, NOW)
+    assert (case.case.state, kinds(case)) == (CaseState.OPEN, ["sms"])
+
+
+def test_an_automaton_that_answers_before_the_250_keeps_its_word() -> None:
+    case = escalate(opened(LETTER, SMS).case, 0, StepState.UNHEARD, NOW)
+    again = escalate(case.case, 0, StepState.HEARD, NOW)
+    assert again.case == case.case
+    assert again.actions == ()
+
+
+@pytest.mark.parametrize(
+    ("step", "runs"),
+    [
+        (Step(kind=StepKind.SMS, kinds=frozenset({"mailbox_full"})), False),
+        (Step(kind=StepKind.SMS, kinds=frozenset({"bounced"})), True),
+        (Step(kind=StepKind.SMS, kinds=frozenset({"hard", "expired"})), True),
+        (Step(kind=StepKind.SMS, kinds=frozenset({"late"})), False),
+        (Step(kind=StepKind.SMS, min_evidence=Strength.STRONG), False),
+        (Step(kind=StepKind.SMS, when_possibly_delivered=WhenPossiblyDelivered.HOLD), False),
+        (Step(kind=StepKind.SMS, when_possibly_delivered=WhenPossiblyDelivered.ACT), True),
+    ],
+)
+def test_a_step_runs_only_after_the_failures_it_is_meant_for(step: Step, runs: bool) -> None:
+    case = opened(step, LIVE, strength=Strength.WEAK, possibly_delivered=True)
+    assert kinds(case) == (["sms", "live"] if runs else ["live"])
+    assert case.case.steps[0] is (StepState.RUNNING if runs else StepState.SKIPPED)
+
+
+def test_a_policy_with_no_step_for_the_failure_is_unheard_at_once() -> None:
+    case = opened()
+    assert [event.type for event in case.events] == [EventType.OPENED_CASE, EventType.UNHEARD]
+
+
+def test_a_policy_of_logs_alone_asks_for_no_more() -> None:
+    case = escalate(opened(LIVE).case, 0, StepState.DONE, NOW)
+    assert (case.case.state, case.events) == (CaseState.NOTIFIED, ())
+
+
+def test_a_resolved_case_starts_nothing_more() -> None:
+    case = resolve(opened(LETTER, SMS).case)
+    assert escalate(case, 0, StepState.UNHEARD, NOW).actions == ()
+
+
+def test_the_built_in_policy_is_live_event_letter_then_administrator() -> None:
+    assert [step.kind.value for step in BUILTIN_DEFAULT.steps] == ["live", "letter", "administrator"]

@@ -1,0 +1,202 @@
+"""Delivery status notifications, read leniently (RFC 3464; internationalised: RFC 6533).
+
+One report in nine breaks the standard somewhere: several recipients without blank lines between them, blank lines
+inside a recipient, missing address types, "Action: failure", status codes with prose. The fields keep RFC 3464's names;
+what is not understood is "" here and never an error.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from homing.mail.mime import Headers, Mail, read_headers
+
+RECIPIENTS = 1000
+
+_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_ADDRESS_FIELDS = frozenset({"final-recipient", "original-recipient"})
+_RECIPIENT_FIELDS = _ADDRESS_FIELDS | {
+    "action",
+    "status",
+    "diagnostic-code",
+    "remote-mta",
+    "last-attempt-date",
+    "will-retry-until",
+    "final-log-id",
+}
+_TYPED = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9/_.-]{0,30})\s*;\s*(.*)", re.DOTALL)
+_STATUS = re.compile(r"(?<![\d.])([245])\s?\.\s?(\d{1,3})\s?\.\s?(\d{1,3})(?![\d.]*\d)")
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
+_UTF8_XTEXT = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
+_BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
+_STARTS = re.compile(r"^(?:reporting-mta|final-recipient|original-recipient)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_ACTIONS = {
+    "failure": "failed",
+    "fail": "failed",
+    "error": "failed",
+    "expired": "failed",
+    "undeliverable": "failed",
+    "delay": "delayed",
+    "deferred": "delayed",
+    "success": "delivered",
+    "deliverable": "delivered",
+    "relay": "relayed",
+    "transferred": "relayed",
+}
+_KNOWN_ACTIONS = frozenset({"failed", "delayed", "delivered", "relayed", "expanded"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientStatus:
+    """The per-recipient fields (RFC 3464 §2.3). Addresses and diagnostics are without their type prefix.
+
+    `action` is one of RFC 3464's five words or ""; `status` an enhanced status code or "".
+    """
+
+    original_recipient: str = ""
+    final_recipient: str = ""
+    action: str = ""
+    status: str = ""
+    remote_mta: str = ""
+    diagnostic_type: str = ""
+    diagnostic_code: str = ""
+    last_attempt_date: str = ""
+    will_retry_until: str = ""
+    final_log_id: str = ""
+    fields: Headers = field(default_factory=Headers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryStatus:
+    """The per-message fields (RFC 3464 §2.2) and the recipients, at most `RECIPIENTS` of them."""
+
+    original_envelope_id: str = ""
+    reporting_mta: str = ""
+    dsn_gateway: str = ""
+    received_from_mta: str = ""
+    arrival_date: str = ""
+    recipients: tuple[RecipientStatus, ...]
+
+
+def find_dsn(mail: Mail) -> DeliveryStatus | None:
+    """The mail's delivery status, wherever its part stands in the tree; None if there is none with a recipient."""
+    found = [read_dsn(part.text) for part in mail.parts if part.content_type in _TYPES]
+    read = next((status for status in found if status is not None), None)
+    if read is not None or mail.params.get("report-type", "").lower() not in {"delivery-status", ""}:
+        return read
+    if mail.content_type == "multipart/report":  # its second part has lost its type
+        return next((s for part in mail.parts if part.original is None and (s := find_in_text(part.text))), None)
+    return None
+
+
+def find_in_text(text: str) -> DeliveryStatus | None:
+    """A delivery status written into the words of a mail, as some gateways do."""
+    start = _STARTS.search(text)
+    return read_dsn(text[start.start() :]) if start else None
+
+
+def read_dsn(text: str) -> DeliveryStatus | None:
+    """The fields of a message/delivery-status body (newlines "\\n"). None if no recipient can be made out."""
+    message: list[tuple[str, str]] = []
+    recipients: list[list[tuple[str, str]]] = []
+    for group in _groups(text):
+        names = {name.lower() for name, _ in group}
+        if names & _ADDRESS_FIELDS or (not recipients and names & {"action", "status"}):
+            if len(recipients) >= RECIPIENTS:
+                break
+            recipients.append(group)
+        elif recipients and names & _RECIPIENT_FIELDS:
+            recipients[-1].extend(group)
+        else:
+            message.extend(group)
+    if not recipients:
+        return None
+    headers = Headers((*message, *recipients[0]))
+    return DeliveryStatus(
+        original_envelope_id=headers.first("Original-Envelope-Id"),
+        reporting_mta=_untyped(headers.first("Reporting-MTA"))[1],
+        dsn_gateway=_untyped(headers.first("DSN-Gateway"))[1],
+        received_from_mta=_untyped(headers.first("Received-From-MTA"))[1],
+        arrival_date=headers.first("Arrival-Date"),
+        recipients=tuple(_recipient(Headers(tuple(fields))) for fields in recipients),
+    )
+
+
+def _groups(text: str) -> Iterator[list[tuple[str, str]]]:
+    """Fields that belong together: between blank lines, and cut where an address field comes a second time."""
+    for block in _BLANK_LINES.split(text):
+        group: list[tuple[str, str]] = []
+        seen: set[str] = set()
+        for name, value in read_headers(block).fields if len(block) < 32_768 else _long_block(block):
+            folded = name.lower()
+            if folded in _RECIPIENT_FIELDS and folded in seen and folded in _ADDRESS_FIELDS | {"action"}:
+                yield group
+                group, seen = [], set()
+            seen.add(folded)
+            group.append((name, value))
+        if group:
+            yield group
+
+
+def _long_block(block: str) -> Iterator[tuple[str, str]]:
+    """A block without any blank line can hold more fields than a header may; read it in slices of whole lines."""
+    lines = block.split("\n")
+    for start in range(0, min(len(lines), 20 * RECIPIENTS), 100):
+        yield from read_headers("\n".join(lines[start : start + 100])).fields
+
+
+def _recipient(fields: Headers) -> RecipientStatus:
+    diagnostic_type, diagnostic_code = _untyped(fields.first("Diagnostic-Code"))
+    return RecipientStatus(
+        original_recipient=read_recipient(fields.first("Original-Recipient")),
+        final_recipient=read_recipient(fields.first("Final-Recipient")),
+        action=_action(fields.first("Action")),
+        status=read_status(fields.first("Status")),
+        remote_mta=_untyped(fields.first("Remote-MTA"))[1].split(" ", 1)[0].strip("[]()").lower(),
+        diagnostic_type=diagnostic_type.lower(),
+        diagnostic_code=diagnostic_code,
+        last_attempt_date=fields.first("Last-Attempt-Date"),
+        will_retry_until=fields.first("Will-Retry-Until"),
+        final_log_id=fields.first("Final-Log-Id"),
+        fields=fields,
+    )
+
+
+def _action(value: str) -> str:
+    word = re.split(r"[^a-z]", value.strip().lower(), maxsplit=1)[0]
+    word = _ACTIONS.get(word, word)
+    return word if word in _KNOWN_ACTIONS else ""
+
+
+def read_status(value: str) -> str:
+    """The first enhanced status code in a text, "" if none (RFC 3463 §2)."""
+    found = _STATUS.search(value)
+    return f"{found[1]}.{int(found[2])}.{int(found[3])}" if found else ""
+
+
+def read_recipient(value: str) -> str:
+    """The address in an Original- or Final-Recipient field, without type, brackets, comment and encoding.
+
+    May be a bare name where a gateway gave no more, or "".
+    """
+    address_type, address = _untyped(value)
+    if "<" in address and ">" in address[address.index("<") :]:
+        address = address[address.index("<") + 1 :].partition(">")[0]
+    address = address.strip().strip("<>\"'").strip()
+    if not address.startswith('"') and " " in address:
+        address = next((word for word in address.split() if "@" in word), address).strip("<>()[]\"',;")
+    if address_type.lower() == "utf-8":
+        address = _UTF8_XTEXT.sub(_character, address)
+    if "@" not in address:
+        address = _XTEXT.sub(lambda hexed: chr(int(hexed[1], 16)), address)
+    return address[5:] if address[:5].upper() == "SMTP:" else address
+
+
+def _character(hexed: re.Match[str]) -> str:
+    number = int(hexed[1], 16)
+    return chr(number) if 0xA0 <= number < 0xD800 or 0xE000 <= number <= 0x10FFFF else "\ufffd"
+
+
+def _untyped(value: str) -> tuple[str, str]:
+    found = _TYPED.match(value)
+    return (found[1], found[2].strip()) if found else ("", value.strip())

@@ -1,0 +1,355 @@
+"""Reading strangers' mail: bounded, lenient, never raising (RFC 5322, 2045–2047, 2231).
+
+Bounces arrive with every newline there is, missing boundaries, lying charsets and broken base64; attackers add
+nesting and floods. So this reads the first MiB, once, in linear time, within fixed limits, and gives what it could
+make out: header fields, parts with their text, and the original that was returned. All text is cleaned of control
+and direction-changing characters; it is still a stranger's text and must be escaped where it is shown.
+"""
+
+import binascii
+import html
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+MESSAGE_BYTES = 1 << 20
+HEADER_BLOCK_BYTES = 64 << 10
+FIELD_BYTES = 8 << 10
+FIELDS = 200
+DEPTH = 30
+PARTS = 500
+PROSE_CHARACTERS = 64 << 10
+
+_RETURNED_TYPES = frozenset(
+    {"message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "text/rfc822", "message/global"}
+    | {"message/global-headers", "message/partial"}
+)
+_CHARSETS = frozenset(
+    re.split(
+        r"\s+",
+        """ascii us-ascii utf-8 utf8 utf-16 utf-16le utf-16be latin1 koi8-r koi8-u cp437 cp850 cp852 cp866 macintosh
+        mac-roman big5 big5-hkscs gb2312 gbk gb18030 hz-gb-2312 cp936 cp950 shift_jis shift-jis sjis x-sjis cp932 euc-jp
+        iso-2022-jp iso-2022-jp-1 iso-2022-jp-2 iso-2022-jp-3 iso-2022-kr euc-kr ks_c_5601-1987 cp949 tis-620""",
+    )
+) | {f"{family}{number}" for family in ("iso-8859-", "windows-125", "cp125") for number in range(17)}
+
+_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_UNSHOWABLE_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
+_FIELD = re.compile(r"([!-9;-~]{1,200})[ \t]*:(.*)")
+_MBOX_LINE = re.compile(r">?From [^:]*[0-9:]")
+_ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z-]{1,20})?\?([bBqQ])\?([^?]*)\?=([ \t]+(?==\?))?")
+_MEDIA_TYPE = re.compile(r"\s*([\w.+-]{1,80})\s*/\s*([\w.+-]{1,80})", re.ASCII)
+_PARAMETER = re.compile(r';\s*([\w*.+-]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*)(?:"|\\?$)|([^;]*))', re.ASCII | re.DOTALL)
+_PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_BLOCK_TAG = re.compile(
+    r"<(?:br|/?p|/?div|/?tr|/?li|/?h[1-6]|/?table|/?blockquote|hr|/?pre|/title)\b[^<>]*>", re.IGNORECASE
+)
+_TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
+_HIDDEN = re.compile(r"<(style|script|!--)")
+_LONG_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{8,}")
+_SEPARATOR = re.compile(
+    r"^[-=*_#>~ \t]*(?:"
+    r"below (?:this line|the next line) is a copy of the message|"
+    r"this is a copy of (?:the|your) message|"
+    r"(?:a )?copy of (?:the|your) (?:original )?(?:message|mail)\b|"
+    r"(?:the )?(?:original|unsent|undelivered|returned|bounced|failed|rejected|your) (?:message|mail)(?: headers?)?"
+    r"(?: (?:follows|begins here|is attached|is following|is included below|text follows)|:)?[-=*_ \t.:]*$|"
+    r"(?:the )?headers? of (?:the|your) (?:original )?(?:message|mail)\b|"
+    r"(?:original )?message headers?(?: follow| information)?[-=*_ \t.:]*$|"
+    r"received message headers|body of message generated response|"
+    r"start of (?:the )?returned message|returned message follows|message text follows|"
+    r"the (?:following )?(?:text|beginning) of (?:the|your) (?:original )?message)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FIRST_ORIGINAL_FIELD = re.compile(
+    r"^(?:received|return-path|message-id|from|to|subject|date|x-[\w-]+|mime-version|dkim-signature|"
+    r"delivered-to|content-type|authentication-results)[ \t]*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The fields of a header block in their order: (name as written, value unfolded, decoded, cleaned)."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+    _index: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        index: dict[str, tuple[str, ...]] = {}
+        for name, value in self.fields:
+            folded = name.lower()
+            index[folded] = (*index.get(folded, ()), value)
+        object.__setattr__(self, "_index", index)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        return self._index.get(name.lower(), ())
+
+    def first(self, name: str) -> str:
+        """The first value of a field, "" where there is none."""
+        found = self._index.get(name.lower())
+        return found[0] if found else ""
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A leaf of the MIME tree. `text` is decoded for text/* and message/*, "" for others.
+
+    `original` are the header fields of a returned mail, where the part is one.
+    """
+
+    content_type: str
+    params: Mapping[str, str]
+    headers: Headers
+    text: str
+    original: Headers | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A mail as far as it could be read.
+
+    `prose` is what its writer says in words (plain text, else HTML without tags), up to the copy of an original;
+    `returned` are the header fields of that original.
+    """
+
+    headers: Headers
+    content_type: str
+    params: Mapping[str, str]
+    parts: tuple[Part, ...]
+    prose: str
+    returned: Headers | None
+    truncated: bool = False
+
+
+def read_mail(raw: bytes) -> Mail:
+    """Whatever can be made out of the bytes. Never raises; time is linear, and limits cut rather than fail."""
+    data = raw[:MESSAGE_BYTES].replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n")
+    headers, body = split_header(data)
+    content_type, params = read_content_type(headers.first("Content-Type"))
+    parts: list[Part] = []
+    _collect(headers, body, 0, parts)
+    prose, returned = _prose_and_returned(parts)
+    return Mail(
+        headers=headers,
+        content_type=content_type,
+        params=params,
+        parts=tuple(parts),
+        prose=prose,
+        returned=returned,
+        truncated=len(raw) > MESSAGE_BYTES,
+    )
+
+
+def read_headers(text: str) -> Headers:
+    """The header block at the start of a text (newlines already "\\n")."""
+    return split_header(text.lstrip("\n").encode("utf-8", "replace"))[0]
+
+
+def split_header(data: bytes) -> tuple[Headers, bytes]:
+    """Header fields and body. A header that ends without its empty line ends at the first line that is no field."""
+    if data.startswith(b"\n"):
+        return Headers(), data[1:]
+    end = data.find(b"\n\n")
+    block, body = (data, b"") if end < 0 else (data[:end], data[end + 2 :])
+    lines = _decoded(block[:HEADER_BLOCK_BYTES]).split("\n")
+    fields: list[tuple[str, list[str]]] = []
+    for number, line in enumerate(lines):
+        if line.startswith((" ", "\t")) and fields:
+            fields[-1][1].append(line)
+        elif found := _FIELD.match(line):
+            fields.append((found[1], [found[2]]))
+        elif not (number == 0 and _MBOX_LINE.match(line)) and not (
+            fields and end >= 0 and _field_at(lines, number + 1)
+        ):
+            body = b"\n".join(block.split(b"\n")[number:]) + (data[end:] if end >= 0 else b"")
+            break
+    return Headers(tuple((name, _value(pieces)) for name, pieces in fields[:FIELDS])), body
+
+
+def _field_at(lines: list[str], number: int) -> bool:
+    return number < len(lines) and _FIELD.match(lines[number]) is not None
+
+
+def _value(pieces: list[str]) -> str:
+    value = " ".join(piece.strip() for piece in pieces)[:FIELD_BYTES]
+    return _one_line(decode_words(value))
+
+
+def decode_words(value: str) -> str:
+    """A header value with its encoded words decoded (RFC 2047); what cannot be decoded stays as it is."""
+    if "=?" not in value:
+        return value
+    out: list[str] = []
+    pending, charset, end = b"", "", 0
+    for found in _ENCODED_WORD.finditer(value):
+        if found.start() > end or found[1].lower() != charset:
+            out.append(_decoded(pending, charset))
+            pending = b""
+        out.append(value[end : found.start()])
+        charset, end = found[1].lower(), found.end()
+        encoded = found[3].encode("latin-1", "replace")
+        pending += _base64(encoded) if found[2] in "bB" else binascii.a2b_qp(encoded, header=True)
+    out.append(_decoded(pending, charset))
+    out.append(value[end:])
+    return "".join(out)
+
+
+def _one_line(text: str) -> str:
+    """Control and direction characters become spaces. For whole mails, so faster and coarser than `mail.text.clean`."""
+    return _UNSHOWABLE_IN_LINE.sub(" ", text).strip()
+
+
+def _lines(text: str) -> str:
+    """As `_one_line`, but newlines and tabs stay."""
+    return _UNSHOWABLE.sub(" ", text)
+
+
+def read_content_type(value: str) -> tuple[str, dict[str, str]]:
+    """Media type in lower case and its parameters; text/plain where there is none (RFC 2045 §5.2, RFC 2231)."""
+    found = _MEDIA_TYPE.match(value)
+    if not found:
+        return "text/plain", {}
+    params: dict[str, str] = {}
+    for parameter in _PARAMETER.finditer(value, found.end()):
+        name = parameter[1].lower()
+        text = parameter[3].strip() if parameter[2] is None else re.sub(r"\\(.)", r"\1", parameter[2])
+        if name.endswith("*"):
+            text = _PERCENT.sub(lambda hexed: chr(int(hexed[1], 16)), text.rpartition("'")[2])
+        base, starred, _ = name.partition("*")
+        if base not in params:
+            params[base] = text
+        elif starred:
+            params[base] += text
+    return f"{found[1]}/{found[2]}".lower(), params
+
+
+def _collect(headers: Headers, body: bytes, depth: int, parts: list[Part]) -> None:
+    content_type, params = read_content_type(headers.first("Content-Type"))
+    if content_type.startswith("multipart/") and depth < DEPTH:
+        boundary = params.get("boundary", "").encode("utf-8", "replace").rstrip() or _guess_boundary(body)
+        pieces = _split(body, boundary) if boundary else iter(())
+        found = False
+        for piece in pieces:
+            found = True
+            if len(parts) >= PARTS:
+                return
+            _collect(*split_header(piece), depth + 1, parts)
+        if found:
+            return
+    if len(parts) < PARTS:
+        parts.append(_leaf(headers, body, content_type, params))
+
+
+def _leaf(headers: Headers, body: bytes, content_type: str, params: dict[str, str]) -> Part:
+    readable = content_type.startswith(("text/", "message/", "multipart/"))
+    data = _transfer_decoded(body, headers.first("Content-Transfer-Encoding")) if readable else b""
+    original = split_header(data.lstrip(b"\n"))[0] if content_type in _RETURNED_TYPES else None
+    text = _lines(_decoded(data, params.get("charset", "").lower()))
+    return Part(content_type=content_type, params=params, headers=headers, text=text, original=original)
+
+
+def _guess_boundary(body: bytes) -> bytes:
+    for line in body[:FIELD_BYTES].split(b"\n"):
+        if line.startswith(b"--") and 2 < len(line.rstrip()) <= 74:
+            return line[2:].rstrip()
+    return b""
+
+
+def _split(body: bytes, boundary: bytes) -> Iterator[bytes]:
+    """The pieces between boundary lines (RFC 2046 §5.1.1); a last piece without its end is given too."""
+    delimiter = b"\n--" + boundary
+    body = b"\n" + body
+    start = -1
+    at = body.find(delimiter)
+    while at >= 0:
+        after = at + len(delimiter)
+        closing = body.startswith(b"--", after)
+        line_end = body.find(b"\n", after)
+        tail = body[after + 2 * closing : line_end if line_end >= 0 else None]
+        if not tail.strip():
+            if start >= 0:
+                yield body[start:at]
+            start = -1 if closing or line_end < 0 else line_end + 1
+            if closing:
+                return
+        at = body.find(delimiter, after if line_end < 0 else line_end)
+    if start >= 0:
+        yield body[start:]
+
+
+def _transfer_decoded(body: bytes, encoding: str) -> bytes:
+    match encoding.strip().lower():
+        case "base64":
+            return _base64(body).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        case "quoted-printable":
+            return binascii.a2b_qp(body).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        case _:
+            return body
+
+
+def _base64(data: bytes) -> bytes:
+    digits = _NOT_BASE64.sub(b"", data)
+    digits = digits[:-1] if len(digits) % 4 == 1 else digits
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def _decoded(data: bytes, charset: str = "") -> str:
+    if charset in _CHARSETS:
+        try:
+            return data.decode(charset, "replace" if charset not in {"ascii", "us-ascii"} else "strict")
+        except (LookupError, UnicodeError):
+            pass
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _prose_and_returned(parts: list[Part]) -> tuple[str, Headers | None]:
+    returned = next((part.original for part in parts if part.original is not None and part.original.fields), None)
+    plain = [part.text for part in parts if part.content_type == "text/plain" and not _attached(part)]
+    prose = "\n".join(plain).strip()
+    if len(prose) < 20:
+        marked_up = [part.text for part in parts if part.content_type == "text/html" and not _attached(part)]
+        prose = "\n".join([prose, *map(strip_html, marked_up)]).strip()
+    if not prose:
+        prose = next((part.text for part in parts if part.content_type.startswith("multipart/")), "")
+    prose, copied = _split_at_original(prose[:PROSE_CHARACTERS])
+    return prose, returned or copied
+
+
+def _attached(part: Part) -> bool:
+    return part.headers.first("Content-Disposition").lower().startswith("attachment")
+
+
+def _split_at_original(prose: str) -> tuple[str, Headers | None]:
+    """Prose and the header of the copy that follows a known separator line, if it looks like one."""
+    for number, found in enumerate(_SEPARATOR.finditer(prose)):
+        line_end = prose.find("\n", found.end())
+        field_at = _FIRST_ORIGINAL_FIELD.search(prose, line_end + 1) if line_end >= 0 else None
+        if field_at and not prose[line_end : field_at.start()].strip(" \t\n-=>*_"):
+            headers = read_headers(prose[field_at.start() : field_at.start() + HEADER_BLOCK_BYTES])
+            if len(headers.fields) >= 2:
+                return prose[: found.start()], headers
+        if number >= 20:
+            break
+    return prose, None
+
+
+def strip_html(text: str) -> str:
+    """The words of an HTML text, block elements as line ends."""
+    kept, at, folded = [], 0, text.lower()
+    while hidden := _HIDDEN.search(folded, at):
+        kept.append(text[at : hidden.start()])
+        closing = "-->" if hidden[1] == "!--" else f"</{hidden[1]}"
+        end = folded.find(closing, hidden.end())
+        at = end + len(closing) if end >= 0 else len(text)
+    text = "".join([*kept, text[at:]])
+    text = _TAG.sub(" ", _BLOCK_TAG.sub("\n", text))
+    text = html.unescape(_LONG_REFERENCE.sub(" ", text))
+    return _lines(re.sub(r"[ \t\xa0]+", " ", text))

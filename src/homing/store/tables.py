@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from homing.loop.model import ActionKind, ActionState, CaseState, EventType, Origin, Role, State
 
@@ -26,6 +28,23 @@ class Moment(sa.TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
         return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+class CurrentTransaction(sa.sql.functions.FunctionElement[int]):
+    """The number of the running transaction on PostgreSQL; 0 on SQLite, which has one writer and needs none."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(CurrentTransaction)
+def _no_transaction_number(element: CurrentTransaction, compiler: SQLCompiler, **_: object) -> str:  # noqa: ARG001
+    return "0"
+
+
+@compiles(CurrentTransaction, "postgresql")
+def _transaction_number(element: CurrentTransaction, compiler: SQLCompiler, **_: object) -> str:  # noqa: ARG001
+    return "(pg_current_xact_id()::text)::bigint"
 
 
 Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -98,10 +117,13 @@ proof = sa.Table(
     sa.Column("token_hash", sa.String(64), primary_key=True),
     sa.Column("organization", sa.Uuid, nullable=False),
     sa.Column("human_sender", sa.Uuid, nullable=False),
-    sa.Column("address", sa.String(320), nullable=False, index=True),
+    sa.Column("address", sa.String(320), nullable=False),  # folded
+    sa.Column("day", sa.Integer, nullable=False),  # days since 1970 (UTC)
+    sa.Column("number", sa.Integer, nullable=False),  # 1, 2, 3: which letter of that day to that address
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("expires_at", Moment, nullable=False),
     sa.Column("used_at", Moment),
+    sa.UniqueConstraint("address", "day", "number"),
 )
 
 failure_policy = sa.Table(
@@ -194,6 +216,8 @@ delivery = sa.Table(
     sa.Column("signed_at", Moment),
     sa.Column("verdict", Json),
     sa.Column("resent_from", sa.Uuid),
+    sa.Column("instead_of", sa.String(320)),  # the recipient in To or Cc that a corrected address stands in for
+    sa.Column("phone", sa.String(32)),  # the recipient's, for SMS steps that go to the recipient
     sa.Column("resent_key", sa.String(255)),
     sa.Column("case_id", sa.Uuid),  # the case that this delivery serves, when it is a letter
     sa.Column("case_step", sa.Integer),
@@ -235,8 +259,14 @@ attempt = sa.Table(
     sa.Column("tls", sa.String(64), nullable=False),
     sa.Column("reply_code", sa.Integer),
     sa.Column("enhanced_status_code", sa.String(16), nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),  # of the reply, or why there was none
     sa.Column("verdict", Json),
+    sa.Index(
+        "ix_attempt_open",
+        "started_at",
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
 )
 
 event = sa.Table(
@@ -245,7 +275,7 @@ event = sa.Table(
     sa.Column("seq", Serial, primary_key=True, autoincrement=True),
     # PostgreSQL fills in the transaction's id: readers stay below the oldest running one, so that no late committer
     # is skipped. SQLite has one writer, where `seq` alone is the order of commits.
-    sa.Column("txid", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("txid", sa.BigInteger, nullable=False, server_default=CurrentTransaction()),
     sa.Column("id", sa.Uuid, nullable=False),
     sa.Column("organization", sa.Uuid, nullable=False),
     sa.Column("message", sa.Uuid),
@@ -257,6 +287,8 @@ event = sa.Table(
     _one_of("type", EventType),
     sa.Index("ix_event_organization_txid_seq", "organization", "txid", "seq"),
     sa.Index("ix_event_message", "message"),
+    # A number is never used twice, even when the newest rows were removed: a reader's cursor stays good.
+    sqlite_autoincrement=True,
 )
 
 idempotency = sa.Table(
@@ -267,7 +299,7 @@ idempotency = sa.Table(
     sa.Column("payload_hash", sa.String(64), nullable=False),
     sa.Column("message", sa.Uuid, nullable=False),
     sa.Column("response", sa.Text, nullable=False),
-    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("created_at", Moment, nullable=False, index=True),
 )
 
 usage = sa.Table(
@@ -301,6 +333,12 @@ inbound = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("lease_until", Moment),
     sa.Column("erase_at", Moment),
+    sa.Index(
+        "ix_inbound_erase",
+        "erase_at",
+        sqlite_where=sa.text("erase_at IS NOT NULL"),
+        postgresql_where=sa.text("erase_at IS NOT NULL"),
+    ),
     sa.Index(
         "ix_inbound_waiting",
         "id",
@@ -352,6 +390,8 @@ action = sa.Table(
     sa.Column("due_at", Moment, nullable=False),
     sa.Column("lease_until", Moment),
     sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("claimed_at", Moment),  # the last claim; budgets count it
+    sa.Column("started_at", Moment),  # intent: committed before an effect that must not happen twice
     sa.Column("provider_id", sa.String(255), index=True),  # the SMS provider's id, for status callbacks
     sa.Column("result", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
@@ -360,6 +400,7 @@ action = sa.Table(
     _one_of("state", ActionState),
     sa.UniqueConstraint("case_id", "step"),
     sa.Index("ix_action_delivery", "delivery"),
+    sa.Index("ix_action_budget", "organization", "kind", "claimed_at"),
     sa.Index(
         "ix_action_due",
         "due_at",

@@ -1,0 +1,148 @@
+"""PostgreSQL through asyncpg: any number of nodes, each with a few transactions at a time.
+
+Grouped calls wait in line per function; a handful of batchers each take a whole line into one transaction. A
+transaction that was certainly not committed (deadlock, connection lost before COMMIT) runs again; when the answer to
+COMMIT itself is lost, nobody knows, and the caller gets the exception.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from homing.store.calls import Answer, Call, Failed, run_together, settle
+
+BATCHERS = 3
+LARGEST_BATCH = 500
+TRIES = 3
+OLDEST = 150_000
+"""server_version_num of the oldest PostgreSQL that we know."""
+
+
+class NotDurable(Exception):  # noqa: N818 - it says what is the case
+    """The server would forget what it answered for."""
+
+
+class _CommitUnknown(Exception):  # noqa: N818 - never leaves this file
+    """COMMIT was sent, and its answer did not come."""
+
+
+class PostgresRunner:
+    def __init__(self, url: str, *, durable: bool, options: dict[str, Any]) -> None:
+        settings = {"application_name": "homing"} | ({} if durable else {"synchronous_commit": "off"})
+        self._durable = durable
+        self._engine = create_async_engine(
+            sa.make_url(url).set(drivername="postgresql+asyncpg"),
+            pool_size=BATCHERS + 8,
+            max_overflow=8,
+            connect_args={"server_settings": settings},
+            execution_options=options,
+        )
+        self._lines: dict[Callable[..., Any], list[Call]] = {}
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._batchers: list[asyncio.Task[None]] = []
+        self._single: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Raises `NotDurable` when the server does not write through, unless asked not to care."""
+        async with self._engine.connect() as conn:
+            await conn.run_sync(_check, self._durable)
+        self._closing = False
+        self._batchers = [asyncio.create_task(self._batch_until_closed()) for _ in range(BATCHERS)]
+
+    async def close(self) -> None:
+        """Everything that waits is written first."""
+        self._closing = True
+        self._wake.set()
+        await asyncio.gather(*self._batchers, *self._single)
+        self._batchers = []
+        await self._engine.dispose()
+
+    def submit(self, call: Call) -> None:
+        if not self._batchers or self._closing:
+            raise RuntimeError("the database is not started, or already closed")
+        if call.grouped:
+            self._lines.setdefault(call.fn, []).append(call)
+            self._wake.set()
+        else:
+            task = asyncio.create_task(self._run([call]))
+            self._single.add(task)
+            task.add_done_callback(self._single.discard)
+
+    async def read(self, fn: Callable[[sa.Connection], Any]) -> Any:
+        async with self._engine.connect() as conn:
+            await conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            return await conn.run_sync(fn)
+
+    async def _batch_until_closed(self) -> None:
+        while True:
+            if self._lines:
+                await self._run(self._take())
+            elif self._closing:
+                return
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
+    def _take(self) -> list[Call]:
+        """The line that waits longest, up to the largest batch."""
+        fn = next(iter(self._lines))
+        line = self._lines.pop(fn)
+        if len(line) > LARGEST_BATCH:
+            self._lines[fn] = line[LARGEST_BATCH:]
+        return line[:LARGEST_BATCH]
+
+    async def _run(self, calls: Sequence[Call]) -> None:
+        try:
+            settle(await self._transaction(calls))
+        except _CommitUnknown as unknown:
+            settle((call, Failed(_cause(unknown))) for call in calls)
+        except Exception as error:  # noqa: BLE001 - the culprit's own, handed to its caller
+            if len(calls) == 1:
+                settle([(calls[0], Failed(error))])
+                return
+            for call in calls:
+                await self._run([call])
+
+    async def _transaction(self, calls: Sequence[Call]) -> list[Answer]:
+        for _ in range(TRIES - 1):
+            try:
+                return await self._once(calls)
+            except sa.exc.DBAPIError as error:
+                if not _certainly_undone(error):
+                    raise
+        return await self._once(calls)
+
+    async def _once(self, calls: Sequence[Call]) -> list[Answer]:
+        async with self._engine.connect() as conn:
+            transaction = await conn.begin()
+            answers = await conn.run_sync(run_together, calls)
+            try:
+                await transaction.commit()
+            except Exception as error:
+                raise _CommitUnknown from error
+        return answers
+
+
+def _cause(unknown: _CommitUnknown) -> Exception:
+    assert isinstance(unknown.__cause__, Exception)
+    return unknown.__cause__
+
+
+def _certainly_undone(error: sa.exc.DBAPIError) -> bool:
+    """Deadlock or serialization failure (the server rolled back), or a connection that died before COMMIT."""
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}
+
+
+def _check(conn: sa.Connection, durable: bool) -> None:
+    version = int(conn.exec_driver_sql("SHOW server_version_num").scalar_one())
+    if version < OLDEST:
+        raise RuntimeError(f"PostgreSQL 15 or later is needed, this is {version // 10_000}")
+    if not durable:
+        return
+    for setting in ("fsync", "synchronous_commit"):
+        if conn.exec_driver_sql(f"SHOW {setting}").scalar_one() == "off":
+            raise NotDurable(f"{setting} is off on this server: an accepted message could be lost. Turn it on.")

@@ -1,0 +1,57 @@
+"""Text from strangers, made fit to be shown: one line, bounded, without characters that act instead of being read.
+
+Names, subjects, addresses, server replies and report fields are chosen by people whom we do not know. A line break in
+them forges a line of ours (RFC 5322 §2.2 ends a field at CRLF), an escape sequence drives the terminal of whoever reads
+the log (ECMA-48 §5.4), a bidirectional control turns "gnp.exe" round (Unicode TR 36 §2.8.1, UAX 9 §3.1), an invisible
+character makes two texts look alike. Cleaning does not escape: whoever writes HTML or JSON escapes for it besides.
+"""
+
+import re
+import unicodedata
+
+_ESCAPE_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
+_LINE_ENDS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_LINK = re.compile(
+    r"(?:\b[a-z][a-z0-9+.-]{1,20}://|\bwww\.)\S+|\b[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,9}/\S*", re.IGNORECASE
+)
+_JOINERS = "\u200c\u200d"  # Persian words and composed emoji need them; RFC 5892 appendix A allows them in context
+_ACTING = frozenset({"Cf", "Cs", "Co", "Cn"})
+_GAPS = frozenset({"Cc", "Zl", "Zp", "Zs"})
+
+
+def clean(text: str, limit: int) -> str:
+    """`text` as one readable line of at most `limit` characters, cut with "…". "" if nothing readable is left.
+
+    Escape sequences, invisible, bidirectional and unassigned characters and lone surrogates vanish; controls and any
+    run of white space become one space. Idempotent. Work is bounded by `limit`, not by the length of `text`.
+    """
+    bounded = _ESCAPE_SEQUENCE.sub("", text[: 8 * limit + 256])
+    seen: list[str] = []
+    for character in bounded:
+        category = unicodedata.category(character)
+        if character in _JOINERS:
+            if seen and seen[-1] > "\x7f" and seen[-1] not in _JOINERS:
+                seen.append(character)
+        elif category in _GAPS:
+            seen.append(" ")
+        elif category not in _ACTING:
+            seen.append(character)
+    return shorten(" ".join("".join(seen).split()), limit)
+
+
+def clean_lines(text: str, *, width: int, lines: int) -> tuple[str, ...]:
+    """The first `lines` readable lines of `text`, each cleaned, at most `width` long; a last "…" if there are more."""
+    bounded = text[: 8 * width * lines + 256]
+    readable = [line for line in (clean(piece, width) for piece in _LINE_ENDS.split(bounded)) if line]
+    more = len(readable) > lines or len(bounded) < len(text)
+    return (*readable[:lines], "…") if more else tuple(readable)
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` in at most `limit` characters, cut at the end."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip(f" {_JOINERS}") + "…"
+
+
+def without_links(text: str) -> str:
+    """`text` with whatever a mail reader or a telephone would make clickable replaced by "(link)"."""
+    return _LINK.sub("(link)", text)

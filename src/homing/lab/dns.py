@@ -1,0 +1,164 @@
+"""The lab's DNS server: a dict of zones, changed at will, on loopback over UDP and TCP.
+
+It answers with authority for every name in `zones` and denies all others, except where a name is told to fail.
+Time to live is 0, so a change is seen at once.
+"""
+
+import asyncio
+import struct
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+_UDP_ROOM = 512
+_CHAIN_LIMIT = 10
+
+
+class Failing(StrEnum):
+    """How a name can fail. `lame`: the server does not feel responsible and names another. `garbled`: the answer denies
+    the name and gives its address in one breath."""
+
+    SERVFAIL = "servfail"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    LAME = "lame"
+    GARBLED = "garbled"
+
+
+@dataclass
+class DnsServer:
+    """`zones` maps a name to its records as a zone file has them: `{"corp.com": ["MX 10 mx.corp.com"]}`.
+
+    `failing` overrides it, for a name and everything below it. `asked` lists (name, type) of all questions.
+    """
+
+    zones: dict[str, list[str]] = field(default_factory=dict)
+    failing: dict[str, Failing] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    address: tuple[str, int] = ("", 0)
+    _datagrams: asyncio.DatagramTransport | None = None
+    _streams: asyncio.Server | None = None
+
+    def publish(self, name: str, *records: str) -> None:
+        """Sets all records of a name."""
+        self.zones[name.lower()] = list(records)
+
+    def withdraw(self, name: str) -> None:
+        """The name is gone: NXDOMAIN from now on."""
+        self.zones.pop(name.lower(), None)
+
+    async def start(self, ip: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Listens on UDP and TCP at the same port; returns address and port."""
+        loop = asyncio.get_running_loop()
+        self._streams = await asyncio.start_server(self._stream, ip, port)
+        port = self._streams.sockets[0].getsockname()[1]
+        self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(ip, port))
+        self.address = (ip, port)
+        return self.address
+
+    async def close(self) -> None:
+        if self._datagrams:
+            self._datagrams.close()
+        if self._streams:
+            self._streams.close()
+            await self._streams.wait_closed()
+
+    def answer(self, wire: bytes) -> dns.message.Message | None:
+        """The response to one question, None where the lab plays dead."""
+        try:
+            query = dns.message.from_wire(wire)
+        except dns.exception.DNSException:
+            return None
+        if not query.question:
+            return None
+        question = query.question[0]
+        name = question.name.to_text(omit_final_dot=True).lower()
+        self.asked.append((name, dns.rdatatype.to_text(question.rdtype)))
+        response = dns.message.make_response(query)
+        match self._failure(name):
+            case Failing.TIMEOUT:
+                return None
+            case Failing.SERVFAIL:
+                response.set_rcode(dns.rcode.SERVFAIL)
+            case Failing.REFUSED:
+                response.set_rcode(dns.rcode.REFUSED)
+            case Failing.LAME:
+                response.authority.append(_rrset(dns.name.root, "NS a.root-servers.net."))
+            case Failing.GARBLED:
+                response.set_rcode(dns.rcode.NXDOMAIN)
+                for record in ("A 127.0.0.1", "AAAA ::1", "MX 0 mx.invalid."):
+                    response.answer.append(_rrset(question.name, record))
+            case None:
+                self._fill(response, name, question.rdtype)
+        return response
+
+    def _failure(self, name: str) -> Failing | None:
+        labels = name.split(".")
+        ancestors = (".".join(labels[start:]) for start in range(len(labels)))
+        return next((self.failing[ancestor] for ancestor in ancestors if ancestor in self.failing), None)
+
+    def _fill(self, response: dns.message.Message, name: str, kind: dns.rdatatype.RdataType) -> None:
+        response.flags |= dns.flags.AA
+        for _ in range(_CHAIN_LIMIT):
+            records = self.zones.get(name, [])
+            wanted = [record for record in records if record.split()[0] == dns.rdatatype.to_text(kind)]
+            alias = next((record for record in records if record.split()[0] == "CNAME"), None)
+            if wanted:
+                response.answer.append(_rrset(dns.name.from_text(name), *wanted))
+                return
+            if alias is None:
+                break
+            response.answer.append(_rrset(dns.name.from_text(name), alias))
+            name = alias.split()[1].rstrip(".").lower()
+        if not any(known == name or known.endswith(f".{name}") for known in self.zones):
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        top = dns.name.from_text(name.rpartition(".")[2])
+        response.authority.append(_rrset(top, "SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 0"))
+
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                (length,) = struct.unpack("!H", await reader.readexactly(2))
+                response = self.answer(await reader.readexactly(length))
+                if response is not None:
+                    wire = response.to_wire(max_size=65_535)
+                    writer.write(struct.pack("!H", len(wire)) + wire)
+                    await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@dataclass
+class _Datagrams(asyncio.DatagramProtocol):
+    server: DnsServer
+    transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        response = self.server.answer(data)
+        if response is None or self.transport is None:
+            return
+        self.transport.sendto(response.to_wire(max_size=_UDP_ROOM, prefer_truncation=True), addr)
+
+
+def _rrset(name: dns.name.Name, *records: str) -> dns.rrset.RRset:
+    kinds = [record.split(maxsplit=1) for record in records]
+    rdatas = [
+        dns.rdata.from_text(dns.rdataclass.IN, kind, text, origin=dns.name.root, relativize=False)
+        for kind, text in kinds
+    ]
+    return dns.rrset.from_rdata_list(name, 0, rdatas)

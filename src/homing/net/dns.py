@@ -1,0 +1,340 @@
+"""Questions to the DNS (RFC 1035). Every answer is a value, and different answers stay different.
+
+"No such name", "the name has no such record" and "nobody could tell" lead to different ends of a delivery, so they
+are never folded into one another. A name is dead only when a second source says so too (`Resolver.confirm`).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import dns.asyncquery
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.resolver
+import dns.rrset
+
+from homing.net.public import why_not_public
+
+MX_LIMIT = 20
+ADDRESS_LIMIT = 5
+CNAME_LIMIT = 8
+CACHE_LIMIT = 20_000
+DENIED_AGAIN_AFTER = 600.0
+"""Seconds between two denials by one and the same resolver that count as two, when nobody else can be asked."""
+
+Server = tuple[str, int]
+"""IP address and port."""
+
+
+class LookupFault(StrEnum):
+    """Why nobody could tell. `lame`: the server does not know the zone and does not look it up for us either."""
+
+    SERVFAIL = "servfail"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    LAME = "lame"
+    GARBLED = "garbled"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mx:
+    """A mail exchange; lower preferences come first. Exchange "." alone means that the domain takes no mail."""
+
+    preference: int
+    exchange: str
+
+
+RecordT = TypeVar("RecordT")
+OtherT = TypeVar("OtherT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Generic[RecordT]):
+    records: tuple[RecordT, ...]
+    server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoData:
+    """The name exists, but has no record of this type (RFC 2308 §2.2)."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchName:
+    """NXDOMAIN. `authoritative`: said by a server of the zone itself, not by a resolver on hearsay."""
+
+    server: str
+    authoritative: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupFailed:
+    """No answer that means anything: ask again later."""
+
+    why: LookupFault
+    server: str
+
+
+Negative = NoData | NoSuchName | LookupFailed
+Answer = Found[RecordT] | Negative
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """How long answers are kept, in seconds: positive ones between `least` and `most`, the others at most so long."""
+
+    least: float = 60.0
+    most: float = 86_400.0
+    negative: float = 60.0
+    failure: float = 5.0
+
+
+AS_PUBLISHED = Keep(least=0.0, negative=0.0, failure=0.0)
+"""No minimum: zones may change from one moment to the next, as in the lab."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heard:
+    """An answer in text form and how long it may be kept; `alias` is a CNAME that the server did not follow."""
+
+    answer: Answer[str]
+    ttl: float
+    alias: str | None = None
+
+
+def system_servers() -> tuple[Server, ...]:
+    """The machine's own resolvers; at most three, like the C library."""
+    configured = dns.resolver.Resolver(configure=True)
+    return tuple((str(ip), configured.port) for ip in configured.nameservers[:3])
+
+
+class Resolver:
+    """Asks `servers` in order, remembers answers, and asks a question once however many wait for its answer.
+
+    `timeout` is for one question to one server, in seconds; every server is asked up to twice. `zone_port` is where
+    the zones' own servers listen when one of them is asked for a second opinion; `allow_private` lets them be inside.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Server] | None = None,
+        *,
+        keep: Keep | None = None,
+        timeout: float = 2.0,
+        zone_port: int = 53,
+        allow_private: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._servers = tuple(servers) if servers else system_servers()
+        self._keep = keep or Keep()
+        self._timeout = timeout
+        self._zone_port = zone_port
+        self._allow_private = allow_private
+        self._clock = clock
+        self._known: dict[tuple[str, str], tuple[float, Answer[str]]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[Answer[str]]] = {}
+        self._denied: dict[str, float] = {}
+
+    async def mx(self, name: str) -> Answer[Mx]:
+        """The mail exchanges of a domain, best first; at most 20 (RFC 5321 §5.1)."""
+        answer = _as_mx(await self._lookup(name, "MX"))
+        match answer:
+            case Found(records=records, server=server):
+                ranked = sorted(records, key=lambda mx: mx.preference)
+                return Found(records=tuple(ranked[:MX_LIMIT]), server=server)
+            case _:
+                return answer
+
+    async def addresses(self, name: str) -> Answer[str]:
+        """At most five IPv4 and five IPv6 addresses, IPv4 first: receivers judge IPv6 senders more harshly."""
+        four, six = await asyncio.gather(self._lookup(name, "A"), self._lookup(name, "AAAA"))
+        match four, six:
+            case Found(), Found():
+                records = four.records[:ADDRESS_LIMIT] + six.records[:ADDRESS_LIMIT]
+                return Found(records=records, server=four.server)
+            case (Found() as one, _) | (_, Found() as one):
+                return replace(one, records=one.records[:ADDRESS_LIMIT])
+            case (LookupFailed(), _) | (NoSuchName(), NoSuchName()):
+                return four
+            case (_, LookupFailed()):
+                return six
+            case _:
+                return NoData(server=four.server)
+
+    async def txt(self, name: str) -> Answer[str]:
+        """Text records, the strings of each joined (RFC 7208 §3.3)."""
+        return await self._lookup(name, "TXT")
+
+    async def confirm_no_such_name(self, name: str, first: NoSuchName) -> bool:
+        """Whether a second source says at once that the name does not exist: another resolver, or the zone's own.
+
+        Where neither can be asked, a second denial by the same resolver ten minutes after its first one counts.
+        """
+        second = await self._second_opinion(name, "MX", first.server)
+        return self._agrees(f"nxdomain {name}", second, isinstance(second, NoSuchName))
+
+    async def confirm_null_mx(self, name: str, first: Found[Mx]) -> bool:
+        """Whether a second source says too that the domain takes no mail (RFC 7505)."""
+        second = _as_mx(await self._second_opinion(name, "MX", first.server))
+        agrees = isinstance(second, Found) and is_null_mx(second.records)
+        return self._agrees(f"null mx {name}", second, agrees)
+
+    def _agrees(self, claim: str, second: Answer[RecordT], agrees: bool) -> bool:
+        if agrees or not isinstance(second, LookupFailed):
+            self._denied.pop(claim, None)
+            return agrees
+        if len(self._denied) >= CACHE_LIMIT:
+            self._denied.pop(next(iter(self._denied)))
+        return self._clock() - self._denied.setdefault(claim, self._clock()) >= DENIED_AGAIN_AFTER
+
+    async def _second_opinion(self, name: str, kind: str, first_server: str) -> Answer[str]:
+        others = [server for server in self._servers if _shown(server) != first_server]
+        heard = await self._ask_in_turn(others, name, kind)
+        if isinstance(heard.answer, LookupFailed):
+            heard = await self._ask_in_turn(await self._zone_servers(name), name, kind, recursive=False)
+        return heard.answer
+
+    async def _zone_servers(self, name: str) -> list[Server]:
+        """Two servers of the closest enclosing zone. An alias or a dead name is looked after by its parent."""
+        labels = name.rstrip(".").split(".")
+        for start in range(len(labels)):
+            found = await self._lookup(".".join(labels[start:]), "NS")
+            if isinstance(found, Found):
+                break
+        else:
+            return []
+        addresses = await asyncio.gather(*(self.addresses(host) for host in found.records[:2]))
+        firsts = [answer.records[0] for answer in addresses if isinstance(answer, Found)]
+        return [(ip, self._zone_port) for ip in firsts if self._allow_private or why_not_public(ip) is None]
+
+    async def _lookup(self, name: str, kind: str) -> Answer[str]:
+        key = (name.rstrip(".").lower(), kind)
+        known = self._known.get(key)
+        if known and known[0] > self._clock():
+            return known[1]
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = asyncio.create_task(self._learn(key))
+            self._asking[key] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(asking)
+
+    async def _learn(self, key: tuple[str, str]) -> Answer[str]:
+        heard = await self._ask_in_turn(self._servers, *key)
+        match heard.answer:
+            case Found():
+                seconds = min(max(heard.ttl, self._keep.least), self._keep.most)
+            case LookupFailed():
+                seconds = self._keep.failure
+            case _:
+                seconds = min(heard.ttl, self._keep.negative)
+        if seconds > 0:
+            if len(self._known) >= CACHE_LIMIT:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = (self._clock() + seconds, heard.answer)
+        return heard.answer
+
+    async def _ask_in_turn(self, servers: Sequence[Server], name: str, kind: str, *, recursive: bool = True) -> _Heard:
+        heard = _failed(LookupFault.UNREACHABLE, "no server known")
+        for _ in range(2):
+            for server in servers:
+                heard = await self._ask(server, name, kind, recursive=recursive)
+                if not isinstance(heard.answer, LookupFailed):
+                    return heard
+        return heard
+
+    async def _ask(self, server: Server, name: str, kind: str, *, recursive: bool) -> _Heard:
+        """One server's answer, aliases followed that it left to us."""
+        ttl = self._keep.most
+        for _ in range(CNAME_LIMIT):
+            heard = await self._ask_once(server, name, kind, recursive=recursive)
+            ttl = min(ttl, heard.ttl)
+            if heard.alias is None:
+                return replace(heard, ttl=ttl)
+            name = heard.alias
+        return _failed(LookupFault.GARBLED, _shown(server))
+
+    async def _ask_once(self, server: Server, name: str, kind: str, *, recursive: bool) -> _Heard:
+        ip, port = server
+        try:
+            query = dns.message.make_query(name, kind, use_edns=0, payload=1232)
+        except dns.exception.DNSException:
+            return _Heard(answer=NoSuchName(server="none: this is no DNS name", authoritative=True), ttl=0)
+        if not recursive:
+            query.flags &= ~dns.flags.RD
+        try:
+            response, _ = await dns.asyncquery.udp_with_fallback(
+                query, ip, timeout=self._timeout, port=port, ignore_unexpected=True, ignore_errors=True
+            )
+            return _read(response, _shown(server))
+        except dns.exception.Timeout:
+            return _failed(LookupFault.TIMEOUT, _shown(server))
+        except dns.exception.DNSException:
+            return _failed(LookupFault.GARBLED, _shown(server))
+        except (OSError, EOFError):
+            return _failed(LookupFault.UNREACHABLE, _shown(server))
+
+
+def is_null_mx(records: Sequence[Mx]) -> bool:
+    """RFC 7505 §3: a single exchange that is the root."""
+    return len(records) == 1 and records[0].exchange == "."
+
+
+_RCODES = {dns.rcode.SERVFAIL: LookupFault.SERVFAIL, dns.rcode.REFUSED: LookupFault.REFUSED}
+
+
+def _read(response: dns.message.Message, server: str) -> _Heard:
+    """What a response means (RFC 2308 §2). Raises DNSException for one that contradicts itself."""
+    rcode = response.rcode()
+    if rcode not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
+        return _failed(_RCODES.get(rcode, LookupFault.GARBLED), server)
+    if not isinstance(response, dns.message.QueryMessage):
+        return _failed(LookupFault.GARBLED, server)
+    chain = response.resolve_chaining()
+    authoritative = bool(response.flags & dns.flags.AA)
+    if chain.answer is not None:
+        return _Heard(answer=Found(records=_texts(chain.answer), server=server), ttl=chain.minimum_ttl)
+    if rcode == dns.rcode.NXDOMAIN:
+        return _Heard(answer=NoSuchName(server=server, authoritative=authoritative), ttl=chain.minimum_ttl)
+    if chain.cnames:
+        alias = chain.canonical_name.to_text(omit_final_dot=True)
+        return _Heard(answer=NoData(server=server), ttl=chain.minimum_ttl, alias=alias)
+    if not authoritative and not response.flags & dns.flags.RA:
+        return _failed(LookupFault.LAME, server)
+    return _Heard(answer=NoData(server=server), ttl=chain.minimum_ttl)
+
+
+def _texts(rrset: dns.rrset.RRset) -> tuple[str, ...]:
+    if rrset.rdtype == dns.rdatatype.TXT:
+        return tuple(b"".join(rdata.strings).decode("utf-8", "replace") for rdata in rrset)
+    return tuple(rdata.to_text() for rdata in rrset)
+
+
+def _as_mx(answer: Answer[str]) -> Answer[Mx]:
+    if not isinstance(answer, Found):
+        return answer
+    pairs = (record.split() for record in answer.records)
+    records = tuple(
+        Mx(preference=int(preference), exchange=exchange.lower().rstrip(".") or ".") for preference, exchange in pairs
+    )
+    return Found(records=records, server=answer.server)
+
+
+def _failed(why: LookupFault, server: str) -> _Heard:
+    return _Heard(answer=LookupFailed(why=why, server=server), ttl=0)
+
+
+def _shown(server: Server) -> str:
+    ip, port = server
+    return ip if port == 53 else f"{ip}#{port}"

@@ -1,0 +1,165 @@
+"""Which hosts take the mail of a domain (RFC 5321 §5.1), and why there are none.
+
+A domain is a stranger's word: its MX may point inside our network or at ourselves. Such hosts are never tried.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from homing.loop.evidence import RouteFault, Unroutable
+from homing.loop.typos import suggest
+from homing.net.dns import Answer, Found, LookupFailed, Mx, NoData, NoSuchName, Resolver, is_null_mx
+from homing.net.public import why_not_public
+
+ROUTE_LIMIT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One server to connect to."""
+
+    name: str
+    ip: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Hosts in the order in which to try them. `skipped` says which others the DNS named and why they were left out."""
+
+    hosts: tuple[Host, ...]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """The usable hosts behind one exchange, and what is wrong with the others."""
+
+    preference: int
+    hosts: tuple[Host, ...]
+    faults: tuple[tuple[RouteFault, str], ...]
+
+
+_Way = tuple[_Exchange, ...] | Unroutable
+"""What is remembered of a domain: its exchanges before the dice fall."""
+
+
+class Router:
+    """Finds the way to a domain.
+
+    `own_addresses` are ours: mail must not run in a circle. `allow_private` is for the lab only. `dice` give numbers
+    from 0 up to 1 and spread the load over exchanges of equal preference. A way is remembered for `keep` seconds.
+    """
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        smtp_port: int = 25,
+        allow_private: bool = False,
+        own_addresses: frozenset[str] = frozenset(),
+        *,
+        dice: Callable[[], float] = lambda: 0.0,
+        keep: float = 60.0,
+    ) -> None:
+        self._resolver = resolver
+        self._smtp_port = smtp_port
+        self._allow_private = allow_private
+        self._own = frozenset(ip_address(ip) for ip in own_addresses)
+        self._dice = dice
+        self._keep = keep
+        self._known: dict[str, tuple[float, _Way]] = {}
+
+    async def route(self, domain: str) -> Route | Unroutable:
+        """The way to `domain` (A-label form); no way is a value too, and says whether asking again may help."""
+        way = await self._way(domain.rstrip(".").lower())
+        if isinstance(way, Unroutable):
+            return way
+        ranked = sorted(way, key=lambda exchange: (exchange.preference, self._dice()))
+        return Route(
+            hosts=tuple(host for exchange in ranked for host in exchange.hosts),
+            skipped=tuple(detail for exchange in ranked for _, detail in exchange.faults),
+        )
+
+    async def _way(self, domain: str) -> _Way:
+        known = self._known.get(domain)
+        if known and known[0] > time.monotonic():
+            return known[1]
+        way = await self._find(domain)
+        lasting = not (isinstance(way, Unroutable) and way.fault is RouteFault.LOOKUP_FAILED)
+        if lasting and self._keep > 0:
+            if len(self._known) >= ROUTE_LIMIT:
+                self._known.pop(next(iter(self._known)))
+            self._known[domain] = (time.monotonic() + self._keep, way)
+        return way
+
+    async def _find(self, domain: str) -> _Way:
+        answer = await self._resolver.mx(domain)
+        match answer:
+            case NoSuchName(server=server):
+                if await self._resolver.confirm_no_such_name(domain, answer):
+                    return _unroutable(domain, RouteFault.NO_SUCH_DOMAIN, f"no such domain, says {server}, confirmed")
+                detail = f"no such domain, says {server}, but nobody confirms it"
+                return _unroutable(domain, RouteFault.LOOKUP_FAILED, detail)
+            case LookupFailed(why=why, server=server):
+                return _unroutable(domain, RouteFault.LOOKUP_FAILED, f"MX of {domain}: {why} at {server}")
+            case NoData():
+                return await self._by_exchanges(domain, (Mx(preference=0, exchange=domain),))
+            case Found(records=records) if is_null_mx(records):
+                return await self._by_null_mx(domain, answer)
+            case Found(records=records):
+                named = tuple(mx for mx in records if mx.exchange != ".")
+                return await self._by_exchanges(domain, named)
+
+    async def _by_null_mx(self, domain: str, answer: Found[Mx]) -> Unroutable:
+        if await self._resolver.confirm_null_mx(domain, answer):
+            detail = f"takes no mail (null MX), says {answer.server}, confirmed"
+            return _unroutable(domain, RouteFault.NULL_MX, detail)
+        detail = f"takes no mail (null MX), says {answer.server}, but nobody confirms it"
+        return _unroutable(domain, RouteFault.LOOKUP_FAILED, detail)
+
+    async def _by_exchanges(self, domain: str, records: tuple[Mx, ...]) -> _Way:
+        answers = await asyncio.gather(*(self._resolver.addresses(mx.exchange) for mx in records))
+        exchanges = tuple(self._exchange(mx, answer) for mx, answer in zip(records, answers, strict=True))
+        if any(exchange.hosts for exchange in exchanges):
+            return exchanges
+        faults = [fault for exchange in exchanges for fault in exchange.faults]
+        found = {fault for fault, _ in faults}
+        # A host that could not be looked up may yet be usable, so it outweighs a host that can never be.
+        for fault in (RouteFault.LOOKUP_FAILED, RouteFault.PRIVATE_ADDRESS, RouteFault.NO_ADDRESS):
+            if fault in found:
+                break
+        return _unroutable(domain, fault, "; ".join(detail for _, detail in faults) or "MX names no host")
+
+    def _exchange(self, mx: Mx, answer: Answer[str]) -> _Exchange:
+        match answer:
+            case Found(records=addresses):
+                refused = [(ip, self._why_unusable(ip)) for ip in addresses]
+                return _Exchange(
+                    mx.preference,
+                    tuple(Host(mx.exchange, ip, self._smtp_port) for ip, why in refused if why is None),
+                    tuple(
+                        (RouteFault.PRIVATE_ADDRESS, f"{mx.exchange}: {ip} is {why}")
+                        for ip, why in refused
+                        if why is not None
+                    ),
+                )
+            case LookupFailed(why=why, server=server):
+                fault = (RouteFault.LOOKUP_FAILED, f"{mx.exchange}: {why} at {server}")
+            case NoSuchName(server=server):
+                fault = (RouteFault.NO_ADDRESS, f"{mx.exchange}: no such name, says {server}")
+            case NoData(server=server):
+                fault = (RouteFault.NO_ADDRESS, f"{mx.exchange}: no address, says {server}")
+        return _Exchange(mx.preference, (), (fault,))
+
+    def _why_unusable(self, ip: str) -> str | None:
+        if ip_address(ip) in self._own:
+            return "our own address"
+        return None if self._allow_private else why_not_public(ip)
+
+
+def _unroutable(domain: str, fault: RouteFault, detail: str) -> Unroutable:
+    suggestion = None if fault is RouteFault.LOOKUP_FAILED else suggest(domain)
+    return Unroutable(fault=fault, detail=detail, suggestion=suggestion)

@@ -1,0 +1,199 @@
+"""Each kind of DNS answer stays what it is, from the wire to the value."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from homing.lab.dns import DnsServer, Failing
+from homing.net.dns import AS_PUBLISHED, Found, Keep, LookupFailed, LookupFault, Mx, NoData, NoSuchName, Resolver
+from homing.net.public import why_not_public
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[DnsServer]:
+    server = DnsServer()
+    await server.start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+def resolver(server: DnsServer) -> Resolver:
+    return Resolver([server.address], keep=AS_PUBLISHED, timeout=0.2)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_mail_exchanges_come_best_first_and_at_most_twenty(server: DnsServer, resolver: Resolver) -> None:
+    server.publish("many.com", *(f"MX {number} mx{number}.many.com" for number in reversed(range(60))))
+    answer = await resolver.mx("Many.com.")
+    assert isinstance(answer, Found)
+    assert answer.records == tuple(Mx(preference=number, exchange=f"mx{number}.many.com") for number in range(20))
+
+
+async def test_addresses_are_at_most_five_of_a_kind_ipv4_first(server: DnsServer, resolver: Resolver) -> None:
+    server.publish(
+        "mx.com", *(f"AAAA 2a00::{number}" for number in range(1, 9)), *(f"A 8.8.8.{number}" for number in range(9))
+    )
+    answer = await resolver.addresses("mx.com")
+    assert isinstance(answer, Found)
+    assert len(answer.records) == 10
+    assert all(":" not in ip for ip in answer.records[:5])
+
+
+async def test_a_long_answer_comes_over_tcp_and_text_is_joined(server: DnsServer, resolver: Resolver) -> None:
+    server.publish("key.com", 'TXT "' + "a" * 250 + '" "' + "b" * 250 + '"', 'TXT "' + "c" * 250 + '"')
+    answer = await resolver.txt("key.com")
+    assert isinstance(answer, Found)
+    assert set(answer.records) == {"a" * 250 + "b" * 250, "c" * 250}
+
+
+FAILURES = [
+    (Failing.SERVFAIL, LookupFault.SERVFAIL),
+    (Failing.REFUSED, LookupFault.REFUSED),
+    (Failing.TIMEOUT, LookupFault.TIMEOUT),
+    (Failing.LAME, LookupFault.LAME),
+    (Failing.GARBLED, LookupFault.GARBLED),
+]
+
+
+@pytest.mark.parametrize(("failing", "why"), FAILURES)
+async def test_a_failure_is_never_a_denial(
+    server: DnsServer, resolver: Resolver, failing: Failing, why: LookupFault
+) -> None:
+    server.failing["bad.com"] = failing
+    shown = f"127.0.0.1#{server.address[1]}"
+    assert await resolver.mx("bad.com") == LookupFailed(why=why, server=shown)
+    assert await resolver.addresses("mx.bad.com") == LookupFailed(why=why, server=shown)
+
+
+async def test_denials(server: DnsServer, resolver: Resolver) -> None:
+    server.publish("corp.com", "A 8.8.8.8")
+    shown = f"127.0.0.1#{server.address[1]}"
+    assert await resolver.mx("corp.com") == NoData(server=shown)
+    assert await resolver.mx("nosuch.com") == NoSuchName(server=shown, authoritative=True)
+    assert await resolver.mx("com") == NoData(server=shown), "a name above another exists"
+    assert isinstance(await resolver.mx("a" * 64 + ".com"), NoSuchName)
+
+
+async def test_aliases_are_followed_and_bounded(server: DnsServer, resolver: Resolver) -> None:
+    server.publish("www.corp.com", "CNAME corp.com")
+    server.publish("corp.com", "MX 10 mx.corp.com")
+    assert isinstance(await resolver.mx("www.corp.com"), Found)
+    server.publish("dead.corp.com", "CNAME nosuch.com")
+    assert isinstance(await resolver.mx("dead.corp.com"), NoSuchName)
+    for number in range(40):
+        server.publish(f"a{number}.loop.com", f"CNAME a{(number + 1) % 40}.loop.com")
+    before = len(server.asked)
+    answer = await resolver.mx("a0.loop.com")
+    assert isinstance(answer, LookupFailed)
+    assert answer.why is LookupFault.GARBLED
+    assert len(server.asked) - before <= 20
+
+
+async def test_the_next_server_is_asked_when_one_fails(server: DnsServer) -> None:
+    server.publish("corp.com", "MX 10 mx.corp.com")
+    broken = DnsServer(failing={"com": Failing.SERVFAIL})
+    await broken.start()
+    try:
+        resolver = Resolver([broken.address, server.address], keep=AS_PUBLISHED)
+        answer = await resolver.mx("corp.com")
+        assert isinstance(answer, Found)
+        assert answer.server.endswith(str(server.address[1]))
+    finally:
+        await broken.close()
+
+
+async def test_answers_are_remembered_for_their_time_clamped(server: DnsServer) -> None:
+    clock = Clock()
+    resolver = Resolver([server.address], keep=Keep(), timeout=0.2, clock=clock)
+    server.publish("corp.com", "MX 10 mx.corp.com")
+    server.failing["bad.com"] = Failing.SERVFAIL
+    for _ in range(3):
+        await resolver.mx("corp.com")
+        await resolver.mx("nosuch.com")
+        await resolver.mx("bad.com")
+    assert server.asked.count(("corp.com", "MX")) == 1, "TTL 0 is kept for a minute"
+    assert server.asked.count(("nosuch.com", "MX")) == 3, "a denial with TTL 0 is not"
+    assert server.asked.count(("bad.com", "MX")) == 2, "two rounds, then five seconds of rest"
+    clock.now += 59
+    await resolver.mx("corp.com")
+    assert server.asked.count(("corp.com", "MX")) == 1
+    clock.now += 2
+    await resolver.mx("corp.com")
+    assert server.asked.count(("corp.com", "MX")) == 2
+
+
+async def test_many_askers_one_question(server: DnsServer, resolver: Resolver) -> None:
+    server.publish("corp.com", "MX 10 mx.corp.com")
+    await asyncio.gather(*(resolver.mx("corp.com") for _ in range(50)))
+    assert server.asked.count(("corp.com", "MX")) == 1
+
+
+async def test_a_denial_is_confirmed_by_another_resolver(server: DnsServer) -> None:
+    other = DnsServer()
+    await other.start()
+    try:
+        resolver = Resolver([server.address, other.address], keep=AS_PUBLISHED, timeout=0.2)
+        first = await resolver.mx("nosuch.com")
+        assert isinstance(first, NoSuchName)
+        assert await resolver.confirm_no_such_name("nosuch.com", first)
+        other.publish("nosuch.com", "MX 10 mx.corp.com")
+        assert not await resolver.confirm_no_such_name("nosuch.com", first)
+    finally:
+        await other.close()
+
+
+async def test_a_denial_is_confirmed_by_the_zones_own_server(server: DnsServer) -> None:
+    zone = DnsServer(zones={"corp.com": ["A 8.8.8.8"]})
+    ip, port = await zone.start()
+    server.publish("com", "NS ns.nic.net")
+    server.publish("ns.nic.net", f"A {ip}")
+    try:
+        resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=0.2, zone_port=port, allow_private=True)
+        first = await resolver.mx("nosuch.com")
+        assert isinstance(first, NoSuchName)
+        assert await resolver.confirm_no_such_name("nosuch.com", first)
+        assert ("nosuch.com", "MX") in zone.asked
+        assert not await resolver.confirm_no_such_name("corp.com", first)
+    finally:
+        await zone.close()
+
+
+async def test_a_lone_resolver_must_deny_again_ten_minutes_later(server: DnsServer) -> None:
+    clock = Clock()
+    resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=0.2, clock=clock)
+    first = await resolver.mx("nosuch.com")
+    assert isinstance(first, NoSuchName)
+    assert not await resolver.confirm_no_such_name("nosuch.com", first)
+    clock.now += 599
+    assert not await resolver.confirm_no_such_name("nosuch.com", first)
+    clock.now += 2
+    assert await resolver.confirm_no_such_name("nosuch.com", first)
+
+
+PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.216.34", "2a00:1450:4001:81b::2005", "2606:4700::1111"]
+NOT_PUBLIC = """
+    0.0.0.0 10.1.2.3 100.64.0.1 100.127.255.255 127.0.0.1 127.8.8.8 169.254.169.254 172.16.0.1 172.31.255.255
+    192.0.0.192 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.51.100.1 203.0.113.9 224.0.0.1 239.1.1.1 240.0.0.1
+    255.255.255.255 :: ::1 ::7f00:1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 64:ff9b::7f00:1 64:ff9b::808:808 64:ff9b:1::1 100::1
+    2001::1 2001:db8::1 2002:7f00:1::1 2002:808:808::1 3fff::1 4000::1 fc00::1 fd00:ec2::254 fe80::1 fe80::1%eth0
+    fec0::1 ff02::1 5f00::1 127.1 2130706433 0x7f000001 0177.0.0.1 example.com
+    """.split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize("ip", PUBLIC)
+def test_public(ip: str) -> None:
+    assert why_not_public(ip) is None
+
+
+@pytest.mark.parametrize("ip", NOT_PUBLIC)
+def test_not_public(ip: str) -> None:
+    assert why_not_public(ip)

@@ -95,16 +95,17 @@ def parse_domain(text: str) -> str:
     return domain
 
 
-def hidden_character(text: str) -> str | None:
+def hidden_character(text: str, spared: frozenset[str] = frozenset()) -> str | None:
     """The first character that a reader cannot see or that changes how others are shown; None if there is none.
 
     Control, bidirectional, zero-width, private and unassigned characters, lone surrogates, and every kind of space
-    but the ordinary one.
+    but the ordinary one; `spared` Unicode categories are let through.
     """
     for char in text:
         if " " <= char <= "~":
             continue
-        if char in _INVISIBLE or unicodedata.category(char)[0] in "CZ":
+        category = unicodedata.category(char)
+        if char in _INVISIBLE or (category[0] in "CZ" and category not in spared):
             return char
     return None
 

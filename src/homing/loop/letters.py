@@ -136,7 +136,7 @@ def proof_letter(address: str, link: str, operator_name: str) -> Text:
     blocks: tuple[Block, ...] = (
         Paragraph("Hello,"),
         Paragraph(
-            f"somebody who sends messages through {operator} has given {shown} as their own address: "
+            f"Somebody who sends messages through {operator} has given {shown} as their own address: "
             "answers to the messages would come to you, and so would word of any message that could not be delivered."
         ),
         Heading("Was it you?"),
@@ -147,8 +147,8 @@ def proof_letter(address: str, link: str, operator_name: str) -> Text:
         Link(link, "Confirm this address"),
         Heading("Was it not you?"),
         Paragraph(
-            "Then do nothing. Without your consent the address will not be used, and after 24 hours the link is "
-            "worthless. You need not answer this letter."
+            "Then do nothing. Without your consent the address will not be used, and after 24 hours the link no "
+            "longer works. You need not answer this letter."
         ),
     )
     return _text(f"{operator}: please confirm your e-mail address", blocks)
@@ -227,7 +227,7 @@ def _history(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
     """What went before, and the other side's own words where we can offer nothing better."""
     blocks: tuple[Block, ...] = ()
     if known.resent_from:
-        blocks += (Paragraph(f"It was the message that you sent again after {known.resent_from} had failed."),)
+        blocks += (Paragraph(f"You sent it to this address after {known.resent_from} had failed."),)
     words = _gently(known.verdict.text)
     if why.key == "undetermined" and clean(words, 80):
         blocks += (Paragraph(f"These are the words of {known.domain}, not ours:"), Quote(words, 4))

@@ -67,7 +67,7 @@ _TABLE = (
         key="mailbox_full",
         headline="The mailbox of {recipient} is full.",
         explanation="The address is right, but there is no room for new mail until its owner deletes some.",
-        next_step="Let the person know another way, by telephone for example, and send the message again later.",
+        next_step="Let the person know in another way, by telephone for example, and send the message again later.",
         resend=_AGAIN,
         short="the mailbox is full",
     ),
@@ -82,7 +82,7 @@ _TABLE = (
     ),
     Cause(
         key="recipient_refused",
-        headline="The mailbox of {recipient} did not let your message in.",
+        headline="The mailbox of {recipient} did not let it in.",
         explanation="The address seems to exist, but it takes mail from certain senders only, or this person has a "
         "filter that refused the message.",
         next_step="Ask the person, by telephone for example, to allow mail from you, "
@@ -92,7 +92,7 @@ _TABLE = (
     ),
     Cause(
         key="message_too_big",
-        headline="Your message is too big for {recipient}.",
+        headline="It is too big for {recipient}.",
         explanation="The mail server of {domain} takes messages up to a certain size only, and this one is larger, "
         "most likely because of its attachments.",
         next_step="Send it again with smaller or fewer attachments, or send a link to the files instead.",
@@ -101,7 +101,7 @@ _TABLE = (
     ),
     Cause(
         key="content",
-        headline="The mail server of {domain} refused your message because of what is in it.",
+        headline="The mail server of {domain} refused it because of what is in it.",
         explanation="A filter there took it for unwanted or dangerous mail. Such filters are machines and do err. "
         "What disturbs them is usually a link, an attachment such as a program or a locked archive, or wording that "
         "reads like an advertisement.",
@@ -112,16 +112,16 @@ _TABLE = (
     ),
     Cause(
         key="about_us",
-        headline="The mail server of {domain} refused to take mail from us.",
-        explanation="This is not your fault, and the address may well be right: the other side does not trust the "
-        "mail service that sent your message. That is for us to put right, and we are looking into it.",
-        next_step="If it is urgent, tell the person another way. Otherwise send the message again in a day or two.",
+        headline="The mail server of {domain} refused to take mail from our service. This is not your fault.",
+        explanation="The address may well be right. The other side does not trust the mail service that sent your "
+        "message. That is for us to put right, and we are looking into it.",
+        next_step="If it is urgent, reach the person in another way. Otherwise send the message again in a day or two.",
         resend=_AGAIN,
         short="refused because of us, not because of you",
     ),
     Cause(
         key="policy",
-        headline="A rule at {domain} does not let your message in.",
+        headline="A rule at {domain} does not let it in.",
         explanation="The address may be right, but whoever runs the mail of {domain} has decided not to take "
         "messages like this one, for instance from outside, or to a closed group.",
         next_step="Ask the person whether somebody there can let your mail in, or for another address.",
@@ -133,7 +133,7 @@ _TABLE = (
         headline="The mail server of {domain} took no more mail from us.",
         explanation="Mail servers limit how much they take from one place in a given time, and we had reached that "
         "limit. It says nothing about you or the address.",
-        next_step="Send the message again in a few hours. If it is urgent, tell the person another way.",
+        next_step="Send the message again in a few hours. If it is urgent, reach the person in another way.",
         resend=_AGAIN,
         short="the other side took no more mail from us",
     ),
@@ -143,23 +143,23 @@ _TABLE = (
         explanation="The domain exists, but its mail server did not answer, or your message could not be passed on "
         "from there. That is a fault on the other side or on the way, and it may be over by now.",
         next_step="Look whether the part after the @ sign is right. If it is, send the message again later, "
-        "or tell the person another way.",
+        "or reach the person in another way.",
         resend=_AGAIN,
         short="the mail server could not be reached",
     ),
     Cause(
         key="expired",
-        headline="The mail server of {domain} did not take your message within {span}.",
+        headline="The mail server of {domain} did not take it within {span}.",
         explanation="We tried {times}. Each time the server could not be reached or asked us to come back later. "
         "We have now stopped trying.",
-        next_step="Look whether the part after the @ sign is right. If it is, tell the person another way: "
+        next_step="Look whether the part after the @ sign is right. If it is, reach the person in another way: "
         "their mail has been out of order for some time, and they may not know.",
         resend=_AGAIN,
         short="we tried for {span} and have stopped",
     ),
     Cause(
         key="in_doubt",
-        headline="The mail server of {domain} never confirmed that it has your message.",
+        headline="The mail server of {domain} never confirmed the receipt.",
         explanation="We passed the whole message on, but the connection broke off before the other side said that it "
         "had it. We tried {times} within {span} and have now stopped.",
         next_step="Ask the person whether the message is there. Send it again only if it is not.",
@@ -171,7 +171,7 @@ _TABLE = (
         headline="The mail system of {domain} has a fault.",
         explanation="It could not deal with your message because of trouble of its own. "
         "The address may well be right, and nothing seems to be wrong with the message.",
-        next_step="Send the message again in a few hours. If it fails again, tell the person another way.",
+        next_step="Send the message again in a few hours. If it fails again, reach the person in another way.",
         resend=_AGAIN,
         short="the mail system over there has a fault",
     ),
@@ -186,26 +186,27 @@ _TABLE = (
     ),
     Cause(
         key="undetermined",
-        headline="The mail server of {domain} did not deliver your message, and we cannot tell why.",
+        headline="The mail server of {domain} turned it away, and we cannot tell why.",
         explanation="The other side gave a reason that we do not understand. Rather than guess, we show it to you.",
-        next_step="Look whether the address is right. If it is, tell the person another way, or show the technical "
+        next_step="Look whether the address is right. If it is, reach the person in another way, or show the technical "
         "details to your administrator.",
         resend=_CORRECT,
         short="the reason is unclear",
     ),
     Cause(
         key="unexplained",
-        headline="The mail server of {domain} did not deliver your message and gave no reason.",
+        headline="The mail server of {domain} turned it away and gave no reason.",
         explanation="The other side only let us know that it failed. Rather than guess, we leave it at that.",
-        next_step="Look whether the address is right. If it is, tell the person another way.",
+        next_step="Look whether the address is right. If it is, reach the person in another way.",
         resend=_CORRECT,
         short="the other side gave no reason",
     ),
     Cause(
         key="suppressed",
-        headline="We did not send your message, because earlier mail to {recipient} failed.",
+        headline="Earlier mail to {recipient} failed for good.",
         explanation="The address is on the list of addresses to which {organization} does not send: a message came "
-        "back from there for good, or was reported as unwanted. Sending on would only harm your other mail.",
+        "back from there for good, or was reported as unwanted. Sending to it all the same would only make mail "
+        "servers distrust your other mail.",
         next_step="If the address is wrong, correct it. If you are sure that it is right, "
         "ask your administrator to take it off the list.",
         resend=_CORRECT,
@@ -213,7 +214,7 @@ _TABLE = (
     ),
     Cause(
         key="suppressed_complaint",
-        headline="We did not send your message, because {recipient} does not want such mail.",
+        headline="The recipient, {recipient}, wants no more such mail.",
         explanation="The recipient has reported an earlier message as unwanted, or has unsubscribed. "
         "We respect that, and {organization} has to respect it too.",
         next_step="Do not look for a way round it by mail. If you need to reach the person, "
@@ -223,16 +224,16 @@ _TABLE = (
     ),
     Cause(
         key="failed",
-        headline="A fault in our own service kept your message from going out.",
+        headline="A fault in our own service kept it from going out.",
         explanation="We took your message and then failed to send it. You did nothing wrong, nor did the recipient. "
         "Whoever runs this service has been alerted.",
-        next_step="Send the message again. If it is urgent, tell the person another way.",
+        next_step="Send the message again. If it is urgent, reach the person in another way.",
         resend=_AGAIN,
         short="a fault in our own service; we are sorry",
     ),
     Cause(
         key="failed_in_doubt",
-        headline="A fault in our own service leaves it open whether your message went out.",
+        headline="A fault in our own service leaves it open whether it went out.",
         explanation="Our program stopped in the middle of sending, more than once, and never learned the end. You did "
         "nothing wrong, nor did the recipient. Whoever runs this service has been alerted.",
         next_step="Ask the person whether the message is there. Send it again only if it is not.",
@@ -258,7 +259,7 @@ NOT_FAILURES: Mapping[str, str] = MappingProxyType(
 _ABOUT_US = frozenset({"auth", "reputation"})
 _UNWANTED = frozenset({"complaint", "unsubscribe"})
 _SILENT = frozenset({"unreachable", "undetermined"})
-_PERHAPS_ELSEWHERE = frozenset({"invalid_recipient", "unreachable", "expired"})
+_PERHAPS_ELSEWHERE = frozenset({"invalid_recipient", "unreachable", "expired", "undetermined", "unexplained"})
 CLASSES = frozenset(
     {
         *("invalid_recipient", "invalid_domain", "inactive_mailbox", "mailbox_full", "recipient_refused"),
@@ -283,7 +284,7 @@ def cause(facts: FailureFacts) -> Cause:
     }
     explanation = chosen.explanation
     if known.late:
-        explanation = f"It was accepted at first, but came back later. {explanation}"
+        explanation = f"The message was accepted at first, but came back later. {explanation}"
     if known.failure is State.EXPIRED and chosen.key not in {"expired", "in_doubt"}:
         explanation = f"{explanation} We tried {{times}} within {{span}} and have now stopped."
     next_step = chosen.next_step

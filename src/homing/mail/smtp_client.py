@@ -130,8 +130,15 @@ class Log:
         for command in octets.decode(errors="replace").splitlines():
             self.note(f"> {command}")
 
-    def heard(self, answer: Heard) -> None:
-        self.note(f"< {answer.reply}")
+    def heard(self, answer: "Answer") -> None:
+        match answer:
+            case Heard(reply=reply):
+                self.note(f"< {reply}")
+            case Interrupted(heard):
+                self.note("= before the message had left:")
+                self.heard(heard)
+            case _:
+                self.note(f"= {answer}")
 
     def note(self, line: str) -> None:
         if len(self.lines) < _LOG_LINES:

@@ -1,0 +1,300 @@
+"""Speaks SMTP to other people's servers, and keeps connections for the next message.
+
+Every failure out there comes back as a `Transcript`; only our own bugs and cancellation raise. A cancelled attempt
+closes its connection and raises on, so that nobody can take it for "not sent".
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from homing.mail.reply import Stage
+from homing.mail.smtp_client import (
+    Answer,
+    Capabilities,
+    Ending,
+    Envelope,
+    Log,
+    Silence,
+    Transcript,
+    Turn,
+    asking_for_tls,
+    introduction,
+    opening,
+    transaction,
+)
+from homing.net.route import Host
+from homing.net.smtp_wire import Timeouts, Wire, pump
+
+__all__ = ["Connection", "Envelope", "PoolLimits", "SmtpClient", "Timeouts", "Transcript"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLimits:
+    """`connections` in all to one host; each may be idle for `idle` seconds and carries at most `messages` messages."""
+
+    connections: int = 20
+    idle: float = 30
+    messages: int = 100
+
+
+@dataclass(slots=True)
+class _Line:
+    """A connection that is through its opening. `reset`: its last transaction was refused and is still open.
+
+    `idle_since` is the loop's time of its last return; `watched`: a timer runs that will look whether it idles too long.
+    """
+
+    wire: Wire
+    offered: Capabilities
+    tls: str
+    log: Log
+    messages: int = 0
+    reset: bool = False
+    reused: bool = False
+    idle_since: float = 0.0
+    watched: bool = False
+
+
+@dataclass(slots=True)
+class _Pool:
+    """The connections to one host. `tasks` counts those who hold one or wait for one."""
+
+    slots: asyncio.Semaphore
+    idle: deque[_Line] = field(default_factory=deque)
+    tasks: int = 0
+
+
+_Key = tuple[Host, bool]
+T = TypeVar("T")
+
+
+class Connection:
+    """A connection lent out for one message: `send` it, or `release` the connection unused. `SmtpClient` makes them."""
+
+    def __init__(self, client: "SmtpClient", key: _Key, line: _Line) -> None:
+        self._client = client
+        self._key = key
+        self._line = line
+        self._lent = True
+
+    @property
+    def tls(self) -> str:
+        """What protects this connection, such as "TLSv1.3 TLS_AES_256_GCM_SHA384"; "" if nothing does."""
+        return self._line.tls
+
+    async def send(self, envelope: Envelope) -> Transcript:
+        """One SMTP transaction. The connection goes back to the pool if it is still good, and is closed otherwise.
+
+        Where an idle connection turns out to be gone before MAIL was answered, a new one takes its place, once.
+        Raises ValueError for an envelope that cannot be put on the wire safely (a bug of the caller's).
+        """
+        assert self._lent, "a connection carries one message each time it is acquired"
+        keep = False
+        try:
+            ending = await self._transact(envelope)
+            if ending.stale and self._line.reused:
+                self._line.wire.hang_up()
+                fresh = await self._client.connect(*self._key)
+                if isinstance(fresh, Transcript):
+                    return fresh
+                self._line = fresh
+                ending = await self._transact(envelope)
+            keep = ending.reusable
+            self._line.reset = ending.stage is not Stage.DOT
+            return _transcript(ending, self._key[0], self._line.tls, self._line.log)
+        finally:
+            self._give_back(keep=keep)
+
+    def release(self) -> None:
+        """Give the connection back unused; nothing happens after `send`."""
+        if self._lent:
+            self._give_back(keep=True)
+
+    async def _transact(self, envelope: Envelope) -> Ending:
+        line = self._line
+        if line.reused:
+            line.log = Log()
+            line.log.note(f"= message {line.messages + 1} on this connection")
+        line.messages += 1
+        dialogue = transaction(envelope, line.offered, reset=line.reset)
+        return await pump(dialogue, line.wire, line.log, self._client.timeouts)
+
+    def _give_back(self, *, keep: bool) -> None:
+        self._lent = False
+        self._client.take_back(self._key, self._line, keep=keep)
+
+
+class SmtpClient:
+    """Connections to mail hosts. `hostname` is how we introduce ourselves."""
+
+    def __init__(self, hostname: str, timeouts: Timeouts | None = None, limits: PoolLimits | None = None) -> None:
+        self.timeouts = timeouts or Timeouts()
+        self._hostname = hostname
+        self._limits = limits or PoolLimits()
+        self._tls_context = _opportunistic_tls()
+        self._pools: dict[_Key, _Pool] = {}
+        self._leaving: set[Wire] = set()
+        self._closed = False
+
+    async def acquire(self, host: Host, *, starttls: bool = True) -> Connection | Transcript:
+        """A connection ready for MAIL: an idle one, or a new one through banner, EHLO and, where offered, STARTTLS.
+
+        TLS is opportunistic and proves no name. After a failed handshake (stage tls) the caller may ask again with
+        `starttls=False`. One host has at most `PoolLimits.connections`; who waits too long for one hears "busy".
+        """
+        key = (host, starttls)
+        pool = self._pools.setdefault(key, _Pool(asyncio.Semaphore(self._limits.connections)))
+        pool.tasks += 1
+        line: _Line | Transcript | None = None
+        holds_slot = False
+        try:
+            async with asyncio.timeout(self.timeouts.slot):
+                holds_slot = await pool.slots.acquire()
+            line = _take_idle(pool) or await self.connect(host, starttls)
+        except TimeoutError:
+            return _transcript(Ending(Stage.CONNECT, silence=Silence.BUSY), host, "", Log())
+        finally:
+            if not isinstance(line, _Line):
+                self._leave(key, pool, holds_slot=holds_slot)
+        return Connection(self, key, line) if isinstance(line, _Line) else line
+
+    async def close(self) -> None:
+        """Take leave of every idle connection; those lent out are closed when they come back."""
+        self._closed = True
+        for pool in self._pools.values():
+            while pool.idle:
+                self._retire(pool.idle.pop())
+        if self._leaving:
+            await asyncio.wait([wire.gone for wire in self._leaving], timeout=self.timeouts.quit + 1)
+
+    async def connect(self, host: Host, starttls: bool) -> _Line | Transcript:
+        """A new connection, outside the pool."""
+        log = Log()
+        wire = await self._dial(host, log)
+        if isinstance(wire, Silence):
+            return _transcript(Ending(Stage.CONNECT, silence=wire), host, "", log)
+        line: _Line | Ending | None = None
+        try:
+            line = await self._open(wire, host, log, starttls=starttls)
+        finally:
+            if not isinstance(line, _Line):
+                wire.hang_up()
+        return line if isinstance(line, _Line) else _transcript(line, host, "", log)
+
+    def take_back(self, key: _Key, line: _Line, *, keep: bool) -> None:
+        """A connection that was lent out comes home: into the pool, or to its end."""
+        pool = self._pools[key]
+        if not keep or line.wire.closed:
+            line.wire.hang_up()
+        elif self._closed or line.messages >= self._limits.messages:
+            self._retire(line)
+        else:
+            line.wire.idle = line.reused = True
+            line.idle_since = asyncio.get_running_loop().time()
+            pool.idle.append(line)
+            self._watch(key, line)
+        self._leave(key, pool, holds_slot=True)
+
+    async def _dial(self, host: Host, log: Log) -> Wire | Silence:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.timeouts.connect):
+                _, wire = await loop.create_connection(Wire, host.ip, host.port)
+        except TimeoutError:
+            return Silence.TIMEOUT
+        except ConnectionRefusedError:
+            return Silence.REFUSED
+        except OSError as error:
+            log.note(f"= {error}")
+            return Silence.UNREACHABLE
+        log.note(f"= connected to {host.name} [{host.ip}]:{host.port}")
+        return wire
+
+    async def _open(self, wire: Wire, host: Host, log: Log, *, starttls: bool) -> _Line | Ending:
+        offered = await self._play(opening(self._hostname), wire, log)
+        if isinstance(offered, Ending) or not (starttls and "STARTTLS" in offered):
+            return offered if isinstance(offered, Ending) else _Line(wire, offered, "", log)
+        willing = await self._play(asking_for_tls(), wire, log)
+        if isinstance(willing, Ending):
+            return willing
+        if not willing:
+            return _Line(wire, offered, "", log)
+        agreed = await wire.start_tls(self._tls_context, host.name, self.timeouts.tls)
+        log.note(f"= {agreed}")
+        if isinstance(agreed, Silence):
+            return Ending(Stage.TLS, silence=agreed)
+        offered = await self._play(introduction(self._hostname), wire, log)
+        return offered if isinstance(offered, Ending) else _Line(wire, offered, agreed, log)
+
+    async def _play(self, dialogue: Generator[Turn, Answer, T], wire: Wire, log: Log) -> T:
+        return await pump(dialogue, wire, log, self.timeouts)
+
+    def _watch(self, key: _Key, line: _Line) -> None:
+        if not line.watched:
+            line.watched = True
+            asyncio.get_running_loop().call_at(line.idle_since + self._limits.idle, self._look_after, key, line)
+
+    def _look_after(self, key: _Key, line: _Line) -> None:
+        """One timer per connection, not per message: it looks again later when the connection was used meanwhile."""
+        line.watched = False
+        pool = self._pools.get(key)
+        if pool is None or line not in pool.idle:
+            return
+        if line.wire.closed or asyncio.get_running_loop().time() >= line.idle_since + self._limits.idle:
+            pool.idle.remove(line)
+            self._retire(line)
+            self._forget_if_unused(key, pool)
+        else:
+            self._watch(key, line)
+
+    def _retire(self, line: _Line) -> None:
+        wire = line.wire
+        if wire.closed:
+            return
+        self._leaving.add(wire)
+        wire.gone.add_done_callback(lambda _: self._leaving.discard(wire))
+        wire.say_goodbye(self.timeouts.quit)
+
+    def _leave(self, key: _Key, pool: _Pool, *, holds_slot: bool) -> None:
+        if holds_slot:
+            pool.slots.release()
+        pool.tasks -= 1
+        self._forget_if_unused(key, pool)
+
+    def _forget_if_unused(self, key: _Key, pool: _Pool) -> None:
+        if not pool.tasks and not pool.idle:
+            self._pools.pop(key, None)
+
+
+def _opportunistic_tls() -> ssl.SSLContext:
+    """TLS that anyone may answer (RFC 7435): it keeps listeners out and proves no name. Slow to make: once."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _take_idle(pool: _Pool) -> _Line | None:
+    while pool.idle:
+        line = pool.idle.pop()
+        if not line.wire.closed:
+            line.wire.idle = False
+            return line
+    return None
+
+
+def _transcript(ending: Ending, host: Host, tls: str, log: Log) -> Transcript:
+    return Transcript(
+        stage=ending.stage,
+        reply=ending.reply,
+        silence=ending.silence,
+        host=host.name,
+        ip=host.ip,
+        tls=tls,
+        lines=tuple(log.lines),
+    )

@@ -1,0 +1,226 @@
+"""One SMTP connection to somebody's server, and the pump that drives `mail.smtp_client`'s dialogues over it.
+
+Memory is bounded whatever comes: the reply reader keeps 64 KiB, and a server that sends more, or speaks unasked on an
+idle connection, is hung up on. Time is bounded per reply, not per octet.
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from homing.mail.reply import Stage
+from homing.mail.smtp_client import Answer, Interrupted, Log, Silence, Turn
+from homing.mail.smtp_data import dot_stuffed
+from homing.mail.smtp_reply import Garbled, Heard, ReplyReader
+
+_CHUNK = 64 * 1024
+_LAST_DOT = b".\r\n"
+_SNI_NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_-]{1,63}\.)+[a-z][a-z0-9-]{0,62}", re.IGNORECASE)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds to wait for each reply (RFC 5321 §4.5.3.2). `body_rate`: octets a second that a message must move at;
+    `slot`: for a free connection where a host has as many as it may."""
+
+    slot: float = 60
+    connect: float = 30
+    banner: float = 300
+    ehlo: float = 300
+    tls: float = 60
+    mail_from: float = 300
+    rcpt_to: float = 300
+    data: float = 120
+    body_rate: float = 1024
+    dot: float = 600
+    quit: float = 5
+
+    def of(self, stage: Stage) -> float:
+        seconds: dict[Stage, float] = {
+            Stage.BANNER: self.banner,
+            Stage.EHLO: self.ehlo,
+            Stage.TLS: self.tls,
+            Stage.MAIL_FROM: self.mail_from,
+            Stage.RCPT_TO: self.rcpt_to,
+            Stage.DATA: self.data,
+            Stage.DOT: self.dot,
+        }
+        return seconds[stage]
+
+
+class Wire(asyncio.Protocol):
+    """The octets of one connection: what comes goes to the reader, whoever waits is woken."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.idle = False
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reader = ReplyReader()
+        self._transport: asyncio.Transport | None = None
+        self._full = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+
+    # --- what asyncio calls -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._use(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.receive(data)
+        if self.idle or self._reader.garbled:
+            self.hang_up()
+        self._wake()
+
+    def eof_received(self) -> None:
+        self.closed = True
+        self._wake()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.closed = True
+        if self._patience is not None:
+            self._patience.cancel()
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._wake()
+
+    # --- what the pump calls ----------------------------------------------------------------------------------------
+
+    def hang_up(self) -> None:
+        self.closed = True
+        self._connected.abort()
+
+    def say_goodbye(self, patience: float) -> None:
+        """QUIT, and close when the answer comes or patience ends."""
+        self.idle = True
+        self._connected.write(b"QUIT\r\n")
+        self._patience = asyncio.get_running_loop().call_later(patience, self.hang_up)
+
+    async def reply(self, patience: float) -> Heard | Silence:
+        """The next reply, within `patience` seconds whatever trickles in."""
+        try:
+            async with asyncio.timeout(patience):
+                while True:
+                    match self._reader.next():
+                        case Heard() as heard:
+                            return heard
+                        case Garbled():
+                            return Silence.GARBLED
+                    if self.closed:
+                        return Silence.CLOSED
+                    await self._change()
+        except TimeoutError:
+            return Silence.TIMEOUT
+
+    async def command(self, octets: bytes, patience: float) -> Heard | Silence | None:
+        """Send commands. A reply that was there before answers nothing, unless it is 421: the server is leaving."""
+        if not self._reader.untouched:
+            early = await self.reply(patience)
+            return early if isinstance(early, Heard) and early.reply_code == 421 else Silence.GARBLED
+        if self.closed:
+            return Silence.CLOSED
+        self._connected.write(octets)
+        return None
+
+    async def message(self, content: bytes, rate: float) -> Interrupted | None:
+        """Send the message and its dot; None once the dot is on its way. Each chunk must leave at `rate`."""
+        octets = dot_stuffed(content) + _LAST_DOT
+        for start in range(0, len(octets), _CHUNK):
+            chunk = octets[start : start + _CHUNK]
+            patience = max(len(chunk) / rate, 1)
+            if not await self._drained(patience):
+                return Interrupted(Silence.TIMEOUT)
+            if not self._reader.untouched:
+                return Interrupted(await self.reply(patience))
+            if self.closed:
+                return Interrupted(Silence.CLOSED)
+            self._connected.write(chunk)
+        return None
+
+    async def start_tls(self, context: ssl.SSLContext, server_name: str, patience: float) -> str | Silence:
+        """The handshake: what was agreed on, as text such as "TLSv1.3 TLS_AES_256_GCM_SHA384"."""
+        if not self._reader.untouched:
+            return Silence.TLS_INJECTION
+        name = server_name if _SNI_NAME.fullmatch(server_name) else None
+        try:
+            async with asyncio.timeout(patience):
+                transport = await asyncio.get_running_loop().start_tls(
+                    self._connected, self, context, server_hostname=name, ssl_handshake_timeout=patience
+                )
+        except OSError:
+            return Silence.TLS_FAILED
+        if transport is None or self.closed:
+            return Silence.TLS_FAILED
+        self._use(transport)
+        agreed = transport.get_extra_info("ssl_object")
+        return f"{agreed.version()} {agreed.cipher()[0]}"
+
+    # --- within -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _connected(self) -> asyncio.Transport:
+        assert self._transport is not None, "used after connection_made only"
+        return self._transport
+
+    def _use(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
+        self._connected.set_write_buffer_limits(high=_CHUNK)
+
+    async def _drained(self, patience: float) -> bool:
+        try:
+            async with asyncio.timeout(patience):
+                while self._full and not self.closed and self._reader.untouched:
+                    await self._change()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _change(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+async def pump(dialogue: Generator[Turn, Answer, T], wire: Wire, log: Log, timeouts: Timeouts) -> T:
+    """Play a dialogue to its end."""
+    try:
+        turn = next(dialogue)
+        while True:
+            answer = await _take_turn(turn, wire, log, timeouts)
+            turn = dialogue.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def _take_turn(turn: Turn, wire: Wire, log: Log, timeouts: Timeouts) -> Answer:
+    patience = timeouts.of(turn.stage)
+    answer: Answer | None = None
+    if turn.content is not None:
+        log.note(f"> (a message of {len(turn.content)} octets)")
+        answer = await wire.message(turn.content, timeouts.body_rate)
+    elif turn.octets:
+        log.sent(turn.octets)
+        answer = await wire.command(turn.octets, patience)
+    if answer is None:
+        answer = await wire.reply(patience)
+    log.heard(answer)
+    return answer

@@ -58,9 +58,7 @@ class Database:
     async def close(self) -> None:
         await self._runner.close()
 
-    async def write(
-        self, fn: Callable[Concatenate[sa.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def write(self, fn: Callable[Concatenate[sa.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn` in a transaction of its own as far as failure goes: what it raises undoes only itself. Raises what `fn`
         raises, or the driver's error when the commit failed or its answer was lost."""
         work = partial(_call, fn, args, kwargs)
@@ -70,9 +68,7 @@ class Database:
         """`fn` with the items of all callers that wait with the same `fn`; its results are in the items' order."""
         return cast("T", await self._submit(fn, item, grouped=True))
 
-    async def read(
-        self, fn: Callable[Concatenate[sa.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def read(self, fn: Callable[Concatenate[sa.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn` on one consistent snapshot; it cannot write."""
         return cast("T", await self._runner.read(partial(_call, fn, args, kwargs)))
 
@@ -82,7 +78,5 @@ class Database:
         return answer
 
 
-def _call(
-    fn: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object], conn: sa.Connection
-) -> T:
+def _call(fn: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object], conn: sa.Connection) -> T:
     return fn(conn, *args, **kwargs)

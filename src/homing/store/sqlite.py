@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,11 +33,10 @@ SOUND_SINCE = (3, 51, 3)
 
 def driver() -> ModuleType:
     """pysqlite3, which carries a current SQLite; the interpreter's own where no wheel exists."""
-    module: ModuleType
     try:
-        from pysqlite3 import dbapi2 as module
+        module = import_module("pysqlite3.dbapi2")
     except ImportError:
-        from sqlite3 import dbapi2 as module
+        module = import_module("sqlite3.dbapi2")
     if module.sqlite_version_info < SOUND_SINCE:
         warnings.warn(
             f"SQLite {module.sqlite_version} has a WAL bug that was fixed in 3.51.3: install pysqlite3 where it exists",
@@ -134,25 +134,31 @@ class SqliteRunner:
 
 
 def _commit(conn: sa.Connection, calls: list[Call]) -> list[Answer]:
+    """One transaction for all; where that fails, one for each."""
     try:
-        with conn.begin() as transaction:
-            answers = run_together(conn, calls)
-            try:
-                transaction.commit()
-            except Exception as error:  # noqa: BLE001 - SQLite did not commit (disk full): every caller hears of it
-                return [(call, Failed(error)) for call in calls]
-        return answers
+        conn.begin()
+        answers = run_together(conn, calls)
     except Exception as error:  # noqa: BLE001 - the culprit's own, handed to its caller
+        conn.rollback()
         if len(calls) == 1:
             return [(calls[0], Failed(error))]
-    return [answer for call in calls for answer in _commit(conn, [call])]
+        return [answer for call in calls for answer in _commit(conn, [call])]
+    try:
+        conn.commit()
+    except Exception as error:  # noqa: BLE001 - nothing was committed (disk full): every caller hears of it
+        conn.rollback()
+        return [(call, Failed(error)) for call in calls]
+    return answers
 
 
 def _checkpoint(conn: sa.Connection, mode: str) -> bool:
-    """Whether the whole WAL is now in the file."""
+    """Whether the whole WAL is now in the file. A disk that is full only puts it off."""
+    assert conn.dialect.dbapi
     cursor = conn.connection.cursor()  # outside of any transaction, which a checkpoint needs
     try:
         _, in_wal, moved = cursor.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    except conn.dialect.dbapi.Error:
+        return False
     finally:
         cursor.close()
     return bool(in_wal == moved)

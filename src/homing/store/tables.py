@@ -216,7 +216,6 @@ delivery = sa.Table(
     sa.Column("signed_at", Moment),
     sa.Column("verdict", Json),
     sa.Column("resent_from", sa.Uuid),
-    sa.Column("instead_of", sa.String(320)),  # the recipient in To or Cc that a corrected address stands in for
     sa.Column("phone", sa.String(32)),  # the recipient's, for SMS steps that go to the recipient
     sa.Column("resent_key", sa.String(255)),
     sa.Column("case_id", sa.Uuid),  # the case that this delivery serves, when it is a letter

@@ -1,0 +1,185 @@
+"""Cases and their outbox: every action is written with the transition that caused it.
+
+Locks are taken in one order everywhere (deliveries, then cases, then actions, each by id), so that transactions on
+PostgreSQL wait for each other but do not embrace.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from homing.loop.model import ActionState, Case, CaseId, DeliveryId, NewAction, NewEvent, OrganizationId, StepState
+from homing.loop.policy import escalate, resolve
+from homing.store import tables
+from homing.store.dialect import insert, insert_all
+from homing.store.documents import steps_to_json
+from homing.store.events import Happening, Subject, append
+from homing.store.ids import fresh
+from homing.store.rows import case_row, to_case
+
+_C = tables.case
+_A = tables.action
+_D = tables.delivery
+_M = tables.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCase:
+    """A case with what its actions and events must name: the failed delivery's recipient, message, human sender."""
+
+    case: Case
+    recipient: str
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEnded:
+    """How a step of a case ended, or how one that had ended turned out."""
+
+    case: CaseId
+    step: int
+    result: StepState
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """An action to put into the outbox. `delivery` is the failed one, `recipient` its recipient, for budgets."""
+
+    organization: OrganizationId
+    delivery: DeliveryId | None
+    recipient: str | None
+    action: NewAction
+    at: datetime
+
+
+def open_all(conn: sa.Connection, cases: Sequence[Case]) -> set[CaseId]:
+    """Open those that are not open yet, and say which. A delivery has one case, however often it fails."""
+    if not cases:
+        return set()
+    rows = [case_row(case) for case in sorted(cases, key=lambda case: case.id)]
+    opened = insert(conn, _C).values(rows).on_conflict_do_nothing(index_elements=["id"]).returning(_C.c.id)
+    return set(conn.execute(opened).scalars())
+
+
+def put(conn: sa.Connection, tasks: Iterable[Task]) -> None:
+    """Into the outbox."""
+    rows = [
+        {
+            "id": fresh(conn, task.at),
+            "organization": task.organization,
+            "kind": task.action.kind.value,
+            "case_id": task.action.case,
+            "step": task.action.step,
+            "delivery": task.delivery,
+            "recipient": task.recipient,
+            "data": dict(task.action.data),
+            "state": ActionState.DUE.value,
+            "tries": 0,
+            "due_at": task.action.due_at,
+            "epoch": 0,
+            "result": "",
+            "created_at": task.at,
+        }
+        for task in tasks
+    ]
+    insert_all(conn, _A, rows)
+
+
+def load(conn: sa.Connection, wanted: Iterable[CaseId]) -> dict[CaseId, OpenCase]:
+    """Fresh, and locked until the transaction ends."""
+    query = (
+        sa.select(_C, _D.c.recipient, _D.c.message, _M.c.human_sender)
+        .join_from(_C, _D, _D.c.id == _C.c.delivery)
+        .join(_M, _M.c.id == _D.c.message)
+        .where(_C.c.id.in_(sorted(set(wanted))))
+        .order_by(_C.c.id)
+        .with_for_update(of=_C)
+    )
+    return {row["id"]: _open_case(row) for row in conn.execute(query).mappings()}
+
+
+def advance(conn: sa.Connection, ended: Sequence[StepEnded]) -> None:
+    """Let each case go on after its step's end: its state, its events, its next actions."""
+    if not ended:
+        return
+    before = load(conn, (step.case for step in ended))
+    now_open = {case: opened.case for case, opened in before.items()}
+    happenings: list[Happening] = []
+    tasks: list[Task] = []
+    for step in ended:
+        if step.case not in before:
+            continue
+        outcome = escalate(now_open[step.case], step.step, step.result, step.at)
+        now_open[step.case] = outcome.case
+        opened = before[step.case]
+        happenings.extend(Happening(subject=opened.subject, event=event, at=step.at) for event in outcome.events)
+        tasks.extend(_task(opened, action, step.at) for action in outcome.actions)
+    save(conn, now_open.values())
+    append(conn, happenings)
+    put(conn, tasks)
+
+
+def save(conn: sa.Connection, cases: Iterable[Case]) -> None:
+    rows = [{"b_id": case.id, "steps": steps_to_json(case.steps), "state": case.state.value} for case in cases]
+    if rows:
+        conn.execute(_C.update().where(_C.c.id == sa.bindparam("b_id")), rows)
+
+
+def close(
+    conn: sa.Connection,
+    wanted: Iterable[CaseId],
+    now: datetime,
+    organization: OrganizationId | None = None,
+    event: NewEvent | None = None,
+) -> list[CaseId]:
+    """Somebody dealt with them: resolved, and what was still due is skipped. With `organization` only its own."""
+    opened = load(conn, wanted)
+    if organization is not None:
+        opened = {case: one for case, one in opened.items() if one.case.organization == organization}
+    if not opened:
+        return []
+    skipped = _skip_actions(conn, list(opened), now)
+    save(conn, (_without(resolve(one.case), skipped.get(case, set())) for case, one in opened.items()))
+    if event:
+        append(conn, [Happening(subject=one.subject, event=event, at=now) for one in opened.values()])
+    return list(opened)
+
+
+def _skip_actions(conn: sa.Connection, wanted: list[CaseId], now: datetime) -> dict[CaseId, set[int]]:
+    query = (
+        _A.update()
+        .where(_A.c.case_id.in_(wanted), _A.c.state == ActionState.DUE.value)
+        .values(state=ActionState.SKIPPED.value, ended_at=now, result="the case is resolved")
+        .returning(_A.c.case_id, _A.c.step)
+    )
+    skipped: dict[CaseId, set[int]] = {}
+    for case, step in conn.execute(query):
+        skipped.setdefault(case, set()).add(step)
+    return skipped
+
+
+def _without(case: Case, steps: set[int]) -> Case:
+    states = (StepState.SKIPPED if index in steps else state for index, state in enumerate(case.steps))
+    return replace(case, steps=tuple(states))
+
+
+def _task(opened: OpenCase, action: NewAction, at: datetime) -> Task:
+    case = opened.case
+    return Task(
+        organization=case.organization, delivery=case.delivery, recipient=opened.recipient, action=action, at=at
+    )
+
+
+def _open_case(row: Mapping[str, Any]) -> OpenCase:
+    case = to_case({column.name: row[column.name] for column in _C.columns})
+    subject = Subject(
+        organization=case.organization,
+        message=row["message"],
+        delivery=case.delivery,
+        human_sender=row["human_sender"],
+    )
+    return OpenCase(case=case, recipient=row["recipient"], subject=subject)

@@ -1,0 +1,169 @@
+"""Events: append-only, read behind a cursor that skips nobody.
+
+On SQLite the sequence is the order of commits. On PostgreSQL a transaction can take a number and commit after a later
+one; so events are ordered by (transaction, sequence) and read only below the oldest transaction still running: what
+comes after the cursor is then complete for ever.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from homing.loop.model import DeliveryId, EventId, EventType, HumanSenderId, MessageId, NewEvent, OrganizationId
+from homing.loop.problem import Fault, Problem, Rejected
+from homing.store import tables
+from homing.store.dialect import insert_all, on_postgresql
+from homing.store.ids import fresh
+
+_T = tables.event
+
+_Position = tuple[int, int]
+"""Transaction and sequence."""
+_START: _Position = (0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whom an event is about."""
+
+    organization: OrganizationId
+    message: MessageId | None = None
+    delivery: DeliveryId | None = None
+    human_sender: HumanSenderId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """A new event with its subject and moment."""
+
+    subject: Subject
+    event: NewEvent
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One stored event. `cursor` is the place right behind it."""
+
+    id: EventId
+    cursor: str
+    organization: OrganizationId
+    message: MessageId | None
+    delivery: DeliveryId | None
+    human_sender: HumanSenderId | None
+    type: EventType
+    at: datetime
+    data: Mapping[str, Any]
+
+
+def append(conn: sa.Connection, happenings: Iterable[Happening]) -> None:
+    rows = [
+        {
+            "id": fresh(conn, happening.at),
+            "organization": happening.subject.organization,
+            "message": happening.subject.message,
+            "delivery": happening.subject.delivery,
+            "human_sender": happening.subject.human_sender,
+            "type": happening.event.type.value,
+            "at": happening.at,
+            "data": dict(happening.event.data),
+        }
+        for happening in happenings
+    ]
+    insert_all(conn, _T, rows)
+
+
+def latest(conn: sa.Connection, organization: OrganizationId) -> str:
+    """The cursor behind everything that can be read now: where a live stream starts."""
+    return _show(_end(conn, organization))
+
+
+def after(
+    conn: sa.Connection,
+    organization: OrganizationId,
+    human_sender: HumanSenderId | None,
+    cursor: str | None,
+    limit: int = 100,
+) -> tuple[list[Event], str]:
+    """The next events behind `cursor` (None: from the first), oldest first, and the cursor behind them.
+
+    With `human_sender` only his; the cursor moves past those of others too. Raises `Rejected` for a cursor that is
+    not ours.
+    """
+    begin, end = _read(cursor), _end(conn, organization)
+    place = sa.tuple_(_T.c.txid, _T.c.seq)
+    query = _T.select().where(_T.c.organization == organization, place > sa.tuple_(*begin), place <= sa.tuple_(*end))
+    if human_sender is not None:
+        query = query.where(_T.c.human_sender == human_sender)
+    rows = conn.execute(query.order_by(_T.c.txid, _T.c.seq).limit(limit)).all()
+    events = read_rows(rows)
+    if len(events) == limit:
+        return events, events[-1].cursor
+    return events, _show(max(begin, end))
+
+
+def read_rows(rows: Sequence[sa.Row[Any]]) -> list[Event]:
+    return [
+        Event(
+            id=row.id,
+            cursor=_show((row.txid, row.seq)),
+            organization=row.organization,
+            message=row.message,
+            delivery=row.delivery,
+            human_sender=row.human_sender,
+            type=EventType(row.type),
+            at=row.at,
+            data=row.data,
+        )
+        for row in rows
+    ]
+
+
+def of_message(conn: sa.Connection, organization: OrganizationId, message: UUID) -> list[Event]:
+    """The timeline, in the order in which it was written."""
+    query = _T.select().where(_T.c.message == message, _T.c.organization == organization)
+    return read_rows(conn.execute(query.order_by(_T.c.seq)).all())
+
+
+def _end(conn: sa.Connection, organization: OrganizationId) -> _Position:
+    """Behind the last event that can be read: every transaction up to there has ended."""
+    query = sa.select(_T.c.txid, _T.c.seq).where(_T.c.organization == organization)
+    if on_postgresql(conn):
+        query = query.where(_T.c.txid < sa.text("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+    row = conn.execute(query.order_by(_T.c.txid.desc(), _T.c.seq.desc()).limit(1)).first()
+    return _START if row is None else (row.txid, row.seq)
+
+
+def _show(position: _Position) -> str:
+    return base64.urlsafe_b64encode("{}.{}".format(*position).encode()).decode().rstrip("=")
+
+
+def _read(cursor: str | None) -> _Position:
+    if cursor is None:
+        return _START
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        txid, _, seq = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii").partition(".")
+        position = int(txid), int(seq)
+    except (ValueError, binascii.Error):
+        raise bad_cursor() from None
+    if not all(0 <= number < 2**63 for number in position):
+        raise bad_cursor()
+    return position
+
+
+def bad_cursor() -> Rejected:
+    """For a cursor that we never gave out."""
+    problem = Problem(
+        status=422,
+        code="cursor-invalid",
+        title="The cursor is not one of ours",
+        faults=(Fault(path="", code="cursor-invalid", message="use the cursor of the last answer, or none"),),
+    )
+    return Rejected(501, "5.5.4", problem)

@@ -1,0 +1,189 @@
+"""Organizations, their API keys and their streams."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from homing.loop.model import OrganizationId
+from homing.store import tables
+from homing.store.dialect import insert
+
+NEW_RATE_LIMIT = 60
+"""Deliveries a minute of an organization that nobody has set limits for."""
+NEW_DAILY_CAP = 100
+"""Deliveries a day (UTC) of such an organization."""
+
+_T = tables.organization
+_KEY = tables.api_key
+_STREAM = tables.stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organization:
+    """A tenant. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `webhook_secret` is sealed by
+    its owner before it comes here."""
+
+    id: OrganizationId
+    name: str
+    display_name: str
+    created_at: datetime
+    failure_policy: str = "default"
+    rate_limit: int = NEW_RATE_LIMIT
+    daily_cap: int = NEW_DAILY_CAP
+    paused: bool = False
+    pause_reason: str | None = None
+    cors_origins: tuple[str, ...] = ()
+    administrator: str | None = None
+    sms_fallback: str | None = None
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """`organization` None: an administrator's key. `hash`: SHA-256, hex, of the whole key, which is shown once."""
+
+    id: UUID
+    organization: OrganizationId | None
+    name: str
+    hash: str
+    last_four: str
+    scopes: frozenset[str]
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A kind of mail with a suppression list of its own: one-time codes, invoices, a newsletter."""
+
+    organization: OrganizationId
+    name: str
+    bulk: bool
+    created_at: datetime
+
+
+def create(conn: sa.Connection, organization: Organization) -> bool:
+    """False when the name is taken."""
+    row = _fields(organization)
+    created = conn.execute(insert(conn, _T).values(row).on_conflict_do_nothing().returning(_T.c.id))
+    return created.first() is not None
+
+
+def get(conn: sa.Connection, organization: OrganizationId) -> Organization | None:
+    return _one(conn, _T.c.id == organization)
+
+
+def by_name(conn: sa.Connection, name: str) -> Organization | None:
+    return _one(conn, _T.c.name == name)
+
+
+def list_all(conn: sa.Connection) -> list[Organization]:
+    return [_organization(row) for row in conn.execute(_T.select().order_by(_T.c.name)).mappings()]
+
+
+def replace(conn: sa.Connection, organization: Organization) -> bool:
+    """Write all of its settings. False when there is no such organization."""
+    row = {name: value for name, value in _fields(organization).items() if name not in {"id", "created_at"}}
+    return conn.execute(_T.update().where(_T.c.id == organization.id).values(row)).rowcount == 1
+
+
+def pause(conn: sa.Connection, organization: OrganizationId, reason: str) -> bool:
+    """Nothing of it is sent until `resume`; what comes back is still heard."""
+    return _set(conn, organization, {"paused": True, "pause_reason": reason})
+
+
+def resume(conn: sa.Connection, organization: OrganizationId) -> bool:
+    return _set(conn, organization, {"paused": False, "pause_reason": None})
+
+
+def set_limits(conn: sa.Connection, organization: OrganizationId, rate_limit: int, daily_cap: int) -> bool:
+    return _set(conn, organization, {"rate_limit": rate_limit, "daily_cap": daily_cap})
+
+
+# -- API keys --------------------------------------------------------------------------------------------------------
+
+
+def create_key(conn: sa.Connection, key: ApiKey) -> None:
+    row = {
+        "id": key.id,
+        "organization": key.organization,
+        "name": key.name,
+        "hash": key.hash,
+        "last_four": key.last_four,
+        "scopes": sorted(key.scopes),
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+    }
+    conn.execute(_KEY.insert(), row)
+
+
+def key_by_hash(conn: sa.Connection, key_hash: str) -> tuple[ApiKey, Organization | None] | None:
+    """The live key with this hash, and its organization (None: an administrator's)."""
+    query = _KEY.select().where(_KEY.c.hash == key_hash, _KEY.c.revoked_at.is_(None))
+    row = conn.execute(query).mappings().first()
+    if row is None:
+        return None
+    key = _api_key(row)
+    return key, get(conn, key.organization) if key.organization else None
+
+
+def list_keys(conn: sa.Connection, organization: OrganizationId | None) -> list[ApiKey]:
+    """Revoked ones too; with None the administrators' keys."""
+    query = _KEY.select().where(_KEY.c.organization == organization).order_by(_KEY.c.id)
+    return [_api_key(row) for row in conn.execute(query).mappings()]
+
+
+def revoke_key(conn: sa.Connection, organization: OrganizationId | None, key: UUID, now: datetime) -> bool:
+    query = _KEY.update().where(_KEY.c.id == key, _KEY.c.organization == organization, _KEY.c.revoked_at.is_(None))
+    return conn.execute(query.values(revoked_at=now)).rowcount == 1
+
+
+# -- streams ---------------------------------------------------------------------------------------------------------
+
+
+def ensure_stream(conn: sa.Connection, stream: Stream) -> None:
+    """Made if it is not there; an existing one stays as it is."""
+    row = {
+        "organization": stream.organization,
+        "name": stream.name,
+        "bulk": stream.bulk,
+        "created_at": stream.created_at,
+    }
+    conn.execute(insert(conn, _STREAM).values(row).on_conflict_do_nothing())
+
+
+def get_stream(conn: sa.Connection, organization: OrganizationId, name: str) -> Stream | None:
+    query = _STREAM.select().where(_STREAM.c.organization == organization, _STREAM.c.name == name)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else Stream(**row)
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _one(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> Organization | None:
+    row = conn.execute(_T.select().where(condition)).mappings().first()
+    return None if row is None else _organization(row)
+
+
+def _set(conn: sa.Connection, organization: OrganizationId, values: Mapping[str, Any]) -> bool:
+    return conn.execute(_T.update().where(_T.c.id == organization).values(values)).rowcount == 1
+
+
+def _fields(organization: Organization) -> dict[str, Any]:
+    row = {name: getattr(organization, name) for name in _T.c.keys()}  # noqa: SIM118 - a column collection
+    row["cors_origins"] = list(organization.cors_origins)
+    return row
+
+
+def _organization(row: Mapping[str, Any]) -> Organization:
+    return Organization(**{**row, "cors_origins": tuple(row["cors_origins"])})
+
+
+def _api_key(row: Mapping[str, Any]) -> ApiKey:
+    return ApiKey(**{**row, "scopes": frozenset(row["scopes"])})

@@ -1,0 +1,137 @@
+"""Human senders, and the proof that an address is theirs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from homing.loop.model import HumanSenderId, OrganizationId
+from homing.store import tables
+from homing.store.dialect import insert
+from homing.store.ids import day_of
+
+PROOFS_PER_DAY = 3
+"""Letters a day to one address, whichever organization asks for them."""
+
+_T = tables.human_sender
+_PROOF = tables.proof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HumanSender:
+    """The person on whose behalf mail goes out. `address` has its domain as lower-case A-label; `application_user` is
+    the application's own id of this person."""
+
+    id: HumanSenderId
+    organization: OrganizationId
+    name: str
+    address: str
+    created_at: datetime
+    application_user: str | None = None
+    phone: str | None = None
+    proved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A one-time token on its way to an address; we keep only its hash (SHA-256, hex)."""
+
+    token_hash: str
+    organization: OrganizationId
+    human_sender: HumanSenderId
+    address: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+
+
+def create(conn: sa.Connection, sender: HumanSender) -> bool:
+    """False when the organization already has a human sender with this address."""
+    row = {name: getattr(sender, name) for name in _T.c.keys()}  # noqa: SIM118 - a column collection
+    created = conn.execute(insert(conn, _T).values(row).on_conflict_do_nothing().returning(_T.c.id))
+    return created.first() is not None
+
+
+def get(conn: sa.Connection, organization: OrganizationId, sender: HumanSenderId) -> HumanSender | None:
+    return _one(conn, _T.c.organization == organization, _T.c.id == sender)
+
+
+def by_address(conn: sa.Connection, organization: OrganizationId, address: str) -> HumanSender | None:
+    return _one(conn, _T.c.organization == organization, _T.c.address == address)
+
+
+def list_all(conn: sa.Connection, organization: OrganizationId) -> list[HumanSender]:
+    query = _T.select().where(_T.c.organization == organization).order_by(_T.c.address)
+    return [HumanSender(**row) for row in conn.execute(query).mappings()]
+
+
+def replace(conn: sa.Connection, sender: HumanSender) -> bool:
+    """Name, application user and phone; the address is who he is, and only a proof proves it."""
+    query = _T.update().where(_T.c.organization == sender.organization, _T.c.id == sender.id)
+    values = {"name": sender.name, "application_user": sender.application_user, "phone": sender.phone}
+    return conn.execute(query.values(values)).rowcount == 1
+
+
+def prove(conn: sa.Connection, organization: OrganizationId, sender: HumanSenderId, now: datetime) -> bool:
+    """By an administrator's word; `use_proof` is the way for everybody else."""
+    query = _T.update().where(_T.c.organization == organization, _T.c.id == sender)
+    return conn.execute(query.values(proved_at=now)).rowcount == 1
+
+
+# -- proofs ----------------------------------------------------------------------------------------------------------
+
+
+def create_proof(conn: sa.Connection, proof: Proof) -> bool:
+    """False when the address has had its letters for today."""
+    folded, day = proof.address.lower(), day_of(proof.created_at)
+    row = {
+        "token_hash": proof.token_hash,
+        "organization": proof.organization,
+        "human_sender": proof.human_sender,
+        "address": folded,
+        "day": day,
+        "created_at": proof.created_at,
+        "expires_at": proof.expires_at,
+    }
+    # Whoever asks at the same moment meets the unique (address, day, number), and one of the two takes the next.
+    for number in range(1, PROOFS_PER_DAY + 1):
+        place = insert(conn, _PROOF).values({**row, "number": number})
+        free = place.on_conflict_do_nothing(index_elements=["address", "day", "number"]).returning(_PROOF.c.number)
+        if conn.execute(free).first() is not None:
+            return True
+    return False
+
+
+def open_proof(conn: sa.Connection, token_hash: str, now: datetime) -> Proof | None:
+    """The proof behind a token that can still be used. Looking does not use it."""
+    columns = [_PROOF.c[name] for name in Proof.__dataclass_fields__]
+    query = sa.select(*columns).where(_PROOF.c.token_hash == token_hash, *_usable(now))
+    row = conn.execute(query).mappings().first()
+    return None if row is None else Proof(**row)
+
+
+def use_proof(conn: sa.Connection, token_hash: str, now: datetime) -> HumanSender | None:
+    """The address is proved: once, and only for the human sender that still has it."""
+    used = (
+        _PROOF.update()
+        .where(_PROOF.c.token_hash == token_hash, *_usable(now))
+        .values(used_at=now)
+        .returning(_PROOF.c.organization, _PROOF.c.human_sender, _PROOF.c.address)
+    )
+    proof = conn.execute(used).first()
+    if proof is None:
+        return None
+    sender = get(conn, proof.organization, proof.human_sender)
+    if sender is None or sender.address.lower() != proof.address:
+        return None
+    prove(conn, sender.organization, sender.id, now)
+    return get(conn, sender.organization, sender.id)
+
+
+def _usable(now: datetime) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return _PROOF.c.used_at.is_(None), _PROOF.c.expires_at > now
+
+
+def _one(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> HumanSender | None:
+    row = conn.execute(_T.select().where(*conditions)).mappings().first()
+    return None if row is None else HumanSender(**row)

@@ -1,0 +1,327 @@
+"""THE one way to change a delivery: evidence comes in, and what `conclude` makes of it is written, all or nothing.
+
+Rows are read fresh (and locked on PostgreSQL), so that nothing is concluded from what was true some time ago. A
+finding of a worker whose lease is gone is kept on its attempt and changes nothing else.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable
+from homing.loop.model import (
+    AttemptId,
+    CaseId,
+    Delivery,
+    DeliveryId,
+    EventType,
+    InboundId,
+    NewEvent,
+    State,
+    Verdict,
+)
+from homing.loop.outcome import Outcome, conclude
+from homing.loop.policy import BUILTIN_DEFAULT
+from homing.mail.reply import Reply, Stage
+from homing.store import cases, policies, suppressions, tables
+from homing.store.dialect import insert_all
+from homing.store.documents import maybe_verdict_to_json
+from homing.store.events import Happening, Subject, append
+from homing.store.ids import fresh
+from homing.store.rows import DELIVERY, delivery_changes, to_delivery
+
+_D = tables.delivery
+_M = tables.message
+_A = tables.attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """How an attempt ended. `id` None: it ended before its row was opened (no host could be talked to), and is written
+    now. `silence`: why there was no usable reply."""
+
+    id: AttemptId | None = None
+    started_at: datetime
+    stage: Stage | None = None
+    host: str = ""
+    ip: str = ""
+    tls: str = ""
+    reply: Reply | None = None
+    silence: str = ""
+    verdict: Verdict | None = None
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A piece of evidence about one delivery. `epoch`: that of the lease under which it was found; None for evidence
+    that needs no lease (reports, requests, time). `inbound`: the mail that it came with."""
+
+    delivery: DeliveryId
+    evidence: Evidence
+    now: datetime
+    epoch: int | None = None
+    attempt: AttemptResult | None = None
+    inbound: InboundId | None = None
+
+
+def record(conn: sa.Connection, findings: list[Finding]) -> list[Outcome | None]:
+    """What follows from each finding, in order, and written. None: no such delivery, or the lease was gone."""
+    known = _load(conn, {finding.delivery for finding in findings})
+    entries = _conclude(conn, findings, known)
+    stale = [finding for finding, entry in zip(findings, entries, strict=True) if entry is None]
+    opened = cases.open_all(conn, [entry.outcome.case for entry in entries if entry and entry.outcome.case])
+    entries = [entry and _with_new_case_only(entry, opened) for entry in entries]
+    _write(conn, [entry for entry in entries if entry])
+    _write_stale(conn, [_Stale(finding, known[finding.delivery]) for finding in stale if finding.delivery in known])
+    return [entry.outcome if entry else None for entry in entries]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A delivery as it was, with what stands around it."""
+
+    delivery: Delivery
+    subject: Subject
+    stream: str
+    failure_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    finding: Finding
+    known: _Known
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Stale:
+    """A finding of somebody who no longer holds the lease."""
+
+    finding: Finding
+    known: _Known
+
+
+def _load(conn: sa.Connection, wanted: set[DeliveryId]) -> dict[DeliveryId, _Known]:
+    query = (
+        sa.select(*DELIVERY, _M.c.human_sender, _M.c.stream, _M.c.failure_policy)
+        .join_from(_D, _M, _M.c.id == _D.c.message)
+        .where(_D.c.id.in_(sorted(wanted)))
+        .order_by(_D.c.id)
+        .with_for_update(of=_D)
+    )
+    return {row.id: _known(row) for row in conn.execute(query)}
+
+
+def _known(row: Any) -> _Known:
+    delivery = to_delivery(row)
+    subject = Subject(
+        organization=delivery.organization,
+        message=delivery.message,
+        delivery=delivery.id,
+        human_sender=row.human_sender,
+    )
+    return _Known(delivery, subject, row.stream, row.failure_policy)
+
+
+def _conclude(conn: sa.Connection, findings: Sequence[Finding], known: dict[DeliveryId, _Known]) -> list[_Entry | None]:
+    """In order: a later finding about the same delivery meets what the earlier one left."""
+    stored = policies.find(conn, {(one.delivery.organization, one.failure_policy) for one in known.values()})
+    now_is = {delivery: one.delivery for delivery, one in known.items()}
+    entries: list[_Entry | None] = []
+    for finding in findings:
+        delivery = now_is.get(finding.delivery)
+        if delivery is None or (finding.epoch is not None and not _holds_lease(delivery, finding.epoch)):
+            entries.append(None)
+            continue
+        one = known[finding.delivery]
+        policy = stored.get((delivery.organization, one.failure_policy), BUILTIN_DEFAULT)
+        outcome = conclude(_counted(delivery, finding), finding.evidence, policy, finding.now)
+        now_is[finding.delivery] = outcome.delivery
+        entries.append(_Entry(finding, one, outcome))
+    return entries
+
+
+def _holds_lease(delivery: Delivery, epoch: int) -> bool:
+    return delivery.state is State.SENDING and delivery.epoch == epoch
+
+
+def _counted(delivery: Delivery, finding: Finding) -> Delivery:
+    """An attempt that ended before its row was opened is counted here; `begin_attempts` counts the others."""
+    tried = isinstance(finding.evidence, Answered | Unanswered | Unroutable)
+    opened_before = finding.attempt is not None and finding.attempt.id is not None
+    return replace(delivery, attempts=delivery.attempts + 1) if tried and not opened_before else delivery
+
+
+def _with_new_case_only(entry: _Entry, opened: set[CaseId]) -> _Entry:
+    """A delivery that fails twice keeps its first case, which has had its actions."""
+    outcome = entry.outcome
+    if outcome.case is None or outcome.case.id in opened:
+        if outcome.case:
+            opened.discard(outcome.case.id)
+        return entry
+    of_the_case = {EventType.OPENED_CASE, EventType.UNHEARD}
+    events = tuple(event for event in outcome.events if event.type not in of_the_case)
+    return replace(entry, outcome=replace(outcome, events=events, actions=(), case=None))
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _write(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
+    _update_deliveries(conn, entries)
+    _write_attempts(conn, [(entry.finding, entry.known) for entry in entries])
+    append(
+        conn,
+        (
+            Happening(subject=entry.known.subject, event=event, at=entry.finding.now)
+            for entry in entries
+            for event in entry.outcome.events
+        ),
+    )
+    cases.put(conn, _tasks(entries))
+    cases.advance(conn, list(_steps(entries)))
+    suppressions.add(conn, _suppressions(entries))
+    _tie_inbound(conn, entries)
+
+
+def _write_stale(conn: sa.Connection, stale: Sequence[_Stale]) -> None:
+    _write_attempts(conn, [(one.finding, one.known) for one in stale])
+    append(
+        conn,
+        (
+            Happening(
+                subject=one.known.subject,
+                event=NewEvent(type=EventType.ATTEMPTED, data=_stale_facts(one.finding)),
+                at=one.finding.now,
+            )
+            for one in stale
+        ),
+    )
+
+
+def _update_deliveries(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
+    last = {entry.known.delivery.id: entry for entry in entries}
+    changed = [entry for entry in last.values() if entry.outcome.delivery != entry.known.delivery]
+    for still_leased in (True, False):
+        rows = [
+            {
+                "b_id": entry.known.delivery.id,
+                "updated_at": entry.finding.now,
+                **delivery_changes(entry.outcome.delivery),
+            }
+            for entry in changed
+            if (entry.outcome.delivery.state is State.SENDING) is still_leased
+        ]
+        update = _D.update().where(_D.c.id == sa.bindparam("b_id"))
+        if rows:
+            conn.execute(update if still_leased else update.values(lease_until=None, lease_owner=None), rows)
+
+
+def _write_attempts(conn: sa.Connection, found: Iterable[tuple[Finding, _Known]]) -> None:
+    ended = [(finding, known, finding.attempt) for finding, known in found if finding.attempt]
+    closed = [
+        {"b_id": result.id, "b_in_doubt": result.in_doubt, **_result_row(finding, result)}
+        for finding, _, result in ended
+        if result.id
+    ]
+    if closed:
+        # Once in doubt, always in doubt: a reply that comes after the lease was lost does not take back a copy.
+        in_doubt = _A.c.in_doubt | sa.bindparam("b_in_doubt", type_=sa.Boolean)
+        conn.execute(_A.update().where(_A.c.id == sa.bindparam("b_id")).values(in_doubt=in_doubt), closed)
+    unopened = [
+        {
+            "id": fresh(conn, finding.now),
+            "organization": known.delivery.organization,
+            "delivery": finding.delivery,
+            "epoch": known.delivery.epoch if finding.epoch is None else finding.epoch,
+            "started_at": result.started_at,
+            "in_doubt": result.in_doubt,
+            **_result_row(finding, result),
+        }
+        for finding, known, result in ended
+        if not result.id
+    ]
+    insert_all(conn, _A, unopened)
+
+
+def _result_row(finding: Finding, result: AttemptResult) -> dict[str, Any]:
+    reply = result.reply
+    return {
+        "ended_at": finding.now,
+        "stage": result.stage.value if result.stage else None,
+        "host": result.host[:255],
+        "ip": result.ip[:64],
+        "tls": result.tls[:64],
+        "reply_code": reply.reply_code if reply else None,
+        "enhanced_status_code": reply.enhanced_status_code if reply else "",
+        "text": reply.text if reply else result.silence,
+        "verdict": maybe_verdict_to_json(result.verdict),
+    }
+
+
+def _tasks(entries: Iterable[_Entry]) -> Iterable[cases.Task]:
+    for entry in entries:
+        delivery = entry.outcome.delivery
+        for action in entry.outcome.actions:
+            yield cases.Task(
+                organization=delivery.organization,
+                delivery=delivery.id,
+                recipient=delivery.recipient,
+                action=action,
+                at=entry.finding.now,
+            )
+
+
+def _steps(entries: Iterable[_Entry]) -> Iterable[cases.StepEnded]:
+    for entry in entries:
+        letter, result = entry.outcome.delivery, entry.outcome.step
+        if result and letter.case is not None and letter.step is not None:
+            yield cases.StepEnded(case=letter.case, step=letter.step, result=result, at=entry.finding.now)
+
+
+def _suppressions(entries: Iterable[_Entry]) -> Iterable[suppressions.Suppression]:
+    for entry in entries:
+        if entry.outcome.suppress:
+            yield suppressions.Suppression(
+                organization=entry.outcome.delivery.organization,
+                stream=entry.known.stream,
+                address=entry.outcome.delivery.recipient,
+                reason=entry.outcome.suppress,
+                evidence=_in_words(entry.finding),
+                created_at=entry.finding.now,
+            )
+
+
+def _tie_inbound(conn: sa.Connection, entries: Iterable[_Entry]) -> None:
+    rows = [
+        {
+            "b_id": entry.finding.inbound,
+            "delivery": entry.known.delivery.id,
+            "organization": entry.known.delivery.organization,
+        }
+        for entry in entries
+        if entry.finding.inbound
+    ]
+    if rows:
+        conn.execute(tables.inbound.update().where(tables.inbound.c.id == sa.bindparam("b_id")), rows)
+
+
+def _stale_facts(finding: Finding) -> dict[str, str | int | bool | None]:
+    facts: dict[str, str | int | bool | None] = {"stale": True, "epoch": finding.epoch}
+    result = finding.attempt
+    if result is None:
+        return facts
+    facts |= {"stage": result.stage.value if result.stage else None, "host": result.host, "why": result.silence}
+    if result.reply:
+        facts |= {"reply_code": result.reply.reply_code, "text": result.reply.text}
+    return facts
+
+
+def _in_words(finding: Finding) -> str:
+    verdict = finding.evidence.verdict if isinstance(finding.evidence, Reported | Answered) else None
+    words = (type(finding.evidence).__name__.lower(), finding.now.date().isoformat(), verdict.text if verdict else "")
+    return " ".join(word for word in words if word)

@@ -1,0 +1,111 @@
+"""Rows into the nouns of `loop.model`, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from homing.loop.model import Case, CaseState, Delivery, Origin, State, Strength
+from homing.store import tables
+from homing.store.documents import (
+    maybe_verdict_from_json,
+    maybe_verdict_to_json,
+    policy_from_json,
+    policy_to_json,
+    steps_from_json,
+    steps_to_json,
+    verdict_from_json,
+    verdict_to_json,
+)
+
+_D = tables.delivery
+
+DELIVERY = (
+    _D.c.id,
+    _D.c.organization,
+    _D.c.message,
+    _D.c.recipient,
+    _D.c.state,
+    _D.c.origin,
+    _D.c.created_at,
+    _D.c.expires_at,
+    _D.c.epoch,
+    _D.c.attempts,
+    _D.c.silent_deaths,
+    _D.c.next_attempt_at,
+    _D.c.possibly_delivered,
+    _D.c.bounced_late,
+    _D.c.reports,
+    _D.c.verdict,
+    _D.c.case_id,
+    _D.c.case_step,
+)
+"""The columns that `to_delivery` reads."""
+
+
+def to_delivery(row: sa.Row[Any]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        organization=row.organization,
+        message=row.message,
+        recipient=row.recipient,
+        state=State(row.state),
+        origin=Origin(row.origin),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        epoch=row.epoch,
+        attempts=row.attempts,
+        silent_deaths=row.silent_deaths,
+        next_attempt_at=row.next_attempt_at,
+        possibly_delivered=row.possibly_delivered,
+        bounced_late=row.bounced_late,
+        reports=row.reports,
+        verdict=maybe_verdict_from_json(row.verdict),
+        case=row.case_id,
+        step=row.case_step,
+    )
+
+
+def delivery_changes(delivery: Delivery) -> dict[str, Any]:
+    """The columns that evidence may change."""
+    return {
+        "state": delivery.state.value,
+        "possibly_delivered": delivery.possibly_delivered,
+        "bounced_late": delivery.bounced_late,
+        "epoch": delivery.epoch,
+        "attempts": delivery.attempts,
+        "silent_deaths": delivery.silent_deaths,
+        "reports": delivery.reports,
+        "next_attempt_at": delivery.next_attempt_at,
+        "verdict": maybe_verdict_to_json(delivery.verdict),
+    }
+
+
+def to_case(row: Mapping[str, Any]) -> Case:
+    """From the columns of `tables.case`, and no others."""
+    known = {
+        "failure": State(row["failure"]),
+        "strength": Strength(row["strength"]),
+        "verdict": verdict_from_json(row["verdict"]),
+        "policy": policy_from_json(row["policy"]),
+        "steps": steps_from_json(row["steps"]),
+        "state": CaseState(row["state"]),
+    }
+    return Case(**{**row, **known})
+
+
+def case_row(case: Case) -> dict[str, Any]:
+    return {
+        "id": case.id,
+        "organization": case.organization,
+        "delivery": case.delivery,
+        "failure": case.failure.value,
+        "late": case.late,
+        "possibly_delivered": case.possibly_delivered,
+        "strength": case.strength.value,
+        "verdict": verdict_to_json(case.verdict),
+        "policy": policy_to_json(case.policy),
+        "steps": steps_to_json(case.steps),
+        "state": case.state.value,
+        "opened_at": case.opened_at,
+    }

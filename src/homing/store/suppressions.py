@@ -1,0 +1,90 @@
+"""Addresses that an organization's stream no longer sends to."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from homing.loop.model import OrganizationId
+from homing.store import tables
+from homing.store.dialect import insert
+from homing.store.ids import fresh
+
+_T = tables.suppression
+
+Listed = tuple[OrganizationId, str, str]
+"""Organization, stream, folded address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """`evidence` says in words what was seen; `expires_at` None: for ever. `address` is folded to lower case."""
+
+    organization: OrganizationId
+    stream: str
+    address: str
+    reason: str
+    evidence: str
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+def fold(address: str) -> str:
+    """The form in which addresses are compared: lower case as a whole."""
+    return address.lower()
+
+
+def add(conn: sa.Connection, suppressions: Iterable[Suppression]) -> None:
+    """An entry that is there already and still counts stays; one that has expired is replaced."""
+    for entry in suppressions:
+        row = {name: getattr(entry, name) for name in Suppression.__dataclass_fields__}
+        row |= {"id": fresh(conn, entry.created_at), "address": fold(entry.address)}
+        news = {name: row[name] for name in ("reason", "evidence", "created_at", "expires_at")}
+        place = insert(conn, _T).values(row)
+        conn.execute(
+            place.on_conflict_do_update(
+                index_elements=["organization", "stream", "address"],
+                set_=news,
+                where=_T.c.expires_at <= entry.created_at,
+            )
+        )
+
+
+def find(conn: sa.Connection, wanted: Collection[Listed], now: datetime) -> dict[Listed, Suppression]:
+    """Those of the wanted ones that are suppressed now."""
+    if not wanted:
+        return {}
+    place = sa.tuple_(_T.c.organization, _T.c.stream, _T.c.address)
+    query = sa.select(*_columns()).where(place.in_(list(wanted)), _counts(now))
+    found = (Suppression(**row) for row in conn.execute(query).mappings())
+    return {(entry.organization, entry.stream, entry.address): entry for entry in found}
+
+
+def list_page(
+    conn: sa.Connection,
+    organization: OrganizationId,
+    now: datetime,
+    *,
+    after: tuple[str, str] = ("", ""),
+    limit: int = 100,
+) -> list[Suppression]:
+    """Live entries in the order of (address, stream), beginning behind `after`."""
+    beyond = sa.tuple_(_T.c.address, _T.c.stream) > sa.tuple_(*after)
+    query = sa.select(*_columns()).where(_T.c.organization == organization, beyond, _counts(now))
+    rows = conn.execute(query.order_by(_T.c.address, _T.c.stream).limit(limit))
+    return [Suppression(**row) for row in rows.mappings()]
+
+
+def lift(conn: sa.Connection, organization: OrganizationId, stream: str, address: str) -> bool:
+    """False when the address was not on the list."""
+    query = _T.delete().where(_T.c.organization == organization, _T.c.stream == stream, _T.c.address == fold(address))
+    return conn.execute(query).rowcount == 1
+
+
+def _counts(now: datetime) -> sa.ColumnElement[bool]:
+    return _T.c.expires_at.is_(None) | (_T.c.expires_at > now)
+
+
+def _columns() -> list[sa.Column[object]]:
+    return [_T.c[name] for name in Suppression.__dataclass_fields__]

@@ -23,6 +23,7 @@ from homing.loop.letters import (
     live_text,
     oops_answer,
     proof_letter,
+    recipient_sms,
 )
 from homing.loop.model import State, StepState, Verdict
 from homing.loop.phrases import CAUSES, CLASSES, NOT_FAILURES
@@ -50,7 +51,15 @@ def in_short() -> str:
     lines = []
     for kind, facts in FAILURES.items():
         shown = live_text(facts)
-        lines += [f"[{kind}]", failure_sms(facts), shown.title, shown.sentence, f"suggestion: {shown.suggestion}", ""]
+        lines += [
+            f"[{kind}]",
+            failure_sms(facts),
+            recipient_sms(facts),
+            shown.title,
+            shown.sentence,
+            f"suggestion: {shown.suggestion}",
+            "",
+        ]
     return "\n".join(lines)
 
 

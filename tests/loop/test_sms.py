@@ -1,10 +1,12 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.loop.sms import failure_sms, septets
+from homing.loop.facts import FailureFacts
+from homing.loop.sms import failure_sms, recipient_sms, septets
 from tests.loop.failures import FAILURES, UNKNOWN_PERSON
 from tests.loop.test_letters import HOSTILE, everywhere
 
@@ -71,9 +73,18 @@ def test_two_parts_at_most(recipient: str) -> None:
     assert "there is no such mailbox" in text
 
 
-@given(st.text(st.characters(exclude_categories=()), max_size=300))
-def test_any_text_fits(hostile: str) -> None:
-    text = failure_sms(everywhere(hostile))
+def test_the_recipient_learns_who_wrote_and_how_to_answer() -> None:
+    text = recipient_sms(UNKNOWN_PERSON)
+    for needed in ("Janet Miller", "Bright Relations", "Our call of Monday", "janet@crm-customer.example"):
+        assert needed in text
+    assert (septets(text) or 999) <= 160
+    assert "Somebody sent you" in recipient_sms(replace(UNKNOWN_PERSON, human_sender_name="", organization_name=""))
+
+
+@pytest.mark.parametrize("write", [failure_sms, recipient_sms])
+@given(hostile=st.text(st.characters(exclude_categories=()), max_size=300))
+def test_any_text_fits(write: Callable[[FailureFacts], str], hostile: str) -> None:
+    text = write(everywhere(hostile))
     places = septets(text)
     assert (places if places is not None else 2 * len(text.encode("utf-16-be")) // 2) <= 306
     assert len(text.splitlines()) == 1

@@ -12,7 +12,7 @@ from homing.loop.facts import FailureFacts, moment, tidy
 from homing.loop.layout import Block, Fold, Heading, Link, Paragraph, Points, Quote, Table, html, plain
 from homing.loop.model import State, StepKind, StepState
 from homing.loop.phrases import Cause, cause
-from homing.loop.sms import failure_sms
+from homing.loop.sms import failure_sms, recipient_sms
 from homing.mail.text import clean, shorten, without_links
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "live_text",
     "oops_answer",
     "proof_letter",
+    "recipient_sms",
 ]
 
 _CODES = re.compile(r"\b[245]\d\d\b[ -]?|\[?\b\d{1,3}(?:\.\d{1,3}){2,3}\b\]?[ ]?")

@@ -18,16 +18,25 @@ _BASIC = frozenset(
 _EXTENDED = frozenset("^{}[~]|€\\")  # each takes two places
 _SIMPLER = str.maketrans({**dict.fromkeys("“”„«»", '"'), **dict.fromkeys("‘’‚`´", "'"), "–": "-", "—": "-", "…": "..."})
 _GENEROUS_TO_TIGHT = ((24, 60, 80), (24, 40, 80), (24, 24, 64), (16, 16, 48), (12, 8, 28))
-"""Lengths of organization, subject and recipient to try."""
+"""Lengths of names, subject and addresses to try."""
 
 
 def failure_sms(facts: FailureFacts) -> str:
-    """The failure in one text message: 160 GSM-7 characters where possible, at most 306; UCS-2 is kept to two parts."""
+    """The failure told to the human sender: 160 GSM-7 characters where possible, at most 306; UCS-2 in two parts."""
     known = tidy(facts)
-    versions = [_written(known, *limits) for limits in _GENEROUS_TO_TIGHT]
-    with_whole_address = (version for version in versions if known.recipient in version)
-    for version in with_whole_address:
-        if _parts(version) == 1:
+    return _fitting([_to_human_sender(known, *limits) for limits in _GENEROUS_TO_TIGHT], known.recipient)
+
+
+def recipient_sms(facts: FailureFacts) -> str:
+    """The failure told to the recipient, who may be waiting for the message: who wrote, and how to answer. As short."""
+    known = tidy(facts)
+    return _fitting([_to_recipient(known, *limits) for limits in _GENEROUS_TO_TIGHT], known.human_sender_address)
+
+
+def _fitting(versions: list[str], address: str) -> str:
+    """The first version of one part that has the whole `address`, else the first of two parts."""
+    for version in versions:
+        if address in version and _parts(version) == 1:
             return version
     for version in versions:
         if _parts(version) <= 2:
@@ -42,14 +51,28 @@ def septets(text: str) -> int | None:
     return len(text) + sum(character in _EXTENDED for character in text)
 
 
-def _written(known: FailureFacts, organization: int, subject: int, recipient: int) -> str:
-    name = clean(_simplified(known.organization_name), organization)
-    about = clean(without_links(_simplified(known.message_subject)), subject)
+def _to_human_sender(known: FailureFacts, name: int, subject: int, address: int) -> str:
+    organization = _named(known.organization_name, name)
     verb = "may not have arrived" if known.possibly_delivered else "was not delivered"
     told = cause(known).short
-    text = f"{name}: your" if name else "Your"
-    text += f' mail "{about}" to {clean(known.recipient, recipient)} {verb}: {told}'
+    text = f"{organization}: your" if organization else "Your"
+    text += f' mail "{_named(known.message_subject, subject)}" to {clean(known.recipient, address)} {verb}: {told}'
     return text.replace("…", "...") + ("" if told.endswith("?") else ".")
+
+
+def _to_recipient(known: FailureFacts, name: int, subject: int, address: int) -> str:
+    person, organization = _named(known.human_sender_name, name), _named(known.organization_name, name)
+    writer = f"{person} ({organization})" if person and organization else person or organization or "Somebody"
+    verb = "may not have arrived" if known.possibly_delivered else "could not be delivered"
+    text = (
+        f'{writer} sent you a mail, "{_named(known.message_subject, subject)}", which {verb}. '
+        f"Please write to {clean(known.human_sender_address, address)}"
+    )
+    return text.replace("…", "...")
+
+
+def _named(text: str, limit: int) -> str:
+    return clean(without_links(_simplified(text)), limit)
 
 
 def _simplified(text: str) -> str:

@@ -104,8 +104,9 @@ def compose(draft: Draft) -> bytes:
         _refuse(check_header(name, value))
     for text in (draft.text, draft.html):
         _refuse(check_body(text or ""))
+    lines = _headers(draft)
     part = _body(draft)
-    return b"".join((*_headers(draft), b"MIME-Version: 1.0\r\n", part.head, b"\r\n", part.body))
+    return b"".join((*lines, b"MIME-Version: 1.0\r\n", part.head, b"\r\n", part.body))
 
 
 def front(header_from: Address, display_name: str, reply_to: Address | None, trace: str) -> bytes:
@@ -219,7 +220,7 @@ def _body(draft: Draft) -> _Part:
 
 
 def _text(subtype: str, text: str) -> _Part:
-    """As it is where it is ASCII in short lines; else the shorter of quoted-printable and base64 (RFC 2045 §6)."""
+    """As it is where it is ASCII in short lines; else quoted-printable, or base64 if much shorter (RFC 2045 §6)."""
     octets = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
     if not octets.endswith(b"\r\n"):
         octets += b"\r\n"
@@ -227,7 +228,7 @@ def _text(subtype: str, text: str) -> _Part:
     if _stands_as_it_is(octets):
         return _Part(content_type + b"Content-Transfer-Encoding: 7bit\r\n", octets)
     quoted, based = b2a_qp(octets, istext=True), _base64(octets)
-    if len(quoted) <= len(based):
+    if 3 * len(quoted) <= 4 * len(based):
         return _Part(content_type + b"Content-Transfer-Encoding: quoted-printable\r\n", quoted)
     return _Part(content_type + b"Content-Transfer-Encoding: base64\r\n", based)
 

@@ -2,7 +2,7 @@
 
 Names, subjects, addresses, server replies and report fields are chosen by people whom we do not know. A line break in
 them forges a line of ours (RFC 5322 §2.2 ends a field at CRLF), an escape sequence drives the terminal of whoever reads
-the log (ECMA-48 §5.4), a bidirectional control turns "gnp.exe" round (Unicode TR 36 §2.8.1, UAX 9 §3.1), an invisible
+the log (ECMA-48 §5.4), a bidirectional control turns "gnp.exe" round (UAX 9 §2, Unicode TR 36), an invisible
 character makes two texts look alike. Cleaning does not escape: whoever writes HTML or JSON escapes for it besides.
 """
 

@@ -85,3 +85,41 @@ def test_keys_rotate_without_changing_the_token_of_a_delivery_on_its_way() -> No
     assert TOKENS.open(Purpose.ENVELOPE, token, now=NOW) == SUBJECT
     assert minted() != token
     assert fault(minted(), tokens=before) is Fault.UNKNOWN_KEY
+
+
+@given(st.uuids(), st.sampled_from(Purpose), st.integers(1, 10**6))
+def test_a_short_token_lives_until_its_second(subject, purpose, seconds) -> None:
+    until = NOW.replace(microsecond=0) + timedelta(seconds=seconds)
+    token = TOKENS.mint_short(purpose, subject, until)
+    assert len(token) == 64
+    assert set(token) <= set(ALPHABET)
+    last_moment = until - timedelta(microseconds=1)
+    assert TOKENS.open_short(purpose, token, now=last_moment) == (subject, until)
+    assert TOKENS.open_short(purpose, token.upper(), now=last_moment) == (subject, until)
+    assert short_fault(token, purpose, now=until) is Fault.EXPIRED
+
+
+def test_a_short_token_of_one_purpose_is_refused_for_every_other() -> None:
+    token = TOKENS.mint_short(Purpose.STREAM, SUBJECT, NOW + timedelta(hours=1))
+    for purpose in set(Purpose) - {Purpose.STREAM}:
+        assert short_fault(token, purpose) is Fault.FORGED
+
+
+def test_every_single_bit_change_of_a_short_token_is_refused() -> None:
+    token = TOKENS.mint_short(Purpose.STREAM, SUBJECT, NOW + timedelta(hours=1))
+    for position in range(len(token)):
+        value = ALPHABET.index(token[position])
+        for bit in range(5):
+            other = token[:position] + ALPHABET[value ^ (1 << bit)] + token[position + 1 :]
+            assert short_fault(other, Purpose.STREAM) in {Fault.FORGED, Fault.UNKNOWN_KEY}
+
+
+def test_short_and_long_tokens_are_not_taken_for_each_other() -> None:
+    assert short_fault(minted(Purpose.STREAM), Purpose.STREAM) is Fault.MALFORMED
+    assert fault(TOKENS.mint_short(Purpose.STREAM, SUBJECT, NOW), Purpose.STREAM) is Fault.MALFORMED
+
+
+def short_fault(text: str, purpose: Purpose, now=NOW) -> Fault:
+    with pytest.raises(TokenRefused) as refused:
+        TOKENS.open_short(purpose, text, now=now)
+    return refused.value.fault

@@ -4,6 +4,8 @@
 validity (2, days since 1970), and 11 octets of HMAC-SHA256 over the purpose and all before. 88 bits of MAC stand
 against guessing at RCPT time. The purpose is in the MAC and not in the text, so that a token of one purpose is
 refused for another. A token is a pass, not a secret: the reader of a mail can see it in Return-Path.
+
+Short-lived ones, for the web, end on a second: 64 characters, 5 octets for the end and 18 of HMAC.
 """
 
 import base64
@@ -11,14 +13,17 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 _MAC_OCTETS = 11
 _TEXT_LENGTH = 48
+_SHORT_MAC_OCTETS = 18
+_SHORT_TEXT_LENGTH = 64
 _EPOCH = date(1970, 1, 1)
 _LAST_DAY = 0xFFFF
+_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Purpose(StrEnum):
@@ -28,6 +33,7 @@ class Purpose(StrEnum):
     MESSAGE_ID = "message_id"
     CORRECTION = "correction"  # the link in a letter that lets its reader correct an address and send again
     STREAM = "stream"  # one human sender's live stream
+    SESSION = "session"  # whoever showed a key to the pages, until he must show it again
 
 
 class Fault(StrEnum):
@@ -73,23 +79,39 @@ class Tokens:
 
     def open(self, purpose: Purpose, text: str, *, now: datetime) -> UUID:
         """The subject of a live token; raises TokenRefused for everything else. Letter case does not matter."""
-        folded = text.lower()
-        if len(folded) != _TEXT_LENGTH or not folded.isascii():
-            raise TokenRefused(Fault.MALFORMED)
-        try:
-            octets = base64.b32decode(folded.upper())
-        except ValueError:
-            raise TokenRefused(Fault.MALFORMED) from None
+        octets = _octets(text, _TEXT_LENGTH)
         head, mac = octets[:-_MAC_OCTETS], octets[-_MAC_OCTETS:]
-        key = self._by_id.get(head[0])
-        if key is None:
-            raise TokenRefused(Fault.UNKNOWN_KEY)
+        key = self._key_with(head[0])
         if not hmac.compare_digest(mac, _mac(key, purpose, head)):
             raise TokenRefused(Fault.FORGED)
         day = int.from_bytes(head[17:19])
         if day != _LAST_DAY and (now.astimezone(UTC).date() - _EPOCH).days > day:
             raise TokenRefused(Fault.EXPIRED)
         return UUID(bytes=head[1:17])
+
+    def mint_short(self, purpose: Purpose, subject: UUID, until: datetime) -> str:
+        """A token for `subject` that lives until the second `until`, signed with the newest key."""
+        key = self._by_age[-1]
+        head = bytes([key.id]) + subject.bytes + _seconds(until).to_bytes(5)
+        return base64.b32encode(head + _short_mac(key, purpose, head)).decode().lower()
+
+    def open_short(self, purpose: Purpose, text: str, *, now: datetime) -> tuple[UUID, datetime]:
+        """The subject and the end of a live short token; raises TokenRefused for everything else."""
+        octets = _octets(text, _SHORT_TEXT_LENGTH)
+        head, mac = octets[:-_SHORT_MAC_OCTETS], octets[-_SHORT_MAC_OCTETS:]
+        key = self._key_with(head[0])
+        if not hmac.compare_digest(mac, _short_mac(key, purpose, head)):
+            raise TokenRefused(Fault.FORGED)
+        seconds = int.from_bytes(head[17:])
+        if _seconds(now) >= seconds:
+            raise TokenRefused(Fault.EXPIRED)
+        return UUID(bytes=head[1:17]), _START + timedelta(seconds=seconds)
+
+    def _key_with(self, identifier: int) -> TokenKey:
+        key = self._by_id.get(identifier)
+        if key is None:
+            raise TokenRefused(Fault.UNKNOWN_KEY)
+        return key
 
     def _key_of(self, made: datetime) -> TokenKey:
         usable = [key for key in self._by_age if key.since <= made]
@@ -98,3 +120,21 @@ class Tokens:
 
 def _mac(key: TokenKey, purpose: Purpose, head: bytes) -> bytes:
     return hmac.digest(key.secret, purpose.value.encode() + b"\0" + head, hashlib.sha256)[:_MAC_OCTETS]
+
+
+def _short_mac(key: TokenKey, purpose: Purpose, head: bytes) -> bytes:
+    return hmac.digest(key.secret, purpose.value.encode() + b"\0until\0" + head, hashlib.sha256)[:_SHORT_MAC_OCTETS]
+
+
+def _octets(text: str, length: int) -> bytes:
+    folded = text.lower()
+    if len(folded) != length or not folded.isascii():
+        raise TokenRefused(Fault.MALFORMED)
+    try:
+        return base64.b32decode(folded.upper())
+    except ValueError:
+        raise TokenRefused(Fault.MALFORMED) from None
+
+
+def _seconds(moment: datetime) -> int:
+    return (moment - _START) // timedelta(seconds=1)

@@ -41,11 +41,11 @@ class PoolLimits:
     messages: int = 100
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Line:
     """A connection that is through its opening. `reset`: its last transaction was refused and is still open.
 
-    `idle_since` is the loop's time of its last return; `watched`: a timer runs that will look whether it idles too long.
+    `idle_since` is the loop's time of its last return; `watched`: a timer runs that will see whether it idles too long.
     """
 
     wire: Wire

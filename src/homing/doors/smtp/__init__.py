@@ -1,0 +1,1 @@
+"""The SMTP doors: strangers' mail servers, and applications that submit by SMTP."""

@@ -1,0 +1,374 @@
+"""An SMTP door: TCP and TLS around `mail.smtp_server`, bounded in every dimension, and a desk that decides.
+
+One task serves one connection: it takes the session's questions to the desk one after the other, so pipelined commands
+are answered in order, and reads on only when the desk has answered. What a stranger may use up stands in `Limits`.
+"""
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import cast
+
+import structlog
+
+from homing.doors.smtp.body import Budget, NoRoomError, Spool, SpooledBody
+from homing.doors.smtp.desk import Desk, Peer, Received
+from homing.mail.reply import Reply
+from homing.mail.smtp_server import (
+    AskMessage,
+    AskRecipient,
+    AskSender,
+    BodyDropped,
+    BodyOctets,
+    BodyOpened,
+    Closing,
+    Event,
+    ServerSession,
+    SessionLimits,
+    UpgradeToTls,
+    wire,
+)
+
+__all__ = ["Desk", "Limits", "Peer", "Received", "SmtpServer", "SpooledBody"]
+
+_READ_OCTETS = 32 * 1024
+_UNREAD_REPLIES = 64 * 1024
+_LINGER_SECONDS = 5
+
+_TROUBLE = Reply(451, "4.3.0", "trouble on our side, please try again later")
+_FULL = Reply(452, "4.3.1", "no room for a message now, please try again later")
+_CROWDED = Reply(421, "4.7.0", "too many connections, please try again later")
+_TOO_SLOW = Reply(421, "4.4.2", "time is over")
+_GOING_DOWN = Reply(421, "4.3.2", "the server is going down, please try again")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits(SessionLimits):
+    """What one client, and all of them together, may use up.
+
+    `command_seconds` is for each command as a whole, however its octets trickle in; a message may pause as long, and
+    must come at `body_rate` octets a second after `body_grace_seconds`. A network is a /24 or a /64. A message larger
+    than `spool_above` octets goes to disk; what lies in memory in all connections stays under `memory_octets`.
+    """
+
+    command_seconds: float = 60
+    session_seconds: float = 600
+    body_grace_seconds: float = 30
+    body_rate: float = 1024
+    connections: int = 500
+    connections_per_network: int = 10
+    memory_octets: int = 64 * 1024 * 1024
+    spool_above: int = 256 * 1024
+
+
+class SmtpServer:
+    """Listens, and brings each client before the desk."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        limits: Limits | None = None,
+        tls_context: ssl.SSLContext | None = None,
+        *,
+        spool: Path | None = None,
+    ) -> None:
+        """`spool`: a folder for messages too large for memory; the system's own if None."""
+        self.desk = desk
+        self.limits = limits or Limits()
+        self.tls_context = tls_context
+        self.spool = spool
+        self.budget = Budget(self.limits.memory_octets)
+        self._networks: Counter[str] = Counter()
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port, which the system chooses where `port` is 0. Raises OSError if the port is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), host, port)
+        chosen: int = self._server.sockets[0].getsockname()[1]
+        return chosen
+
+    async def close(self, grace: float = 30) -> None:
+        """Stop listening, say 421 to those who idle, and give the others `grace` seconds to end their message."""
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections.values():
+            connection.go_down()
+        if self._connections:
+            _, late = await asyncio.wait(self._connections, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def admit(self, connection: "_Connection") -> bool:
+        """Take in a new connection, unless there are too many, in all or from its network."""
+        network = _network_of(connection.peer.ip)
+        crowded = self._networks[network] >= self.limits.connections_per_network
+        if crowded or len(self._connections) >= self.limits.connections:
+            return False
+        self._networks[network] += 1
+        task = asyncio.get_running_loop().create_task(connection.serve())
+        self._connections[task] = connection
+        task.add_done_callback(lambda task: self._dismiss(task, network))
+        return True
+
+    def _dismiss(self, task: asyncio.Task[None], network: str) -> None:
+        del self._connections[task]
+        self._networks[network] -= 1
+        if not self._networks[network]:
+            del self._networks[network]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("smtp_connection_failed", exc_info=error)
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """One client. Octets are read into one small buffer, so that nobody can make us hold more than we look at."""
+
+    def __init__(self, server: SmtpServer) -> None:
+        self.peer = Peer(ip="", port=0)
+        self._server = server
+        self._limits = server.limits
+        self._loop = asyncio.get_running_loop()
+        self._session = ServerSession(server.desk.hostname, server.limits, starttls=server.tls_context is not None)
+        self._space = bytearray(_READ_OCTETS)
+        self._spool: Spool | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._gone = self._loop.create_future()
+        self._ended = self._going_down = self._full = self._paused = False
+        self._octets = 0
+        self._session_end = self._loop.time() + self._limits.session_seconds
+        self._command_end = self._loop.time() + self._limits.command_seconds
+        self._body_since, self._body_from = 0.0, 0
+
+    # --- what asyncio calls -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._use(transport)
+        address = transport.get_extra_info("peername")
+        if not address:  # gone before it was greeted
+            self._transport.abort()
+            return
+        self.peer = Peer(ip=address[0], port=address[1])
+        if not self._server.admit(self):
+            self._transport.write(wire(_CROWDED))
+            self._transport.close()
+
+    def get_buffer(self, _sizehint: int) -> bytearray:
+        return self._space
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._octets += nbytes
+        self._session.receive(bytes(memoryview(self._space)[:nbytes]))
+        if self._session.buffered >= _READ_OCTETS and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        self._wake()
+        return self.peer.tls == ""  # who half-closes may still read our answers; TLS has no such thing
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._ended = True
+        if not self._gone.done():
+            self._gone.set_result(None)
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._wake()
+
+    # --- the dialogue -----------------------------------------------------------------------------------------------
+
+    def go_down(self) -> None:
+        """Leave off at the next pause between two transactions."""
+        self._going_down = True
+        self._wake()
+
+    async def serve(self) -> None:
+        """From banner to close."""
+        try:
+            self._session.greet(await self._ask(self._server.desk.greeting(self.peer)))
+            open_ = True
+            while open_:
+                while open_ and (event := self._session.next()) is not None:
+                    open_ = await self._handle(event)
+                self._send()
+                open_ = open_ and await self._more()
+        finally:
+            self._drop_message()
+            await self._close()
+
+    async def _handle(self, event: Event) -> bool:
+        """Do what the session asks for; whether the connection stays open."""
+        session, desk = self._session, self._server.desk
+        match event:
+            case AskSender(envelope_sender):
+                self._name_peer()
+                session.answer(await self._ask(desk.sender(self.peer, envelope_sender)))
+            case AskRecipient(envelope_sender, recipient):
+                session.answer(await self._ask(desk.recipient(self.peer, envelope_sender, recipient)))
+            case BodyOpened():
+                self._open_message()
+            case BodyOctets(octets):
+                await self._keep(octets)
+            case BodyDropped():
+                self._drop_message()
+            case AskMessage():
+                await self._hand_over(event)
+            case UpgradeToTls():
+                return await self._start_tls()
+            case Closing():
+                return False
+        return True
+
+    async def _ask(self, answer: Awaitable[Reply | None]) -> Reply | None:
+        try:
+            return await answer
+        except Exception:  # the door's one catch: our bug must not cost the client its message
+            log.exception("smtp_desk_failed", ip=self.peer.ip)
+            return _TROUBLE
+
+    def _name_peer(self) -> None:
+        hello = self._session.hello
+        if hello is not None and hello.name != self.peer.helo:
+            self.peer = replace(self.peer, helo=hello.name)
+
+    # --- the message ------------------------------------------------------------------------------------------------
+
+    def _open_message(self) -> None:
+        if self._server.budget.exhausted:
+            self._session.answer(_FULL)
+            return
+        self._spool = Spool(self._server.budget, self._server.spool, self._limits.spool_above)
+        self._body_since, self._body_from = self._loop.time(), self._octets
+        self._session.accept_body()
+
+    async def _keep(self, octets: bytes) -> None:
+        if self._spool is None:
+            return
+        try:
+            await self._spool.write(octets)
+        except NoRoomError:
+            self._session.refuse_body(_FULL)
+
+    async def _hand_over(self, message: AskMessage) -> None:
+        assert self._spool is not None, "opened before its octets came"
+        try:
+            body = await self._spool.finish()
+        except NoRoomError:
+            self._session.answer(_FULL)
+            return
+        received = Received(
+            envelope_sender=message.envelope_sender,
+            recipients=message.recipients,
+            body=body,
+            flags=message.flags,
+            smtputf8=message.smtputf8,
+            envid=message.envid,
+        )
+        reply = await self._ask(self._server.desk.received(self.peer, received))
+        self._drop_message()
+        self._session.answer(reply)
+
+    def _drop_message(self) -> None:
+        if self._spool is not None:
+            self._spool.discard()
+            self._spool = None
+
+    # --- octets and time --------------------------------------------------------------------------------------------
+
+    def _use(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
+        self._transport.set_write_buffer_limits(high=_UNREAD_REPLIES)
+
+    def _send(self) -> None:
+        octets = self._session.output()
+        if octets and not self._gone.done():
+            self._transport.write(octets)
+            self._command_end = self._loop.time() + self._limits.command_seconds
+
+    async def _more(self) -> bool:
+        """Wait for octets; whether the dialogue goes on."""
+        seen = self._octets
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        try:
+            async with asyncio.timeout_at(self._deadline()):
+                while self._full or self._octets == seen:
+                    if self._ended:
+                        return False
+                    if self._going_down and not self._session.in_body:
+                        self._session.hang_up(_GOING_DOWN)
+                        return True
+                    await self._change()
+        except TimeoutError:
+            self._session.hang_up(_TOO_SLOW)
+        return True
+
+    def _deadline(self) -> float:
+        if not self._session.in_body:
+            return min(self._session_end, self._command_end)
+        due = (self._octets - self._body_from) / self._limits.body_rate + self._limits.body_grace_seconds
+        pause = self._loop.time() + self._limits.command_seconds
+        return min(self._session_end, pause, self._body_since + due)
+
+    async def _change(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _start_tls(self) -> bool:
+        self._send()
+        context = self._server.tls_context
+        assert context is not None, "offered only with a context"
+        seconds = self._limits.command_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                transport = await self._loop.start_tls(
+                    self._transport, self, context, server_side=True, ssl_handshake_timeout=seconds
+                )
+        except OSError:
+            return False
+        if transport is None:
+            return False
+        self._use(transport)
+        agreed = transport.get_extra_info("ssl_object")
+        self.peer = replace(self.peer, helo="", tls=f"{agreed.version()} {agreed.cipher()[0]}")
+        self._session.upgraded()
+        return True
+
+    async def _close(self) -> None:
+        """Let the last reply out, but do not wait for ever on a client that reads nothing."""
+        self._transport.close()
+        _, unread = await asyncio.wait([self._gone], timeout=_LINGER_SECONDS)
+        if unread:
+            self._transport.abort()
+
+
+def _network_of(ip: str) -> str:
+    """The /24 or /64 that an address lies in; IPv4 in IPv6 clothes counts as IPv4."""
+    address = ip_address(ip)
+    if address.version == 6:
+        if address.ipv4_mapped is None:
+            return address.packed[:8].hex()
+        address = address.ipv4_mapped
+    return address.packed[:3].hex()

@@ -246,6 +246,11 @@ def test_the_gate_is_shut(old, new):
     assert refusal.value.code == "final-gate"
 
 
+def test_the_gate_is_shut_where_two_parsers_disagree():
+    with pytest.raises(ComposeError, match="disagree"):
+        final_gate(b"From nobody: x\r\n" + wire())  # one parser's mbox line is the other's header
+
+
 @pytest.mark.parametrize("trace", ["", "a b", "a\r\nBcc: x", "a" * 201, "ä"])
 def test_a_trace_is_one_token(trace):
     with pytest.raises(ComposeError):

@@ -133,6 +133,13 @@ def test_no_signed_header_can_be_added(name, present):
         assert not theirs(changed)
 
 
+def test_of_equal_names_the_lowest_is_signed_first():
+    raw = message().replace(b"To: John", b"To: Ann <ann@example.org>\r\nTo: John")
+    raw = sign(raw, RSA_KEY, SIGNED_AT, EXPIRES_AT) + raw
+    assert ours(raw)
+    assert theirs(raw)
+
+
 def test_other_headers_can_be_added_on_the_way():
     raw = b"Received: from a by b; Mon, 21 Sep 2026 10:00:01 +0000\r\n" + signed()
     assert ours(raw)
@@ -177,9 +184,14 @@ def test_a_known_body_hash_gives_the_same_signature():
 
 def random_bodies(seed, count):
     dice = random.Random(seed)
-    pieces = [b" ", b"  ", b"\t", b"\r\n", b"\r\n", b"\r\n\r\n", b" \r\n", b"\t\r\n", b"a", b"bc", b"\xff", b".", b"="]
+    pieces = [b" ", b"  ", b"\t", b"\r\n", b"\r\n", b"\r\n\r\n", b" \r\n", b"\t\r\n", b"a", b"bc", b"\r", b"\n", b"."]
     for _ in range(count):
         yield b"".join(dice.choices(pieces, k=dice.randrange(24))) + b"\r\n"
+
+
+@pytest.mark.parametrize(("body", "canonical"), [(b"a \t", b"a\r\n"), (b" \t", b""), (b"a\r\n ", b"a\r\n")])
+def test_a_last_line_without_its_end_is_given_one(body, canonical):
+    assert relaxed_body(body) == canonical
 
 
 def differences(seed, count):

@@ -157,7 +157,7 @@ def _to_ascii(text: str) -> str:
     if any(stop in text for stop in "\u3002\uff0e\uff61"):
         raise AddressError("address-domain", "The part after the @ is not a domain name.")
     try:
-        return idna.encode(text, uts46=True, std3_rules=True, transitional=False).decode("ascii")
+        return idna.encode(text, uts46=True, std3_rules=True).decode("ascii")
     except (idna.IDNAError, UnicodeError) as error:
         raise AddressError("address-domain", f"The part after the @ is not a domain name: {error}.") from None
 

@@ -18,3 +18,25 @@ class Bell:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._rung.wait(), seconds)
         self._rung.clear()
+
+
+class Chime(Bell):
+    """A bell that any number of listeners hear, each at his own pace.
+
+    Take `coming` before looking at what the bell tells of; who then finds nothing waits with `hear`, and misses no ring
+    that came between.
+    """
+
+    def ring(self) -> None:
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    @property
+    def coming(self) -> asyncio.Event:
+        """The next ring."""
+        return self._rung
+
+    async def hear(self, ring: asyncio.Event, seconds: float) -> None:
+        """Until that ring, `seconds` at most."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ring.wait(), seconds)

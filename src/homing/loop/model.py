@@ -187,6 +187,13 @@ class StepKind(StrEnum):
     LOG = "log"
 
 
+class Reader(StrEnum):
+    """Whom an SMS step tells: the person on whose behalf the message was sent, or its recipient."""
+
+    HUMAN_SENDER = "human_sender"
+    RECIPIENT = "recipient"
+
+
 class WhenPossiblyDelivered(StrEnum):
     """What a step does when the message may have arrived after all."""
 
@@ -210,6 +217,7 @@ class Step:
     min_evidence: Strength = Strength.WEAK
     when_possibly_delivered: WhenPossiblyDelivered = WhenPossiblyDelivered.SAY_SO
     only_if_unheard: bool = False
+    reader: Reader = Reader.HUMAN_SENDER
     delay: timedelta = timedelta()
     budget_organization: int | None = None
     budget_recipient: int | None = None

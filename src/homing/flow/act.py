@@ -1,0 +1,386 @@
+"""Carry out what was decided: letters, live events, text messages, webhooks, the Oops! answer.
+
+Actions are outbox rows, written with the transition that caused them. Each ends in a recorded state of its own, and
+tells its case whether it reached anybody.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from homing.flow.bell import Bell
+from homing.flow.outgoing import Clock, Letter, Outgoing
+from homing.loop import ids
+from homing.loop.facts import FailureFacts
+from homing.loop.letters import (
+    CaseFacts,
+    StepFacts,
+    Text,
+    administrator_letter,
+    failure_letter,
+    failure_sms,
+    live_text,
+    oops_answer,
+)
+from homing.loop.model import (
+    ActionKind,
+    ActionState,
+    CaseState,
+    EventType,
+    NewEvent,
+    Origin,
+    Reader,
+    Step,
+    StepState,
+    WhenPossiblyDelivered,
+)
+from homing.loop.policy import REACHING
+from homing.loop.sms import recipient_sms
+from homing.loop.token import Purpose
+from homing.loop.typos import suggest
+from homing.mail.address import AddressError, parse_address
+from homing.mail.compose import Mailbox
+from homing.net import webhook
+from homing.net.fetch import Fetcher
+from homing.net.sms import SmsAccepted, SmsRefused, SmsSender, SmsStatus, StatusCallback
+from homing.store import actions, failures
+from homing.store.actions import ClaimedAction, Ending
+from homing.store.database import Database
+from homing.store.failures import Failure
+
+LEASE = timedelta(seconds=120)
+CORRECTION_LIFETIME = timedelta(days=30)
+_LOOK_EVERY = 0.5
+_AT_ONCE = 50
+_SMS_RETRIES = (timedelta(seconds=30), timedelta(minutes=5))
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class Actor:
+    """Works off the outbox. `administrator` is the operator's, for organizations that name none of their own; `sms`
+    is None where no provider is set up."""
+
+    database: Database
+    outgoing: Outgoing
+    fetcher: Fetcher
+    sms: SmsSender | None
+    clock: Clock
+    administrator: str | None
+    public_url: str
+    actions: Bell
+    work: Bell
+    news: Bell
+
+    async def run(self) -> None:
+        while True:
+            try:
+                more = await self._claim_and_act()
+            except (SQLAlchemyError, OSError):
+                _log.exception("cannot claim actions")
+                more = False
+            if not more:
+                await self.actions.wait(_LOOK_EVERY)
+
+    async def _claim_and_act(self) -> bool:
+        claimed = await self.database.write(actions.claim, self.clock(), _AT_ONCE, LEASE)
+        if claimed:
+            await asyncio.gather(*(self._act(action) for action in claimed))
+            self.news.ring()
+        return len(claimed) == _AT_ONCE
+
+    async def _act(self, action: ClaimedAction) -> None:
+        """One action. A bug costs this try and no more: its lease runs out, and it is due again."""
+        try:
+            await self._carry_out(action)
+        except Exception:  # noqa: BLE001 - the one catch of this worker
+            _log.exception("action broke", action=ids.show("action", action.id))
+
+    async def _carry_out(self, action: ClaimedAction) -> None:
+        if action.kind is ActionKind.OOPS:
+            await self._oops(action)
+            return
+        assert action.case is not None
+        assert action.step is not None
+        failure = await self.database.read(failures.load, action.case)
+        if failure is None or failure.case.state is CaseState.RESOLVED:
+            await self._end(action, ActionState.SKIPPED, "the case is resolved", StepState.SKIPPED)
+            return
+        step = failure.case.policy.steps[action.step]
+        if step.when_possibly_delivered is WhenPossiblyDelivered.ACT:  # as if it had surely failed
+            failure = replace(failure, case=replace(failure.case, possibly_delivered=False))
+        if await self._over_budget(action, step):
+            await self._failed(action, "over budget for today")
+            return
+        match action.kind:
+            case ActionKind.LIVE:
+                await self._live(action, failure)
+            case ActionKind.LOG:
+                await self._log(action, failure)
+            case ActionKind.LETTER:
+                await self._letter(action, failure)
+            case ActionKind.ADMINISTRATOR:
+                await self._tell_administrator(action, failure)
+            case ActionKind.SMS:
+                await self._text(action, failure, step.reader)
+            case ActionKind.WEBHOOK:
+                await self._call_webhook(action, failure)
+
+    # -- what needs nobody else ---------------------------------------------------------------------------------------
+
+    async def _live(self, action: ClaimedAction, failure: Failure) -> None:
+        text = live_text(self._facts(failure))
+        event = NewEvent(
+            type=EventType.NOTIFIED,
+            data={
+                "channel": "live",
+                "title": text.title,
+                "sentence": text.sentence,
+                "suggestion": text.suggestion,
+                "recipient": failure.recipient,
+                "subject": failure.message_subject,
+            },
+        )
+        await self._end(action, ActionState.DONE, "in the live stream", StepState.DONE, event)
+
+    async def _log(self, action: ClaimedAction, failure: Failure) -> None:
+        _log.warning(
+            "delivery failed",
+            delivery=ids.show("delivery", failure.case.delivery),
+            recipient=failure.recipient,
+            failure=failure.case.failure.value,
+            rule=failure.case.verdict.rule,
+        )
+        event = NewEvent(type=EventType.NOTIFIED, data={"channel": "log"})
+        await self._end(action, ActionState.DONE, "in the log", StepState.DONE, event)
+
+    # -- letters ------------------------------------------------------------------------------------------------------
+
+    async def _letter(self, action: ClaimedAction, failure: Failure) -> None:
+        text = failure_letter(self._facts(failure))
+        name, address = failure.human_sender_name, failure.human_sender_address
+        await self._send_letter(action, Mailbox(name=name, address=parse_address(address)), text, EventType.REROUTED)
+
+    async def _tell_administrator(self, action: ClaimedAction, failure: Failure) -> None:
+        address = failure.organization.administrator or self.administrator
+        if address is None:
+            await self._failed(action, "neither the organization nor the operator names an administrator")
+            return
+        text = administrator_letter(self._facts(failure), self._case_facts(failure))
+        await self._send_letter(action, Mailbox(name="", address=parse_address(address)), text, EventType.NOTIFIED)
+
+    async def _send_letter(self, action: ClaimedAction, to: Mailbox, text: Text, event_type: EventType) -> None:
+        """The letter and the end of the action are one transaction; the step ends when the letter's delivery does."""
+        now = self.clock()
+        letter = Letter(
+            origin=Origin.LETTER,
+            organization=action.organization,
+            to=to,
+            text=text,
+            case=action.case,
+            step=action.step,
+        )
+        submission = self.outgoing.letter(letter, now)
+        facts = {
+            "channel": action.kind.value,
+            "to": str(to.address),
+            "letter": ids.show("message", submission.message.id),
+        }
+        event = NewEvent(type=event_type, data=facts)
+        ending = Ending(state=ActionState.DONE, result=f"letter to {to.address}", events=(event,))
+        await self.database.write(actions.send_letter, action, submission, ending, now)
+        self.work.ring()
+
+    async def _oops(self, action: ClaimedAction) -> None:
+        text = oops_answer(action.data["name"], action.data["address"], action.data["subject"])
+        try:
+            to = Mailbox(name="", address=parse_address(action.data["to"]))
+        except AddressError as error:
+            await self._failed(action, str(error))
+            return
+        letter = Letter(
+            origin=Origin.OOPS,
+            organization=action.organization,
+            to=to,
+            text=text,
+            in_reply_to=action.data.get("in_reply_to"),
+        )
+        now = self.clock()
+        ending = Ending(state=ActionState.DONE, result=f"answered {to.address}")
+        await self.database.write(actions.send_letter, action, self.outgoing.letter(letter, now), ending, now)
+        self.work.ring()
+
+    # -- text messages ------------------------------------------------------------------------------------------------
+
+    async def _text(self, action: ClaimedAction, failure: Failure, reader: Reader) -> None:
+        facts = self._facts(failure)
+        if reader is Reader.RECIPIENT:
+            number, text = failure.recipient_phone, recipient_sms(facts)
+        else:
+            number, text = failure.human_sender_phone or failure.organization.sms_fallback, failure_sms(facts)
+        if self.sms is None or number is None:
+            why = "no SMS provider is set up" if self.sms is None else "no telephone number is known"
+            await self._failed(action, why)
+            return
+        if not await self.database.write(actions.mark_started, action, self.clock()):
+            return
+        reference = ids.show("action", action.id)
+        answer = await self.sms.send(number, text, reference, f"{self.public_url}/v1/sms/status")
+        match answer:
+            case SmsAccepted(provider_id=provider_id):
+                event = NewEvent(
+                    type=EventType.FALLBACK_SENT, data={"channel": "sms", "reader": reader.value, "to": number}
+                )
+                await self.database.write(
+                    actions.finish,
+                    action,
+                    Ending(
+                        state=ActionState.DONE,
+                        result=f"text message to {number}",
+                        step=StepState.HEARD,
+                        events=(event,),
+                        provider_id=provider_id,
+                    ),
+                    self.clock(),
+                )
+            case SmsRefused(permanent=False, code=code, text=said) if action.tries < len(_SMS_RETRIES):
+                await self._again(action, _SMS_RETRIES[action.tries], f"{code}: {said}")
+            case SmsRefused(code=code, text=said):
+                await self._failed(action, f"{code}: {said}")
+            case _:
+                await self._failed(action, f"the provider may have sent it: {answer.why}", ActionState.IN_DOUBT)
+
+    async def sms_status(self, callback: StatusCallback) -> bool:
+        """What the provider says later of a text message; whether it is one of ours. A failure moves its case on."""
+        action = await self.database.read(actions.by_provider_id, callback.provider_id)
+        if action is None:
+            return False
+        if callback.status is SmsStatus.FAILED:
+            await self._failed(action, f"the provider could not deliver it: {callback.said}")
+            self.actions.ring()
+        return True
+
+    def sms_callback(self, body: bytes) -> StatusCallback | None:
+        return self.sms.parse_status_callback(body) if self.sms else None
+
+    # -- webhooks -----------------------------------------------------------------------------------------------------
+
+    async def _call_webhook(self, action: ClaimedAction, failure: Failure) -> None:
+        organization = failure.organization
+        if organization.webhook_url is None or organization.webhook_secret is None:
+            await self._failed(action, "the organization has no webhook")
+            return
+        now = self.clock()
+        endpoint = webhook.Endpoint(url=organization.webhook_url, secrets=(organization.webhook_secret,))
+        answer = await webhook.post(
+            self.fetcher,
+            endpoint,
+            json.dumps(_webhook_event(failure)),
+            event_id=ids.show("action", action.id),
+            timestamp=now,
+        )
+        match answer:
+            case webhook.Delivered(status=status):
+                event = NewEvent(type=EventType.NOTIFIED, data={"channel": "webhook"})
+                await self._end(action, ActionState.DONE, f"the webhook answered {status}", StepState.HEARD, event)
+            case webhook.Refused(gone=False, status=status) if action.tries < len(webhook.RETRIES):
+                await self._again(action, webhook.RETRIES[action.tries], f"the webhook answered {status}")
+            case webhook.Unreachable(why=why) if action.tries < len(webhook.RETRIES):
+                await self._again(action, webhook.RETRIES[action.tries], why)
+            case webhook.Refused(status=status):
+                await self._failed(action, f"the webhook answered {status}")
+            case webhook.Unreachable(why=why):
+                await self._failed(action, why)
+
+    # -- ends ---------------------------------------------------------------------------------------------------------
+
+    async def _over_budget(self, action: ClaimedAction, step: Step) -> bool:
+        if step.budget_organization is None and step.budget_recipient is None:
+            return False
+        since = self.clock() - timedelta(days=1)
+        used = await self.database.read(actions.count, action.kind, action.organization, action.recipient or "", since)
+        return (step.budget_organization is not None and used.organization >= step.budget_organization) or (
+            step.budget_recipient is not None and used.recipient >= step.budget_recipient
+        )
+
+    async def _end(
+        self, action: ClaimedAction, state: ActionState, result: str, step: StepState, *events: NewEvent
+    ) -> None:
+        ending = Ending(state=state, result=result, step=step, events=events)
+        await self.database.write(actions.finish, action, ending, self.clock())
+        self.actions.ring()
+
+    async def _failed(self, action: ClaimedAction, why: str, state: ActionState = ActionState.FAILED) -> None:
+        event = NewEvent(type=EventType.ACTION_FAILED, data={"channel": action.kind.value, "why": why})
+        await self._end(action, state, why, StepState.UNHEARD, event)
+
+    async def _again(self, action: ClaimedAction, wait: timedelta, why: str) -> None:
+        await self.database.write(actions.retry_at, action, self.clock() + wait, why)
+
+    # -- facts --------------------------------------------------------------------------------------------------------
+
+    def _facts(self, failure: Failure) -> FailureFacts:
+        case = failure.case
+        last_day = (case.opened_at + CORRECTION_LIFETIME).date()
+        token = self.outgoing.tokens.mint(Purpose.CORRECTION, case.delivery, made=case.opened_at, last_day=last_day)
+        return FailureFacts(
+            message_subject=failure.message_subject,
+            recipient=failure.recipient,
+            human_sender_name=failure.human_sender_name,
+            human_sender_address=failure.human_sender_address,
+            organization_name=failure.organization.display_name,
+            sent_at=failure.sent_at,
+            failed_at=case.opened_at,
+            failure=case.failure,
+            late=case.late,
+            possibly_delivered=case.possibly_delivered,
+            verdict=case.verdict,
+            suggestion=suggest(failure.recipient.rpartition("@")[2]),
+            correct_link=f"{self.public_url}/correct/{token}",
+            attempts=failure.attempts,
+            resent_from=failure.resent_from,
+        )
+
+    def _case_facts(self, failure: Failure) -> CaseFacts:
+        results = {told.step: told for told in failure.actions}
+        steps = tuple(
+            StepFacts(
+                kind=step.kind,
+                state=state,
+                ended_at=results[index].ended_at if index in results else None,
+                detail=results[index].result if index in results else "",
+            )
+            for index, (step, state) in enumerate(zip(failure.case.policy.steps, failure.case.steps, strict=True))
+            if state is not StepState.RUNNING or step.kind not in REACHING
+        )
+        shown = ids.show("case", failure.case.id)
+        return CaseFacts(case=shown, policy=failure.case.policy.name, steps=steps)
+
+
+def _webhook_event(failure: Failure) -> dict[str, object]:
+    """The failure as a webhook's body: `{type, timestamp, data}`."""
+    case = failure.case
+    return {
+        "type": f"delivery.{case.failure.value}",
+        "timestamp": case.opened_at.isoformat(),
+        "data": {
+            "delivery": ids.show("delivery", case.delivery),
+            "case": ids.show("case", case.id),
+            "recipient": failure.recipient,
+            "subject": failure.message_subject,
+            "human_sender": {"name": failure.human_sender_name, "address": failure.human_sender_address},
+            "late": case.late,
+            "possibly_delivered": case.possibly_delivered,
+            "failure_class": case.verdict.failure_class,
+            "kind": case.verdict.kind,
+            "rule": case.verdict.rule,
+            "reply_code": case.verdict.reply_code,
+            "enhanced_status_code": case.verdict.enhanced_status_code,
+            "text": case.verdict.text,
+        },
+    }

@@ -1,0 +1,83 @@
+"""Who is calling: an API key's organization and scopes, remembered for a moment."""
+
+import hmac
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from homing.loop.api_key import Scope, hash_key, is_key
+from homing.store import organizations
+from homing.store.database import Database
+from homing.store.organizations import ApiKey, Organization
+
+KNOWN_FOR = timedelta(seconds=5)
+"""A key that was revoked elsewhere works for so long at most."""
+KNOWN_AT_MOST = 10_000
+SETTINGS_KEY = UUID(int=0)
+"""The administrator key of the settings, which has no row and no id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whoever holds a key. `organization` None: an administrator."""
+
+    key: UUID
+    organization: Organization | None
+    scopes: frozenset[Scope]
+
+    def may(self, *scopes: Scope) -> bool:
+        """Whether the key has one of these scopes, or is an administrator's."""
+        return Scope.ADMIN in self.scopes or not self.scopes.isdisjoint(scopes)
+
+
+@dataclass(slots=True, kw_only=True)
+class Keyring:
+    """Tells callers by their keys. `administrator_key` is that of the settings."""
+
+    database: Database
+    clock: Callable[[], datetime]
+    administrator_key: str | None = None
+    _known: OrderedDict[str, tuple[Caller | None, datetime]] = field(default_factory=OrderedDict)
+
+    async def caller(self, key: str) -> Caller | None:
+        """None for what is no live key."""
+        if self.administrator_key and hmac.compare_digest(key.encode(), self.administrator_key.encode()):
+            return _administrator()
+        if not is_key(key):
+            return None
+        hashed, now = hash_key(key), self.clock()
+        known = self._known.get(hashed)
+        if known and known[1] > now:
+            return known[0]
+        caller = _caller(await self.database.read(organizations.key_by_hash, hashed))
+        self._known[hashed] = (caller, now + KNOWN_FOR)
+        self._known.move_to_end(hashed)
+        if len(self._known) > KNOWN_AT_MOST:
+            self._known.popitem(last=False)
+        return caller
+
+    async def holder(self, key: UUID) -> Caller | None:
+        """Whoever holds the key with this id, if it is live still."""
+        if key == SETTINGS_KEY:
+            return _administrator() if self.administrator_key else None
+        return _caller(await self.database.read(organizations.key_by_id, key))
+
+    def forget(self) -> None:
+        """Something about keys or organizations was changed here: look again."""
+        self._known.clear()
+
+
+def _administrator() -> Caller:
+    return Caller(key=SETTINGS_KEY, organization=None, scopes=frozenset(Scope))
+
+
+def _caller(found: tuple[ApiKey, Organization | None] | None) -> Caller | None:
+    if found is None:
+        return None
+    key, organization = found
+    scopes = frozenset(Scope(scope) for scope in key.scopes)
+    if (organization is None) != (Scope.ADMIN in scopes):
+        return None  # an organization's key administers nothing else
+    return Caller(key=key.id, organization=organization, scopes=scopes)

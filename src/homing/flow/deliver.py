@@ -1,0 +1,278 @@
+"""Deliver what is due: claim, sign, find the way, talk, conclude, record.
+
+The delivery row is the job. A claim is a lease with an epoch; an attempt row, committed just before MAIL FROM, says
+that a copy may go out, so that after a crash only open attempts are in doubt.
+"""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from homing.flow.bell import Bell
+from homing.flow.outgoing import Clock, Dice, Outgoing
+from homing.flow.sign import Signer
+from homing.loop.classify import Rules, classify
+from homing.loop.evidence import Answered, Evidence, Unanswered, Unroutable
+from homing.loop.ids import new_id, show
+from homing.loop.model import AttemptId, DeliveryId, Origin, Verdict
+from homing.loop.outcome import Outcome
+from homing.mail.reply import Reply, Stage
+from homing.mail.smtp_client import Envelope, Silence, Transcript
+from homing.net.route import Host, Router
+from homing.net.smtp_client import SmtpClient
+from homing.store import deliveries
+from homing.store.database import Database
+from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.record import AttemptResult, Finding, record
+
+LEASE = timedelta(seconds=180)
+_RENEW_EVERY = 60.0
+_LOOK_EVERY = 0.5
+_HOSTS = 5
+_HOST_STAGES = frozenset({Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.TLS})
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Try:
+    """What one attempt came to: the last host's transcript (None: no host was reached for) and the row that was
+    opened before MAIL FROM, if it came so far."""
+
+    transcript: Transcript
+    attempt: AttemptId | None
+    started_at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Deliverer:
+    """Works off the queue, `at_once` deliveries at a time. `owner` names this process in its leases; `work` is rung
+    when something became due; it rings `actions` when a policy has steps to take, and `news` when anything happened."""
+
+    database: Database
+    outgoing: Outgoing
+    signer: Signer
+    router: Router
+    client: SmtpClient
+    rules: Rules
+    clock: Clock
+    dice: Dice
+    owner: str
+    at_once: int
+    work: Bell
+    actions: Bell
+    news: Bell
+    _running: dict[DeliveryId, asyncio.Task[None]] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Until canceled: then nothing new is claimed, and what runs is given half a minute to end."""
+        renewing = asyncio.create_task(self._renew_leases())
+        try:
+            while True:
+                if not await self._claimed_some():
+                    await self.work.wait(_LOOK_EVERY)
+        finally:
+            renewing.cancel()
+            await self._wind_down()
+
+    async def _claimed_some(self) -> bool:
+        try:
+            return await self._claim()
+        except (SQLAlchemyError, OSError):
+            _log.exception("cannot claim deliveries")
+            await asyncio.sleep(_LOOK_EVERY)
+            return False
+
+    async def _claim(self) -> bool:
+        """Claim as much as there is room for; whether there may be more at once."""
+        room = self.at_once - len(self._running)
+        if room <= self.at_once // 4:
+            return False
+        claimed = await self.database.write(deliveries.claim, self.owner, self.clock(), room, LEASE)
+        for job in claimed:
+            task = asyncio.create_task(self._work_on(job))
+            self._running[job.delivery.id] = task
+            task.add_done_callback(lambda _, done=job.delivery.id: self._done(done))  # type: ignore[misc]
+        if claimed:
+            self.news.ring()
+        return len(claimed) == room
+
+    def _done(self, delivery: DeliveryId) -> None:
+        del self._running[delivery]
+        if len(self._running) <= self.at_once // 2:
+            self.work.ring()
+
+    async def _work_on(self, job: ClaimedDelivery) -> None:
+        """One delivery. A bug costs this attempt and no more: the lease runs out, and what was opened is in doubt."""
+        try:
+            await self._deliver(job)
+        except Exception:  # noqa: BLE001 - the one catch of this worker
+            _log.exception("delivery attempt broke", delivery=show("delivery", job.delivery.id))
+        finally:
+            self.news.ring()
+
+    async def _deliver(self, job: ClaimedDelivery) -> None:
+        domain = job.delivery.recipient.rpartition("@")[2]
+        route = await self.router.route(domain)
+        if isinstance(route, Unroutable):
+            result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
+            await self._record(job, route, result)
+            return
+        content, signed = await self._content(job)
+        outcome = await self._try_hosts(signed, content, route.hosts[:_HOSTS])
+        if outcome is not None:
+            evidence = self._evidence(outcome.transcript)
+            await self._record(job, evidence, _result(outcome, evidence))
+
+    async def _content(self, job: ClaimedDelivery) -> tuple[bytes, ClaimedDelivery]:
+        """The bytes that go out, the same at every attempt: the first one's key and time of signing are kept."""
+        selector = job.selector or self.signer.active_selector(job.identity.sending_domain)
+        signed_at = job.signed_at or self.clock()
+        raw = self.outgoing.front(job.delivery.id, job.identity, job.delivery.created_at) + job.content
+        key = (job.identity.sending_domain, selector)
+        signed = await self.signer.signed(raw, key, signed_at, job.delivery.expires_at)
+        return signed, replace(job, selector=selector, signed_at=signed_at)
+
+    async def _try_hosts(self, job: ClaimedDelivery, content: bytes, hosts: tuple[Host, ...]) -> _Try | None:
+        """One attempt, over as many hosts as it takes until one hears us out. None: the lease was lost meanwhile."""
+        started_at = self.clock()
+        attempt: AttemptId | None = None
+        transcript: Transcript | None = None
+        for host in hosts:
+            connection = await self.client.acquire(host)
+            if isinstance(connection, Transcript) and connection.stage is Stage.TLS:
+                connection = await self.client.acquire(host, starttls=False)  # opportunistic: better in clear than not
+            if isinstance(connection, Transcript):
+                transcript = connection
+                continue
+            if attempt is None:
+                attempt = await self._open_attempt(job, host)
+                if attempt is None:
+                    connection.release()
+                    return None
+            transcript = await connection.send(self._envelope(job, content))
+            if not _worth_another_host(transcript):
+                break
+        assert transcript is not None
+        return _Try(transcript=transcript, attempt=attempt, started_at=started_at)
+
+    async def _open_attempt(self, job: ClaimedDelivery, host: Host) -> AttemptId | None:
+        now = self.clock()
+        attempt = AttemptId(new_id(now, self.dice()))
+        opened = await self.database.write_grouped(
+            deliveries.begin_attempts,
+            OpenAttempt(
+                id=attempt,
+                delivery=job.delivery.id,
+                epoch=job.delivery.epoch,
+                started_at=now,
+                host=host.name,
+                ip=host.ip,
+                selector=job.selector or "",
+                signed_at=job.signed_at or now,
+            ),
+        )
+        return attempt if opened else None
+
+    def _envelope(self, job: ClaimedDelivery, content: bytes) -> Envelope:
+        delivery = job.delivery
+        envelope_sender = None
+        if delivery.origin is not Origin.OOPS:
+            envelope_sender = self.outgoing.envelope_sender(
+                delivery.id, job.identity, delivery.created_at, delivery.expires_at
+            )
+        return Envelope(
+            envelope_sender=envelope_sender,
+            recipient=delivery.recipient,
+            content=content,
+            smtputf8=job.smtputf8 or not delivery.recipient.isascii(),
+            envid=delivery.message.hex,
+            orcpt=delivery.recipient,
+        )
+
+    def _evidence(self, transcript: Transcript) -> Evidence:
+        found = {"host": transcript.host, "ip": transcript.ip, "tls": transcript.tls}
+        reply = transcript.reply or _OUR_OWN_FINDINGS.get(transcript.silence or "")
+        if reply is None:
+            return Unanswered(stage=transcript.stage, why=transcript.silence or "silence", **found)
+        stage = transcript.stage if transcript.reply else Stage.DATA
+        return Answered(stage=stage, reply=reply, verdict=self._verdict(reply, stage, transcript.host), **found)
+
+    def _verdict(self, reply: Reply, stage: Stage, host: str) -> Verdict:
+        if reply.positive:
+            return Verdict(failure_class="delivered", kind="none", rule="reply-positive", reply_code=reply.reply_code)
+        return classify(reply, stage=stage, status="", text="", remote_mta=host, rules=self.rules)
+
+    async def _record(self, job: ClaimedDelivery, evidence: Evidence, result: AttemptResult) -> None:
+        finding = Finding(
+            delivery=job.delivery.id, evidence=evidence, now=self.clock(), epoch=job.delivery.epoch, attempt=result
+        )
+        outcome = await self._written(finding)
+        if outcome and outcome.alarm:
+            _log.error("alarm", delivery=show("delivery", job.delivery.id), alarm=outcome.alarm)
+        if outcome and outcome.actions:
+            self.actions.ring()
+
+    async def _written(self, finding: Finding) -> Outcome | None:
+        """However long the database takes: what we know of a copy must not become a doubt."""
+        patience = 0.1
+        while True:
+            try:
+                return await self.database.write_grouped(record, finding)
+            except (SQLAlchemyError, OSError):
+                _log.exception("cannot write a result", delivery=show("delivery", finding.delivery))
+                await asyncio.sleep(patience)
+                patience = min(patience * 2, 10.0)
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_EVERY)
+            try:
+                await self.database.write(deliveries.renew, self.owner, list(self._running), self.clock() + LEASE)
+            except (SQLAlchemyError, OSError):
+                _log.exception("cannot renew leases")
+
+    async def _wind_down(self) -> None:
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=30)
+        for task in self._running.values():
+            task.cancel()
+
+
+_OUR_OWN_FINDINGS = {
+    Silence.SMTPUTF8_NOT_OFFERED.value: Reply(
+        553, "5.6.7", "The recipient's server does not take internationalized addresses (SMTPUTF8 is not offered)."
+    ),
+    Silence.SIZE_EXCEEDED.value: Reply(
+        552, "5.3.4", "The message is larger than the recipient's server says it takes (SIZE)."
+    ),
+}
+"""What no server had to be asked for: permanent, and about the message."""
+
+
+def _worth_another_host(transcript: Transcript) -> bool:
+    """A host that could not be talked to, or that broke off before the message was on its way."""
+    if transcript.stage in _HOST_STAGES:
+        return True
+    if transcript.stage is Stage.DOT:
+        return False
+    return transcript.reply is None or transcript.reply.reply_code == 421
+
+
+def _result(outcome: _Try, evidence: Evidence) -> AttemptResult:
+    transcript = outcome.transcript
+    return AttemptResult(
+        id=outcome.attempt,
+        started_at=outcome.started_at,
+        stage=transcript.stage,
+        host=transcript.host,
+        ip=transcript.ip,
+        tls=transcript.tls,
+        reply=transcript.reply,
+        silence=transcript.silence or "",
+        verdict=evidence.verdict if isinstance(evidence, Answered) else None,
+        in_doubt=transcript.stage is Stage.DOT and transcript.reply is None,
+    )

@@ -1,0 +1,189 @@
+"""Every message that leaves is made here: an application's, a letter of ours, a proof, an Oops! answer.
+
+Makes the rows of a submission (ids, tokens, identities, content); `flow.submit` and `flow.act` store them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from homing.loop.identity import OperatorIdentity, own_identity
+from homing.loop.ids import new_id
+from homing.loop.letters import Text
+from homing.loop.model import CaseId, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role
+from homing.loop.submission import CheckedRequest, Recipient
+from homing.loop.token import Purpose, Tokens
+from homing.mail.address import Address
+from homing.mail.compose import Draft, Mailbox, compose, final_gate, front
+from homing.store.organizations import Organization
+from homing.store.people import HumanSender
+from homing.store.submissions import Idempotency, NewDelivery, NewMessage, NewSubmission
+
+Dice = Callable[[], bytes]
+"""Ten random bytes at each call."""
+
+Clock = Callable[[], datetime]
+
+ENVELOPE_GRACE = timedelta(days=30)
+"""Bounces come back for that long after a delivery's lifetime."""
+
+TRACE_LIFETIME = timedelta(days=400)
+"""Complaints come late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A mail that we write ourselves. `case` and `step`: which step of which case it carries out."""
+
+    origin: Origin
+    organization: OrganizationId
+    to: Mailbox
+    text: Text
+    reply_to: Address | None = None
+    in_reply_to: str | None = None
+    case: CaseId | None = None
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """Makes submissions under the operator's names and keys."""
+
+    tokens: Tokens
+    operator: OperatorIdentity
+    operator_name: str
+    lifetime: timedelta
+    dice: Dice
+
+    def application(
+        self,
+        organization: Organization,
+        human_sender: HumanSender | None,
+        checked: CheckedRequest,
+        identities: Sequence[Identity],
+        now: datetime,
+    ) -> NewSubmission:
+        """The submission of an application's message; one identity per recipient, in order."""
+        request = checked.request
+        message = MessageId(new_id(now, self.dice()))
+        draft = Draft(
+            subject=request.subject,
+            to=checked.mailboxes(Role.TO),
+            cc=checked.mailboxes(Role.CC),
+            date=now,
+            message_id=self._message_id(message, now),
+            text=request.text,
+            html=request.html,
+            attachments=request.attachments,
+            headers=request.headers,
+        )
+        row = NewMessage(
+            id=message,
+            organization=organization.id,
+            origin=Origin.API,
+            stream=request.stream,
+            human_sender=human_sender.id if human_sender else None,
+            human_sender_name=checked.human_sender.name,
+            human_sender_address=str(checked.human_sender.address),
+            subject=request.subject,
+            message_id=draft.message_id,
+            failure_policy=request.failure_policy or organization.failure_policy,
+            metadata=dict(request.metadata),
+            content=compose(draft),
+            smtputf8=_needs_smtputf8((*draft.to, *draft.cc)),
+            created_at=now,
+        )
+        deliveries = tuple(
+            self._delivery(recipient, identity, now)
+            for recipient, identity in zip(checked.recipients, identities, strict=True)
+        )
+        self._check(row, deliveries[0])
+        key = request.idempotency_key
+        idempotency = None if key is None else Idempotency(key=key, payload_hash=request.payload_hash)
+        return NewSubmission(message=row, deliveries=deliveries, idempotency=idempotency)
+
+    def letter(self, letter: Letter, now: datetime) -> NewSubmission:
+        """The submission of a letter of ours. Nothing of a tenant's text stands in its headers but the subject."""
+        message = MessageId(new_id(now, self.dice()))
+        automatic = "auto-replied" if letter.origin is Origin.OOPS else "auto-generated"
+        draft = Draft(
+            subject=letter.text.subject,
+            to=(letter.to,),
+            cc=(),
+            date=now,
+            message_id=self._message_id(message, now),
+            text=letter.text.body,
+            html=letter.text.html,
+            attachments=(),
+            headers=(),
+            in_reply_to=letter.in_reply_to,
+            auto_submitted=automatic,
+        )
+        row = NewMessage(
+            id=message,
+            organization=letter.organization,
+            origin=letter.origin,
+            stream="letters",
+            human_sender=None,
+            human_sender_name=self.operator_name,
+            human_sender_address=self.operator.header_from,
+            subject=letter.text.subject,
+            message_id=draft.message_id,
+            failure_policy="",
+            metadata={},
+            content=compose(draft),
+            smtputf8=_needs_smtputf8(draft.to),
+            created_at=now,
+            case=letter.case,
+            step=letter.step,
+        )
+        reply_to = None if letter.reply_to is None else str(letter.reply_to)
+        identity = own_identity(self.operator_name, self.operator, reply_to)
+        recipient = Recipient(mailbox=letter.to, role=Role.TO, phone=None)
+        delivery = self._delivery(recipient, identity, now)
+        self._check(row, delivery)
+        return NewSubmission(message=row, deliveries=(delivery,))
+
+    def envelope_sender(self, delivery: UUID, identity: Identity, created_at: datetime, expires_at: datetime) -> str:
+        """The delivery's own envelope sender: the same at every attempt."""
+        last_day = (expires_at + ENVELOPE_GRACE).date()
+        token = self.tokens.mint(Purpose.ENVELOPE, delivery, made=created_at, last_day=last_day)
+        return f"b+{token}@{identity.return_domain}"
+
+    def trace(self, delivery: UUID, created_at: datetime) -> str:
+        """The value of the delivery's signed trace header."""
+        last_day = (created_at + TRACE_LIFETIME).date()
+        return self.tokens.mint(Purpose.TRACE, delivery, made=created_at, last_day=last_day)
+
+    def front(self, delivery: UUID, identity: Identity, created_at: datetime) -> bytes:
+        """The header fields that belong to the delivery and stand before the message's own."""
+        header_from = Address(*_split(identity.header_from))
+        reply_to = None if identity.reply_to is None else Address(*_split(identity.reply_to))
+        return front(header_from, identity.display_name, reply_to, self.trace(delivery, created_at))
+
+    def _delivery(self, recipient: Recipient, identity: Identity, now: datetime) -> NewDelivery:
+        return NewDelivery(
+            id=DeliveryId(new_id(now, self.dice())),
+            recipient=str(recipient.mailbox.address),
+            recipient_domain=recipient.mailbox.address.domain,
+            role=recipient.role,
+            identity=identity,
+            expires_at=now + self.lifetime,
+            phone=recipient.phone,
+        )
+
+    def _message_id(self, message: MessageId, now: datetime) -> str:
+        return f"{self.tokens.mint(Purpose.MESSAGE_ID, message, made=now)}@{self.operator.from_domain}"
+
+    def _check(self, message: NewMessage, delivery: NewDelivery) -> None:
+        final_gate(self.front(delivery.id, delivery.identity, message.created_at) + message.content)
+
+
+def _needs_smtputf8(mailboxes: Sequence[Mailbox]) -> bool:
+    return any(mailbox.address.needs_smtputf8 for mailbox in mailboxes)
+
+
+def _split(address: str) -> tuple[str, str]:
+    local, _, domain = address.rpartition("@")
+    return local, domain

@@ -1,0 +1,227 @@
+"""Accept a message: check it, find the identity of each delivery, and write it all down in one transaction.
+
+Nothing is promised before the commit, and a refused request leaves no trace.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from homing.flow.bell import Bell
+from homing.flow.outgoing import Clock, Outgoing
+from homing.loop.identity import REPLY_TO_UNPROVED, Facts, RequestedFrom, resolve
+from homing.loop.model import Identity, Level, OrganizationId
+from homing.loop.policy import BUILTIN_DEFAULT
+from homing.loop.problem import Fault, Problem, Rejected
+from homing.loop.rate import Bucket
+from homing.loop.submission import CheckedRequest, MessageRequest, check_request
+from homing.mail.address import Address
+from homing.store import people, policies, submissions
+from homing.store.database import Database
+from homing.store.organizations import Organization
+from homing.store.people import HumanSender
+from homing.store.submissions import Added, KeyReused, NewSubmission, OverCap, Replayed
+
+LARGEST_MESSAGE = 20 * 1024 * 1024
+"""Octets of the whole message on the wire."""
+
+_COMPOSED_IN_THREAD = 128 * 1024
+_KNOWN_FOR = timedelta(seconds=30)
+_KNOWN_AT_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a submission, and whether it was given before under the same idempotency key."""
+
+    body: str
+    replayed: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Submission:
+    """The way in for applications, whichever door they come through."""
+
+    database: Database
+    outgoing: Outgoing
+    clock: Clock
+    work: Bell
+    _people: "_KnownPeople" = field(init=False)
+    _buckets: dict[OrganizationId, Bucket] = field(default_factory=dict)
+    _in_progress: set[tuple[OrganizationId, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._people = _KnownPeople(self.database)
+
+    async def accept(self, organization: Organization, request: MessageRequest) -> Accepted:
+        """Accept a message of `organization`. Raises Rejected; after that nothing of it is stored."""
+        checked = check_request(request)
+        if not isinstance(checked, CheckedRequest):
+            raise _invalid(checked)
+        if organization.paused:
+            raise _paused(organization)
+        key = (organization.id, request.idempotency_key or "")
+        if request.idempotency_key is not None:
+            if key in self._in_progress:
+                raise _refused(409, "idempotency-key-in-progress", "The first request with this key is not done yet.")
+            self._in_progress.add(key)
+        try:
+            return await self._accept(organization, checked)
+        finally:
+            self._in_progress.discard(key)
+
+    async def _accept(self, organization: Organization, checked: CheckedRequest) -> Accepted:
+        now = self.clock()
+        sender = await self._people.find(organization.id, checked.human_sender.address, now)
+        reply_to = sender
+        if checked.reply_to.folded != checked.human_sender.address.folded:
+            reply_to = await self._people.find(organization.id, checked.reply_to, now)
+        identities = self._identities(organization, checked, reply_to)
+        await self._check_policy(organization, checked.request.failure_policy)
+        self._take_from_bucket(organization, len(identities), now)
+        submission = await self._compose(organization, sender, checked, identities, now)
+        answer = await self.database.write_grouped(submissions.add, submission)
+        return self._answered(answer)
+
+    async def _check_policy(self, organization: Organization, name: str | None) -> None:
+        if name is None or name == BUILTIN_DEFAULT.name:
+            return
+        if await self.database.read(policies.get, organization.id, name, BUILTIN_DEFAULT) is None:
+            raise _invalid((Fault("/failure_policy", "failure-policy-unknown", "There is no policy of that name."),))
+
+    def _identities(
+        self, organization: Organization, checked: CheckedRequest, reply_to: HumanSender | None
+    ) -> list[Identity]:
+        proved = frozenset({checked.reply_to.folded} if reply_to and reply_to.proved_at else ())
+        facts = Facts(operator=self.outgoing.operator, proved=proved)
+        name = checked.human_sender.name or organization.display_name
+        requested = RequestedFrom(name=name, reply_to=checked.reply_to)
+        identities = [
+            resolve(organization.display_name, requested, recipient.mailbox.address.domain, facts)
+            for recipient in checked.recipients
+        ]
+        if any(identity.level is Level.REFUSE for identity in identities):
+            raise _reply_to_unproved(checked)
+        return identities
+
+    def _take_from_bucket(self, organization: Organization, deliveries: int, now: datetime) -> None:
+        bucket = self._buckets.get(organization.id)
+        if bucket is None or bucket.per_minute != organization.rate_limit:
+            bucket = self._buckets[organization.id] = Bucket.full(organization.rate_limit, now)
+        wait = bucket.take(deliveries, now)
+        if wait:
+            raise _too_many("rate-limited", f"At most {organization.rate_limit} deliveries a minute.", int(wait) + 1)
+
+    async def _compose(
+        self,
+        organization: Organization,
+        sender: HumanSender | None,
+        checked: CheckedRequest,
+        identities: list[Identity],
+        now: datetime,
+    ) -> NewSubmission:
+        request = checked.request
+        octets = len(request.text or "") + len(request.html or "") + sum(len(a.content) for a in request.attachments)
+        if octets > LARGEST_MESSAGE:
+            raise _too_large()
+        arguments = (organization, sender, checked, identities, now)
+        if octets > _COMPOSED_IN_THREAD:
+            submission = await asyncio.to_thread(self.outgoing.application, *arguments)
+        else:
+            submission = self.outgoing.application(*arguments)
+        if len(submission.message.content) > LARGEST_MESSAGE:
+            raise _too_large()
+        return submission
+
+    def _answered(self, answer: Added | Replayed | KeyReused | OverCap) -> Accepted:
+        match answer:
+            case Added(response=response):
+                self.work.ring()
+                return Accepted(response)
+            case Replayed(response=response):
+                return Accepted(response, replayed=True)
+            case KeyReused():
+                raise _refused(422, "idempotency-key-reused", "This key was used for another payload.")
+            case OverCap(cap=cap, resets_at=resets_at):
+                seconds = int((resets_at - self.clock()).total_seconds()) + 1
+                raise _too_many("daily-cap", f"At most {cap} deliveries a day (UTC).", seconds)
+
+
+class _KnownPeople:
+    """Human senders whose address was proved, remembered for a moment: nearly every message asks for one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[tuple[OrganizationId, str], tuple[HumanSender, datetime]] = OrderedDict()
+
+    async def find(self, organization: OrganizationId, address: Address, now: datetime) -> HumanSender | None:
+        key = (organization, address.folded)
+        known = self._known.get(key)
+        if known and known[1] > now:
+            return known[0]
+        sender = await self._database.read(people.by_address, organization, str(address))
+        if sender and sender.proved_at:
+            self._known[key] = (sender, now + _KNOWN_FOR)
+            if len(self._known) > _KNOWN_AT_MOST:
+                self._known.popitem(last=False)
+        return sender
+
+
+def _refused(status: int, code: str, title: str) -> Rejected:
+    return Rejected(550, "5.7.1", Problem(status=status, code=code, title=title))
+
+
+def _invalid(faults: tuple[Fault, ...]) -> Rejected:
+    problem = Problem(
+        status=422,
+        code="invalid-request",
+        title="The request has faults.",
+        detail=f"{len(faults)} to mend; `errors` names each.",
+        faults=faults,
+    )
+    return Rejected(554, "5.6.0", problem)
+
+
+def _paused(organization: Organization) -> Rejected:
+    reason = organization.pause_reason or "no reason was given"
+    problem = Problem(
+        status=403,
+        code="organization-paused",
+        title="Sending is paused.",
+        detail=f"An administrator paused it: {reason}",
+    )
+    return Rejected(450, "4.7.1", problem)
+
+
+def _too_large() -> Rejected:
+    problem = Problem(
+        status=413,
+        code="message-too-large",
+        title="The message is too large.",
+        detail=f"A message has at most {LARGEST_MESSAGE // 2**20} MiB as it goes over the wire.",
+    )
+    return Rejected(552, "5.3.4", problem)
+
+
+def _too_many(code: str, title: str, seconds: int) -> Rejected:
+    problem = Problem(
+        status=429, code=code, title=title, detail=f"Try again in {seconds} seconds.", retry_after=seconds
+    )
+    return Rejected(450, "4.7.0", problem)
+
+
+def _reply_to_unproved(checked: CheckedRequest) -> Rejected:
+    path = "/human_sender/address" if checked.request.reply_to is None else "/reply_to"
+    fault = Fault(
+        path,
+        REPLY_TO_UNPROVED,
+        f"Nobody has proved yet that {checked.reply_to.shown} is theirs: create the human sender.",
+    )
+    problem = Problem(
+        status=422,
+        code=REPLY_TO_UNPROVED,
+        title="Replies would go to an address that its owner has not proved.",
+        faults=(fault,),
+    )
+    return Rejected(553, "5.7.1", problem)

@@ -1,0 +1,87 @@
+"""What there is to tell about a failure: its case, with the message, the people and the organization around it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from homing.loop.model import Case, CaseId, StepKind
+from homing.store import cases, organizations, tables
+from homing.store.organizations import Organization
+
+_D = tables.delivery
+_M = tables.message
+_A = tables.action
+_OLD = tables.delivery.alias("old")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionTold:
+    """One action of the case as it stands: what a letter to an administrator tells of it."""
+
+    kind: StepKind
+    step: int
+    result: str
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A failed delivery and everything that a letter, a pop-up or a text message about it may name."""
+
+    case: Case
+    organization: Organization
+    message_subject: str
+    message_id: str
+    recipient: str
+    recipient_phone: str | None
+    human_sender_name: str
+    human_sender_address: str
+    human_sender_phone: str | None
+    sent_at: datetime
+    attempts: int
+    resent_from: str | None
+    actions: tuple[ActionTold, ...]
+
+
+def load(conn: sa.Connection, case: CaseId) -> Failure | None:
+    """The failure behind a case; None when there is no such case."""
+    opened = cases.load(conn, [case]).get(case)
+    if opened is None:
+        return None
+    people = tables.human_sender
+    query = (
+        sa.select(_D, _M.c.subject, _M.c.message_id, _M.c.human_sender_name, _M.c.human_sender_address)
+        .add_columns(people.c.phone.label("human_sender_phone"), _OLD.c.recipient.label("old_recipient"))
+        .join_from(_D, _M, _M.c.id == _D.c.message)
+        .outerjoin(people, people.c.id == _M.c.human_sender)
+        .outerjoin(_OLD, _OLD.c.id == _D.c.resent_from)
+        .where(_D.c.id == opened.case.delivery)
+    )
+    row = conn.execute(query).one()
+    organization = organizations.get(conn, opened.case.organization)
+    assert organization is not None
+    return Failure(
+        case=opened.case,
+        organization=organization,
+        message_subject=row.subject,
+        message_id=row.message_id,
+        recipient=row.recipient,
+        recipient_phone=row.phone,
+        human_sender_name=row.human_sender_name,
+        human_sender_address=row.human_sender_address,
+        human_sender_phone=row.human_sender_phone,
+        sent_at=row.created_at,
+        attempts=row.attempts,
+        resent_from=row.old_recipient,
+        actions=tuple(_told(action) for action in _actions(conn, case)),
+    )
+
+
+def _actions(conn: sa.Connection, case: CaseId) -> sa.CursorResult[Any]:
+    return conn.execute(_A.select().where(_A.c.case_id == case).order_by(_A.c.step))
+
+
+def _told(row: sa.Row[Any]) -> ActionTold:
+    return ActionTold(kind=StepKind(row.kind), step=row.step, result=row.result, ended_at=row.ended_at)

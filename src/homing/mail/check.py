@@ -85,6 +85,8 @@ def check_display_name(name: str) -> Faults:
     if not name.strip():
         return [("display-name-empty", "The display name is empty.")]
     faults = check_recipient_name(name)
+    if faults:
+        return faults
     seen = unicodedata.normalize("NFKC", name).replace("\u3002", ".").replace("\u2024", ".")
     if "@" in seen:
         faults.append(("display-name-address", 'The display name must not contain "@".'))

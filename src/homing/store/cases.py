@@ -4,10 +4,9 @@ Locks are taken in one order everywhere (deliveries, then cases, then actions, e
 PostgreSQL wait for each other but do not embrace.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -174,7 +173,7 @@ def _task(opened: OpenCase, action: NewAction, at: datetime) -> Task:
     )
 
 
-def _open_case(row: Mapping[str, Any]) -> OpenCase:
+def _open_case(row: sa.RowMapping) -> OpenCase:
     case = to_case({column.name: row[column.name] for column in _C.columns})
     subject = Subject(
         organization=case.organization,

@@ -36,7 +36,8 @@ class FileLock:
             holder = file.read(32).strip() or "unknown"
             file.close()
             raise AlreadyOpen(
-                f"another process (pid {holder}) has this database open ({self._path}): stop it, or talk to it over HTTP"
+                f"another process (pid {holder}) has this database open ({self._path}): "
+                "stop it, or talk to it over HTTP"
             ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

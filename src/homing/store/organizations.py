@@ -181,9 +181,9 @@ def _fields(organization: Organization) -> dict[str, Any]:
     return row
 
 
-def _organization(row: Mapping[str, Any]) -> Organization:
+def _organization(row: sa.RowMapping) -> Organization:
     return Organization(**{**row, "cors_origins": tuple(row["cors_origins"])})
 
 
-def _api_key(row: Mapping[str, Any]) -> ApiKey:
+def _api_key(row: sa.RowMapping) -> ApiKey:
     return ApiKey(**{**row, "scopes": frozenset(row["scopes"])})

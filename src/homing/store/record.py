@@ -113,18 +113,18 @@ def _load(conn: sa.Connection, wanted: set[DeliveryId]) -> dict[DeliveryId, _Kno
         .order_by(_D.c.id)
         .with_for_update(of=_D)
     )
-    return {row.id: _known(row) for row in conn.execute(query)}
+    return {row["id"]: _known(row) for row in conn.execute(query).mappings()}
 
 
-def _known(row: Any) -> _Known:
+def _known(row: sa.RowMapping) -> _Known:
     delivery = to_delivery(row)
     subject = Subject(
         organization=delivery.organization,
         message=delivery.message,
         delivery=delivery.id,
-        human_sender=row.human_sender,
+        human_sender=row["human_sender"],
     )
-    return _Known(delivery, subject, row.stream, row.failure_policy)
+    return _Known(delivery, subject, row["stream"], row["failure_policy"])
 
 
 def _conclude(conn: sa.Connection, findings: Sequence[Finding], known: dict[DeliveryId, _Known]) -> list[_Entry | None]:

@@ -43,26 +43,26 @@ DELIVERY = (
 """The columns that `to_delivery` reads."""
 
 
-def to_delivery(row: sa.Row[Any]) -> Delivery:
+def to_delivery(row: sa.RowMapping) -> Delivery:
     return Delivery(
-        id=row.id,
-        organization=row.organization,
-        message=row.message,
-        recipient=row.recipient,
-        state=State(row.state),
-        origin=Origin(row.origin),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        epoch=row.epoch,
-        attempts=row.attempts,
-        silent_deaths=row.silent_deaths,
-        next_attempt_at=row.next_attempt_at,
-        possibly_delivered=row.possibly_delivered,
-        bounced_late=row.bounced_late,
-        reports=row.reports,
-        verdict=maybe_verdict_from_json(row.verdict),
-        case=row.case_id,
-        step=row.case_step,
+        id=row["id"],
+        organization=row["organization"],
+        message=row["message"],
+        recipient=row["recipient"],
+        state=State(row["state"]),
+        origin=Origin(row["origin"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        epoch=row["epoch"],
+        attempts=row["attempts"],
+        silent_deaths=row["silent_deaths"],
+        next_attempt_at=row["next_attempt_at"],
+        possibly_delivered=row["possibly_delivered"],
+        bounced_late=row["bounced_late"],
+        reports=row["reports"],
+        verdict=maybe_verdict_from_json(row["verdict"]),
+        case=row["case_id"],
+        step=row["case_step"],
     )
 
 

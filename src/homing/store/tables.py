@@ -249,6 +249,7 @@ attempt = sa.Table(
     sa.Column("organization", sa.Uuid, nullable=False),
     sa.Column("delivery", sa.Uuid, nullable=False, index=True),
     sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("lease_owner", sa.String(64)),  # who opened it
     sa.Column("started_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),  # null: open. A crash leaves it so, and the delivery is then in doubt
     sa.Column("in_doubt", sa.Boolean, nullable=False),

@@ -1,0 +1,297 @@
+"""The queue is the delivery row itself: claimed under a lease, attempted, renewed, recovered.
+
+Ownership is (lease, epoch): a claim raises the epoch, and whatever is written under an older one changes nothing.
+SKIP LOCKED only keeps claimers on PostgreSQL out of each other's way; nothing is correct because of it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from homing.loop.evidence import CancelRequested, Evidence, LeaseLost, LeaseReleased, LifetimeOver, SuppressionFound
+from homing.loop.lifecycle import allowed
+from homing.loop.model import AttemptId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, State
+from homing.loop.outcome import Outcome
+from homing.mail.reply import Stage
+from homing.store import suppressions, tables
+from homing.store.dialect import insert_all
+from homing.store.documents import identity_from_json
+from homing.store.record import AttemptResult, Finding, record
+from homing.store.rows import DELIVERY, to_delivery
+
+ORPHANED_AFTER = timedelta(hours=1)
+"""An attempt that a report overtook is closed by its own worker; when none does so this long, it is dead."""
+
+_D = tables.delivery
+_M = tables.message
+_A = tables.attempt
+_CLAIMABLE = [state.value for state in State if allowed(state, State.SENDING)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedDelivery:
+    """A leased delivery with all that sending it needs. `selector` and `signed_at`: those of its first attempt, so that
+    every attempt sends the same bytes; None before."""
+
+    delivery: Delivery
+    identity: Identity
+    stream: str
+    message_id: str
+    subject: str
+    content: bytes
+    smtputf8: bool
+    selector: str | None
+    signed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAttempt:
+    """The intent to send, written just before MAIL FROM. `epoch`: that of the claim."""
+
+    id: AttemptId
+    delivery: DeliveryId
+    epoch: int
+    started_at: datetime
+    host: str
+    ip: str
+    selector: str
+    signed_at: datetime
+
+
+def claim(conn: sa.Connection, owner: str, now: datetime, limit: int, lease: timedelta) -> list[ClaimedDelivery]:
+    """Lease what is due, longest due first. Those whose lifetime is over, or whose address has been suppressed
+    meanwhile, are concluded instead."""
+    due = _due(conn, now, limit)
+    ended = {finding.delivery: finding for finding in _ended(conn, due, now)}
+    record(conn, list(ended.values()))
+    leased = [row for row in due if row["id"] not in ended]
+    if not leased:
+        return []
+    taken = {"state": State.SENDING.value, "lease_owner": owner, "lease_until": now + lease, "updated_at": now}
+    conn.execute(
+        _D.update()
+        .where(_D.c.id.in_([row["id"] for row in leased]))
+        .values(**taken, epoch=_D.c.epoch + 1, next_attempt_at=None)
+    )
+    contents = _contents(conn, {row["message"] for row in leased})
+    return [_claimed(row, contents[row["message"]]) for row in leased]
+
+
+def begin_attempts(conn: sa.Connection, items: list[OpenAttempt]) -> list[bool]:
+    """Commit the intent to send. False: the lease is lost, do not send. After a crash only what was opened here and not
+    closed is in doubt."""
+    query = (
+        sa.select(_D.c.id, _D.c.organization, _D.c.state, _D.c.epoch, _D.c.lease_owner)
+        .where(_D.c.id.in_(sorted({item.delivery for item in items})))
+        .order_by(_D.c.id)
+        .with_for_update()
+    )
+    held = {(row.id, row.epoch): row for row in conn.execute(query) if row.state == State.SENDING}
+    opened = [item for item in items if (item.delivery, item.epoch) in held]
+    insert_all(
+        conn,
+        _A,
+        [
+            {
+                "id": item.id,
+                "organization": held[item.delivery, item.epoch].organization,
+                "delivery": item.delivery,
+                "epoch": item.epoch,
+                "lease_owner": held[item.delivery, item.epoch].lease_owner,
+                "started_at": item.started_at,
+                "in_doubt": False,
+                "host": item.host[:255],
+                "ip": item.ip[:64],
+                "tls": "",
+                "enhanced_status_code": "",
+                "text": "",
+            }
+            for item in opened
+        ],
+    )
+    _remember_signature(conn, opened)
+    return [(item.delivery, item.epoch) in held for item in items]
+
+
+def renew(conn: sa.Connection, owner: str, ids: Collection[DeliveryId], until: datetime) -> set[DeliveryId]:
+    """Prolong the leases that are still the owner's, and say which."""
+    query = (
+        _D.update()
+        .where(_D.c.id.in_(sorted(ids)), _D.c.lease_owner == owner, _D.c.state == State.SENDING.value)
+        .values(lease_until=until)
+        .returning(_D.c.id)
+    )
+    return set(conn.execute(query).scalars())
+
+
+def recover(
+    conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None = None
+) -> list[Outcome | None]:
+    """Conclude for workers that cannot: leases that ran out, and those whose owner is known to be dead.
+
+    With an attempt open a copy may have gone out, and the delivery is in doubt; without one it simply waits again.
+    """
+    lost = _lost_leases(conn, now, dead_owner_is)
+    outcomes = record(conn, lost)
+    record(conn, _orphans(conn, now, dead_owner_is))
+    return outcomes
+
+
+def cancel(
+    conn: sa.Connection, organization: OrganizationId, delivery: DeliveryId, by: str, now: datetime
+) -> Outcome | None:
+    """None when the organization has no such delivery. One that is on its way, or ended, is not canceled any more."""
+    if get(conn, organization, delivery) is None:
+        return None
+    return record(conn, [Finding(delivery=delivery, evidence=CancelRequested(by=by), now=now)])[0]
+
+
+def get(conn: sa.Connection, organization: OrganizationId, delivery: DeliveryId) -> Delivery | None:
+    row = (
+        conn.execute(sa.select(*DELIVERY).where(_D.c.id == delivery, _D.c.organization == organization))
+        .mappings()
+        .first()
+    )
+    return None if row is None else to_delivery(row)
+
+
+def by_token(conn: sa.Connection, delivery: DeliveryId) -> Delivery | None:
+    """The delivery that a live token names. The token is the pass, so no organization is asked for."""
+    row = conn.execute(sa.select(*DELIVERY).where(_D.c.id == delivery)).mappings().first()
+    return None if row is None else to_delivery(row)
+
+
+def of_message(conn: sa.Connection, message: MessageId) -> list[Delivery]:
+    rows = conn.execute(sa.select(*DELIVERY).where(_D.c.message == message).order_by(_D.c.id))
+    return [to_delivery(row) for row in rows.mappings()]
+
+
+# -- claiming --------------------------------------------------------------------------------------------------------
+
+
+def _due(conn: sa.Connection, now: datetime, limit: int) -> Sequence[sa.RowMapping]:
+    organization = tables.organization
+    query = (
+        sa.select(_D, _M.c.stream, _M.c.message_id, _M.c.subject, _M.c.smtputf8)
+        .join_from(_D, _M, _M.c.id == _D.c.message)
+        .join(organization, organization.c.id == _D.c.organization)
+        # Spelt out, so that both planners see that the index of due rows serves.
+        .where(sa.text("delivery.state IN ('queued', 'deferred')"))
+        .where(_D.c.next_attempt_at <= now, organization.c.paused.is_(False))
+        .order_by(_D.c.next_attempt_at)
+        .limit(limit)
+        .with_for_update(of=_D, skip_locked=True)
+    )
+    return conn.execute(query).mappings().all()
+
+
+def _ended(conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime) -> Iterable[Finding]:
+    places = {row["id"]: (row["organization"], row["stream"], suppressions.fold(row["recipient"])) for row in due}
+    listed = suppressions.find(conn, set(places.values()), now)
+    for row in due:
+        evidence: Evidence
+        if row["expires_at"] <= now:
+            evidence = LifetimeOver()
+        elif entry := listed.get(places[row["id"]]):
+            evidence = SuppressionFound(reason=entry.reason, since=entry.created_at.isoformat())
+        else:
+            continue
+        yield Finding(delivery=row["id"], evidence=evidence, now=now)
+
+
+def _contents(conn: sa.Connection, messages: set[MessageId]) -> dict[MessageId, bytes]:
+    content = tables.message_content
+    rows = conn.execute(content.select().where(content.c.message.in_(messages)))
+    return {row.message: row.content for row in rows}
+
+
+def _claimed(row: sa.RowMapping, content: bytes) -> ClaimedDelivery:
+    before = to_delivery(row)
+    return ClaimedDelivery(
+        delivery=replace(before, state=State.SENDING, epoch=before.epoch + 1, next_attempt_at=None),
+        identity=identity_from_json(row["identity"]),
+        stream=row["stream"],
+        message_id=row["message_id"],
+        subject=row["subject"],
+        content=content,
+        smtputf8=row["smtputf8"],
+        selector=row["selector"],
+        signed_at=row["signed_at"],
+    )
+
+
+def _remember_signature(conn: sa.Connection, opened: Sequence[OpenAttempt]) -> None:
+    if not opened:
+        return
+    signature = {
+        "attempts": _D.c.attempts + 1,
+        "selector": sa.func.coalesce(_D.c.selector, sa.bindparam("b_selector")),
+        "signed_at": sa.func.coalesce(_D.c.signed_at, sa.bindparam("b_signed_at", type_=tables.Moment)),
+    }
+    rows = [{"b_id": one.delivery, "b_selector": one.selector, "b_signed_at": one.signed_at} for one in opened]
+    conn.execute(_D.update().where(_D.c.id == sa.bindparam("b_id")).values(signature), rows)
+
+
+# -- recovering ------------------------------------------------------------------------------------------------------
+
+
+def _lost_leases(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None) -> list[Finding]:
+    query = sa.select(_D.c.id, _D.c.epoch, _D.c.lease_until, _D.c.lease_owner).where(
+        sa.text("delivery.state = 'sending'")
+    )
+    if dead_owner_is is None:
+        query = query.where(_D.c.lease_until < now)
+    rows = conn.execute(query.order_by(_D.c.id).with_for_update(skip_locked=True)).all()
+    lost = [row for row in rows if row.lease_until < now or (dead_owner_is and dead_owner_is(row.lease_owner))]
+    if not lost:
+        return []
+    attempts = _A.select().where(_A.c.delivery.in_([row.id for row in lost]), _A.c.ended_at.is_(None))
+    opened = {(row["delivery"], row["epoch"]): row for row in conn.execute(attempts).mappings()}
+    return [_lost(row.id, row.epoch, opened.get((row.id, row.epoch)), now) for row in lost]
+
+
+def _lost(delivery: DeliveryId, epoch: int, attempt: sa.RowMapping | None, now: datetime) -> Finding:
+    if attempt is None:
+        return Finding(delivery=delivery, evidence=LeaseReleased(died=True), now=now, epoch=epoch)
+    result = _in_doubt(attempt, "the worker died with this attempt open")
+    return Finding(delivery=delivery, evidence=LeaseLost(), now=now, epoch=epoch, attempt=result)
+
+
+def _orphans(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None) -> list[Finding]:
+    """Attempts that stayed open although their delivery went on without them."""
+    query = (
+        sa.select(_A)
+        .join(_D, _D.c.id == _A.c.delivery)
+        .where(_A.c.ended_at.is_(None), (_D.c.state != State.SENDING.value) | (_D.c.epoch != _A.c.epoch))
+    )
+    rows = conn.execute(query).mappings().all()
+    dead = [
+        row
+        for row in rows
+        if row["started_at"] < now - ORPHANED_AFTER or (dead_owner_is and dead_owner_is(row["lease_owner"] or ""))
+    ]
+    return [
+        Finding(
+            delivery=row["delivery"],
+            evidence=LeaseLost(),
+            now=now,
+            epoch=row["epoch"],
+            attempt=_in_doubt(row, "a report came first, and the worker died"),
+        )
+        for row in dead
+    ]
+
+
+def _in_doubt(attempt: sa.RowMapping, why: str) -> AttemptResult:
+    return AttemptResult(
+        id=attempt["id"],
+        started_at=attempt["started_at"],
+        stage=Stage(attempt["stage"]) if attempt["stage"] else None,
+        host=attempt["host"],
+        ip=attempt["ip"],
+        tls=attempt["tls"],
+        silence=why,
+        in_doubt=True,
+    )

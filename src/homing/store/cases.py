@@ -174,7 +174,7 @@ def _task(opened: OpenCase, action: NewAction, at: datetime) -> Task:
 
 
 def _open_case(row: sa.RowMapping) -> OpenCase:
-    case = to_case({column.name: row[column.name] for column in _C.columns})
+    case = to_case(row)
     subject = Subject(
         organization=case.organization,
         message=row["message"],

@@ -1,6 +1,5 @@
 """Rows into the nouns of `loop.model`, and back."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -81,17 +80,22 @@ def delivery_changes(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def to_case(row: Mapping[str, Any]) -> Case:
-    """From the columns of `tables.case`, and no others."""
-    known = {
-        "failure": State(row["failure"]),
-        "strength": Strength(row["strength"]),
-        "verdict": verdict_from_json(row["verdict"]),
-        "policy": policy_from_json(row["policy"]),
-        "steps": steps_from_json(row["steps"]),
-        "state": CaseState(row["state"]),
-    }
-    return Case(**{**row, **known})
+def to_case(row: sa.RowMapping) -> Case:
+    """From a row that holds every column of `tables.case`."""
+    return Case(
+        id=row["id"],
+        organization=row["organization"],
+        delivery=row["delivery"],
+        failure=State(row["failure"]),
+        late=row["late"],
+        possibly_delivered=row["possibly_delivered"],
+        strength=Strength(row["strength"]),
+        verdict=verdict_from_json(row["verdict"]),
+        policy=policy_from_json(row["policy"]),
+        steps=steps_from_json(row["steps"]),
+        state=CaseState(row["state"]),
+        opened_at=row["opened_at"],
+    )
 
 
 def case_row(case: Case) -> dict[str, Any]:

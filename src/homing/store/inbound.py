@@ -1,0 +1,183 @@
+"""Mail that came to us: kept before we say 250, then worked on under a lease, erased after its time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from homing.loop.evidence import What
+from homing.loop.model import DeliveryId, InboundId, OrganizationId, Verdict
+from homing.loop.outcome import Outcome
+from homing.store import tables
+from homing.store.dialect import insert
+from homing.store.documents import maybe_verdict_from_json, maybe_verdict_to_json
+from homing.store.ids import day_of
+from homing.store.record import Finding, record
+
+_T = tables.inbound
+_OOPS = tables.oops_answer
+
+_OPEN = sa.text("inbound.state IN ('waiting', 'working')")
+
+
+class InboundState(StrEnum):
+    WAITING = "waiting"
+    WORKING = "working"
+    DONE = "done"
+    UNPARSED = "unparsed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewInbound:
+    """`purpose`: which of our addresses it came to (envelope, header_from, postmaster, abuse, fbl, dmarc, tlsrpt).
+    `raw`: the first MiB; `spool`: the file with all of it, when it is larger. `flags`: bare_lf, bare_cr, nul, smtputf8.
+    """
+
+    id: InboundId
+    received_at: datetime
+    envelope_sender: str | None
+    recipient: str
+    purpose: str
+    size: int
+    raw: bytes
+    organization: OrganizationId | None = None
+    delivery: DeliveryId | None = None
+    ip: str = ""
+    helo: str = ""
+    tls: str = ""
+    flags: frozenset[str] = frozenset()
+    spool: str | None = None
+    erase_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """A kept mail. `raw` None: erased, and only this tombstone is left."""
+
+    id: InboundId
+    received_at: datetime
+    envelope_sender: str | None
+    recipient: str
+    purpose: str
+    organization: OrganizationId | None
+    delivery: DeliveryId | None
+    ip: str
+    helo: str
+    tls: str
+    size: int
+    flags: frozenset[str]
+    raw: bytes | None
+    spool: str | None
+    state: InboundState
+    what: What | None
+    verdict: Verdict | None
+    tries: int
+    erase_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """What a mail turned out to be, and when it is erased (None: with the general retention)."""
+
+    id: InboundId
+    what: What | None
+    verdict: Verdict | None
+    state: InboundState = InboundState.DONE
+    erase_at: datetime | None = None
+
+
+def keep(conn: sa.Connection, new: NewInbound) -> None:
+    """To be answered 250 only after this is committed."""
+    row = {name: getattr(new, name) for name in NewInbound.__dataclass_fields__}
+    cut = {"helo": new.helo[:255], "ip": new.ip[:64], "tls": new.tls[:64], "flags": sorted(new.flags)}
+    conn.execute(_T.insert(), {**row, **cut, "state": InboundState.WAITING.value, "tries": 0})
+
+
+def claim(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -> list[Inbound]:
+    """The oldest that wait, or whose worker died. `tries` counts this claim too: many mean that it kills its worker."""
+    query = (
+        sa.select(_T.c.id)
+        .where(_OPEN, (_T.c.lease_until.is_(None)) | (_T.c.lease_until < now))
+        .order_by(_T.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = conn.execute(query).scalars().all()
+    if not ids:
+        return []
+    working = {"state": InboundState.WORKING.value, "lease_until": now + lease}
+    conn.execute(_T.update().where(_T.c.id.in_(ids)).values(**working, tries=_T.c.tries + 1))
+    rows = conn.execute(_T.select().where(_T.c.id.in_(ids)).order_by(_T.c.id)).mappings()
+    return [_inbound(row) for row in rows]
+
+
+def finish(conn: sa.Connection, understood: Understood, findings: Sequence[Finding] = ()) -> list[Outcome | None]:
+    """Close the work on a mail and record what it says, in one transaction: however often the work is repeated after a
+    crash, each finding is recorded once. Empty when somebody finished it before."""
+    values: dict[str, Any] = {
+        "state": understood.state.value,
+        "what": understood.what.value if understood.what else None,
+        "verdict": maybe_verdict_to_json(understood.verdict),
+        "lease_until": None,
+    }
+    if understood.erase_at is not None:
+        values["erase_at"] = understood.erase_at
+    open_still = _T.update().where(_T.c.id == understood.id, _OPEN).values(values)
+    if conn.execute(open_still).rowcount == 0:
+        return []
+    return record(conn, list(findings))
+
+
+def get(conn: sa.Connection, inbound: InboundId) -> Inbound | None:
+    row = conn.execute(_T.select().where(_T.c.id == inbound)).mappings().first()
+    return None if row is None else _inbound(row)
+
+
+def list_page(
+    conn: sa.Connection,
+    organization: OrganizationId | None = None,
+    *,
+    what: What | None = None,
+    before: InboundId | None = None,
+    limit: int = 100,
+) -> list[Inbound]:
+    """Newest first, those before `before`; without an organization all of them, for the operator."""
+    query = _T.select()
+    if organization is not None:
+        query = query.where(_T.c.organization == organization)
+    if what is not None:
+        query = query.where(_T.c.what == what.value)
+    if before is not None:
+        query = query.where(_T.c.id < before)
+    rows = conn.execute(query.order_by(_T.c.id.desc()).limit(limit)).mappings()
+    return [_inbound(row) for row in rows]
+
+
+def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> list[str]:
+    """Remove what was said, keep that it came. Returns the spool files that may now be deleted."""
+    due = sa.select(_T.c.id).where(_T.c.erase_at <= now, sa.not_(_OPEN)).order_by(_T.c.erase_at).limit(limit)
+    rows = conn.execute(sa.select(_T.c.id, _T.c.spool).where(_T.c.id.in_(due))).all()
+    gone = {"raw": None, "spool": None, "erase_at": None}
+    conn.execute(_T.update().where(_T.c.id.in_([row.id for row in rows])).values(gone))
+    return [row.spool for row in rows if row.spool]
+
+
+def take_oops(conn: sa.Connection, organization: OrganizationId, address: str, now: datetime) -> bool:
+    """Whether this address may have the organization's one Oops! answer of the day; asking takes it."""
+    row = {"organization": organization, "address": address.lower(), "day": day_of(now)}
+    taken = conn.execute(insert(conn, _OOPS).values(row).on_conflict_do_nothing().returning(_OOPS.c.day))
+    return taken.first() is not None
+
+
+def _inbound(row: sa.RowMapping) -> Inbound:
+    known = {name: row[name] for name in Inbound.__dataclass_fields__}
+    known |= {
+        "flags": frozenset(row["flags"]),
+        "state": InboundState(row["state"]),
+        "what": What(row["what"]) if row["what"] else None,
+        "verdict": maybe_verdict_from_json(row["verdict"]),
+    }
+    return Inbound(**known)

@@ -1,0 +1,38 @@
+"""What is forgotten, and when. Each function takes one bounded bite and says how much it was; call until zero."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from homing.loop.lifecycle import TERMINAL
+from homing.store import tables
+from homing.store.ids import day_of, earliest
+
+IDEMPOTENCY_KEPT = timedelta(hours=24)
+"""At least so long the same key gets the same answer."""
+
+_D = tables.delivery
+
+
+def forget_idempotency(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
+    key = tables.idempotency
+    place = sa.tuple_(key.c.organization, key.c.key)
+    old = sa.select(key.c.organization, key.c.key).where(key.c.created_at < now - IDEMPOTENCY_KEPT).limit(limit)
+    return conn.execute(key.delete().where(place.in_(old))).rowcount
+
+
+def forget_contents(conn: sa.Connection, before: datetime, limit: int = 500) -> int:
+    """Contents of messages accepted before that moment, when every delivery has ended. Nothing else of them goes."""
+    content = tables.message_content
+    under_way = sa.exists().where(
+        _D.c.message == content.c.message, _D.c.state.not_in([state.value for state in TERMINAL])
+    )
+    old = sa.select(content.c.message).where(content.c.message < earliest(before), ~under_way).limit(limit)
+    return conn.execute(content.delete().where(content.c.message.in_(old))).rowcount
+
+
+def forget_counters(conn: sa.Connection, before: datetime) -> int:
+    """Daily counters, Oops! answers and proofs of days before that moment's."""
+    day = day_of(before)
+    counters = (tables.usage, tables.oops_answer, tables.proof)
+    return sum(conn.execute(table.delete().where(table.c.day < day)).rowcount for table in counters)

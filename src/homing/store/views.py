@@ -1,0 +1,318 @@
+"""Read-only questions of the API and of the pages: one message with everything, lists, counts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from homing.loop.model import (
+    ActionState,
+    AttemptId,
+    Case,
+    CaseState,
+    Delivery,
+    DeliveryId,
+    HumanSenderId,
+    Identity,
+    MessageId,
+    OrganizationId,
+    Origin,
+    Role,
+    State,
+    Verdict,
+)
+from homing.mail.reply import Stage
+from homing.store import tables
+from homing.store.actions import Action, of_case
+from homing.store.documents import identity_from_json, maybe_verdict_from_json
+from homing.store.events import Event, of_message
+from homing.store.ids import earliest
+from homing.store.rows import to_case, to_delivery
+from homing.store.suppressions import fold
+
+_M = tables.message
+_D = tables.delivery
+_C = tables.case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    id: MessageId
+    organization: OrganizationId
+    origin: Origin
+    stream: str
+    human_sender: HumanSenderId | None
+    human_sender_name: str
+    human_sender_address: str
+    application_user: str | None
+    subject: str
+    message_id: str
+    failure_policy: str
+    metadata: Mapping[str, Any]
+    size: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """`ended_at` None: open. `text`: of the reply, or why there was none."""
+
+    id: AttemptId
+    delivery: DeliveryId
+    epoch: int
+    started_at: datetime
+    ended_at: datetime | None
+    in_doubt: bool
+    stage: Stage | None
+    host: str
+    ip: str
+    tls: str
+    reply_code: int | None
+    enhanced_status_code: str
+    text: str
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryView:
+    """A delivery with its attempts, and with its case and that one's actions when it failed."""
+
+    delivery: Delivery
+    role: Role
+    identity: Identity
+    resent_from: DeliveryId | None
+    attempts: tuple[Attempt, ...]
+    case: Case | None
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageView:
+    message: Message
+    deliveries: tuple[DeliveryView, ...]
+    timeline: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """All that is given must hold. `state` and `recipient` must hold for one and the same delivery."""
+
+    state: State | None = None
+    recipient: str | None = None
+    human_sender: HumanSenderId | None = None
+    stream: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLine:
+    """A line of a list: the message and its deliveries."""
+
+    message: Message
+    deliveries: tuple[Delivery, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseLine:
+    """A case with what a list says of it."""
+
+    case: Case
+    message: MessageId
+    subject: str
+    recipient: str
+    human_sender_name: str
+    human_sender_address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """How things stand. `oldest_due`: since when the delivery that waits longest has been due; None: nothing waits."""
+
+    deliveries: Mapping[State, int]
+    cases: Mapping[CaseState, int]
+    actions: Mapping[ActionState, int]
+    oldest_due: datetime | None
+
+
+def message(conn: sa.Connection, organization: OrganizationId, wanted: MessageId) -> MessageView | None:
+    """Everything that is known of a message; None when the organization has no such."""
+    row = conn.execute(_M.select().where(_M.c.id == wanted, _M.c.organization == organization)).mappings().first()
+    if row is None:
+        return None
+    rows = conn.execute(_D.select().where(_D.c.message == wanted).order_by(_D.c.id)).mappings().all()
+    attempts = _attempts(conn, [one["id"] for one in rows])
+    cases = _cases(conn, [one["id"] for one in rows])
+    deliveries = (_delivery_view(conn, one, attempts, cases) for one in rows)
+    timeline = of_message(conn, organization, wanted)
+    return MessageView(message=_message(row), deliveries=tuple(deliveries), timeline=tuple(timeline))
+
+
+def messages(
+    conn: sa.Connection,
+    organization: OrganizationId,
+    wanted: Filter,
+    *,
+    before: MessageId | None = None,
+    limit: int = 50,
+) -> list[MessageLine]:
+    """Newest first, those before `before`. Letters and other mail of our own is left out."""
+    query = _M.select().where(_M.c.organization == organization, *_conditions(wanted))
+    if before is not None:
+        query = query.where(_M.c.id < before)
+    rows = conn.execute(query.order_by(_M.c.id.desc()).limit(limit)).mappings().all()
+    deliveries = _deliveries(conn, [row["id"] for row in rows])
+    return [MessageLine(message=_message(row), deliveries=tuple(deliveries.get(row["id"], ()))) for row in rows]
+
+
+def cases(
+    conn: sa.Connection,
+    organization: OrganizationId,
+    *,
+    state: CaseState | None = None,
+    before: DeliveryId | None = None,
+    limit: int = 50,
+) -> list[CaseLine]:
+    """Newest delivery first."""
+    about = (_D.c.message, _D.c.recipient, _M.c.subject, _M.c.human_sender_name, _M.c.human_sender_address)
+    query = (
+        sa.select(_C, *about)
+        .join_from(_C, _D, _D.c.id == _C.c.delivery)
+        .join(_M, _M.c.id == _D.c.message)
+        .where(_C.c.organization == organization)
+    )
+    if state is not None:
+        query = query.where(_C.c.state == state.value)
+    if before is not None:
+        query = query.where(_C.c.id < before)
+    rows = conn.execute(query.order_by(_C.c.id.desc()).limit(limit)).mappings()
+    return [_case_line(row) for row in rows]
+
+
+def case(conn: sa.Connection, organization: OrganizationId, delivery: DeliveryId) -> CaseLine | None:
+    """The case of a delivery, by its id or the case's, which are the same."""
+    about = (_D.c.message, _D.c.recipient, _M.c.subject, _M.c.human_sender_name, _M.c.human_sender_address)
+    query = (
+        sa.select(_C, *about)
+        .join_from(_C, _D, _D.c.id == _C.c.delivery)
+        .join(_M, _M.c.id == _D.c.message)
+        .where(_C.c.organization == organization, _C.c.id == delivery)
+    )
+    row = conn.execute(query).mappings().first()
+    return None if row is None else _case_line(row)
+
+
+def counts(conn: sa.Connection, organization: OrganizationId, since: datetime | None = None) -> dict[State, int]:
+    """Deliveries in each state, our own letters left out."""
+    query = sa.select(_D.c.state, sa.func.count()).where(_D.c.organization == organization, _D.c.origin.in_(_THEIRS))
+    if since is not None:
+        query = query.where(_D.c.id >= earliest(since))
+    return {State(state): count for state, count in conn.execute(query.group_by(_D.c.state)).tuples()}
+
+
+def overview(conn: sa.Connection) -> Overview:
+    """Of the whole gateway, for the operator."""
+    waiting = sa.select(sa.func.min(_D.c.next_attempt_at)).where(sa.text("delivery.state IN ('queued', 'deferred')"))
+    return Overview(
+        deliveries={State(word): count for word, count in _by_state(conn, _D)},
+        cases={CaseState(word): count for word, count in _by_state(conn, _C)},
+        actions={ActionState(word): count for word, count in _by_state(conn, tables.action)},
+        oldest_due=conn.execute(waiting).scalar(),
+    )
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------
+
+_THEIRS = [origin.value for origin in Origin if not origin.ours]
+
+
+def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = [_M.c.origin.in_(_THEIRS)]
+    of_delivery: list[sa.ColumnElement[bool]] = []
+    if wanted.state is not None:
+        of_delivery.append(_D.c.state == wanted.state.value)
+    if wanted.recipient is not None:
+        of_delivery.append(sa.func.lower(_D.c.recipient) == fold(wanted.recipient))
+    if of_delivery:
+        conditions.append(sa.exists().where(_D.c.message == _M.c.id, *of_delivery))
+    if wanted.human_sender is not None:
+        conditions.append(_M.c.human_sender == wanted.human_sender)
+    if wanted.stream is not None:
+        conditions.append(_M.c.stream == wanted.stream)
+    if wanted.since is not None:
+        conditions.append(_M.c.id >= earliest(wanted.since))
+    if wanted.until is not None:
+        conditions.append(_M.c.id < earliest(wanted.until))
+    return conditions
+
+
+def _deliveries(conn: sa.Connection, messages: Sequence[MessageId]) -> dict[MessageId, list[Delivery]]:
+    found: dict[MessageId, list[Delivery]] = {}
+    rows = conn.execute(_D.select().where(_D.c.message.in_(messages)).order_by(_D.c.id)).mappings()
+    for row in rows:
+        found.setdefault(row["message"], []).append(to_delivery(row))
+    return found
+
+
+def _attempts(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[DeliveryId, list[Attempt]]:
+    attempt = tables.attempt
+    found: dict[DeliveryId, list[Attempt]] = {}
+    rows = conn.execute(attempt.select().where(attempt.c.delivery.in_(deliveries)).order_by(attempt.c.started_at))
+    for row in rows.mappings():
+        found.setdefault(row["delivery"], []).append(_attempt(row))
+    return found
+
+
+def _cases(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[DeliveryId, Case]:
+    rows = conn.execute(_C.select().where(_C.c.delivery.in_(deliveries))).mappings()
+    return {row["delivery"]: to_case(row) for row in rows}
+
+
+def _by_state(conn: sa.Connection, table: sa.Table) -> Sequence[tuple[str, int]]:
+    query = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
+    return conn.execute(query).tuples().all()
+
+
+def _message(row: sa.RowMapping) -> Message:
+    known = {name: row[name] for name in Message.__dataclass_fields__}
+    return Message(**{**known, "origin": Origin(row["origin"])})
+
+
+def _delivery_view(
+    conn: sa.Connection,
+    row: sa.RowMapping,
+    attempts: Mapping[DeliveryId, Sequence[Attempt]],
+    cases: Mapping[DeliveryId, Case],
+) -> DeliveryView:
+    case = cases.get(row["id"])
+    return DeliveryView(
+        delivery=to_delivery(row),
+        role=Role(row["role"]),
+        identity=identity_from_json(row["identity"]),
+        resent_from=row["resent_from"],
+        attempts=tuple(attempts.get(row["id"], ())),
+        case=case,
+        actions=tuple(of_case(conn, case.id)) if case else (),
+    )
+
+
+def _attempt(row: sa.RowMapping) -> Attempt:
+    known = {name: row[name] for name in Attempt.__dataclass_fields__}
+    known |= {
+        "stage": Stage(row["stage"]) if row["stage"] else None,
+        "verdict": maybe_verdict_from_json(row["verdict"]),
+    }
+    return Attempt(**known)
+
+
+def _case_line(row: sa.RowMapping) -> CaseLine:
+    return CaseLine(
+        case=to_case(row),
+        message=row["message"],
+        subject=row["subject"],
+        recipient=row["recipient"],
+        human_sender_name=row["human_sender_name"],
+        human_sender_address=row["human_sender_address"],
+    )

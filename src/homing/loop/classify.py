@@ -42,6 +42,7 @@ _GAP_CHARACTERS = 80
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _CODE = re.compile(r"(?<![\d.\[])([45]\d\d)(?=[ \-#:]|$)")
 _CONTINUED = re.compile(r"(?<![\d.])[245]\d\d-(?:[245]\.\d{1,3}\.\d{1,3}[ -])?")
+_WRAPPER = re.compile(r"[45]\.\d\.\d - (?:Unknown address error|Other mail system problem)(?= [45]\d\d[-' ])")
 _ADDRESS = re.compile(r"<?[\w.+=/'-]{1,64}@[\w.-]{1,255}>?")
 _SPACE = re.compile(r"\s+")
 _QUOTES = str.maketrans("’‘“”´`", "''\"\"''")
@@ -88,7 +89,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """What a whole mail is, by one of its fields: a header field's name, "text" (its opening words), or "from-local"."""
+    """What a whole mail is, by one field: a header field's name, "text" (its opening words), or "from-local"."""
 
     id: str
     what: str
@@ -190,8 +191,9 @@ def _facts(reply: Reply | None, stage: Stage | None, status: str, text: str, rem
 
 
 def fold(text: str) -> str:
-    """Text as phrases are compared with it: lower case, one line, continuation codes and addresses taken out."""
-    text = _ADDRESS.sub("<>", _CONTINUED.sub(" ", text)).translate(_QUOTES)
+    """Text as phrases are compared with it: lower case, one line, without continuation codes, addresses, wrappers."""
+    text = _CONTINUED.sub(" ", _WRAPPER.sub(" ", text))
+    text = _ADDRESS.sub("<>", text).translate(_QUOTES)
     return f" {_SPACE.sub(' ', text).strip().lower()} "
 
 
@@ -284,7 +286,7 @@ def load_rules(toml_text: str) -> Rules:
     for status, entry in document.get("codes", {}).items():
         rules.append(_rule({"id": f"code.{status}", "family": "code", "statuses": [status], **entry}))
     signatures = [_signature(entry) for entry in document.get("signature", ())]
-    ids = [known.id for known in (*rules, *signatures)]
+    ids = [rule.id for rule in rules] + [signature.id for signature in signatures]
     if len(ids) != len(set(ids)):
         raise RulesError(f"ids occur twice: {sorted({known for known in ids if ids.count(known) > 1})}")
     by_family = {family: tuple(rule for rule in rules if rule.family == family) for family in FAMILIES}

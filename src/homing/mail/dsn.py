@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from homing.mail.mime import Headers, Mail, read_headers
+from homing.mail.mime import FIELDS, Headers, Mail, read_headers
 
 RECIPIENTS = 1000
 
@@ -106,7 +106,8 @@ def read_dsn(text: str) -> DeliveryStatus | None:
                 break
             recipients.append(group)
         elif recipients and names & _RECIPIENT_FIELDS:
-            recipients[-1].extend(group)
+            if len(recipients[-1]) < FIELDS:
+                recipients[-1].extend(group)
         else:
             message.extend(group)
     if not recipients:

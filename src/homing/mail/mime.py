@@ -74,17 +74,16 @@ class Headers:
     """The fields of a header block in their order: (name as written, value unfolded, decoded, cleaned)."""
 
     fields: tuple[tuple[str, str], ...] = ()
-    _index: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _index: Mapping[str, list[str]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        index: dict[str, tuple[str, ...]] = {}
+        index: dict[str, list[str]] = {}
         for name, value in self.fields:
-            folded = name.lower()
-            index[folded] = (*index.get(folded, ()), value)
+            index.setdefault(name.lower(), []).append(value)
         object.__setattr__(self, "_index", index)
 
     def all(self, name: str) -> tuple[str, ...]:
-        return self._index.get(name.lower(), ())
+        return tuple(self._index.get(name.lower(), ()))
 
     def first(self, name: str) -> str:
         """The first value of a field, "" where there is none."""

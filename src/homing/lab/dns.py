@@ -45,33 +45,45 @@ class DnsServer:
     zones: dict[str, list[str]] = field(default_factory=dict)
     failing: dict[str, Failing] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
-    address: tuple[str, int] = ("", 0)
-    _datagrams: asyncio.DatagramTransport | None = None
-    _streams: asyncio.Server | None = None
+    servers: list[tuple[str, int]] = field(default_factory=list)
+    _datagrams: list[asyncio.DatagramTransport] = field(default_factory=list)
+    _streams: list[asyncio.Server] = field(default_factory=list)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.servers[0]
 
     def publish(self, name: str, *records: str) -> None:
         """Sets all records of a name."""
         self.zones[name.lower()] = list(records)
+
+    def publish_text(self, name: str, text: str) -> None:
+        """Sets a TXT record however long (RFC 1035 §3.3.14: strings of at most 255 octets)."""
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        pieces = (escaped[start : start + 200] for start in range(0, len(escaped), 200))
+        self.publish(name, "TXT " + " ".join(f'"{piece}"' for piece in pieces))
 
     def withdraw(self, name: str) -> None:
         """The name is gone: NXDOMAIN from now on."""
         self.zones.pop(name.lower(), None)
 
     async def start(self, ip: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
-        """Listens on UDP and TCP at the same port; returns address and port."""
+        """Listens on UDP and TCP at the same port; returns address and port. Started twice, it is two servers."""
         loop = asyncio.get_running_loop()
-        self._streams = await asyncio.start_server(self._stream, ip, port)
-        port = self._streams.sockets[0].getsockname()[1]
-        self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(ip, port))
-        self.address = (ip, port)
-        return self.address
+        streams = await asyncio.start_server(self._stream, ip, port)
+        port = streams.sockets[0].getsockname()[1]
+        datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(ip, port))
+        self._streams.append(streams)
+        self._datagrams.append(datagrams)
+        self.servers.append((ip, port))
+        return ip, port
 
     async def close(self) -> None:
-        if self._datagrams:
-            self._datagrams.close()
-        if self._streams:
-            self._streams.close()
-            await self._streams.wait_closed()
+        for datagrams in self._datagrams:
+            datagrams.close()
+        for streams in self._streams:
+            streams.close()
+            await streams.wait_closed()
 
     def answer(self, wire: bytes) -> dns.message.Message | None:
         """The response to one question, None where the lab plays dead."""

@@ -74,6 +74,14 @@ async def test_a_failure_is_never_a_denial(
     assert await resolver.addresses("mx.bad.com") == LookupFailed(why=why, server=shown)
 
 
+async def test_a_long_key_is_published_whole(server: DnsServer, resolver: Resolver) -> None:
+    text = 'v=DKIM1; n="a\\b"; p=' + "A" * 700
+    server.publish_text("s._domainkey.corp.com", text)
+    answer = await resolver.txt("s._domainkey.corp.com")
+    assert isinstance(answer, Found)
+    assert answer.records == (text,)
+
+
 async def test_denials(server: DnsServer, resolver: Resolver) -> None:
     server.publish("corp.com", "A 8.8.8.8")
     shown = f"127.0.0.1#{server.address[1]}"

@@ -172,7 +172,8 @@ async def test_equal_preferences_share_the_load(servers: tuple[DnsServer, DnsSer
     for number, letter in enumerate("abc", start=1):
         servers[0].publish(f"{letter}.corp.com", f"A 8.8.8.{number}")
     numbers = iter([0.1, 0.9, 0.5, 0.9, 0.1, 0.5])
-    router = router_of(servers, dice=lambda: next(numbers))
+    resolver = Resolver([servers[0].address], keep=AS_PUBLISHED, timeout=0.2)
+    router = Router(resolver, dice=lambda: next(numbers))
     names = []
     for _ in range(2):
         way = await router.route("corp.com")

@@ -141,8 +141,6 @@ def _check(conn: sa.Connection, durable: bool) -> None:
     version = int(conn.exec_driver_sql("SHOW server_version_num").scalar_one())
     if version < OLDEST:
         raise RuntimeError(f"PostgreSQL 15 or later is needed, this is {version // 10_000}")
-    if not durable:
-        return
-    for setting in ("fsync", "synchronous_commit"):
-        if conn.exec_driver_sql(f"SHOW {setting}").scalar_one() == "off":
-            raise NotDurable(f"{setting} is off on this server: an accepted message could be lost. Turn it on.")
+    off = [name for name in ("fsync", "synchronous_commit") if conn.exec_driver_sql(f"SHOW {name}").scalar() == "off"]
+    if durable and off:
+        raise NotDurable(f"off on this server: {', '.join(off)}. An accepted message could be lost: turn it on.")

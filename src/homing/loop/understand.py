@@ -70,7 +70,7 @@ class _Seen:
     opening: str
     null_sender: bool
     words: int = _DIAGNOSTIC
-    """How much is read of the words about one recipient: less, when a report names very many."""
+    """How much is read of the words about one recipient: nothing but codes, when a report names very many."""
 
     def signatures(self, what: str) -> Iterator[str]:
         """The ids of the signatures of this kind that the mail bears."""
@@ -132,13 +132,13 @@ def _delivery_status(seen: _Seen) -> Understood | None:
 
 def _from_status(status: DeliveryStatus, rule: str, seen: _Seen) -> Understood:
     named: dict[str, Named] | None = None
-    reports = []
+    reports: list[RecipientReport] = []
     for recipient in status.recipients:
         action = _action(recipient, seen)
         if action in {ReportAction.FAILED, ReportAction.DELAYED}:
             if named is None:
                 named = {each.address.lower(): each for each in read_plain(seen.mail)}
-            words = _DIAGNOSTIC if len(reports) < _READ_IN_FULL else 200
+            words = _DIAGNOSTIC if len(reports) < _READ_IN_FULL else 0
             verdict = _verdict(recipient, action, named, replace(seen, words=words))
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)

@@ -183,7 +183,9 @@ def read_recipient(value: str) -> str:
     address_type, address = _untyped(value)
     if "<" in address and ">" in address[address.index("<") :]:
         address = address[address.index("<") + 1 :].partition(">")[0]
-    address = address.strip().strip("<>\"'").strip()
+    address = address.strip("<> \t")
+    if address[:1] == address[-1:] and address[:1] in {'"', "'"}:
+        address = address[1:-1].strip()
     if not address.startswith('"') and " " in address:
         address = next((word for word in address.split() if "@" in word), address).strip("<>()[]\"',;")
     if address_type.lower() == "utf-8":

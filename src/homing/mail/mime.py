@@ -345,9 +345,9 @@ def strip_html(text: str) -> str:
     kept, at, folded = [], 0, text.lower()
     while hidden := _HIDDEN.search(folded, at):
         kept.append(text[at : hidden.start()])
-        closing = "-->" if hidden[1] == "!--" else f"</{hidden[1]}"
-        end = folded.find(closing, hidden.end())
-        at = end + len(closing) if end >= 0 else len(text)
+        closing = folded.find("--" if hidden[1] == "!--" else f"</{hidden[1]}", hidden.end())
+        end = folded.find(">", closing) if closing >= 0 else -1
+        at = end + 1 if end >= 0 else len(text)
     text = "".join([*kept, text[at:]])
     text = _TAG.sub(" ", _BLOCK_TAG.sub("\n", text))
     text = html.unescape(_LONG_REFERENCE.sub(" ", text))

@@ -89,7 +89,7 @@ def a_submission(
     ]
     idempotency = Idempotency(key=key, payload_hash=payload) if key else None
     return NewSubmission(
-        message=message, deliveries=tuple(each), idempotency=idempotency, response=f"accepted {message.id.hex}"
+        message=message, deliveries=tuple(each), idempotency=idempotency, respond=lambda _: f"accepted {message.id.hex}"
     )
 
 

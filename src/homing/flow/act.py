@@ -6,9 +6,10 @@ tells its case whether it reached anybody.
 
 import asyncio
 import json
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -48,7 +49,7 @@ from homing.net import webhook
 from homing.net.fetch import Fetcher
 from homing.net.sms import SmsAccepted, SmsRefused, SmsSender, SmsStatus, StatusCallback
 from homing.store import actions, failures
-from homing.store.actions import ClaimedAction, Ending
+from homing.store.actions import Action, Finished
 from homing.store.database import Database
 from homing.store.failures import Failure
 
@@ -94,20 +95,20 @@ class Actor:
             self.news.ring()
         return len(claimed) == _AT_ONCE
 
-    async def _act(self, action: ClaimedAction) -> None:
+    async def _act(self, action: Action) -> None:
         """One action. A bug costs this try and no more: its lease runs out, and it is due again."""
         try:
             await self._carry_out(action)
         except Exception:  # noqa: BLE001 - the one catch of this worker
             _log.exception("action broke", action=ids.show("action", action.id))
 
-    async def _carry_out(self, action: ClaimedAction) -> None:
+    async def _carry_out(self, action: Action) -> None:
         if action.kind is ActionKind.OOPS:
             await self._oops(action)
             return
-        assert action.case is not None
+        assert action.case_id is not None
         assert action.step is not None
-        failure = await self.database.read(failures.load, action.case)
+        failure = await self.database.read(failures.load, action.case_id)
         if failure is None or failure.case.state is CaseState.RESOLVED:
             await self._end(action, ActionState.SKIPPED, "the case is resolved", StepState.SKIPPED)
             return
@@ -133,7 +134,7 @@ class Actor:
 
     # -- what needs nobody else ---------------------------------------------------------------------------------------
 
-    async def _live(self, action: ClaimedAction, failure: Failure) -> None:
+    async def _live(self, action: Action, failure: Failure) -> None:
         text = live_text(self._facts(failure))
         event = NewEvent(
             type=EventType.NOTIFIED,
@@ -148,7 +149,7 @@ class Actor:
         )
         await self._end(action, ActionState.DONE, "in the live stream", StepState.DONE, event)
 
-    async def _log(self, action: ClaimedAction, failure: Failure) -> None:
+    async def _log(self, action: Action, failure: Failure) -> None:
         _log.warning(
             "delivery failed",
             delivery=ids.show("delivery", failure.case.delivery),
@@ -161,12 +162,12 @@ class Actor:
 
     # -- letters ------------------------------------------------------------------------------------------------------
 
-    async def _letter(self, action: ClaimedAction, failure: Failure) -> None:
+    async def _letter(self, action: Action, failure: Failure) -> None:
         text = failure_letter(self._facts(failure))
         name, address = failure.human_sender_name, failure.human_sender_address
         await self._send_letter(action, Mailbox(name=name, address=parse_address(address)), text, EventType.REROUTED)
 
-    async def _tell_administrator(self, action: ClaimedAction, failure: Failure) -> None:
+    async def _tell_administrator(self, action: Action, failure: Failure) -> None:
         address = failure.organization.administrator or self.administrator
         if address is None:
             await self._failed(action, "neither the organization nor the operator names an administrator")
@@ -174,7 +175,7 @@ class Actor:
         text = administrator_letter(self._facts(failure), self._case_facts(failure))
         await self._send_letter(action, Mailbox(name="", address=parse_address(address)), text, EventType.NOTIFIED)
 
-    async def _send_letter(self, action: ClaimedAction, to: Mailbox, text: Text, event_type: EventType) -> None:
+    async def _send_letter(self, action: Action, to: Mailbox, text: Text, event_type: EventType) -> None:
         """The letter and the end of the action are one transaction; the step ends when the letter's delivery does."""
         now = self.clock()
         letter = Letter(
@@ -182,7 +183,7 @@ class Actor:
             organization=action.organization,
             to=to,
             text=text,
-            case=action.case,
+            case=action.case_id,
             step=action.step,
         )
         submission = self.outgoing.letter(letter, now)
@@ -192,11 +193,11 @@ class Actor:
             "letter": ids.show("message", submission.message.id),
         }
         event = NewEvent(type=event_type, data=facts)
-        ending = Ending(state=ActionState.DONE, result=f"letter to {to.address}", events=(event,))
-        await self.database.write(actions.send_letter, action, submission, ending, now)
+        done = self._finished(action, ActionState.DONE, f"letter to {to.address}", events=(event,))
+        await self.database.write(actions.send_letter, done, submission)
         self.work.ring()
 
-    async def _oops(self, action: ClaimedAction) -> None:
+    async def _oops(self, action: Action) -> None:
         text = oops_answer(action.data["name"], action.data["address"], action.data["subject"])
         try:
             to = Mailbox(name="", address=parse_address(action.data["to"]))
@@ -210,14 +211,13 @@ class Actor:
             text=text,
             in_reply_to=action.data.get("in_reply_to"),
         )
-        now = self.clock()
-        ending = Ending(state=ActionState.DONE, result=f"answered {to.address}")
-        await self.database.write(actions.send_letter, action, self.outgoing.letter(letter, now), ending, now)
+        done = self._finished(action, ActionState.DONE, f"answered {to.address}")
+        await self.database.write(actions.send_letter, done, self.outgoing.letter(letter, self.clock()))
         self.work.ring()
 
     # -- text messages ------------------------------------------------------------------------------------------------
 
-    async def _text(self, action: ClaimedAction, failure: Failure, reader: Reader) -> None:
+    async def _text(self, action: Action, failure: Failure, reader: Reader) -> None:
         facts = self._facts(failure)
         if reader is Reader.RECIPIENT:
             number, text = failure.recipient_phone, recipient_sms(facts)
@@ -227,7 +227,7 @@ class Actor:
             why = "no SMS provider is set up" if self.sms is None else "no telephone number is known"
             await self._failed(action, why)
             return
-        if not await self.database.write(actions.mark_started, action, self.clock()):
+        if not await self.database.write(actions.mark_started, action.id, action.epoch, self.clock()):
             return
         reference = ids.show("action", action.id)
         answer = await self.sms.send(number, text, reference, f"{self.public_url}/v1/sms/status")
@@ -236,20 +236,11 @@ class Actor:
                 event = NewEvent(
                     type=EventType.FALLBACK_SENT, data={"channel": "sms", "reader": reader.value, "to": number}
                 )
-                await self.database.write(
-                    actions.finish,
-                    action,
-                    Ending(
-                        state=ActionState.DONE,
-                        result=f"text message to {number}",
-                        step=StepState.HEARD,
-                        events=(event,),
-                        provider_id=provider_id,
-                    ),
-                    self.clock(),
-                )
-            case SmsRefused(permanent=False, code=code, text=said) if action.tries < len(_SMS_RETRIES):
-                await self._again(action, _SMS_RETRIES[action.tries], f"{code}: {said}")
+                result = f"text message to {number}"
+                done = self._finished(action, ActionState.DONE, result, events=(event,), step=StepState.HEARD)
+                await self.database.write(actions.finish, replace(done, provider_id=provider_id))
+            case SmsRefused(permanent=False, code=code, text=said) if action.tries <= len(_SMS_RETRIES):
+                await self._again(action, _SMS_RETRIES[action.tries - 1], f"{code}: {said}")
             case SmsRefused(code=code, text=said):
                 await self._failed(action, f"{code}: {said}")
             case _:
@@ -270,7 +261,7 @@ class Actor:
 
     # -- webhooks -----------------------------------------------------------------------------------------------------
 
-    async def _call_webhook(self, action: ClaimedAction, failure: Failure) -> None:
+    async def _call_webhook(self, action: Action, failure: Failure) -> None:
         organization = failure.organization
         if organization.webhook_url is None or organization.webhook_secret is None:
             await self._failed(action, "the organization has no webhook")
@@ -288,10 +279,10 @@ class Actor:
             case webhook.Delivered(status=status):
                 event = NewEvent(type=EventType.NOTIFIED, data={"channel": "webhook"})
                 await self._end(action, ActionState.DONE, f"the webhook answered {status}", StepState.HEARD, event)
-            case webhook.Refused(gone=False, status=status) if action.tries < len(webhook.RETRIES):
-                await self._again(action, webhook.RETRIES[action.tries], f"the webhook answered {status}")
-            case webhook.Unreachable(why=why) if action.tries < len(webhook.RETRIES):
-                await self._again(action, webhook.RETRIES[action.tries], why)
+            case webhook.Refused(gone=False, status=status) if action.tries <= len(webhook.RETRIES):
+                await self._again(action, webhook.RETRIES[action.tries - 1], f"the webhook answered {status}")
+            case webhook.Unreachable(why=why) if action.tries <= len(webhook.RETRIES):
+                await self._again(action, webhook.RETRIES[action.tries - 1], why)
             case webhook.Refused(status=status):
                 await self._failed(action, f"the webhook answered {status}")
             case webhook.Unreachable(why=why):
@@ -299,28 +290,46 @@ class Actor:
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
-    async def _over_budget(self, action: ClaimedAction, step: Step) -> bool:
+    async def _over_budget(self, action: Action, step: Step) -> bool:
         if step.budget_organization is None and step.budget_recipient is None:
             return False
         since = self.clock() - timedelta(days=1)
-        used = await self.database.read(actions.count, action.kind, action.organization, action.recipient or "", since)
-        return (step.budget_organization is not None and used.organization >= step.budget_organization) or (
-            step.budget_recipient is not None and used.recipient >= step.budget_recipient
+        organization, recipient = await self.database.read(_begun, action, since)
+        return (step.budget_organization is not None and organization > step.budget_organization) or (
+            step.budget_recipient is not None and recipient > step.budget_recipient
         )
 
-    async def _end(
-        self, action: ClaimedAction, state: ActionState, result: str, step: StepState, *events: NewEvent
-    ) -> None:
-        ending = Ending(state=state, result=result, step=step, events=events)
-        await self.database.write(actions.finish, action, ending, self.clock())
+    async def _end(self, action: Action, state: ActionState, result: str, step: StepState, *events: NewEvent) -> None:
+        await self.database.write(actions.finish, self._finished(action, state, result, events=events, step=step))
         self.actions.ring()
 
-    async def _failed(self, action: ClaimedAction, why: str, state: ActionState = ActionState.FAILED) -> None:
+    async def _failed(self, action: Action, why: str, state: ActionState = ActionState.FAILED) -> None:
         event = NewEvent(type=EventType.ACTION_FAILED, data={"channel": action.kind.value, "why": why})
         await self._end(action, state, why, StepState.UNHEARD, event)
 
-    async def _again(self, action: ClaimedAction, wait: timedelta, why: str) -> None:
-        await self.database.write(actions.retry_at, action, self.clock() + wait, why)
+    async def _again(self, action: Action, wait: timedelta, why: str) -> None:
+        await self.database.write(actions.retry_at, action.id, action.epoch, self.clock() + wait, why)
+
+    def _finished(
+        self,
+        action: Action,
+        state: ActionState,
+        result: str,
+        *,
+        events: tuple[NewEvent, ...] = (),
+        step: StepState | None = None,
+    ) -> Finished:
+        """`step` None: the letter's own delivery tells later how the step ended."""
+        under_lease = None if action.ended_at else action.epoch
+        return Finished(
+            action=action.id,
+            epoch=under_lease,
+            state=state,
+            result=result,
+            now=self.clock(),
+            events=events,
+            step=step,
+        )
 
     # -- facts --------------------------------------------------------------------------------------------------------
 
@@ -360,6 +369,12 @@ class Actor:
         )
         shown = ids.show("case", failure.case.id)
         return CaseFacts(case=shown, policy=failure.case.policy.name, steps=steps)
+
+
+def _begun(conn: sa.Connection, action: Action, since: datetime) -> tuple[int, int]:
+    """Actions of this kind since then, this one among them: the organization's, and those for this recipient."""
+    organization = actions.count(conn, action.organization, action.kind, since)
+    return organization, actions.count(conn, action.organization, action.kind, since, action.recipient or "")
 
 
 def _webhook_event(failure: Failure) -> dict[str, object]:

@@ -3,15 +3,18 @@
 Makes the rows of a submission (ids, tokens, identities, content); `flow.submit` and `flow.act` store them.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
+from homing.loop import ids
 from homing.loop.identity import OperatorIdentity, own_identity
 from homing.loop.ids import new_id
 from homing.loop.letters import Text
-from homing.loop.model import CaseId, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role
+from homing.loop.model import CaseId, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role, State
 from homing.loop.submission import CheckedRequest, Recipient
 from homing.loop.token import Purpose, Tokens
 from homing.mail.address import Address
@@ -78,6 +81,7 @@ class Outgoing:
             attachments=request.attachments,
             headers=request.headers,
         )
+        content = compose(draft)
         row = NewMessage(
             id=message,
             organization=organization.id,
@@ -90,8 +94,8 @@ class Outgoing:
             message_id=draft.message_id,
             failure_policy=request.failure_policy or organization.failure_policy,
             metadata=dict(request.metadata),
-            content=compose(draft),
-            smtputf8=_needs_smtputf8((*draft.to, *draft.cc)),
+            content=content,
+            smtputf8=not content.isascii(),
             created_at=now,
         )
         deliveries = tuple(
@@ -101,7 +105,9 @@ class Outgoing:
         self._check(row, deliveries[0])
         key = request.idempotency_key
         idempotency = None if key is None else Idempotency(key=key, payload_hash=request.payload_hash)
-        return NewSubmission(message=row, deliveries=deliveries, idempotency=idempotency)
+        return NewSubmission(
+            message=row, deliveries=deliveries, idempotency=idempotency, respond=partial(_answer, message, deliveries)
+        )
 
     def letter(self, letter: Letter, now: datetime) -> NewSubmission:
         """The submission of a letter of ours. Nothing of a tenant's text stands in its headers but the subject."""
@@ -120,6 +126,7 @@ class Outgoing:
             in_reply_to=letter.in_reply_to,
             auto_submitted=automatic,
         )
+        content = compose(draft)
         row = NewMessage(
             id=message,
             organization=letter.organization,
@@ -132,8 +139,8 @@ class Outgoing:
             message_id=draft.message_id,
             failure_policy="",
             metadata={},
-            content=compose(draft),
-            smtputf8=_needs_smtputf8(draft.to),
+            content=content,
+            smtputf8=not content.isascii(),
             created_at=now,
             case=letter.case,
             step=letter.step,
@@ -180,8 +187,17 @@ class Outgoing:
         final_gate(self.front(delivery.id, delivery.identity, message.created_at) + message.content)
 
 
-def _needs_smtputf8(mailboxes: Sequence[Mailbox]) -> bool:
-    return any(mailbox.address.needs_smtputf8 for mailbox in mailboxes)
+def _answer(message: MessageId, deliveries: Sequence[NewDelivery], suppressed: frozenset[DeliveryId]) -> str:
+    """The answer to a submission, as JSON."""
+    each = [
+        {
+            "id": ids.show("delivery", one.id),
+            "recipient": one.recipient,
+            "state": (State.SUPPRESSED if one.id in suppressed else State.QUEUED).value,
+        }
+        for one in deliveries
+    ]
+    return json.dumps({"id": ids.show("message", message), "deliveries": each})
 
 
 def _split(address: str) -> tuple[str, str]:

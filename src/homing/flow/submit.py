@@ -21,7 +21,8 @@ from homing.store import people, policies, submissions
 from homing.store.database import Database
 from homing.store.organizations import Organization
 from homing.store.people import HumanSender
-from homing.store.submissions import Added, KeyReused, NewSubmission, OverCap, Replayed
+from homing.store.submissions import Added, Answer, KeyReused, NewSubmission, Replayed
+from homing.store.usage import OverCap
 
 LARGEST_MESSAGE = 20 * 1024 * 1024
 """Octets of the whole message on the wire."""
@@ -134,7 +135,7 @@ class Submission:
             raise _too_large()
         return submission
 
-    def _answered(self, answer: Added | Replayed | KeyReused | OverCap) -> Accepted:
+    def _answered(self, answer: Answer) -> Accepted:
         match answer:
             case Added(response=response):
                 self.work.ring()

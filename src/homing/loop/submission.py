@@ -13,11 +13,14 @@ from homing.mail.address import Address, AddressError, parse_address
 from homing.mail.compose import (
     Attachment,
     Mailbox,
+    check_body,
     check_content_id,
     check_content_type,
     check_display_name,
     check_filename,
     check_header,
+    check_headers,
+    check_recipient_name,
     check_subject,
 )
 
@@ -84,6 +87,8 @@ class CheckedRequest:
 def check_request(request: MessageRequest) -> CheckedRequest | tuple[Fault, ...]:
     """The request ready to be composed, or all its faults."""
     faults = [*_text_faults(request), *_attachment_faults(request), *_metadata_faults(request)]
+    if request.human_sender.name:
+        faults += [Fault("/human_sender/name", *fault) for fault in check_display_name(request.human_sender.name)]
     human_sender = _mailbox("/human_sender", request.human_sender, faults)
     reply_to = human_sender.address if human_sender else None
     if request.reply_to is not None:
@@ -102,6 +107,7 @@ def _recipients(request: MessageRequest, faults: list[Fault]) -> list[Recipient]
     for role, parties in ((Role.TO, request.to), (Role.CC, request.cc), (Role.BCC, request.bcc)):
         for index, party in enumerate(parties):
             path = f"/{role.value}/{index}"
+            faults += [Fault(f"{path}/name", *fault) for fault in check_recipient_name(party.name)]
             mailbox = _mailbox(path, party, faults)
             if mailbox is None:
                 continue
@@ -117,7 +123,6 @@ def _recipients(request: MessageRequest, faults: list[Fault]) -> list[Recipient]
 
 
 def _mailbox(path: str, party: Party, faults: list[Fault]) -> Mailbox | None:
-    faults.extend(Fault(f"{path}/name", code, text) for code, text in check_display_name(party.name))
     if party.phone is not None and not _PHONE.fullmatch(party.phone):
         faults.append(
             Fault(f"{path}/phone", "phone-syntax", "Write the number as +, country code and digits: +442079460000.")
@@ -139,9 +144,11 @@ def _text_faults(request: MessageRequest) -> Iterator[Fault]:
         yield Fault("/subject", code, text)
     if request.text is None and request.html is None:
         yield Fault("/text", "body-missing", "Give a text or an html body.")
-    for part in ("text", "html"):
-        if "\0" in (getattr(request, part) or ""):
-            yield Fault(f"/{part}", "nul-character", "A body cannot hold the NUL character.")
+    for path, body in (("/text", request.text), ("/html", request.html)):
+        for code, text in check_body(body or ""):
+            yield Fault(path, code, text)
+    for code, text in check_headers(request.headers):
+        yield Fault("/headers", code, text)
     for name, value in request.headers:
         for code, text in check_header(name, value):
             yield Fault(f"/headers/{_pointer(name)}", code, text)

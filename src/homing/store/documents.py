@@ -12,6 +12,7 @@ from homing.loop.model import (
     FailurePolicy,
     Identity,
     Level,
+    Reader,
     Step,
     StepKind,
     StepState,
@@ -90,6 +91,7 @@ def _step_to_json(step: Step) -> Document:
         "min_evidence": step.min_evidence.value,
         "when_possibly_delivered": step.when_possibly_delivered.value,
         "only_if_unheard": step.only_if_unheard,
+        "reader": step.reader.value,
         "delay": step.delay.total_seconds(),
         "budget_organization": step.budget_organization,
         "budget_recipient": step.budget_recipient,
@@ -105,6 +107,8 @@ def _step_from_json(document: Mapping[str, Any]) -> Step:
         known["min_evidence"] = Strength(known["min_evidence"])
     if "when_possibly_delivered" in known:
         known["when_possibly_delivered"] = WhenPossiblyDelivered(known["when_possibly_delivered"])
+    if "reader" in known:
+        known["reader"] = Reader(known["reader"])
     if "delay" in known:
         known["delay"] = timedelta(seconds=known["delay"])
     return Step(**known)

@@ -1,6 +1,6 @@
 """Accepting: message, deliveries, idempotency row, usage and events in ONE transaction. Its commit is the promise."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -72,6 +72,7 @@ class NewDelivery:
     next_attempt_at: datetime | None = None
     resent_from: DeliveryId | None = None
     resent_key: str | None = None
+    phone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +83,20 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSubmission:
-    """`response` is what the caller will be answered, now and whenever he asks again with the same key."""
+    """`respond` says what the caller will be answered, now and whenever he asks again with the same key, given the
+    deliveries that ended at once because their address is suppressed."""
 
     message: NewMessage
     deliveries: tuple[NewDelivery, ...]
     idempotency: Idempotency | None = None
-    response: str = ""
+    respond: Callable[[frozenset[DeliveryId]], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
     """All of it will be committed together. `suppressed`: deliveries that ended at once."""
 
+    response: str = ""
     suppressed: frozenset[DeliveryId] = frozenset()
 
 
@@ -124,8 +127,11 @@ def add(conn: sa.Connection, items: list[NewSubmission]) -> list[Answer]:
     _mark_resent(conn, accepted)
     suppressed = _suppress(conn, accepted)
     for index, item in enumerate(items):
-        ended = frozenset(one.id for one in item.deliveries if one.id in suppressed)
-        answers.setdefault(index, Added(suppressed=ended))
+        if index not in answers:
+            ended = suppressed.intersection(one.id for one in item.deliveries)
+            answers[index] = Added(response=item.respond(ended), suppressed=ended)
+            if ended:
+                _remember_answer(conn, item, item.respond(ended))
     return [answers[index] for index in range(len(items))]
 
 
@@ -222,9 +228,15 @@ def _key_row(item: NewSubmission) -> dict[str, object]:
         "key": item.idempotency.key,
         "payload_hash": item.idempotency.payload_hash,
         "message": item.message.id,
-        "response": item.response,
+        "response": item.respond(frozenset()),
         "created_at": item.message.created_at,
     }
+
+
+def _remember_answer(conn: sa.Connection, item: NewSubmission, response: str) -> None:
+    if item.idempotency:
+        mine = (_I.c.organization == item.message.organization) & (_I.c.key == item.idempotency.key)
+        conn.execute(_I.update().where(mine).values(response=response))
 
 
 def _count_usage(conn: sa.Connection, items: Sequence[NewSubmission], answers: dict[int, Answer]) -> None:
@@ -313,6 +325,7 @@ def _delivery_row(message: NewMessage, delivery: NewDelivery) -> dict[str, objec
         "next_attempt_at": delivery.next_attempt_at or message.created_at,
         "expires_at": delivery.expires_at,
         "resent_from": delivery.resent_from,
+        "phone": delivery.phone,
         "resent_key": None if delivery.resent_from is None else delivery.resent_key or "",
         "case_id": message.case,
         "case_step": message.step,
@@ -349,7 +362,7 @@ def _mark_resent(conn: sa.Connection, accepted: Iterable[NewSubmission]) -> None
             cases.close(conn, [CaseId(one.resent_from)], item.message.created_at)
 
 
-def _suppress(conn: sa.Connection, accepted: Sequence[NewSubmission]) -> set[DeliveryId]:
+def _suppress(conn: sa.Connection, accepted: Sequence[NewSubmission]) -> frozenset[DeliveryId]:
     """A suppressed recipient is a failure that the failure policy hears of, like any other."""
     places = {
         one.id: (item.message.organization, item.message.stream, suppressions.fold(one.recipient))
@@ -358,7 +371,7 @@ def _suppress(conn: sa.Connection, accepted: Sequence[NewSubmission]) -> set[Del
     }
     moments = {one.id: item.message.created_at for item in accepted for one in item.deliveries}
     if not places:
-        return set()
+        return frozenset()
     listed = suppressions.find(conn, set(places.values()), max(moments.values()))
     findings = [
         Finding(
@@ -370,4 +383,4 @@ def _suppress(conn: sa.Connection, accepted: Sequence[NewSubmission]) -> set[Del
         if place in listed
     ]
     record(conn, findings)
-    return {finding.delivery for finding in findings}
+    return frozenset(finding.delivery for finding in findings)

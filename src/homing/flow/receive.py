@@ -1,0 +1,332 @@
+"""Hear what comes back: admit it, keep it, understand it, conclude, record.
+
+Admission needs no database: a live token or a role address, else 550. What is admitted is kept, committed, and only
+then answered with 250. Understanding follows in its own time.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from homing.flow.bell import Bell
+from homing.flow.outgoing import Clock, Dice
+from homing.loop import ids, oops
+from homing.loop.classify import Rules
+from homing.loop.evidence import What
+from homing.loop.identity import OperatorIdentity
+from homing.loop.match import evidence_from
+from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction
+from homing.loop.token import Purpose, TokenRefused, Tokens
+from homing.loop.understand import Understood, understand
+from homing.mail.reply import Reply
+from homing.store import actions, inbound, returns
+from homing.store.database import Database
+from homing.store.inbound import Inbound, InboundState, NewInbound
+from homing.store.record import Finding
+from homing.store.returns import Sent
+
+LEASE = timedelta(seconds=120)
+MOST_TRIES = 5
+"""A mail that ends its worker so often is kept unparsed."""
+
+_LOOK_EVERY = 0.5
+_AT_ONCE = 20
+_ROLES = frozenset({"postmaster", "abuse", "fbl", "dmarc", "tlsrpt"})
+_REPORTS = frozenset({What.BOUNCE, What.DELAY, What.COMPLAINT, What.REPORT})
+
+_OK = Reply(250, "2.1.5", "ok")
+_KEPT = Reply(250, "2.0.0", "kept")
+_NOBODY = Reply(550, "5.1.1", "no such address here")
+_NOT_READ = Reply(
+    550, "5.7.1", "this address is not monitored; please write to the address in Reply-To of the message you received"
+)
+_LATER = Reply(451, "4.3.0", "cannot keep your message now, please try again later")
+
+_log = structlog.get_logger()
+
+
+class Door(StrEnum):
+    """Which of our addresses a mail came to; `envelope` is a delivery's own."""
+
+    ENVELOPE = "envelope"
+    HEADER_FROM = "header_from"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A mail as a door took it. `head` is its first MiB; `write_whole` writes all of it to a file, None where `head` is
+    all there is."""
+
+    envelope_sender: str | None
+    recipient: str
+    ip: str
+    helo: str
+    tls: str
+    flags: frozenset[str]
+    size: int
+    head: bytes
+    write_whole: Callable[[Path], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where an address of ours leads. `delivery` is set behind a live envelope token only."""
+
+    purpose: str
+    delivery: DeliveryId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Matched:
+    """The delivery that a mail speaks of, and how we know."""
+
+    sent: Sent
+    by_envelope: bool = False
+    by_trace: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Receiver:
+    """Works for the MX door, and off the mail that it kept. It rings `actions` when a policy has steps to take, and
+    `news` when anything happened."""
+
+    database: Database
+    tokens: Tokens
+    operator: OperatorIdentity
+    rules: Rules
+    clock: Clock
+    dice: Dice
+    spool: Path
+    reply_retention: timedelta
+    retention: timedelta
+    returns: Bell
+    actions: Bell
+    news: Bell
+
+    # -- at the door --------------------------------------------------------------------------------------------------
+
+    def admit(self, recipient: str) -> Reply:
+        """The answer to RCPT TO."""
+        return _NOBODY if self._place(recipient) is None else _OK
+
+    async def keep(self, arrival: Arrival) -> Reply:
+        """Commit it, then take responsibility. Mail of people to the unmonitored From is taken only where it will be
+        answered; all other mail of theirs is refused here and now, so that they hear of it."""
+        place = self._place(arrival.recipient)
+        if place is None:
+            return _NOBODY
+        if place.purpose == Door.HEADER_FROM and not await self._wanted_at_from(arrival):
+            return _NOT_READ
+        now = self.clock()
+        identifier = InboundId(ids.new_id(now, self.dice()))
+        retention = self.reply_retention if place.purpose == Door.HEADER_FROM else self.retention
+        try:
+            new = NewInbound(
+                id=identifier,
+                received_at=now,
+                envelope_sender=arrival.envelope_sender,
+                recipient=arrival.recipient,
+                purpose=place.purpose,
+                size=arrival.size,
+                raw=arrival.head,
+                delivery=place.delivery,
+                ip=arrival.ip,
+                helo=arrival.helo,
+                tls=arrival.tls,
+                flags=arrival.flags,
+                spool=await self._spooled(identifier, arrival),
+                erase_at=now + retention,
+            )
+            await self.database.write(inbound.keep, new)
+        except (SQLAlchemyError, OSError):
+            _log.exception("cannot keep a mail")
+            return _LATER
+        self.returns.ring()
+        return replace(_KEPT, text=f"kept as {ids.show('inbound', identifier)}")
+
+    async def _spooled(self, identifier: InboundId, arrival: Arrival) -> str | None:
+        if arrival.write_whole is None:
+            return None
+        file = self.spool / f"{identifier.hex}.eml"
+        await asyncio.to_thread(_write_durably, file, arrival.write_whole)
+        return str(file)
+
+    async def _wanted_at_from(self, arrival: Arrival) -> bool:
+        understood = await self._understand(arrival.head, arrival.envelope_sender)
+        if understood.what in _REPORTS:
+            return True
+        return await self._answerable(understood, arrival.envelope_sender) is not None
+
+    def _place(self, recipient: str) -> _Place | None:
+        local, _, domain = recipient.lower().rpartition("@")
+        if not local:
+            return _Place(purpose="postmaster") if domain == "postmaster" else None
+        if domain == self.operator.return_domain and local.startswith("b+"):
+            try:
+                subject = self.tokens.open(Purpose.ENVELOPE, local[2:], now=self.clock())
+            except TokenRefused:
+                return None
+            return _Place(purpose=Door.ENVELOPE, delivery=DeliveryId(subject))
+        if recipient.lower() == self.operator.header_from.lower():
+            return _Place(purpose=Door.HEADER_FROM)
+        if domain in {self.operator.from_domain, self.operator.return_domain} and local in _ROLES:
+            return _Place(purpose=local)
+        return None
+
+    # -- in its own time ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        while True:
+            try:
+                more = await self._claim_and_work()
+            except (SQLAlchemyError, OSError):
+                _log.exception("cannot claim inbound mail")
+                more = False
+            if not more:
+                await self.returns.wait(_LOOK_EVERY)
+
+    async def _claim_and_work(self) -> bool:
+        claimed = await self.database.write(inbound.claim, self.clock(), _AT_ONCE, LEASE)
+        if claimed:
+            await asyncio.gather(*(self._work_on(mail) for mail in claimed))
+            self.news.ring()
+        return len(claimed) == _AT_ONCE
+
+    async def _work_on(self, mail: Inbound) -> None:
+        """One mail. A bug costs this try: its lease runs out and it comes again, a few times."""
+        try:
+            if mail.tries > MOST_TRIES:
+                unparsed = inbound.Understood(id=mail.id, what=None, verdict=None, state=InboundState.UNPARSED)
+                await self.database.write(inbound.finish, unparsed)
+                return
+            await self._hear(mail)
+        except Exception:  # noqa: BLE001 - the one catch of this worker
+            _log.exception("inbound mail broke", inbound=ids.show("inbound", mail.id))
+
+    async def _hear(self, mail: Inbound) -> None:
+        understood = await self._understand(mail.raw or b"", mail.envelope_sender)
+        if mail.purpose == Door.HEADER_FROM and understood.what not in _REPORTS:
+            await self._answer(mail, understood)
+            return
+        matched = await self._match(mail, understood)
+        findings = () if matched is None else (self._finding(mail, understood, matched),)
+        verdict = understood.reports[0].verdict if understood.reports else None
+        heard = inbound.Understood(id=mail.id, what=understood.what, verdict=verdict)
+        outcomes = await self.database.write(inbound.finish, heard, findings)
+        for outcome in outcomes:
+            if outcome and outcome.alarm:
+                _log.error("alarm", inbound=ids.show("inbound", mail.id), alarm=outcome.alarm)
+        self.actions.ring()
+
+    async def _answer(self, mail: Inbound, understood: Understood) -> None:
+        """Oops! Somebody wrote to the address that nobody reads: say where the right person is, once a day."""
+        sent = await self._answerable(understood, mail.envelope_sender)
+        heard = inbound.Understood(id=mail.id, what=understood.what, verdict=None)
+        if sent is None or mail.envelope_sender is None:
+            await self.database.write(inbound.finish, heard)
+            return
+        answer = NewAction(
+            kind=ActionKind.OOPS,
+            due_at=self.clock(),
+            data={
+                "to": mail.envelope_sender,
+                "name": sent.human_sender_name,
+                "address": sent.reply_to or "",
+                "subject": understood.subject,
+                "in_reply_to": understood.headers.first("Message-ID").strip().strip("<>"),
+            },
+        )
+        finding = self._finding(mail, understood, _Matched(sent=sent))
+        await self.database.write(_answer_once, heard, finding, sent, answer, mail.envelope_sender)
+        self.actions.ring()
+
+    async def _match(self, mail: Inbound, understood: Understood) -> _Matched | None:
+        """The address it came to decides; only where that says nothing, the returned original may."""
+        trace = self._opened(Purpose.TRACE, understood.returned_trace)
+        if mail.delivery is not None:
+            sent = await self.database.read(returns.by_delivery, mail.delivery)
+            by_trace = trace == mail.delivery
+            return None if sent is None else _Matched(sent=sent, by_envelope=True, by_trace=by_trace)
+        if trace is not None:
+            sent = await self.database.read(returns.by_delivery, DeliveryId(trace))
+            return None if sent is None else _Matched(sent=sent, by_trace=True)
+        message = self._opened(Purpose.MESSAGE_ID, _local_part(understood.returned_message_id))
+        if message is None:
+            return None
+        for report in understood.reports:
+            for address in (report.original_recipient, report.final_recipient):
+                sent = await self.database.read(returns.by_recipient, MessageId(message), address)
+                if sent is not None:
+                    return _Matched(sent=sent)
+        return None
+
+    async def _answerable(self, understood: Understood, envelope_sender: str | None) -> Sent | None:
+        """The delivery that this mail answers, if a machine may answer it at all."""
+        domains = {self.operator.from_domain, self.operator.return_domain}
+        if oops.may_answer(understood.headers, envelope_sender, domains) is not None or envelope_sender is None:
+            return None
+        for answered in oops.threads(understood.headers):
+            message = self._opened(Purpose.MESSAGE_ID, _local_part(answered))
+            if message is not None:
+                sent = await self.database.read(returns.by_recipient, MessageId(message), envelope_sender)
+                if sent is not None and sent.reply_to:
+                    return sent
+        return None
+
+    def _finding(self, mail: Inbound, understood: Understood, matched: _Matched) -> Finding:
+        evidence = evidence_from(
+            understood,
+            matched.sent.delivery,
+            message_id=matched.sent.message_id,
+            inbound=mail.id,
+            by_envelope=matched.by_envelope,
+            by_trace=matched.by_trace,
+        )
+        return Finding(delivery=matched.sent.delivery.id, evidence=evidence, now=self.clock(), inbound=mail.id)
+
+    async def _understand(self, raw: bytes, envelope_sender: str | None) -> Understood:
+        return await asyncio.to_thread(understand, raw, rules=self.rules, null_sender=envelope_sender is None)
+
+    def _opened(self, purpose: Purpose, text: str) -> DeliveryId | MessageId | None:
+        try:
+            return DeliveryId(self.tokens.open(purpose, text.strip(), now=self.clock()))
+        except TokenRefused:
+            return None
+
+
+def _answer_once(
+    conn: sa.Connection,
+    heard: inbound.Understood,
+    finding: Finding,
+    sent: Sent,
+    answer: NewAction,
+    address: str,
+) -> None:
+    if not inbound.finish(conn, heard, [finding]):
+        return
+    organization = sent.delivery.organization
+    if inbound.take_oops(conn, organization, address, finding.now):
+        actions.put(conn, organization, answer, finding.now)
+
+
+def _local_part(message_id: str) -> str:
+    return message_id.strip().strip("<>").partition("@")[0]
+
+
+def _write_durably(file: Path, write: Callable[[Path], None]) -> None:
+    """On disk with its name, before anybody is told so."""
+    write(file)
+    for path, flags in ((file, os.O_RDONLY), (file.parent, os.O_RDONLY | os.O_DIRECTORY)):
+        descriptor = os.open(path, flags)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,73 @@
+"""Take over from the dead, and forget what is over: leases, retention, counters."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from homing.flow.bell import Bell
+from homing.flow.outgoing import Clock
+from homing.store import actions, deliveries, inbound, tidy
+from homing.store.database import Database
+
+_RECOVER_EVERY = 5.0
+_FORGET_EVERY = timedelta(minutes=10)
+_COUNTERS_KEPT = timedelta(days=3)
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class Tidier:
+    """`alone`: no other process works on this store, so at the start every lease of another owner is a dead one's."""
+
+    database: Database
+    clock: Clock
+    owner: str
+    alone: bool
+    content_retention: timedelta
+    work: Bell
+
+    async def recover(self) -> None:
+        """At the start, before anything is claimed."""
+        dead = self._is_dead if self.alone else None
+        outcomes = await self.database.write(deliveries.recover, self.clock(), dead)
+        started = await self.database.write(actions.recover, self.clock(), self.alone)
+        if outcomes or started:
+            _log.warning("took over from a dead process", deliveries=len(outcomes), actions=len(started))
+        self.work.ring()
+
+    async def run(self) -> None:
+        forget_at = self.clock()
+        while True:
+            await asyncio.sleep(_RECOVER_EVERY)
+            try:
+                await self.database.write(deliveries.recover, self.clock(), None)
+                await self.database.write(actions.recover, self.clock())
+                if self.clock() >= forget_at:
+                    await self.forget()
+                    forget_at = self.clock() + _FORGET_EVERY
+            except (SQLAlchemyError, OSError):
+                _log.exception("cannot tidy up")
+
+    async def forget(self) -> None:
+        """In small bites, so that nobody waits for the writer."""
+        now = self.clock()
+        while await self.database.write(tidy.forget_idempotency, now):
+            pass
+        while await self.database.write(tidy.forget_contents, now - self.content_retention):
+            pass
+        while files := await self.database.write(inbound.erase, now):
+            await asyncio.to_thread(_remove, files)
+        await self.database.write(tidy.forget_counters, now - _COUNTERS_KEPT)
+
+    def _is_dead(self, owner: str) -> bool:
+        return owner != self.owner
+
+
+def _remove(files: list[str]) -> None:
+    for file in files:
+        Path(file).unlink(missing_ok=True)

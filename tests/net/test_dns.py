@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import dns.message
 import pytest
 
 from homing.lab.dns import DnsServer, Failing
@@ -72,6 +73,30 @@ async def test_a_failure_is_never_a_denial(
     shown = f"127.0.0.1#{server.address[1]}"
     assert await resolver.mx("bad.com") == LookupFailed(why=why, server=shown)
     assert await resolver.addresses("mx.bad.com") == LookupFailed(why=why, server=shown)
+
+
+class HalfDead(DnsServer):
+    """Plays dead when asked for one type of record."""
+
+    silent_for = "A"
+
+    def answer(self, wire: bytes) -> dns.message.Message | None:
+        response = super().answer(wire)
+        return None if self.asked[-1][1] == self.silent_for else response
+
+
+@pytest.mark.parametrize("silent_for", ["A", "AAAA"])
+async def test_half_an_answer_is_not_a_denial_but_may_do(silent_for: str) -> None:
+    server = HalfDead(zones={"six.com": ["AAAA 2a00::1"], "four.com": ["A 8.8.8.8"]})
+    server.silent_for = silent_for
+    await server.start()
+    resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=0.1)
+    answers = [await resolver.addresses(name) for name in ("four.com", "six.com")]
+    await server.close()
+    heard, unheard = answers if silent_for == "AAAA" else reversed(answers)
+    assert isinstance(heard, Found)
+    assert isinstance(unheard, LookupFailed)
+    assert unheard.why is LookupFault.TIMEOUT
 
 
 async def test_a_long_key_is_published_whole(server: DnsServer, resolver: Resolver) -> None:
@@ -205,3 +230,20 @@ def test_public(ip: str) -> None:
 @pytest.mark.parametrize("ip", NOT_PUBLIC)
 def test_not_public(ip: str) -> None:
     assert why_not_public(ip)
+
+
+REASONS = [
+    ("10.0.0.1", "private"),
+    ("100.64.0.1", "shared by a carrier"),
+    ("192.0.0.192", "reserved"),
+    ("224.0.0.1", "multicast"),
+    ("::ffff:10.0.0.1", "IPv4 in disguise (10.0.0.1: private)"),
+    ("64:ff9b::7f00:1", "IPv4 behind a translator (127.0.0.1: loopback)"),
+    ("2002:808:808::1", "IPv4 in a 6to4 tunnel (8.8.8.8: public)"),
+    ("fec0::1", "private"),
+]
+
+
+@pytest.mark.parametrize(("ip", "reason"), REASONS)
+def test_our_own_list_names_what_the_standard_library_may_miss(ip: str, reason: str) -> None:
+    assert why_not_public(ip) == reason

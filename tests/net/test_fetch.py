@@ -98,6 +98,8 @@ REFUSED = [
     ("https://corp..com/", "url-host"),
     ("https://-corp.com/", "url-host"),
     ("https://corp.com/\n", "url-characters"),
+    ("https://corp.com/a\\b", "url-characters"),
+    ("https://b\u00fccher.de/", "url-characters"),
     ("https://corp.com/" + "a" * 2048, "url-too-long"),
 ]
 

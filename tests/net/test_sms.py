@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from fastapi import FastAPI, Request
@@ -16,7 +16,6 @@ from homing.net.sms import (
     GenericHttp,
     SmsAccepted,
     SmsRefused,
-    SmsSender,
     SmsStatus,
     SmsUnknown,
     StatusCallback,
@@ -42,17 +41,17 @@ async def fetcher() -> AsyncIterator[Fetcher]:
     await fetcher.close()
 
 
-def generic(fetcher: Fetcher, provider: SmsProvider) -> SmsSender:
+def generic(fetcher: Fetcher, provider: SmsProvider) -> GenericHttp:
     return GenericHttp(fetcher=fetcher, url=provider.url, template=GENERIC_TEMPLATE)
 
 
-def twilio(fetcher: Fetcher, provider: SmsProvider) -> SmsSender:
+def twilio(fetcher: Fetcher, provider: SmsProvider) -> TwilioShaped:
     return TwilioShaped(
         fetcher=fetcher, base_url=provider.base_url, account_sid=ACCOUNT, auth_token=AUTH_TOKEN, sender="+15005550006"
     )
 
 
-Make = Callable[[Fetcher, SmsProvider], SmsSender]
+Make = Callable[[Fetcher, SmsProvider], GenericHttp | TwilioShaped]
 both = pytest.mark.parametrize("make", [generic, twilio])
 
 
@@ -113,6 +112,23 @@ async def test_refusals(make: Make, fetcher: Fetcher, provider: SmsProvider, sta
 async def test_a_server_error_leaves_doubt(make: Make, fetcher: Fetcher, provider: SmsProvider) -> None:
     provider.refuses(TO, status=500, message="oh")
     assert isinstance(await make(fetcher, provider).send(TO, "hi", "act_1", ""), SmsUnknown)
+
+
+@both
+async def test_silence_leaves_doubt(make: Make, provider: SmsProvider) -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    fetcher = Fetcher(Resolver([("127.0.0.1", 1)]), allow_private=True, time_limit=1)
+    sender = make(fetcher, provider)
+    moved = replace(sender, **{"url" if isinstance(sender, GenericHttp) else "base_url": f"http://127.0.0.1:{port}"})
+    answer = await moved.send(TO, "hi", "act_1", "")
+    silent.close()
+    await fetcher.close()
+    assert isinstance(answer, SmsUnknown)
 
 
 @both

@@ -92,6 +92,11 @@ def replace(conn: sa.Connection, organization: Organization) -> bool:
     return conn.execute(_T.update().where(_T.c.id == organization.id).values(row)).rowcount == 1
 
 
+def change(conn: sa.Connection, organization: OrganizationId, changes: Mapping[str, Any]) -> bool:
+    """Write these settings and leave the others. False when there is no such organization."""
+    return _set(conn, organization, changes)
+
+
 def pause(conn: sa.Connection, organization: OrganizationId, reason: str) -> bool:
     """Nothing of it is sent until `resume`; what comes back is still heard."""
     return _set(conn, organization, {"paused": True, "pause_reason": reason})
@@ -124,12 +129,12 @@ def create_key(conn: sa.Connection, key: ApiKey) -> None:
 
 def key_by_hash(conn: sa.Connection, key_hash: str) -> tuple[ApiKey, Organization | None] | None:
     """The live key with this hash, and its organization (None: an administrator's)."""
-    query = _KEY.select().where(_KEY.c.hash == key_hash, _KEY.c.revoked_at.is_(None))
-    row = conn.execute(query).mappings().first()
-    if row is None:
-        return None
-    key = _api_key(row)
-    return key, get(conn, key.organization) if key.organization else None
+    return _live_key(conn, _KEY.c.hash == key_hash)
+
+
+def key_by_id(conn: sa.Connection, key: UUID) -> tuple[ApiKey, Organization | None] | None:
+    """The live key with this id, and its organization (None: an administrator's)."""
+    return _live_key(conn, _KEY.c.id == key)
 
 
 def list_keys(conn: sa.Connection, organization: OrganizationId | None) -> list[ApiKey]:
@@ -163,12 +168,25 @@ def get_stream(conn: sa.Connection, organization: OrganizationId, name: str) -> 
     return None if row is None else Stream(**row)
 
 
+def list_streams(conn: sa.Connection, organization: OrganizationId) -> list[Stream]:
+    query = _STREAM.select().where(_STREAM.c.organization == organization).order_by(_STREAM.c.name)
+    return [Stream(**row) for row in conn.execute(query).mappings()]
+
+
 # -- rows ------------------------------------------------------------------------------------------------------------
 
 
 def _one(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> Organization | None:
     row = conn.execute(_T.select().where(condition)).mappings().first()
     return None if row is None else _organization(row)
+
+
+def _live_key(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[ApiKey, Organization | None] | None:
+    row = conn.execute(_KEY.select().where(condition, _KEY.c.revoked_at.is_(None))).mappings().first()
+    if row is None:
+        return None
+    key = _api_key(row)
+    return key, get(conn, key.organization) if key.organization else None
 
 
 def _set(conn: sa.Connection, organization: OrganizationId, values: Mapping[str, Any]) -> bool:

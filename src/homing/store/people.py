@@ -56,6 +56,11 @@ def get(conn: sa.Connection, organization: OrganizationId, sender: HumanSenderId
     return _one(conn, _T.c.organization == organization, _T.c.id == sender)
 
 
+def by_id(conn: sa.Connection, sender: HumanSenderId) -> HumanSender | None:
+    """Whom a live stream token names. The token is the pass, so no organization is asked for."""
+    return _one(conn, _T.c.id == sender)
+
+
 def by_address(conn: sa.Connection, organization: OrganizationId, address: str) -> HumanSender | None:
     return _one(conn, _T.c.organization == organization, _T.c.address == address)
 

@@ -150,6 +150,11 @@ def message(conn: sa.Connection, organization: OrganizationId, wanted: MessageId
     return MessageView(message=_message(row), deliveries=tuple(deliveries), timeline=tuple(timeline))
 
 
+def organization_of(conn: sa.Connection, wanted: MessageId) -> OrganizationId | None:
+    """For those who may see every organization."""
+    return conn.execute(sa.select(_M.c.organization).where(_M.c.id == wanted)).scalar()
+
+
 def messages(
     conn: sa.Connection,
     organization: OrganizationId,

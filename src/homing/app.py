@@ -199,6 +199,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         dice=_dice,
         spool=settings.data_dir / "inbound",
         reply_retention=timedelta(days=settings.reply_retention_days),
+        retention=timedelta(days=settings.content_retention_days),
         returns=returns,
         actions=actions,
         news=news,

@@ -5,7 +5,7 @@ Makes the rows of a submission (ids, tokens, identities, content); `flow.submit`
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -14,13 +14,14 @@ from homing.loop import ids
 from homing.loop.identity import OperatorIdentity, own_identity
 from homing.loop.ids import new_id
 from homing.loop.letters import Text
-from homing.loop.model import CaseId, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role, State
+from homing.loop.model import CaseId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role, State
 from homing.loop.submission import CheckedRequest, Recipient
 from homing.loop.token import Purpose, Tokens
-from homing.mail.address import Address
-from homing.mail.compose import Draft, Mailbox, compose, final_gate, front
+from homing.mail.address import Address, parse_address
+from homing.mail.compose import Draft, Mailbox, compose, corrected, final_gate, front
 from homing.store.organizations import Organization
 from homing.store.people import HumanSender
+from homing.store.resends import Original
 from homing.store.submissions import Idempotency, NewDelivery, NewMessage, NewSubmission
 
 Dice = Callable[[], bytes]
@@ -108,6 +109,33 @@ class Outgoing:
         return NewSubmission(
             message=row, deliveries=deliveries, idempotency=idempotency, respond=partial(_answer, message, deliveries)
         )
+
+    def resend(self, original: Original, content: bytes, right: Address, key: str, now: datetime) -> NewSubmission:
+        """The same message once more, to the address that was meant; `key` makes two equal wishes one."""
+        message = MessageId(new_id(now, self.dice()))
+        message_id = self._message_id(message, now)
+        row = NewMessage(
+            id=message,
+            organization=original.organization,
+            origin=original.origin,
+            stream=original.stream,
+            human_sender=original.human_sender,
+            human_sender_name=original.human_sender_name,
+            human_sender_address=original.human_sender_address,
+            application_user=original.application_user,
+            subject=original.subject,
+            message_id=message_id,
+            failure_policy=original.failure_policy,
+            metadata=original.metadata,
+            content=corrected(content, parse_address(original.recipient), right, message_id),
+            smtputf8=not content.isascii() or right.needs_smtputf8,
+            created_at=now,
+        )
+        recipient = Recipient(mailbox=Mailbox("", right), role=original.role, phone=None)
+        delivery = self._delivery(recipient, original.identity, now)
+        delivery = replace(delivery, resent_from=original.delivery, resent_key=key)
+        self._check(row, delivery)
+        return NewSubmission(message=row, deliveries=(delivery,), respond=partial(_answer, message, (delivery,)))
 
     def letter(self, letter: Letter, now: datetime) -> NewSubmission:
         """The submission of a letter of ours. Nothing of a tenant's text stands in its headers but the subject."""
@@ -198,6 +226,16 @@ def _answer(message: MessageId, deliveries: Sequence[NewDelivery], suppressed: f
         for one in deliveries
     ]
     return json.dumps({"id": ids.show("message", message), "deliveries": each})
+
+
+def answer_again(delivery: Delivery) -> str:
+    """The answer to a resend that was asked for before."""
+    one = {
+        "id": ids.show("delivery", delivery.id),
+        "recipient": delivery.recipient,
+        "state": delivery.state.value,
+    }
+    return json.dumps({"id": ids.show("message", delivery.message), "deliveries": [one]})
 
 
 def _split(address: str) -> tuple[str, str]:

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from homing.flow.bell import Bell
-from homing.flow.outgoing import Clock, Outgoing
+from homing.flow.outgoing import Clock, Outgoing, answer_again
 from homing.loop.identity import REPLY_TO_UNPROVED, Facts, RequestedFrom, resolve
-from homing.loop.model import Identity, Level, OrganizationId
+from homing.loop.lifecycle import TERMINAL
+from homing.loop.model import DeliveryId, Identity, Level, OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.problem import Fault, Problem, Rejected
 from homing.loop.rate import Bucket
 from homing.loop.submission import CheckedRequest, MessageRequest, check_request
-from homing.mail.address import Address
-from homing.store import people, policies, submissions
+from homing.mail.address import Address, AddressError, parse_address
+from homing.store import deliveries, people, policies, resends, submissions
 from homing.store.database import Database
 from homing.store.organizations import Organization
 from homing.store.people import HumanSender
@@ -83,6 +84,31 @@ class Submission:
         self._take_from_bucket(organization, len(identities), now)
         submission = await self._compose(organization, sender, checked, identities, now)
         answer = await self.database.write_grouped(submissions.add, submission)
+        return self._answered(answer)
+
+    async def resend(self, organization: Organization, delivery: DeliveryId, recipient: str, key: str) -> Accepted:
+        """Send the message of an ended delivery again, to the address that was meant. The same `key` for the same
+        delivery sends once. Raises Rejected."""
+        try:
+            right = parse_address(recipient)
+        except AddressError as error:
+            raise _invalid((Fault("/recipient", error.code, str(error)),)) from None
+        if organization.paused:
+            raise _paused(organization)
+        original = await self.database.read(resends.original, organization.id, delivery)
+        if original is None or original.origin.ours:
+            raise _refused(404, "not-found", "There is no such delivery.")
+        if original.state not in TERMINAL:
+            raise _refused(409, "delivery-under-way", "This delivery has not ended yet: nothing has failed.")
+        if original.content is None:
+            raise _refused(410, "content-erased", "The message was erased after its retention time.")
+        now = self.clock()
+        submission = self.outgoing.resend(original, original.content, right, key, now)
+        answer = await self.database.write_grouped(submissions.add, submission)
+        if isinstance(answer, Replayed) and answer.delivery is not None:
+            before = await self.database.read(deliveries.get, organization.id, answer.delivery)
+            assert before is not None
+            return Accepted(answer_again(before), replayed=True)
         return self._answered(answer)
 
     async def _check_policy(self, organization: Organization, name: str | None) -> None:

@@ -119,6 +119,23 @@ def front(header_from: Address, display_name: str, reply_to: Address | None, tra
     return b"".join((*lines, header.structured("Homing-Trace", [trace])))
 
 
+def corrected(content: bytes, mistaken: Address, right: Address, message_id: str) -> bytes:
+    """What `compose` gave, for sending again: under a new message id, and with `right` in the place of `mistaken` in To
+    and Cc (a recipient in neither was a blind copy, and stays one)."""
+    head, separator, body = content.partition(b"\r\n\r\n")
+    whole_address = re.compile(rb"(?<![^\s<,:])" + re.escape(str(mistaken).encode()) + rb"(?![^\s>,])")
+    fields = []
+    for one in re.split(rb"\r\n(?![ \t])", head):
+        match one.partition(b":")[0]:
+            case b"To" | b"Cc":
+                fields.append(whole_address.sub(str(right).encode().replace(b"\\", b"\\\\"), one))
+            case b"Message-ID":
+                fields.append(header.structured("Message-ID", [_angled(message_id)]).removesuffix(b"\r\n"))
+            case _:
+                fields.append(one)
+    return b"\r\n".join(fields) + separator + body
+
+
 def final_gate(raw: bytes) -> None:
     """Hold the finished bytes against a second, independent parser. Raises ComposeError (code final-gate).
 

@@ -125,8 +125,18 @@ def test_bounded() -> None:
 
 
 _PIECES = st.sampled_from(
-    ["Final-Recipient: ", "Original-Recipient:", "Action: ", "Status:", "\n", "\n\n", "rfc822; ", ";"]
-    + ["utf-8; \\x{", "}", "<", ">", '"', "a@b.c"]
+    [
+        "Final-Recipient: ",
+        "Original-Recipient:",
+        "Action: ",
+        "Status:",
+        "\n",
+        "\n\n",
+        "rfc822; ",
+        "utf-8; \\x{",
+        '"',
+        "<",
+    ]
 )
 
 

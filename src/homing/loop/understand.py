@@ -189,7 +189,8 @@ def _plain_action(seen: _Seen) -> ReportAction:
 def _verdict(recipient: RecipientStatus, action: ReportAction, named: dict[str, Named], seen: _Seen) -> Verdict:
     """From the diagnostic; where it is silent or says nothing, from the words about this recipient."""
     about = named.get(recipient.final_recipient.lower()) or named.get(recipient.original_recipient.lower())
-    texts = [recipient.diagnostic_code, about.reason if about else "", seen.mail.prose]
+    private = f"{recipient.diagnostic_type}; " if recipient.diagnostic_type.startswith("x-") else ""
+    texts = [private + recipient.diagnostic_code, about.reason if about else "", seen.mail.prose]
     said = [text[: seen.words] for text in texts if text.strip()] or [""]
     return _first_verdict(said, action, recipient, seen.rules)
 

@@ -7,28 +7,31 @@ them may share one PostgreSQL.
 import asyncio
 import json
 import os
+import random
 import secrets
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
+from prometheus_client import REGISTRY
 
 from homing.config import Settings
 from homing.doors.api import ApiParts, create_api
 from homing.doors.smtp.mx import MxDesk
 from homing.doors.smtp.server import Limits, SmtpServer
-from homing.doors.web import WebParts, web_router
 from homing.flow.act import Actor
-from homing.flow.bell import Bell
+from homing.flow.authenticate import Keyring
+from homing.flow.bell import Bell, Chime
 from homing.flow.deliver import Deliverer
 from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
@@ -39,8 +42,8 @@ from homing.flow.tidy import Tidier
 from homing.loop.classify import Rules, load_rules
 from homing.loop.token import TokenKey, Tokens
 from homing.mail.dkim import SigningKey
-from homing.net.dns import Resolver
-from homing.net.fetch import Fetcher
+from homing.net.dns import AS_PUBLISHED, Keep, Resolver
+from homing.net.fetch import Fetcher, check_url
 from homing.net.route import Router
 from homing.net.sms import GenericHttp, SmsSender, TwilioShaped
 from homing.net.smtp_client import SmtpClient
@@ -64,27 +67,69 @@ class Clock:
         self._ahead += span
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """What several rooms share."""
+
+    settings: Settings
+    clock: Clock
+    keys: "Keys"
+    database: Database
+    tokens: Tokens
+    outgoing: Outgoing
+    rules: Rules
+    resolver: Resolver
+    fetcher: Fetcher
+    owner: str
+    work: Bell = field(default_factory=Bell)
+    actions: Bell = field(default_factory=Bell)
+    returns: Bell = field(default_factory=Bell)
+    news: Chime = field(default_factory=Chime)
+
+    @classmethod
+    def of(cls, settings: Settings, clock: Clock) -> "_Base":
+        keys = Keys.in_folder(settings.data_dir, settings, clock())
+        tokens = Tokens(keys.tokens)
+        lab = settings.lab_private_addresses
+        servers = [_server(text) for text in settings.dns_servers] or None
+        resolver = Resolver(servers, keep=AS_PUBLISHED if lab else Keep(), allow_private=lab)
+        ports = frozenset(range(1, 65536)) if lab else WEBHOOK_PORTS
+        return cls(
+            settings=settings,
+            clock=clock,
+            keys=keys,
+            database=Database.open(settings.database_url),
+            tokens=tokens,
+            outgoing=Outgoing(
+                tokens=tokens,
+                operator=settings.operator,
+                operator_name=settings.operator_name,
+                lifetime=settings.lifetime,
+                dice=_dice,
+            ),
+            rules=_rules(),
+            resolver=resolver,
+            fetcher=Fetcher(resolver, ports=ports, allow_private=lab),
+            owner=f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}",
+        )
+
+
 @dataclass(slots=True, kw_only=True)
 class App:
     """A gateway that is wired and not yet running. `running()` opens the store and starts workers and doors."""
 
     settings: Settings
     clock: Clock
+    keys: "Keys"
     database: Database
-    signer: Signer
-    smtp_client: SmtpClient
-    fetcher: Fetcher
-    submission: Submission
-    proving: Proving
     deliverer: Deliverer
     receiver: Receiver
     actor: Actor
     tidier: Tidier
-    http: Any
-    smtp_server: SmtpServer
+    http: FastAPI
+    stopping: asyncio.Event
     smtp_port: int = 0
     http_port: int = 0
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @asynccontextmanager
     async def storing(self) -> AsyncIterator["App"]:
@@ -98,165 +143,184 @@ class App:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
-        """Everything. On the way out: doors close first, then the workers end what they have begun."""
-        async with self.storing():
+        """Everything. On the way out the doors close first, then the workers end what they have begun."""
+        async with self.storing(), AsyncExitStack() as stack:
             await self.tidier.recover()
-            self.smtp_port = await self.smtp_server.start(self.settings.smtp_host, self.settings.smtp_port)
-            http = await self._serve_http()
-            self._start(self.deliverer.run, self.receiver.run, self.actor.run, self.tidier.run)
-            try:
-                yield self
-            finally:
-                await self.smtp_server.close()
-                http.should_exit = True
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.gather(*self._tasks, return_exceptions=True)
-                await self.smtp_client.close()
-                await self.fetcher.close()
-                self.signer.close()
+            stack.push_async_callback(self._close_connections)
+            for worker in (self.deliverer, self.receiver, self.actor, self.tidier):
+                stack.push_async_callback(_ended, asyncio.create_task(worker.run()))
+            await self._open_smtp(stack)
+            await self._open_http(stack)
+            yield self
 
-    def _start(self, *workers: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        for worker in workers:
-            self._tasks.append(asyncio.create_task(worker(), name=worker.__qualname__))
+    async def _open_smtp(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        desk = MxDesk(settings.hostname, self.receiver)
+        server = SmtpServer(desk, _smtp_limits(settings), _tls(settings), spool=settings.data_dir)
+        self.smtp_port = await server.start(settings.smtp_host, settings.smtp_port)
+        stack.push_async_callback(server.close)
 
-    async def _serve_http(self) -> uvicorn.Server:
-        config = uvicorn.Config(
-            self.http, log_config=None, access_log=False, proxy_headers=False, lifespan="off", timeout_graceful_shutdown=5
-        )
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    async def _open_http(self, stack: AsyncExitStack) -> None:
         listener = socket.create_server((self.settings.http_host, self.settings.http_port), backlog=512)
-        listener.setblocking(False)
         self.http_port = listener.getsockname()[1]
-        self._tasks.append(asyncio.create_task(server.serve(sockets=[listener])))
-        while not server.started:
-            await asyncio.sleep(0.01)
-        return server
+        config = uvicorn.Config(
+            self.http,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
+        )
+        server = _HttpServer(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        stack.push_async_callback(self._close_http, server, serving)
+        await server.listening.wait()
+
+    async def _close_http(self, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+        self.stopping.set()
+        server.should_exit = True
+        await serving
+
+    async def _close_connections(self) -> None:
+        await self.deliverer.client.close()
+        await self.actor.fetcher.close()
+        self.deliverer.signer.close()
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn inside our own loop: it says when it listens, and leaves the signals to us."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def build(settings: Settings, clock: Clock | None = None) -> App:
     """Wire a gateway. Makes the data folder and the keys in it where they are missing."""
-    clock = clock or Clock()
-    keys = Keys.in_folder(settings.data_dir, settings, clock())
-    work, actions, returns, news = Bell(), Bell(), Bell(), Bell()
-    database = Database.open(settings.database_url)
-    tokens = Tokens(keys.tokens)
-    rules = _rules()
-    resolver = Resolver([_server(text) for text in settings.dns_servers] or None)
-    fetcher = Fetcher(
-        resolver,
-        ports=frozenset(range(1, 65536)) if settings.lab_private_addresses else frozenset({443}),
-        allow_private=settings.lab_private_addresses,
-    )
-    outgoing = Outgoing(
-        tokens=tokens,
-        operator=settings.operator,
-        operator_name=settings.operator_name,
-        lifetime=settings.lifetime,
-        dice=_dice,
-    )
-    signer = Signer(keys.signing, settings.signer_threads or os.cpu_count() or 1)
-    smtp_client = SmtpClient(settings.hostname)
-    submission = Submission(database=database, outgoing=outgoing, clock=clock, work=work)
-    proving = Proving(
-        database=database,
-        outgoing=outgoing,
-        clock=clock,
-        work=work,
-        secret=lambda: secrets.token_bytes(32),
-        url=settings.public_url,
-    )
-    router = Router(
-        resolver,
-        settings.lab_outbound_port,
-        settings.lab_private_addresses,
-        dice=lambda: secrets.randbelow(1 << 30) / (1 << 30),
-        keep=0.0 if settings.lab_private_addresses else 60.0,
-    )
-    owner = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
-    deliverer = Deliverer(
-        database=database,
-        outgoing=outgoing,
-        signer=signer,
-        router=router,
-        client=smtp_client,
-        rules=rules,
-        clock=clock,
-        dice=_dice,
-        owner=owner,
-        at_once=settings.deliveries_at_once,
-        work=work,
-        actions=actions,
-        news=news,
-    )
-    receiver = Receiver(
-        database=database,
-        tokens=tokens,
-        operator=settings.operator,
-        rules=rules,
-        clock=clock,
-        dice=_dice,
-        spool=settings.data_dir / "inbound",
-        reply_retention=timedelta(days=settings.reply_retention_days),
-        retention=timedelta(days=settings.content_retention_days),
-        returns=returns,
-        actions=actions,
-        news=news,
-    )
-    sms = _sms(settings, fetcher)
-    actor = Actor(
-        database=database,
-        outgoing=outgoing,
-        fetcher=fetcher,
-        sms=sms,
-        clock=clock,
-        administrator=settings.administrator,
-        public_url=settings.public_url,
-        actions=actions,
-        work=work,
-        news=news,
-    )
-    tidier = Tidier(
-        database=database,
-        clock=clock,
-        owner=owner,
-        alone=settings.database_url.startswith("sqlite"),
-        content_retention=timedelta(days=settings.content_retention_days),
-        work=work,
-    )
-    http = create_api(
-        ApiParts(
-            database=database,
-            submission=submission,
-            proving=proving,
-            tokens=tokens,
-            clock=clock,
-        )
-    )
-    http.include_router(web_router(WebParts(database=database, submission=submission, proving=proving, tokens=tokens, clock=clock)))
-    smtp_server = SmtpServer(
-        MxDesk(settings.hostname, receiver),
-        Limits(message_octets=LARGEST_MESSAGE * 3 // 2),
-        _tls(settings),
-        spool=settings.data_dir,
-    )
+    base = _Base.of(settings, clock or Clock())
+    actor = _actor(base)
+    stopping = asyncio.Event()
     return App(
         settings=settings,
-        clock=clock,
-        database=database,
-        signer=signer,
-        smtp_client=smtp_client,
-        fetcher=fetcher,
+        clock=base.clock,
+        keys=base.keys,
+        database=base.database,
+        deliverer=_deliverer(base),
+        receiver=_receiver(base),
+        actor=actor,
+        tidier=_tidier(base),
+        http=_http(base, actor, stopping),
+        stopping=stopping,
+    )
+
+
+def _deliverer(base: _Base) -> Deliverer:
+    settings = base.settings
+    lab = settings.lab_private_addresses
+    router = Router(
+        base.resolver,
+        settings.lab_outbound_port,
+        lab,
+        dice=random.SystemRandom().random,
+        keep=0.0 if lab else 60.0,
+    )
+    return Deliverer(
+        database=base.database,
+        outgoing=base.outgoing,
+        signer=Signer(base.keys.signing, settings.signer_threads or os.cpu_count() or 1),
+        router=router,
+        client=SmtpClient(settings.hostname),
+        rules=base.rules,
+        clock=base.clock,
+        dice=_dice,
+        owner=base.owner,
+        at_once=settings.deliveries_at_once,
+        work=base.work,
+        actions=base.actions,
+        news=base.news,
+    )
+
+
+def _receiver(base: _Base) -> Receiver:
+    return Receiver(
+        database=base.database,
+        tokens=base.tokens,
+        operator=base.settings.operator,
+        rules=base.rules,
+        clock=base.clock,
+        dice=_dice,
+        spool=base.settings.data_dir / "inbound",
+        reply_retention=timedelta(days=base.settings.reply_retention_days),
+        retention=timedelta(days=base.settings.content_retention_days),
+        returns=base.returns,
+        actions=base.actions,
+        news=base.news,
+    )
+
+
+def _actor(base: _Base) -> Actor:
+    return Actor(
+        database=base.database,
+        outgoing=base.outgoing,
+        fetcher=base.fetcher,
+        sms=_sms(base.settings, base.fetcher),
+        clock=base.clock,
+        administrator=base.settings.administrator,
+        public_url=base.settings.public_url,
+        actions=base.actions,
+        work=base.work,
+        news=base.news,
+    )
+
+
+def _tidier(base: _Base) -> Tidier:
+    return Tidier(
+        database=base.database,
+        clock=base.clock,
+        owner=base.owner,
+        alone=base.settings.database_url.startswith("sqlite"),
+        content_retention=timedelta(days=base.settings.content_retention_days),
+        work=base.work,
+    )
+
+
+def _http(base: _Base, actor: Actor, stopping: asyncio.Event) -> FastAPI:
+    submission = Submission(database=base.database, outgoing=base.outgoing, clock=base.clock, work=base.work)
+    proving = Proving(
+        database=base.database,
+        outgoing=base.outgoing,
+        clock=base.clock,
+        work=base.work,
+        secret=_secret,
+        url=base.settings.public_url,
+    )
+    keyring = Keyring(database=base.database, clock=base.clock, administrator_key=base.keys.administrator)
+    lab = base.settings.lab_private_addresses
+    check = partial(check_url, ports=frozenset(range(1, 65536)) if lab else WEBHOOK_PORTS, allow_private=lab)
+    parts = ApiParts(
+        database=base.database,
         submission=submission,
         proving=proving,
-        deliverer=deliverer,
-        receiver=receiver,
-        actor=actor,
-        tidier=tidier,
-        http=http,
-        smtp_server=smtp_server,
+        tokens=base.tokens,
+        keyring=keyring,
+        clock=base.clock,
+        dice=_dice,
+        secret=_secret,
+        news=base.news,
+        check_url=check,
+        sms_status=actor.sms_status,
+        metrics=REGISTRY,
+        stopping=stopping,
     )
+    return create_api(parts)
 
 
 async def serve(settings: Settings) -> None:
@@ -272,8 +336,32 @@ async def serve(settings: Settings) -> None:
         await stop.wait()
 
 
+WEBHOOK_PORTS = frozenset({443})
+
+
 def _dice() -> bytes:
     return os.urandom(10)
+
+
+def _secret() -> bytes:
+    return secrets.token_bytes(32)
+
+
+async def _ended(worker: "asyncio.Task[None]") -> None:
+    """Stop a worker; what it did not catch is a bug and is told here."""
+    worker.cancel()
+    try:
+        await worker
+    except asyncio.CancelledError:
+        pass
+    except Exception:  # noqa: BLE001 - the end of a worker
+        _log.exception("a worker broke")
+
+
+def _smtp_limits(settings: Settings) -> Limits:
+    """One delivery's token a transaction; in a lab the whole world shares one network."""
+    limits = Limits(message_octets=LARGEST_MESSAGE * 3 // 2, recipients=1)
+    return replace(limits, connections_per_network=limits.connections) if settings.lab_private_addresses else limits
 
 
 def _rules() -> Rules:

@@ -47,7 +47,7 @@ from homing.mail.address import AddressError, parse_address
 from homing.mail.compose import Mailbox
 from homing.net import webhook
 from homing.net.fetch import Fetcher
-from homing.net.sms import SmsAccepted, SmsRefused, SmsSender, SmsStatus, StatusCallback
+from homing.net.sms import SmsAccepted, SmsRefused, SmsSender, SmsStatus
 from homing.store import actions, failures
 from homing.store.actions import Action, Finished
 from homing.store.database import Database
@@ -246,18 +246,17 @@ class Actor:
             case _:
                 await self._failed(action, f"the provider may have sent it: {answer.why}", ActionState.IN_DOUBT)
 
-    async def sms_status(self, callback: StatusCallback) -> bool:
+    async def sms_status(self, body: bytes) -> bool:
         """What the provider says later of a text message; whether it is one of ours. A failure moves its case on."""
+        callback = self.sms.parse_status_callback(body) if self.sms else None
+        if callback is None:
+            return False
         action = await self.database.read(actions.by_provider_id, callback.provider_id)
         if action is None:
             return False
         if callback.status is SmsStatus.FAILED:
             await self._failed(action, f"the provider could not deliver it: {callback.said}")
-            self.actions.ring()
         return True
-
-    def sms_callback(self, body: bytes) -> StatusCallback | None:
-        return self.sms.parse_status_callback(body) if self.sms else None
 
     # -- webhooks -----------------------------------------------------------------------------------------------------
 

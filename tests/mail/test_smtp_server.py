@@ -11,6 +11,7 @@ from homing.mail.smtp_server import (
     AskMessage,
     AskRecipient,
     AskSender,
+    BodyOctets,
     Event,
     SessionLimits,
     wire,
@@ -300,3 +301,13 @@ def test_any_order_of_commands_is_survived(parts: list[bytes]) -> None:
     for part in parts:
         answers = house.say(part)
         assert all(200 <= code < 600 for code in codes(answers))
+
+
+def test_a_body_refused_after_its_end_has_come_is_refused_all_the_same() -> None:
+    house = House().open()
+    house.say(ENVELOPE)
+    house.session.receive(b"all of it\r\n.\r\n")
+    assert house.session.next() == BodyOctets(b"all of it\r\n")
+    house.session.refuse_body(Reply(452, "4.3.1", "full"))
+    assert codes(house.settle()) == [452]
+    assert not house.messages

@@ -185,9 +185,7 @@ class ServerSession:
                     self._obey(line)
                 elif not self._events:
                     return None
-            elif self._state is _State.BODY and self._buffer:
-                self._take_body()
-            else:
+            elif self._state is not _State.BODY or not self._take_body():
                 return None
         return self._events.popleft()
 
@@ -362,10 +360,16 @@ class ServerSession:
 
     # --- the message ------------------------------------------------------------------------------------------------
 
-    def _take_body(self) -> None:
+    def _take_body(self) -> bool:
+        """Read on, or end the message once its octets have all been handed out; False when more input is needed."""
         transaction = self._transaction
         assert transaction is not None, "a body without a transaction"
         reader = transaction.reader
+        if reader.ended:
+            self._finish_body(transaction)
+            return True
+        if not self._buffer:
+            return False
         pieces, rest = reader.receive(bytes(self._buffer))
         self._buffer = bytearray(rest)
         fault = self._fault_of(reader)
@@ -373,10 +377,9 @@ class ServerSession:
             self.refuse_body(fault)
         if transaction.refusal is None:
             self._events.extend(map(BodyOctets, pieces))
-        if reader.ended:
-            self._finish_body(transaction)
-        elif reader.size > self._limits.message_octets + OVERRUN_OCTETS:
+        if not reader.ended and reader.size > self._limits.message_octets + OVERRUN_OCTETS:
             self._end(transaction.refusal)
+        return True
 
     def _fault_of(self, reader: DataReader) -> Reply | None:
         if reader.size > self._limits.message_octets:

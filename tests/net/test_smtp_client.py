@@ -1,0 +1,413 @@
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import psutil
+import pytest
+import trustme
+import uvloop
+from aiosmtpd.controller import UnthreadedController
+from aiosmtpd.smtp import SMTP, Session
+from aiosmtpd.smtp import Envelope as PeerEnvelope
+
+from homing.mail.reply import Reply, Stage
+from homing.mail.smtp_client import Envelope, Silence, Transcript
+from homing.net.route import Host
+from homing.net.smtp_client import PoolLimits, SmtpClient, Timeouts
+from tests.doors.smtp_desk import RecordingDesk, listening
+
+CONTENT = b"Subject: x\r\n\r\n.a dot\r\n..\r\nend\r\n"
+QUICK = Timeouts(
+    slot=0.3,
+    connect=1,
+    banner=0.3,
+    ehlo=0.3,
+    tls=1,
+    mail_from=0.3,
+    rcpt_to=0.3,
+    data=0.3,
+    dot=0.3,
+    quit=0.2,
+    body_rate=200_000,
+)
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def envelope(recipient: str = "token@b.example", content: bytes = CONTENT) -> Envelope:
+    return Envelope(envelope_sender="a@a.example", recipient=recipient, content=content)
+
+
+@asynccontextmanager
+async def client(timeouts: Timeouts = QUICK, limits: PoolLimits | None = None) -> AsyncIterator[SmtpClient]:
+    made = SmtpClient("c.example", timeouts, limits)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@asynccontextmanager
+async def remote(handler: Handler) -> AsyncIterator[Host]:
+    """A server that does as `handler` says. Its connections end with it."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        try:
+            await handler(reader, writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**22)
+    try:
+        yield Host("mx.b.example", "127.0.0.1", server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def script(*answers: bytes | None, banner: bytes = b"220 hi\r\n") -> Handler:
+    """Answer line by line, as they come; None closes. DATA's body is read to its dot. Then silence."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(banner)
+        for answer in answers:
+            line = await reader.readuntil(b"\r\n.\r\n" if answer and answer.startswith(b"DOT ") else b"\r\n")
+            if not line or answer is None:
+                return
+            writer.write(answer.removeprefix(b"DOT "))
+        await asyncio.sleep(60)
+
+    return handler
+
+
+async def attempt(client: SmtpClient, host: Host, message: Envelope | None = None, **how: bool) -> Transcript:
+    connection = await client.acquire(host, **how)
+    return connection if isinstance(connection, Transcript) else await connection.send(message or envelope())
+
+
+def home(port: int) -> Host:
+    return Host("mx.b.example", "127.0.0.1", port)
+
+
+async def test_one_connection_carries_many_messages() -> None:
+    async with listening() as (desk, _, port), client() as ours:
+        for recipient in ["token@b.example", "other@b.example", "token@b.example"]:
+            transcript = await attempt(ours, home(port), envelope(recipient))
+        assert (transcript.stage, transcript.reply, transcript.silence) == (Stage.DOT, Reply(250, "2.0.0", "ok"), None)
+        assert (transcript.host, transcript.ip, transcript.tls) == ("mx.b.example", "127.0.0.1", "")
+        assert desk.bodies == [CONTENT, CONTENT]
+        assert len({peer.port for peer in desk.peers}) == 1
+
+
+async def test_the_transcript_is_the_dialogue_without_the_message() -> None:
+    async with listening() as (_, _, port), client() as ours:
+        first = await attempt(ours, home(port))
+        second = await attempt(ours, home(port), envelope("other@b.example"))
+    assert first.lines[0] == f"= connected to mx.b.example [127.0.0.1]:{port}"
+    assert "> RCPT TO:<token@b.example>" in first.lines
+    assert first.lines[-2:] == (f"> (a message of {len(CONTENT)} octets)", "< 250 2.0.0 ok")
+    assert second.lines[0] == "= message 2 on this connection"
+    assert second.reply == Reply(550, "5.1.1", "no such recipient")
+
+
+def certified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("mx.b.example").configure_cert(context)
+    return context
+
+
+async def test_tls_where_offered_and_not_where_unwanted() -> None:
+    async with listening(tls_context=certified()) as (desk, _, port), client() as ours:
+        secure = await attempt(ours, home(port))
+        clear = await attempt(ours, home(port), starttls=False)
+        again = await attempt(ours, Host("127.0.0.1", "127.0.0.1", port))
+    assert secure.tls.startswith("TLSv1.3 TLS_")
+    assert clear.tls == ""
+    assert again.tls == secure.tls
+    assert [peer.tls for peer in desk.peers] == [secure.tls, "", secure.tls]
+    assert desk.bodies == [CONTENT] * 3
+
+
+@pytest.mark.parametrize(
+    ("after", "silence"),
+    [(b"220 go\r\n250 injected\r\n", Silence.TLS_INJECTION), (b"220 go\r\n", Silence.TLS_FAILED)],
+)
+async def test_tls_that_fails_or_is_injected_into(after: bytes, silence: Silence) -> None:
+    handler = script(b"250-hi\r\n250 STARTTLS\r\n", after, b"what is this\r\n", banner=b"220 hi\r\n")
+    async with remote(handler) as host, client() as ours:
+        transcript = await attempt(ours, host)
+    assert (transcript.stage, transcript.silence) == (Stage.TLS, silence)
+
+
+async def test_a_server_that_offers_tls_and_has_none_is_spoken_to_in_clear() -> None:
+    answers = [b"250-hi\r\n250 STARTTLS\r\n", b"454 4.7.0 not now\r\n", b"250 ok\r\n", b"550 5.1.1 nobody\r\n"]
+    async with remote(script(*answers)) as host, client() as ours:
+        transcript = await attempt(ours, host)
+    assert (transcript.stage, transcript.tls) == (Stage.RCPT_TO, "")
+
+
+OPEN = b"250 hi\r\n"
+UP_TO_DATA = [OPEN, b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"]
+
+
+async def _endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 hi\r\n")
+    await reader.readline()
+    while True:
+        writer.write(b"250-more\r\n" * 1000)
+        await writer.drain()
+
+
+async def _trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"2")
+        await asyncio.sleep(0.05)
+
+
+async def _hang_up_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Says nothing at all."""
+
+
+@pytest.mark.parametrize(
+    ("handler", "stage", "silence"),
+    [
+        (_hang_up_at_once, Stage.BANNER, Silence.CLOSED),
+        (_trickle, Stage.BANNER, Silence.TIMEOUT),
+        (script(banner=b""), Stage.BANNER, Silence.TIMEOUT),
+        (script(banner=b"\x00\xff\x00\xff\r\n"), Stage.BANNER, Silence.GARBLED),
+        (script(banner=b"220 " + b"x" * 1_000_000), Stage.BANNER, Silence.GARBLED),
+        (script(banner=b"220 hi\r\n250 early\r\n"), Stage.EHLO, Silence.GARBLED),
+        (_endless, Stage.EHLO, Silence.GARBLED),
+        (script(), Stage.EHLO, Silence.TIMEOUT),
+        (script(OPEN), Stage.MAIL_FROM, Silence.TIMEOUT),
+        (script(OPEN, None), Stage.MAIL_FROM, Silence.CLOSED),
+        (script(OPEN, b"250 ok\r\n250 early\r\n"), Stage.RCPT_TO, Silence.GARBLED),
+        (script(*UP_TO_DATA[:3]), Stage.DATA, Silence.TIMEOUT),
+        (script(*UP_TO_DATA[:3], b"354 go\r\n250 early\r\n"), Stage.DATA, Silence.GARBLED),
+        (script(*UP_TO_DATA, b"DOT "), Stage.DOT, Silence.TIMEOUT),
+        (script(*UP_TO_DATA, b"DOT 25"), Stage.DOT, Silence.TIMEOUT),
+        (script(*UP_TO_DATA, b"DOT hello\r\n"), Stage.DOT, Silence.GARBLED),
+        (script(*UP_TO_DATA, None), Stage.DOT, Silence.CLOSED),
+    ],
+)
+async def test_hostile_servers(handler: Handler, stage: Stage, silence: Silence) -> None:
+    before = psutil.Process().memory_info().rss
+    async with remote(handler) as host, client() as ours:
+        started = time.monotonic()
+        transcript = await attempt(ours, host)
+        assert time.monotonic() - started < 2
+    assert (transcript.stage, transcript.reply, transcript.silence) == (stage, None, silence)
+    assert psutil.Process().memory_info().rss - before < 20_000_000
+
+
+async def test_421_before_a_command_is_its_answer() -> None:
+    async with remote(script(banner=b"220 hi\r\n421 going down\r\n")) as host, client() as ours:
+        transcript = await attempt(ours, host)
+    assert (transcript.stage, transcript.reply) == (Stage.EHLO, Reply(421, "", "going down"))
+
+
+async def test_nobody_listens() -> None:
+    async with remote(_trickle) as host:
+        pass
+    async with client() as ours:
+        transcript = await attempt(ours, host)
+    assert (transcript.stage, transcript.silence) == (Stage.CONNECT, Silence.REFUSED)
+
+
+async def _never_reads_the_message(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await script(*UP_TO_DATA)(_Stubborn(reader), writer)
+
+
+class _Stubborn:
+    """Reads line by line and stops reading for good after DATA."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def readuntil(self, separator: bytes) -> bytes:
+        line = await self._reader.readuntil(separator)
+        if line.startswith(b"DATA"):
+            self._reader._transport.pause_reading()
+        return line
+
+
+async def test_a_message_that_does_not_leave_is_not_in_doubt() -> None:
+    large = b"x" * 70 + b"\r\n"
+    async with remote(_never_reads_the_message) as host, client() as ours:
+        transcript = await attempt(ours, host, envelope(content=large * 300_000))
+    assert (transcript.stage, transcript.silence) == (Stage.DATA, Silence.TIMEOUT)
+
+
+async def test_a_refusal_while_the_message_leaves_ends_it() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await script_until_data(reader, writer)
+        await reader.readexactly(100_000)
+        writer.write(b"552 5.3.4 too big\r\n")
+        await asyncio.sleep(5)
+
+    async def script_until_data(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hi\r\n")
+        for answer in UP_TO_DATA:
+            await reader.readline()
+            writer.write(answer)
+
+    async with remote(handler) as host, client() as ours:
+        transcript = await attempt(ours, host, envelope(content=(b"x" * 70 + b"\r\n") * 300_000))
+    assert (transcript.stage, transcript.reply) == (Stage.DATA, Reply(552, "5.3.4", "too big"))
+
+
+async def test_a_large_message_arrives_whole() -> None:
+    content = b"".join(b".%07d %s\r\n" % (number, b"x" * 60) for number in range(100_000))
+    async with listening() as (desk, _, port), client(Timeouts()) as ours:
+        transcript = await attempt(ours, home(port), envelope(content=content))
+    assert transcript.reply == Reply(250, "2.0.0", "ok")
+    assert desk.bodies == [content]
+    assert not desk.received_all[0].body.in_memory
+
+
+# --- the pool ---
+
+
+async def test_an_idle_connection_that_died_is_replaced_once() -> None:
+    """The server says goodbye to idle clients at once: each time in another way."""
+    seen = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal seen
+        seen += 1
+        await_dot = script(*UP_TO_DATA, b"DOT 250 ok\r\n", b"421 too long idle\r\n" if seen == 1 else None)
+        await await_dot(reader, writer)
+
+    async with remote(handler) as host, client() as ours:
+        for _ in range(3):
+            transcript = await attempt(ours, host)
+            assert transcript.reply == Reply(250, "", "ok")
+    assert seen == 3
+
+
+async def test_a_fresh_connection_that_dies_is_not_replaced() -> None:
+    async with remote(script(OPEN, b"421 busy\r\n")) as host, client() as ours:
+        transcript = await attempt(ours, host)
+    assert (transcript.stage, transcript.reply) == (Stage.MAIL_FROM, Reply(421, "", "busy"))
+
+
+async def test_connections_carry_a_bounded_number_of_messages_and_say_quit() -> None:
+    said: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hi\r\n")
+        for answer in [*UP_TO_DATA, b"DOT 250 ok\r\n", *UP_TO_DATA[1:], b"DOT 250 ok\r\n", b"221 bye\r\n"]:
+            end = b"\r\n.\r\n" if answer.startswith(b"DOT") else b"\r\n"
+            said.append(await reader.readuntil(end))
+            writer.write(answer.removeprefix(b"DOT "))
+
+    async with remote(handler) as host, client(limits=PoolLimits(messages=2)) as ours:
+        for _ in range(4):
+            assert (await attempt(ours, host)).stage is Stage.DOT
+        await ours.close()
+    assert [line[:4] for line in said].count(b"EHLO") == 2
+    assert said[-1] == b"QUIT\r\n"
+
+
+async def test_idle_connections_say_quit_in_time() -> None:
+    async with listening() as (_, server, port), client(limits=PoolLimits(idle=0.1)) as ours:
+        await attempt(ours, home(port))
+        assert len(server._connections) == 1
+        await asyncio.sleep(0.3)
+        assert not server._connections
+        assert not ours._pools
+
+
+async def test_one_host_has_a_bounded_number_of_connections() -> None:
+    most = 0
+    async with (
+        listening(RecordingDesk(seconds=0.02)) as (desk, server, port),
+        client(Timeouts(), PoolLimits(connections=3)) as ours,
+    ):
+
+        async def one() -> None:
+            nonlocal most
+            await attempt(ours, home(port))
+            most = max(most, len(server._connections))
+
+        await asyncio.gather(*(one() for _ in range(20)))
+        assert len(desk.bodies) == 20
+        assert most == 3
+
+
+async def test_who_waits_too_long_for_a_connection_hears_busy() -> None:
+    async with listening() as (_, _, port), client(limits=PoolLimits(connections=1)) as ours:
+        held = await ours.acquire(home(port))
+        transcript = await attempt(ours, home(port))
+        assert (transcript.stage, transcript.silence) == (Stage.CONNECT, Silence.BUSY)
+        held.release()
+        assert (await attempt(ours, home(port))).reply == Reply(250, "2.0.0", "ok")
+
+
+@pytest.mark.parametrize("moment", ["connecting", "sending"])
+async def test_cancellation_flies_and_leaves_no_connection(moment: str) -> None:
+    async with listening(RecordingDesk(seconds=0.5)) as (desk, server, port), client(Timeouts()) as ours:
+        task = asyncio.create_task(attempt(ours, home(port)))
+        await asyncio.sleep(0.2 if moment == "sending" else 0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not ours._pools
+        assert all(not line for line in ours._pools)
+        await asyncio.sleep(0.6)
+        assert len(desk.bodies) == (moment == "sending")  # it went out: not "not sent"
+        assert not server._connections
+
+
+async def test_a_bug_in_the_envelope_closes_the_connection() -> None:
+    async with listening() as (_, _, port), client() as ours:
+        with pytest.raises(ValueError, match="stands alone"):
+            await attempt(ours, home(port), envelope(content=b"bare\n"))
+        assert not ours._pools
+
+
+# --- peers ---
+
+
+class _Peer:
+    def __init__(self) -> None:
+        self.envelopes: list[PeerEnvelope] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, message: PeerEnvelope) -> str:  # noqa: N802
+        self.envelopes.append(message)
+        return "250 2.0.0 taken"
+
+
+async def test_against_aiosmtpd() -> None:
+    peer = _Peer()
+    controller = UnthreadedController(peer, "127.0.0.1", 0, loop=asyncio.get_running_loop(), enable_SMTPUTF8=True)
+    server = await controller._create_server()
+    async with client() as ours:
+        host = home(server.sockets[0].getsockname()[1])
+        for recipient in ["j@b.example", "josé@b.example"]:
+            message = Envelope(envelope_sender=None, recipient=recipient, content=CONTENT, smtputf8="é" in recipient)
+            transcript = await attempt(ours, host, message)
+            assert transcript.reply == Reply(250, "2.0.0", "taken")
+    server.close()
+    assert [message.content for message in peer.envelopes] == [CONTENT, CONTENT]
+    assert [message.rcpt_tos for message in peer.envelopes] == [["j@b.example"], ["josé@b.example"]]
+
+
+def test_on_uvloop() -> None:
+    async def story() -> None:
+        async with listening(tls_context=certified()) as (desk, _, port), client() as ours:
+            for starttls in (True, True, False):
+                assert (await attempt(ours, home(port), starttls=starttls)).reply == Reply(250, "2.0.0", "ok")
+            assert desk.bodies == [CONTENT] * 3
+            assert [bool(peer.tls) for peer in desk.peers] == [True, True, False]
+        async with remote(_endless) as host, client() as ours:
+            assert (await attempt(ours, host)).silence is Silence.GARBLED
+
+    uvloop.run(story())

@@ -1,0 +1,5 @@
+"""The HTTP API: JSON in, JSON out, one way of saying no."""
+
+from homing.doors.api.application import api_router as api_router
+from homing.doors.api.application import create_api as create_api
+from homing.doors.api.parts import ApiParts as ApiParts

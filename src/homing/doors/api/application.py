@@ -1,0 +1,66 @@
+"""The whole of this door: every route, in one application."""
+
+from fastapi import APIRouter, FastAPI
+
+from homing.doors.api import events, messages, operations, organizations, people, policies, problems, suppressions
+from homing.doors.api.body import LARGEST_BODY
+from homing.doors.api.frame import Frame
+from homing.doors.api.messages_in import further_faults
+from homing.doors.api.parts import ApiParts
+
+_ABOUT = """E-mail that reports back.
+
+Every error is `application/problem+json` (RFC 9457) with a stable `code`, all faults in `errors`, and a `request_id`.
+"""
+
+
+def api_router() -> APIRouter:
+    """All routes. They find their parts in the application that they are mounted on."""
+    router = APIRouter(
+        responses={
+            401: {"description": "`key-invalid`: no live API key."},
+            "4XX": {
+                "description": "A problem (RFC 9457).",
+                "content": {"application/problem+json": {"schema": _PROBLEM}},
+            },
+        }
+    )
+    for room in (messages, events, people, policies, suppressions, organizations, operations):
+        router.include_router(room.router)
+    return router
+
+
+def create_api(parts: ApiParts) -> FastAPI:
+    """The application. Other routers may be mounted on it; they get the same frame around their requests."""
+    app = FastAPI(title="Homing", version="1", description=_ABOUT, docs_url=None, redoc_url=None)
+    app.state.api = parts
+    app.add_middleware(Frame, largest=LARGEST_BODY)
+    problems.install(app, {messages.create_message: further_faults})
+    app.include_router(api_router())
+    return app
+
+
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "code", "message"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "JSON pointer (RFC 6901)."},
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                },
+            },
+        },
+        "request_id": {"type": "string"},
+    },
+}

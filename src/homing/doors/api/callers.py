@@ -1,0 +1,95 @@
+"""Who may come in, and on whose behalf."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from homing.doors.api.parts import Parts
+from homing.doors.api.problems import not_found, refused
+from homing.flow.authenticate import Caller
+from homing.loop import ids
+from homing.loop.api_key import Scope
+from homing.loop.model import OrganizationId
+from homing.store import organizations
+from homing.store.organizations import Organization
+
+_bearer = HTTPBearer(
+    scheme_name="API key",
+    description="`Authorization: Bearer homing_live_…`. A key has scopes: send, read, manage; or admin.",
+    auto_error=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A caller at work for one organization."""
+
+    organization: Organization
+    caller: Caller
+
+    @property
+    def id(self) -> OrganizationId:
+        return self.organization.id
+
+
+async def known_caller(
+    parts: Parts, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Caller:
+    """Whoever sent a live key. Raises Rejected (401)."""
+    caller = await parts.keyring.caller(credentials.credentials) if credentials else None
+    if caller is None:
+        raise refused(401, "key-invalid", "Send a live API key: Authorization: Bearer homing_live_…")
+    return caller
+
+
+Known = Annotated[Caller, Depends(known_caller)]
+OnBehalfOf = Annotated[
+    str | None,
+    Header(description="An administrator's key only: the id of the organization that the request is for."),
+]
+
+
+@dataclass(frozen=True)
+class Allow:
+    """A dependency: an organization's caller with one of these scopes."""
+
+    scopes: tuple[Scope, ...]
+
+    async def __call__(self, parts: Parts, caller: Known, homing_organization: OnBehalfOf = None) -> Tenant:
+        if not caller.may(*self.scopes):
+            raise missing_scope(*self.scopes)
+        if caller.organization is not None:
+            return Tenant(caller.organization, caller)
+        if homing_organization is None:
+            detail = "Name one in the header Homing-Organization, or use a key of its own."
+            raise refused(
+                403, "organization-required", "An administrator's key stands for no organization.", detail=detail
+            )
+        identifier = ids.read("organization", homing_organization)
+        organization = None
+        if identifier is not None:
+            organization = await parts.database.read(organizations.get, OrganizationId(identifier))
+        if organization is None:
+            raise not_found()
+        return Tenant(organization, caller)
+
+
+async def administrator(caller: Known) -> Caller:
+    """An administrator. Raises Rejected (403)."""
+    if not caller.may(Scope.ADMIN):
+        raise missing_scope(Scope.ADMIN)
+    return caller
+
+
+def missing_scope(*scopes: Scope) -> Exception:
+    names = " or ".join(scopes)
+    return refused(403, "scope-missing", f"This key may not do that: it takes the scope {names}.")
+
+
+Sender = Annotated[Tenant, Depends(Allow((Scope.SEND,)))]
+Reader = Annotated[Tenant, Depends(Allow((Scope.READ,)))]
+Manager = Annotated[Tenant, Depends(Allow((Scope.MANAGE,)))]
+SenderOrManager = Annotated[Tenant, Depends(Allow((Scope.SEND, Scope.MANAGE)))]
+Administrator = Annotated[Caller, Depends(administrator)]

@@ -1,0 +1,249 @@
+"""Events: a list with a cursor, and live streams (server-sent events) for an organization and for one human sender.
+
+A live stream is read from the store at its reader's own pace, so that a slow one costs nothing but his own patience.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.callers import Reader
+from homing.doors.api.parts import ApiParts, Parts
+from homing.doors.api.problems import not_found, refused
+from homing.doors.api.shown import EventOut, event_out
+from homing.loop import ids
+from homing.loop.model import HumanSenderId, OrganizationId
+from homing.loop.problem import Problem, Rejected
+from homing.loop.token import Purpose, TokenRefused
+from homing.store import events, organizations, people
+from homing.store.events import Event
+from homing.store.organizations import Organization
+from homing.store.people import HumanSender
+
+router = APIRouter(route_class=JsonRoute, tags=["events"])
+
+HEARTBEAT = 15.0
+"""Seconds without an event after which a comment shows that the line is alive; the key or token is asked for again."""
+LOOK_AT_LEAST = 1.0
+"""Seconds: what other nodes write rings no bell here."""
+BREATH = 0.02
+"""Seconds between two looks, so that a storm of events is read in pages and not one by one."""
+PAGE = 200
+STREAMS_AT_ONCE = 500
+"""Of one organization."""
+TOKEN_LIFETIME = timedelta(hours=1)
+
+Cursor = Annotated[str | None, Query(description="The place right behind the last event you know.", max_length=100)]
+LastEventId = Annotated[str | None, Header(description="As `cursor`; a browser sends it when it reconnects.")]
+_STREAM_DOC: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events: `id` is a cursor, `event` the type, `data` an event as JSON.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'id: MC40Mg\nevent: bounced\ndata: {"id": "evt_…", "type": "bounced", "data": {}}\n\n',
+            }
+        },
+    }
+}
+
+
+class EventPage(BaseModel):
+    """Oldest first. `cursor` is the place behind them: ask again from there, now or tomorrow, and miss nothing."""
+
+    events: list[EventOut]
+    cursor: str
+
+
+class StreamToken(BaseModel):
+    """For the browser of one human sender: it opens his own live stream, and nothing else."""
+
+    token: str
+    expires_at: datetime
+    url: str = Field(examples=["/v1/human_senders/snd_…/events/stream?token=…"])
+
+
+@router.get("/v1/events", summary="List events")
+async def list_events(
+    tenant: Reader, parts: Parts, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
+) -> EventPage:
+    """From the first one, or from a cursor. No event is ever skipped, also when many processes write."""
+    found, end = await parts.database.read(events.after, tenant.id, None, cursor, limit)
+    return EventPage(events=[event_out(event) for event in found], cursor=end)
+
+
+@router.get("/v1/events/stream", summary="Follow events", response_class=StreamingResponse, responses=_STREAM_DOC)
+async def stream_events(
+    tenant: Reader, parts: Parts, cursor: Cursor = None, last_event_id: LastEventId = None
+) -> Response:
+    """The organization's live stream: from a cursor, or from now on."""
+
+    async def welcome() -> bool:
+        return await parts.keyring.holder(tenant.caller.key) is not None
+
+    line = await _line(parts, tenant.id, None, last_event_id or cursor, welcome)
+    return _streaming(line, {})
+
+
+@router.post("/v1/human_senders/{id}/stream_token", summary="Make a stream token", tags=["human senders"])
+async def create_stream_token(id: str, tenant: Reader, parts: Parts) -> StreamToken:  # noqa: A002 - the API's word
+    """A token of one hour for this person's live stream, to be handed to his browser."""
+    identifier = ids.read("human_sender", id)
+    sender = None
+    if identifier is not None:
+        sender = await parts.database.read(people.get, tenant.id, HumanSenderId(identifier))
+    if sender is None:
+        raise not_found()
+    until = (parts.clock() + TOKEN_LIFETIME).replace(microsecond=0)
+    token = parts.tokens.mint_short(Purpose.STREAM, sender.id, until)
+    path = f"/v1/human_senders/{ids.show('human_sender', sender.id)}/events/stream?token={token}"
+    return StreamToken(token=token, expires_at=until, url=path)
+
+
+@router.get(
+    "/v1/human_senders/{id}/events/stream",
+    summary="Follow one human sender's events",
+    response_class=StreamingResponse,
+    responses=_STREAM_DOC,
+    tags=["human senders"],
+)
+async def stream_own_events(
+    id: str,  # noqa: A002
+    request: Request,
+    parts: Parts,
+    token: Annotated[str, Query(max_length=100)] = "",
+    cursor: Cursor = None,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """For a browser: the events of this person's messages alone. Opened by a stream token, from allowed origins."""
+    sender, organization, until = await _bearer(parts, id, token)
+    headers = _cors(request, organization)
+
+    async def welcome() -> bool:
+        return parts.clock() < until
+
+    line = await _line(parts, organization.id, sender.id, last_event_id or cursor, welcome)
+    return _streaming(line, headers)
+
+
+@router.options("/v1/human_senders/{id}/events/stream", include_in_schema=False)
+async def preflight(id: str, request: Request, parts: Parts, token: str = "") -> Response:  # noqa: A002
+    """RFC 6454 origins that the organization allows may send Last-Event-ID."""
+    _, organization, _ = await _bearer(parts, id, token)
+    allowed = {
+        "Access-Control-Allow-Methods": "GET",
+        "Access-Control-Allow-Headers": "Last-Event-ID, Cache-Control",
+        "Access-Control-Max-Age": "600",
+    }
+    return Response(status_code=204, headers=_cors(request, organization) | allowed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """One open stream. `welcome` tells whether its reader may still read."""
+
+    parts: ApiParts
+    organization: OrganizationId
+    human_sender: HumanSenderId | None
+    start: str
+    welcome: Callable[[], Awaitable[bool]]
+
+    async def frames(self) -> AsyncIterator[str]:
+        listeners = self.parts.listeners
+        listeners[self.organization] += 1
+        try:
+            async for frame in self._frames():
+                yield frame
+        finally:
+            listeners.subtract([self.organization])
+            if not listeners[self.organization]:
+                del listeners[self.organization]
+
+    async def _frames(self) -> AsyncIterator[str]:
+        yield "retry: 2000\n\n"
+        clock, cursor = asyncio.get_running_loop().time, self.start
+        asked = spoken = clock()
+        while not self.parts.stopping.is_set():
+            ring = self.parts.news.coming
+            found, cursor = await self.parts.database.read(
+                events.after, self.organization, self.human_sender, cursor, PAGE
+            )
+            for event in found:
+                yield _frame(event)
+                spoken = clock()
+            if clock() - asked >= HEARTBEAT:
+                asked = clock()
+                if not await self.welcome():
+                    return
+            if clock() - spoken >= HEARTBEAT:
+                yield ": alive\n\n"
+                spoken = clock()
+            if len(found) < PAGE:
+                await self.parts.news.hear(ring, LOOK_AT_LEAST)
+                await asyncio.sleep(BREATH if found else 0)
+
+
+async def _line(
+    parts: ApiParts,
+    organization: OrganizationId,
+    human_sender: HumanSenderId | None,
+    cursor: str | None,
+    welcome: Callable[[], Awaitable[bool]],
+) -> _Line:
+    """Raises Rejected: a cursor that is not ours, or too many streams."""
+    if parts.listeners[organization] >= STREAMS_AT_ONCE:
+        title = f"At most {STREAMS_AT_ONCE} live streams at once."
+        raise Rejected(450, "4.7.0", Problem(status=429, code="too-many-streams", title=title, retry_after=10))
+    if cursor is None:
+        start = await parts.database.read(events.latest, organization)
+    else:
+        await parts.database.read(events.after, organization, None, cursor, 1)
+        start = cursor
+    return _Line(parts=parts, organization=organization, human_sender=human_sender, start=start, welcome=welcome)
+
+
+def _streaming(line: _Line, headers: dict[str, str]) -> Response:
+    # Proxies that buffer would hold events back.
+    return StreamingResponse(
+        line.frames(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"} | headers
+    )
+
+
+def _frame(event: Event) -> str:
+    # JSON from pydantic holds no line breaks.
+    return f"id: {event.cursor}\nevent: {event.type}\ndata: {event_out(event).model_dump_json()}\n\n"
+
+
+async def _bearer(parts: ApiParts, text: str, token: str) -> tuple[HumanSender, Organization, datetime]:
+    """Whose token it is. Raises Rejected (401), the same for whatever is wrong."""
+    try:
+        subject, until = parts.tokens.open_short(Purpose.STREAM, token, now=parts.clock())
+    except TokenRefused:
+        raise _bad_token() from None
+    if ids.read("human_sender", text) != subject:
+        raise _bad_token()
+    sender = await parts.database.read(people.by_id, HumanSenderId(subject))
+    organization = await parts.database.read(organizations.get, sender.organization) if sender else None
+    if sender is None or organization is None:
+        raise _bad_token()
+    return sender, organization, until
+
+
+def _bad_token() -> Rejected:
+    return refused(401, "stream-token-invalid", "This is no live stream token of this human sender.")
+
+
+def _cors(request: Request, organization: Organization) -> dict[str, str]:
+    origin = request.headers.get("origin")
+    if origin is None:
+        return {"Vary": "Origin"}
+    if origin not in organization.cors_origins:
+        raise refused(403, "origin-not-allowed", "Pages of this origin may not read here.")
+    return {"Vary": "Origin", "Access-Control-Allow-Origin": origin}

@@ -1,0 +1,190 @@
+"""Messages and their deliveries: accept, look up, list, cancel, send again."""
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import AwareDatetime, Field
+
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.callers import Reader, Sender, Tenant
+from homing.doors.api.messages_in import MessageIn, Strict
+from homing.doors.api.parts import ApiParts, Parts
+from homing.doors.api.problems import invalid, not_found, refused
+from homing.doors.api.shown import (
+    Accepted,
+    DeliveryOut,
+    MessageOut,
+    MessagePage,
+    delivery_out,
+    message_out,
+    message_summary,
+)
+from homing.flow import submit
+from homing.loop import ids
+from homing.loop.model import DeliveryId, HumanSenderId, MessageId, State
+from homing.loop.problem import Fault
+from homing.mail.address import AddressError, parse_address
+from homing.store import deliveries, views
+from homing.store.views import DeliveryView
+
+router = APIRouter(route_class=JsonRoute, tags=["messages"])
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(description="The same key and payload get the same answer again, for a day at least, and send nothing."),
+]
+
+
+class Correction(Strict):
+    recipient: str = Field(description="The corrected address.", examples=["john@example.org"])
+
+
+class Question(Strict):
+    """Which messages. All that is given must hold."""
+
+    state: State | None = Field(None, description="Of one of its deliveries.")
+    recipient: str | None = Field(
+        None, description="The whole address of one of its recipients.", max_length=320, pattern=r"^\P{C}*$"
+    )
+    human_sender: str | None = Field(None, description="The id of a human sender.", max_length=100)
+    stream: str | None = Field(None, max_length=64, pattern=r"^\P{C}*$")
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = Field(None, max_length=100)
+
+
+@router.post("/v1/messages", status_code=202, response_model=Accepted, summary="Send a message")
+async def create_message(
+    body: MessageIn, request: Request, tenant: Sender, parts: Parts, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Accepts a message: when the answer is 202, every delivery is on durable storage.
+
+    All faults of a request are told at once. With an `Idempotency-Key` a request can be repeated without harm.
+    """
+    hashed = "" if idempotency_key is None else _hash(await request.json())
+    accepted = await parts.submission.accept(tenant.organization, body.request(idempotency_key, hashed))
+    parts.news.ring()
+    return _answer(accepted)
+
+
+@router.get("/v1/messages", summary="List messages")
+async def list_messages(question: Annotated[Question, Query()], tenant: Reader, parts: Parts) -> MessagePage:
+    """Newest first."""
+    before = None
+    if question.cursor is not None:
+        before = ids.read("message", question.cursor)
+        if before is None:
+            raise invalid([Fault("/query:cursor", "cursor-invalid", "Use the cursor of the last answer, or none.")])
+    wanted = _filter(question)
+    if wanted is None:
+        return MessagePage(messages=[], cursor=None)
+    lines = await parts.database.read(
+        views.messages,
+        tenant.id,
+        wanted,
+        before=None if before is None else MessageId(before),
+        limit=question.limit,
+    )
+    full = len(lines) == question.limit
+    cursor = ids.show("message", lines[-1].message.id) if full else None
+    return MessagePage(messages=[message_summary(line) for line in lines], cursor=cursor)
+
+
+@router.get("/v1/messages/{id}", summary="Look up a message")
+async def get_message(id: str, tenant: Reader, parts: Parts) -> MessageOut:  # noqa: A002 - the API's word
+    """With its deliveries, their attempts, cases and actions, and its timeline."""
+    identifier = ids.read("message", id)
+    view = None
+    if identifier is not None:
+        view = await parts.database.read(views.message, tenant.id, MessageId(identifier))
+    if view is None:
+        raise not_found()
+    return message_out(view)
+
+
+@router.get("/v1/deliveries/{id}", summary="Look up a delivery")
+async def get_delivery(id: str, tenant: Reader, parts: Parts) -> DeliveryOut:  # noqa: A002
+    return delivery_out(await _view(parts, tenant, _delivery_id(id)))
+
+
+@router.post("/v1/deliveries/{id}/cancel", summary="Cancel a delivery")
+async def cancel_delivery(id: str, tenant: Sender, parts: Parts) -> DeliveryOut:  # noqa: A002
+    """Only while it is queued or deferred; 409 `not-cancelable` afterwards."""
+    delivery, now = _delivery_id(id), parts.clock()
+    by = ids.show("api_key", tenant.caller.key)
+    outcome = await parts.database.write(deliveries.cancel, tenant.id, delivery, by, now)
+    if outcome is None:
+        raise not_found()
+    if outcome.delivery.state is not State.CANCELED:
+        raise refused(409, "not-cancelable", f"The delivery is {outcome.delivery.state} and cannot be canceled.")
+    parts.news.ring()
+    return delivery_out(await _view(parts, tenant, delivery))
+
+
+@router.post("/v1/deliveries/{id}/resend", status_code=202, response_model=Accepted, summary="Correct and send again")
+async def resend_delivery(
+    id: str,  # noqa: A002
+    body: Correction,
+    tenant: Sender,
+    parts: Parts,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Sends the message of this delivery to another recipient, as a new delivery that is linked to this one.
+
+    Without an `Idempotency-Key` the same correction of the same delivery is sent once.
+    """
+    delivery = _delivery_id(id)
+    try:
+        address = parse_address(body.recipient)
+    except AddressError as error:
+        raise invalid([Fault("/recipient", error.code, str(error))]) from None
+    key = (idempotency_key or f"to:{address.folded}")[:255]
+    accepted = await parts.submission.resend(tenant.organization, delivery, str(address), key)
+    parts.news.ring()
+    return _answer(accepted)
+
+
+def _answer(accepted: submit.Accepted) -> Response:
+    headers = {"Idempotent-Replayed": "true"} if accepted.replayed else None
+    return Response(accepted.body, 202, headers, media_type="application/json")
+
+
+def _hash(document: Any) -> str:
+    """Of the payload and not of its bytes: another order of fields is no other message."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _filter(question: Question) -> views.Filter | None:
+    """None when nothing can match."""
+    sender = None
+    if question.human_sender is not None:
+        sender = ids.read("human_sender", question.human_sender)
+        if sender is None:
+            return None
+    return views.Filter(
+        state=question.state,
+        recipient=question.recipient,
+        human_sender=None if sender is None else HumanSenderId(sender),
+        stream=question.stream,
+        since=question.since,
+        until=question.until,
+    )
+
+
+def _delivery_id(text: str) -> DeliveryId:
+    identifier = ids.read("delivery", text)
+    if identifier is None:
+        raise not_found()
+    return DeliveryId(identifier)
+
+
+async def _view(parts: ApiParts, tenant: Tenant, delivery: DeliveryId) -> DeliveryView:
+    known = await parts.database.read(deliveries.get, tenant.id, delivery)
+    if known is None:
+        raise not_found()
+    view = await parts.database.read(views.message, tenant.id, known.message)
+    assert view is not None
+    return next(one for one in view.deliveries if one.delivery.id == delivery)

@@ -1,0 +1,60 @@
+"""For those who keep us running: health, metrics, and the SMS provider's callbacks."""
+
+import asyncio
+from typing import Literal
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.parts import Parts
+from homing.doors.api.problems import refused
+from homing.doors.loopback import is_local
+from homing.loop.api_key import Scope
+
+router = APIRouter(route_class=JsonRoute, tags=["operations"])
+
+PATIENCE = 2.0
+LARGEST_CALLBACK = 64 * 1024
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+@router.get("/healthz", summary="Health", responses={503: {"description": "The database does not answer."}})
+async def health(parts: Parts) -> Health:
+    """200 when this process can read its database."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await parts.database.read(_one)
+    except (TimeoutError, SQLAlchemyError, OSError):
+        raise refused(503, "database-unavailable", "The database does not answer.") from None
+    return Health(status="ok")
+
+
+@router.get("/metrics", summary="Metrics", response_class=Response)
+async def metrics(request: Request, parts: Parts) -> Response:
+    """For Prometheus: from this machine, or with an administrator's key."""
+    if not is_local(request):
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        caller = await parts.keyring.caller(key) if scheme.lower() == "bearer" else None
+        if caller is None or not caller.may(Scope.ADMIN):
+            raise refused(401, "key-invalid", "Send an administrator's API key.")
+    return Response(generate_latest(parts.metrics), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.post("/v1/sms/status", status_code=204, response_class=Response, summary="Take an SMS provider's callback")
+async def sms_status(request: Request, parts: Parts) -> Response:
+    """What became of a text message. The provider's own id of it is the pass."""
+    body = await request.body()
+    if len(body) > LARGEST_CALLBACK or not await parts.sms_status(body):
+        raise refused(404, "sms-unknown", "This is no word of a text message that we sent.")
+    return Response(status_code=204)
+
+
+def _one(conn: sa.Connection) -> None:
+    conn.execute(sa.select(1))

@@ -1,0 +1,50 @@
+"""What this room needs, given to it by whoever wires the house."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
+
+from homing.flow.authenticate import Keyring
+from homing.flow.bell import Chime
+from homing.flow.outgoing import Clock, Dice
+from homing.flow.prove import Proving
+from homing.flow.submit import Submission
+from homing.loop.token import Tokens
+from homing.net.fetch import Complaint
+from homing.store.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    """`secret` gives 32 random octets a call. `news` rings when events were written; `stopping` is set when the process
+    ends, so that live streams end too. `check_url` tells what is wrong with a webhook's address. `sms_status` takes the
+    body of a provider's callback and says whether it was one."""
+
+    database: Database
+    submission: Submission
+    proving: Proving
+    tokens: Tokens
+    keyring: Keyring
+    clock: Clock
+    dice: Dice
+    secret: Callable[[], bytes]
+    news: Chime
+    check_url: Callable[[str], list[Complaint]]
+    sms_status: Callable[[bytes], Awaitable[bool]]
+    metrics: CollectorRegistry
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    listeners: Counter[UUID] = field(default_factory=Counter)
+    """Open live streams of each organization."""
+
+
+def _parts(request: Request) -> ApiParts:
+    return cast("ApiParts", request.app.state.api)
+
+
+Parts = Annotated[ApiParts, Depends(_parts)]

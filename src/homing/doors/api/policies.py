@@ -1,0 +1,134 @@
+"""Failure policies: which steps follow a failure, in order."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, Field
+
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.callers import Manager, Reader
+from homing.doors.api.messages_in import PolicyName, Strict
+from homing.doors.api.parts import Parts
+from homing.doors.api.problems import invalid, not_found
+from homing.loop.model import (
+    FailurePolicy,
+    Step,
+    StepKind,
+    Strength,
+    WhenPossiblyDelivered,
+)
+from homing.loop.model import (
+    Reader as StepReader,
+)
+from homing.loop.policy import BUILTIN_DEFAULT
+from homing.loop.problem import Fault
+from homing.store import policies
+
+router = APIRouter(route_class=JsonRoute, tags=["failure policies"])
+
+STEPS = 20
+LONGEST_DELAY = 30 * 24 * 3600
+
+Name = Annotated[PolicyName, Path()]
+Word = Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
+Budget = Annotated[int | None, Field(ge=0, le=1_000_000_000)]
+
+
+class StepShown(Strict):
+    """One step. `kinds`: states, classes or kinds of failure after which it applies (bounced, expired, mailbox_full,
+    hard, late, …); none means all. `only_if_unheard`: wait until all earlier steps have ended without reaching anybody.
+    """
+
+    kind: StepKind
+    kinds: list[Word] = Field([], max_length=40)
+    min_evidence: Strength = Strength.WEAK
+    when_possibly_delivered: WhenPossiblyDelivered = WhenPossiblyDelivered.SAY_SO
+    only_if_unheard: bool = False
+    reader: StepReader = Field(StepReader.HUMAN_SENDER, description="Whom an SMS step tells.")
+    delay_seconds: int = Field(0, ge=0, le=LONGEST_DELAY, description="From the moment its turn comes.")
+    budget_organization: Budget = Field(None, description="Actions of this kind a day for the organization.")
+    budget_recipient: Budget = Field(None, description="The same for one recipient.")
+
+
+class PolicyIn(Strict):
+    steps: list[StepShown] = Field(min_length=1, max_length=STEPS)
+
+
+class PolicyOut(BaseModel):
+    name: str = Field(examples=["default"])
+    builtin: bool = Field(description="True for `default` where the organization has no policy of that name.")
+    steps: list[StepShown]
+
+
+class Policies(BaseModel):
+    failure_policies: list[PolicyOut]
+
+
+@router.get("/v1/failure_policies", summary="List failure policies")
+async def list_policies(tenant: Reader, parts: Parts) -> Policies:
+    """With the built-in one, `default`: live event and letter, then the administrator if nobody was reached."""
+    found = await parts.database.read(policies.list_all, tenant.id)
+    shown = [_out(policy) for policy in found]
+    if all(policy.name != BUILTIN_DEFAULT.name for policy in found):
+        shown.insert(0, _out(BUILTIN_DEFAULT, builtin=True))
+    return Policies(failure_policies=shown)
+
+
+@router.get("/v1/failure_policies/{name}", summary="Look up a failure policy")
+async def get_policy(name: Name, tenant: Reader, parts: Parts) -> PolicyOut:
+    policy = await parts.database.read(policies.get, tenant.id, name, BUILTIN_DEFAULT)
+    if policy is None:
+        raise not_found()
+    return _out(policy, builtin=policy is BUILTIN_DEFAULT)
+
+
+@router.put("/v1/failure_policies/{name}", summary="Set a failure policy")
+async def put_policy(name: Name, body: PolicyIn, tenant: Manager, parts: Parts) -> PolicyOut:
+    """For failures from now on; open cases keep the policy that they were opened with."""
+    if body.steps[0].only_if_unheard:
+        message = "The first step has nobody before it who could be unheard."
+        raise invalid([Fault("/steps/0/only_if_unheard", "step-order", message)])
+    policy = FailurePolicy(name=name, steps=tuple(_step(step) for step in body.steps))
+    await parts.database.write(policies.put, tenant.id, policy, parts.clock())
+    return _out(policy)
+
+
+@router.delete("/v1/failure_policies/{name}", status_code=204, summary="Remove a failure policy")
+async def remove_policy(name: Name, tenant: Manager, parts: Parts) -> Response:
+    """Messages that name it are judged by the built-in one from then on."""
+    if not await parts.database.write(policies.remove, tenant.id, name):
+        raise not_found()
+    return Response(status_code=204)
+
+
+def _step(shown: StepShown) -> Step:
+    return Step(
+        kind=shown.kind,
+        kinds=frozenset(shown.kinds),
+        min_evidence=shown.min_evidence,
+        when_possibly_delivered=shown.when_possibly_delivered,
+        only_if_unheard=shown.only_if_unheard,
+        reader=shown.reader,
+        delay=timedelta(seconds=shown.delay_seconds),
+        budget_organization=shown.budget_organization,
+        budget_recipient=shown.budget_recipient,
+    )
+
+
+def _out(policy: FailurePolicy, *, builtin: bool = False) -> PolicyOut:
+    steps = [
+        StepShown(
+            kind=step.kind,
+            kinds=sorted(step.kinds),
+            min_evidence=step.min_evidence,
+            when_possibly_delivered=step.when_possibly_delivered,
+            only_if_unheard=step.only_if_unheard,
+            reader=step.reader,
+            delay_seconds=int(step.delay.total_seconds()),
+            budget_organization=step.budget_organization,
+            budget_recipient=step.budget_recipient,
+        )
+        for step in policy.steps
+    ]
+    return PolicyOut(name=policy.name, builtin=builtin, steps=steps)

@@ -1,0 +1,144 @@
+"""Every refusal in one form: RFC 9457 problem+json with a stable `code`, all faults at once, and the request's id."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from homing.loop.problem import Fault, Problem, Rejected
+
+SHOWN_FAULTS = 100
+
+More = Callable[[Any, list[str]], list[Fault]]
+"""From a body and the pointers to what has the wrong shape: what else is wrong with it."""
+
+_POINTER_LENGTH = 200
+
+_OF_STATUS = {
+    400: ("request-malformed", "The request cannot be read."),
+    404: ("not-found", "There is no such thing here."),
+    405: ("method-not-allowed", "This address does not take that method."),
+    413: ("body-too-large", "The request's body is too large."),
+}
+_OF_SHAPE = {
+    "missing": ("field-missing", "This field is required."),
+    "extra_forbidden": ("field-unknown", "There is no such field."),
+    "string_type": ("type-wrong", "This must be text."),
+    "string_unicode": ("text-not-unicode", "This text holds half a surrogate pair, which is no character."),
+    "string_too_long": ("text-too-long", "This text is too long."),
+    "string_too_short": ("text-too-short", "This text is too short."),
+    "string_pattern_mismatch": ("text-form", "This text does not have the form that the documentation gives."),
+    "too_long": ("too-many-items", "These are too many."),
+    "model_type": ("type-wrong", "This must be an object."),
+    "model_attributes_type": ("type-wrong", "This must be an object."),
+    "dict_type": ("type-wrong", "This must be an object."),
+    "list_type": ("type-wrong", "This must be a list."),
+    "bool_type": ("type-wrong", "This must be true or false."),
+    "int_type": ("type-wrong", "This must be a whole number."),
+    "base64": ("base64-invalid", "This is not Base64 (RFC 4648 §4)."),
+}
+
+
+def refused(status: int, code: str, title: str, *, detail: str = "", faults: Sequence[Fault] = ()) -> Rejected:
+    """A refusal of this door's own."""
+    return Rejected(550, "5.7.1", Problem(status=status, code=code, title=title, detail=detail, faults=tuple(faults)))
+
+
+def invalid(faults: Iterable[Fault]) -> Rejected:
+    """All that is wrong with what the caller sent."""
+    found = tuple(faults)
+    detail = f"{len(found)} to mend; `errors` names each."
+    return refused(422, "invalid-request", "The request has faults.", detail=detail, faults=found)
+
+
+def not_found() -> Rejected:
+    """The same for what does not exist and for what is another organization's."""
+    return refused(404, *_OF_STATUS[404])
+
+
+def shape_faults(errors: Iterable[Mapping[str, Any]]) -> list[Fault]:
+    """Pydantic's findings in our words."""
+    return [_shape_fault(error) for error in errors]
+
+
+def pointer(steps: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901), bounded, and fit for any encoding."""
+    escaped = (str(step)[:64].replace("~", "~0").replace("/", "~1") for step in steps)
+    text = "".join(f"/{step}" for step in escaped)[:_POINTER_LENGTH]
+    return text.encode("utf-8", "replace").decode()
+
+
+def request_id(request: Request) -> str:
+    return str(request.scope.get("homing.request_id", ""))
+
+
+def render(problem: Problem, identifier: str) -> Response:
+    """The answer to a refused request."""
+    document: dict[str, Any] = {
+        "type": f"urn:homing:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "code": problem.code,
+    }
+    if problem.detail:
+        document["detail"] = problem.detail
+    if problem.faults:
+        shown = problem.faults[:SHOWN_FAULTS]
+        document["errors"] = [{"pointer": one.path, "code": one.code, "message": one.message} for one in shown]
+    document["request_id"] = identifier
+    headers = {"X-Request-Id": identifier}
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(json.dumps(document), problem.status, headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI, further: Mapping[Any, More]) -> None:
+    """`further`: for an endpoint, what else is wrong with a body whose shape is wrong already."""
+
+    async def rejected(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Rejected)
+        return render(error.problem, request_id(request))
+
+    async def unreadable(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        faults = shape_faults(error.errors())
+        more = further.get(request.scope.get("endpoint"))
+        if more:
+            faults += more(error.body, [fault.path for fault in faults])
+        return render(invalid(faults).problem, request_id(request))
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, Rejected):  # raised while the body was read
+            return render(error.__cause__.problem, request_id(request))
+        code, title = _OF_STATUS.get(error.status_code, ("request-refused", str(error.detail)))
+        problem = Problem(status=error.status_code, code=code, title=title)
+        response = render(problem, request_id(request))
+        response.headers.update(error.headers or {})
+        return response
+
+    async def bug(request: Request, _: Exception) -> Response:
+        title = "Something went wrong on our side; nothing is known to be wrong with the request."
+        return render(Problem(status=500, code="internal-error", title=title), request_id(request))
+
+    app.add_exception_handler(Rejected, rejected)
+    app.add_exception_handler(RequestValidationError, unreadable)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, bug)
+
+
+def _shape_fault(error: Mapping[str, Any]) -> Fault:
+    kind = error["type"]
+    place, *steps = error["loc"]
+    if place in {"query", "path", "header"}:
+        steps = [f"{place}:{'.'.join(map(str, steps))}"]
+    code, message = _OF_SHAPE.get(kind, ("value-invalid", str(error["msg"])[:200]))
+    if kind == "value_error" and isinstance(error.get("ctx", {}).get("error"), ValueError):
+        code, message = "value-invalid", str(error["ctx"]["error"])
+    return Fault(pointer(steps), code, message)

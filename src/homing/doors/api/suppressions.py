@@ -1,0 +1,171 @@
+"""Addresses that are no longer sent to, and the streams whose lists they stand on."""
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.callers import Manager, Reader
+from homing.doors.api.checks import text_faults
+from homing.doors.api.messages_in import Strict
+from homing.doors.api.parts import Parts
+from homing.doors.api.problems import invalid, not_found, refused
+from homing.loop.problem import Fault
+from homing.mail.address import AddressError, parse_address
+from homing.store import organizations, suppressions
+from homing.store.organizations import Stream
+from homing.store.suppressions import Suppression
+
+router = APIRouter(route_class=JsonRoute, tags=["suppressions"])
+
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+StreamName = Annotated[str, Field(pattern=_NAME, examples=["default"])]
+
+
+class SuppressionIn(Strict):
+    address: str = Field(examples=["john@example.org"])
+    stream: StreamName = "default"
+    reason: str = Field("manual", pattern=r"^[a-z_]{1,64}$")
+    evidence: str = Field("", description="In words: who asked for it, and when.")
+    expires_at: AwareDatetime | None = Field(None, description="Null: for ever.")
+
+
+class SuppressionOut(BaseModel):
+    address: str
+    stream: str
+    reason: str
+    evidence: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class SuppressionPage(BaseModel):
+    suppressions: list[SuppressionOut]
+    cursor: str | None
+
+
+class StreamIn(Strict):
+    bulk: bool = Field(False, description="Many people get the same: one may leave it.")
+
+
+class StreamOut(BaseModel):
+    name: str
+    bulk: bool
+    created_at: datetime
+
+
+class Streams(BaseModel):
+    streams: list[StreamOut]
+
+
+@router.get("/v1/suppressions", summary="List suppressions")
+async def list_suppressions(
+    tenant: Reader,
+    parts: Parts,
+    cursor: Annotated[str | None, Query(max_length=1000)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> SuppressionPage:
+    """In the order of their addresses."""
+    found = await parts.database.read(
+        suppressions.list_page, tenant.id, parts.clock(), after=_read_cursor(cursor), limit=limit
+    )
+    more = _cursor(found[-1]) if len(found) == limit else None
+    return SuppressionPage(suppressions=[_out(entry) for entry in found], cursor=more)
+
+
+@router.post("/v1/suppressions", status_code=201, summary="Suppress an address")
+async def create_suppression(body: SuppressionIn, tenant: Manager, parts: Parts) -> SuppressionOut:
+    """An entry that is there already stays as it is."""
+    faults = text_faults("/evidence", body.evidence, 500)
+    address = ""
+    try:
+        address = parse_address(body.address).folded
+    except AddressError as error:
+        faults.append(Fault("/address", error.code, str(error)))
+    now = parts.clock()
+    if body.expires_at is not None and body.expires_at <= now:
+        faults.append(Fault("/expires_at", "moment-past", "This moment is over."))
+    if faults:
+        raise invalid(faults)
+    entry = Suppression(
+        organization=tenant.id,
+        stream=body.stream,
+        address=address,
+        reason=body.reason,
+        evidence=body.evidence,
+        created_at=now,
+        expires_at=body.expires_at,
+    )
+    await parts.database.write(suppressions.add, [entry])
+    place = (tenant.id, entry.stream, entry.address)
+    return _out((await parts.database.read(suppressions.find, [place], now))[place])
+
+
+@router.delete("/v1/suppressions", status_code=204, summary="Lift a suppression")
+async def lift_suppression(
+    tenant: Manager,
+    parts: Parts,
+    address: Annotated[str, Query(max_length=320, pattern=r"^\P{C}*$")],
+    stream: Annotated[str, Query(pattern=_NAME)] = "default",
+) -> Response:
+    if not await parts.database.write(suppressions.lift, tenant.id, stream, address):
+        raise not_found()
+    return Response(status_code=204)
+
+
+@router.get("/v1/streams", summary="List streams", tags=["streams"])
+async def list_streams(tenant: Reader, parts: Parts) -> Streams:
+    """`default` is there without being listed."""
+    found = await parts.database.read(organizations.list_streams, tenant.id)
+    return Streams(streams=[_stream(stream) for stream in found])
+
+
+@router.get("/v1/streams/{name}", summary="Look up a stream", tags=["streams"])
+async def get_stream(name: Annotated[str, Path(pattern=_NAME)], tenant: Reader, parts: Parts) -> StreamOut:
+    stream = await parts.database.read(organizations.get_stream, tenant.id, name)
+    if stream is None:
+        raise not_found()
+    return _stream(stream)
+
+
+@router.put("/v1/streams/{name}", summary="Create a stream", tags=["streams"])
+async def put_stream(
+    name: Annotated[str, Path(pattern=_NAME)], body: StreamIn, tenant: Manager, parts: Parts
+) -> StreamOut:
+    """Once; what a stream is for does not change afterwards (409 `stream-differs`)."""
+    stream = Stream(organization=tenant.id, name=name, bulk=body.bulk, created_at=parts.clock())
+    await parts.database.write(organizations.ensure_stream, stream)
+    stored = await parts.database.read(organizations.get_stream, tenant.id, name)
+    assert stored is not None
+    if stored.bulk != body.bulk:
+        raise refused(409, "stream-differs", "This stream exists, and is for another kind of mail.")
+    return _stream(stored)
+
+
+def _out(entry: Suppression) -> SuppressionOut:
+    return SuppressionOut(**{name: getattr(entry, name) for name in SuppressionOut.model_fields})
+
+
+def _stream(stream: Stream) -> StreamOut:
+    return StreamOut(name=stream.name, bulk=stream.bulk, created_at=stream.created_at)
+
+
+def _cursor(entry: Suppression) -> str:
+    return base64.urlsafe_b64encode(f"{entry.stream} {entry.address}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str | None) -> tuple[str, str]:
+    if cursor is None:
+        return ("", "")
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        stream, space, address = base64.b64decode(padded, altchars=b"-_", validate=True).decode().partition(" ")
+    except (ValueError, binascii.Error):
+        space = ""
+    if not space or "\0" in stream + address:
+        raise invalid([Fault("/query:cursor", "cursor-invalid", "Use the cursor of the last answer, or none.")])
+    return (address, stream)

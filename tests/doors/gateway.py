@@ -1,0 +1,210 @@
+"""A gateway's HTTP doors on a real store: two organizations with keys, one proved human sender, nothing sent."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from homing.doors.api import ApiParts, create_api
+from homing.flow.authenticate import Keyring
+from homing.flow.bell import Bell, Chime
+from homing.flow.outgoing import Outgoing
+from homing.flow.prove import Proving
+from homing.flow.submit import Submission
+from homing.loop import ids
+from homing.loop.api_key import hash_key, mint_key
+from homing.loop.identity import OperatorIdentity
+from homing.loop.model import HumanSenderId, OrganizationId
+from homing.loop.token import TokenKey, Tokens
+from homing.net.fetch import check_url
+from homing.store import organizations, people
+from homing.store.database import Database
+from homing.store.organizations import ApiKey, Organization
+from homing.store.people import HumanSender
+
+ADMINISTRATOR = "the administrator key of the settings"
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+OPERATOR = OperatorIdentity(from_domain="post.operator.example", return_domain="b.post.operator.example")
+ALL = ("send", "read", "manage")
+
+_template: list[Path] = []
+
+
+@dataclass
+class Clock:
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+    def advance(self, span: timedelta) -> None:
+        self.now += span
+
+
+@dataclass
+class Member:
+    """An organization with a key of every scope, and its proved human sender."""
+
+    organization: Organization
+    key: str
+    sender: HumanSender
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+@dataclass
+class Gateway:
+    parts: ApiParts
+    clock: Clock
+    app: FastAPI
+    client: httpx2.AsyncClient
+    acme: Member
+    other: Member
+    sms: list[bytes] = field(default_factory=list)
+
+    @property
+    def database(self) -> Database:
+        return self.parts.database
+
+    @property
+    def administrator(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {ADMINISTRATOR}"}
+
+    async def call(self, method: str, path: str, who: Member | None = None, **more: Any) -> httpx2.Response:
+        member = who or self.acme
+        headers = member.headers | more.pop("headers", {})
+        return await self.client.request(method, path, headers=headers, **more)
+
+    async def send(self, who: Member | None = None, **changes: Any) -> dict[str, Any]:
+        """A message that is accepted."""
+        response = await self.call("POST", "/v1/messages", who, json=message(**changes))
+        assert response.status_code == 202, response.text
+        return response.json()
+
+
+def message(**changes: Any) -> dict[str, Any]:
+    return {
+        "human_sender": {"name": "Janet Roe", "address": "janet@example.com"},
+        "to": [{"name": "John Doe", "address": "john@example.org"}],
+        "subject": "Our call this morning",
+        "text": "Dear John,\n\nas promised, here are my notes.\n",
+    } | changes
+
+
+@asynccontextmanager
+async def gateway(folder: Path, scratch: Path) -> AsyncIterator[Gateway]:
+    database = Database.open(f"sqlite:///{await _fresh_database(folder, scratch)}", durable=False)
+    await database.start()
+    clock = Clock()
+    try:
+        parts, sms = _parts(database, clock)
+        app = create_api(parts)
+        acme = await _member(database, clock, "acme")
+        other = await _member(database, clock, "other")
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("203.0.113.9", 4711))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.example") as client:
+            yield Gateway(parts, clock, app, client, acme, other, sms)
+    finally:
+        await database.close()
+
+
+async def _fresh_database(folder: Path, scratch: Path) -> Path:
+    """A copy of one that was migrated once."""
+    if not _template:
+        path = scratch / "template.db"
+        database = Database.open(f"sqlite:///{path}", durable=False)
+        await database.start()
+        await database.migrate()
+        await database.close()
+        _template.append(path)
+    return Path(shutil.copy(_template[0], folder / "homing.db"))
+
+
+def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
+    tokens = Tokens([TokenKey(id=1, secret=b"k" * 32, since=START - timedelta(days=1))])
+    outgoing = Outgoing(
+        tokens=tokens,
+        operator=OPERATOR,
+        operator_name="Operator",
+        lifetime=timedelta(days=5),
+        dice=lambda: os.urandom(10),
+    )
+    sms: list[bytes] = []
+
+    async def sms_status(body: bytes) -> bool:
+        sms.append(body)
+        return body == b"known"
+
+    parts = ApiParts(
+        database=database,
+        submission=Submission(database=database, outgoing=outgoing, clock=clock, work=Bell()),
+        proving=Proving(
+            database=database,
+            outgoing=outgoing,
+            clock=clock,
+            work=Bell(),
+            secret=lambda: os.urandom(32),
+            url="http://gateway.example",
+        ),
+        tokens=tokens,
+        keyring=Keyring(database=database, clock=clock, administrator_key=ADMINISTRATOR),
+        clock=clock,
+        dice=lambda: os.urandom(10),
+        secret=lambda: os.urandom(32),
+        news=Chime(),
+        check_url=check_url,
+        sms_status=sms_status,
+        metrics=CollectorRegistry(),
+    )
+    return parts, sms
+
+
+async def _member(database: Database, clock: Clock, name: str) -> Member:
+    organization = Organization(
+        id=OrganizationId(ids.new_id(clock(), os.urandom(10))),
+        name=name,
+        display_name=name.title(),
+        created_at=clock(),
+        rate_limit=1_000_000,
+        daily_cap=1_000_000,
+    )
+    await database.write(organizations.create, organization)
+    key = await make_key(database, clock, organization.id, ALL)
+    sender = HumanSender(
+        id=HumanSenderId(ids.new_id(clock(), os.urandom(10))),
+        organization=organization.id,
+        name="Janet Roe",
+        address="janet@example.com",
+        created_at=clock(),
+    )
+    await database.write(people.create, sender)
+    await database.write(people.prove, organization.id, sender.id, clock())
+    return Member(organization, key, sender)
+
+
+async def make_key(
+    database: Database, clock: Clock, organization: OrganizationId | None, scopes: tuple[str, ...]
+) -> str:
+    text = mint_key(os.urandom(32))
+    key = ApiKey(
+        id=ids.new_id(clock(), os.urandom(10)),
+        organization=organization,
+        name="test",
+        hash=hash_key(text),
+        last_four=text[-4:],
+        scopes=frozenset(scopes),
+        created_at=clock(),
+    )
+    await database.write(organizations.create_key, key)
+    return text

@@ -88,16 +88,17 @@ def put(conn: sa.Connection, tasks: Iterable[Task]) -> None:
     insert_all(conn, _A, rows)
 
 
-def load(conn: sa.Connection, wanted: Iterable[CaseId]) -> dict[CaseId, OpenCase]:
-    """Fresh, and locked until the transaction ends."""
+def load(conn: sa.Connection, wanted: Iterable[CaseId], *, lock: bool = True) -> dict[CaseId, OpenCase]:
+    """Fresh, and locked until the transaction ends (`lock=False`: only to be looked at)."""
     query = (
         sa.select(_C, _D.c.recipient, _D.c.message, _M.c.human_sender)
         .join_from(_C, _D, _D.c.id == _C.c.delivery)
         .join(_M, _M.c.id == _D.c.message)
         .where(_C.c.id.in_(sorted(set(wanted))))
         .order_by(_C.c.id)
-        .with_for_update(of=_C)
     )
+    if lock:
+        query = query.with_for_update(of=_C)
     return {row["id"]: _open_case(row) for row in conn.execute(query).mappings()}
 
 

@@ -47,7 +47,7 @@ class Failure:
 
 def load(conn: sa.Connection, case: CaseId) -> Failure | None:
     """The failure behind a case; None when there is no such case."""
-    opened = cases.load(conn, [case]).get(case)
+    opened = cases.load(conn, [case], lock=False).get(case)
     if opened is None:
         return None
     people = tables.human_sender

@@ -89,6 +89,7 @@ def test_words_beat_codes_and_blame_of_us_beats_blame_of_the_address(text: str, 
 
 def test_an_inner_code_beats_the_reported_status() -> None:
     assert said("550 5.2.2 transaction failed", status="5.0.0").rule == "code.2.2"
+    assert said("550 5.2.2 transaction failed", status="5.1.1").rule == "code.2.2"
     assert said("554 5.0.0 transaction failed", status="5.2.2").rule == "code.2.2"
 
 

@@ -72,6 +72,7 @@ def test_every_newline_reads_the_same(newline: bytes) -> None:
         (b"Content-Type: multipart/mixed\n\n--x\n\nguessed\n--x--", "guessed"),
         (b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nnot closed", "not closed"),
         (b"Content-Type: multipart/mixed; boundary=a\n\n--ab\n\nx\n--a\n\ny\n--ab\n--a--", "y\n--ab"),
+        (b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nTo: a body\n\nline\n--b--", "To: a body\n\nline"),
         (b"Content-Type: multipart/mixed; boundary=nowhere\n\nflat", "flat"),
         (b'Content-Type: multipart/mixed; boundary*0="a"; boundary*1=b\n\n--ab\n\ninside\n--ab--', "inside"),
         (b"Content-Type: text/html\n\n<style>p{}</style><p>Caf&eacute;<br>bar <!-- no -->x</p>", "Café\nbar x"),

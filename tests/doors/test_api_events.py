@@ -1,0 +1,224 @@
+"""Events as a list and as live streams: nothing skipped, nothing of others, and only for whom they are meant."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from homing.doors.api import events as door
+from homing.loop import ids
+from homing.loop.model import EventType, NewEvent
+from homing.loop.token import Purpose
+from homing.store import events
+
+from .gateway import Gateway, Member
+from .serving import serving
+
+
+async def happen(home: Gateway, member: Member, *, own: bool = True, **data: Any) -> None:
+    """An event, as a worker would write it."""
+    subject = events.Subject(organization=member.organization.id, human_sender=member.sender.id if own else None)
+    event = NewEvent(type=EventType.NOTIFIED, data=data)
+    await home.database.write(events.append, [events.Happening(subject=subject, event=event, at=home.clock())])
+    home.parts.news.ring()
+
+
+@asynccontextmanager
+async def following(url: str, **more: Any) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
+    """The frames of a live stream."""
+    async with httpx2.AsyncClient(timeout=10) as client, client.stream("GET", url, **more) as response:
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield frames(response)
+
+
+async def frames(response: httpx2.Response) -> AsyncIterator[dict[str, str]]:
+    frame: dict[str, str] = {}
+    async for line in response.aiter_lines():
+        name, _, value = line.partition(": ")
+        if line:
+            frame[name] = value
+        elif "data" in frame:
+            yield frame
+            frame = {}
+        else:
+            frame = {}
+
+
+async def take(stream: AsyncIterator[dict[str, str]], count: int) -> list[dict[str, str]]:
+    async with asyncio.timeout(5):
+        return [await anext(stream) for _ in range(count)]
+
+
+def number(frame: dict[str, str]) -> int:
+    return json.loads(frame["data"])["data"]["number"]
+
+
+async def test_the_list_goes_on_where_the_cursor_stands(home: Gateway) -> None:
+    for index in range(5):
+        await happen(home, home.acme, number=index)
+    first = (await home.call("GET", "/v1/events?limit=3")).json()
+    rest = (await home.call("GET", f"/v1/events?limit=3&cursor={first['cursor']}")).json()
+    assert [one["data"]["number"] for one in first["events"] + rest["events"]] == [0, 1, 2, 3, 4]
+    assert (await home.call("GET", f"/v1/events?cursor={rest['cursor']}")).json()["events"] == []
+    assert first["events"][0]["type"] == "notified"
+    assert first["events"][0]["anymail_event"] == "unknown"
+    assert first["events"][0]["human_sender"] == ids.show("human_sender", home.acme.sender.id)
+    bad = await home.call("GET", "/v1/events?cursor=%21")
+    assert (bad.status_code, bad.json()["code"]) == (422, "cursor-invalid")
+
+
+async def test_a_stream_begins_now_and_hears_within_moments(home: Gateway) -> None:
+    await happen(home, home.acme, number=0)
+    async with serving(home.app) as url, following(f"{url}/v1/events/stream", headers=home.acme.headers) as stream:
+        await asyncio.sleep(0.2)
+        for index in range(1, 4):
+            begun = time.perf_counter()
+            await happen(home, home.acme, number=index)
+            await happen(home, home.other, number=99)
+            [frame] = await take(stream, 1)
+            assert time.perf_counter() - begun < 0.5
+            assert (number(frame), frame["event"]) == (index, "notified")
+
+
+async def test_a_stream_goes_on_after_the_last_event_that_was_seen(home: Gateway) -> None:
+    async with serving(home.app) as url:
+        async with following(f"{url}/v1/events/stream", headers=home.acme.headers) as stream:
+            await asyncio.sleep(0.1)
+            for index in range(3):
+                await happen(home, home.acme, number=index)
+            seen = await take(stream, 2)
+        for index in range(3, 300):
+            await happen(home, home.acme, number=index)
+        again = home.acme.headers | {"Last-Event-ID": seen[-1]["id"]}
+        async with following(f"{url}/v1/events/stream?cursor=MA", headers=again) as stream:
+            rest = await take(stream, 298)
+        by_query = f"{url}/v1/events/stream?cursor={seen[-1]['id']}"
+        async with following(by_query, headers=home.acme.headers) as stream:
+            assert number((await take(stream, 1))[0]) == 2
+        assert [number(frame) for frame in seen + rest] == list(range(300))
+
+
+async def test_what_rang_no_bell_is_found_within_a_second_or_so(home: Gateway) -> None:
+    async with serving(home.app) as url, following(f"{url}/v1/events/stream", headers=home.acme.headers) as stream:
+        await asyncio.sleep(0.2)
+        subject = events.Subject(organization=home.acme.organization.id)
+        happening = events.Happening(
+            subject=subject, event=NewEvent(type=EventType.NOTIFIED, data={"number": 1}), at=home.clock()
+        )
+        await home.database.write(events.append, [happening])
+        async with asyncio.timeout(2):
+            assert number((await take(stream, 1))[0]) == 1
+
+
+async def test_heartbeats_and_the_end_of_a_key(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(door, "LOOK_AT_LEAST", 0.05)
+    async with (
+        serving(home.app) as url,
+        httpx2.AsyncClient(timeout=10) as client,
+        client.stream("GET", f"{url}/v1/events/stream", headers=home.acme.headers) as response,
+    ):
+        lines = response.aiter_lines()
+        async with asyncio.timeout(5):
+            while await anext(lines) != ": alive":
+                pass
+        await home.database.write(_revoke_all)
+        async with asyncio.timeout(5):
+            async for _ in lines:
+                pass
+
+
+def _revoke_all(conn) -> None:
+    from homing.store import tables
+
+    conn.execute(tables.api_key.delete())
+
+
+async def test_streams_end_when_the_process_does(home: Gateway) -> None:
+    async with serving(home.app) as url, httpx2.AsyncClient(timeout=10) as client:
+        async with client.stream("GET", f"{url}/v1/events/stream", headers=home.acme.headers) as response:
+            lines = response.aiter_lines()
+            await anext(lines)
+            assert home.parts.listeners.total() == 1
+            home.parts.stopping.set()
+            home.parts.news.ring()
+            async with asyncio.timeout(5):
+                async for _ in lines:
+                    pass
+        assert home.parts.listeners.total() == 0
+
+
+async def test_too_many_streams(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "STREAMS_AT_ONCE", 1)
+    async with serving(home.app) as url, following(f"{url}/v1/events/stream", headers=home.acme.headers):
+        await asyncio.sleep(0.1)
+        response = await home.call("GET", "/v1/events/stream")
+        assert (response.status_code, response.json()["code"]) == (429, "too-many-streams")
+        assert "retry-after" in response.headers
+
+
+async def own_stream(home: Gateway) -> str:
+    sender = ids.show("human_sender", home.acme.sender.id)
+    made = await home.call("POST", f"/v1/human_senders/{sender}/stream_token")
+    assert made.status_code == 200, made.text
+    return made.json()["url"]
+
+
+async def test_a_person_sees_his_own_events_and_no_others(home: Gateway) -> None:
+    path = await own_stream(home)
+    async with serving(home.app) as url, following(f"{url}{path}") as stream:
+        await asyncio.sleep(0.2)
+        await happen(home, home.acme, own=False, number=1)
+        await happen(home, home.other, number=2)
+        await happen(home, home.acme, number=3)
+        assert number((await take(stream, 1))[0]) == 3
+
+
+async def test_a_stream_token_opens_one_stream_for_one_hour(home: Gateway) -> None:
+    path = await own_stream(home)
+    token = path.partition("token=")[2]
+    other = ids.show("human_sender", home.other.sender.id)
+    for wrong in (
+        path.replace(token, ""),
+        path.replace(token, "a" * 64),
+        f"/v1/human_senders/{other}/events/stream?token={token}",
+        f"/v1/human_senders/x/events/stream?token={token}",
+    ):
+        response = await home.client.get(wrong)
+        assert (response.status_code, response.json()["code"]) == (401, "stream-token-invalid"), wrong
+    until = home.clock() + timedelta(hours=1)
+    session = home.parts.tokens.mint_short(Purpose.SESSION, home.acme.sender.id, until)
+    assert (await home.client.get(path.replace(token, session))).status_code == 401
+    for header in ({"Authorization": f"Bearer {token}"}, {}):
+        assert (await home.client.get("/v1/events/stream", headers=header)).status_code == 401
+    home.clock.advance(timedelta(hours=1))
+    assert (await home.client.get(path)).status_code == 401
+
+
+async def test_pages_of_allowed_origins_may_read_and_no_others(home: Gateway) -> None:
+    await home.call("PATCH", "/v1/organization", json={"cors_origins": ["https://app.example.com"]})
+    path = await own_stream(home)
+    allowed = await home.client.options(path, headers={"Origin": "https://app.example.com"})
+    assert allowed.status_code == 204
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert allowed.headers["access-control-allow-methods"] == "GET"
+    assert "access-control-allow-credentials" not in allowed.headers
+    assert allowed.headers["vary"] == "Origin"
+    for origin in ("https://evil.example", "null", "https://app.example.com.evil.example", "http://app.example.com"):
+        for method in ("OPTIONS", "GET"):
+            response = await home.client.request(method, path, headers={"Origin": origin})
+            assert response.status_code == 403, origin
+            assert "access-control-allow-origin" not in response.headers
+    async with serving(home.app) as url, httpx2.AsyncClient(timeout=5) as client:
+        headers = {"Origin": "https://app.example.com"}
+        async with client.stream("GET", f"{url}{path}", headers=headers) as response:
+            assert response.headers["access-control-allow-origin"] == "https://app.example.com"
+    elsewhere = await home.call("GET", "/v1/messages", headers={"Origin": "https://app.example.com"})
+    assert "access-control-allow-origin" not in elsewhere.headers

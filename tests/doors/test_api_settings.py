@@ -1,0 +1,211 @@
+"""Organizations, human senders, failure policies, suppressions, streams, and what operators need."""
+
+import re
+
+import pytest
+
+from homing.loop import ids
+from homing.store import tables
+
+from .gateway import Gateway, message
+
+
+async def test_an_organization_from_its_making_to_its_pause(home: Gateway) -> None:
+    body = {"name": "novum", "display_name": "Novum Ltd", "webhook_url": "https://app.example.com/homing"}
+    made = await home.client.post("/v1/organizations", headers=home.administrator, json=body)
+    assert made.status_code == 201, made.text
+    organization = made.json()
+    assert (organization["daily_cap"], organization["failure_policy"]) == (100, "default")
+    assert organization["webhook_secret"].startswith("whsec_")
+    again = await home.client.post("/v1/organizations", headers=home.administrator, json=body)
+    assert (again.status_code, again.json()["code"]) == (409, "organization-exists")
+    path = f"/v1/organizations/{organization['id']}"
+    changed = await home.client.patch(path, headers=home.administrator, json={"daily_cap": 7})
+    assert (changed.json()["daily_cap"], changed.json()["display_name"]) == (7, "Novum Ltd")
+    assert changed.json()["webhook_secret"] is None
+    paused = await home.client.post(f"{path}/pause", headers=home.administrator, json={"reason": "abuse"})
+    assert (paused.json()["paused"], paused.json()["pause_reason"]) == (True, "abuse")
+    resumed = await home.client.post(f"{path}/resume", headers=home.administrator)
+    assert resumed.json()["paused"] is False
+
+
+async def test_a_pause_is_felt_at_once_and_survives_a_change_of_name(home: Gateway) -> None:
+    path = f"/v1/organizations/{ids.show('organization', home.acme.organization.id)}"
+    await home.send()
+    await home.client.post(f"{path}/pause", headers=home.administrator, json={"reason": "abuse"})
+    response = await home.call("POST", "/v1/messages", json=message())
+    assert (response.status_code, response.json()["code"]) == (403, "organization-paused")
+    assert (await home.call("PATCH", "/v1/organization", json={"display_name": "Acme Inc"})).json()["paused"] is True
+    assert (await home.client.get(path, headers=home.administrator)).json()["paused"] is True
+
+
+async def test_all_faults_of_settings_at_once(home: Gateway) -> None:
+    body = {
+        "display_name": "paypal.com",
+        "failure_policy": "none-such",
+        "cors_origins": ["*", "https://app.example.com", "https://app.example.com/", "null"],
+        "administrator": "nobody",
+        "sms_fallback": "12345",
+        "webhook_url": "http://127.0.0.1/",
+    }
+    response = await home.call("PATCH", "/v1/organization", json=body)
+    assert response.status_code == 422
+    assert {error["pointer"] for error in response.json()["errors"]} == {
+        "/display_name",
+        "/failure_policy",
+        "/cors_origins/0",
+        "/cors_origins/2",
+        "/cors_origins/3",
+        "/administrator",
+        "/sms_fallback",
+        "/webhook_url",
+    }
+    for field in ("paused", "rate_limit", "daily_cap", "name", "webhook_secret"):
+        response = await home.call("PATCH", "/v1/organization", json={field: 1})
+        assert response.json()["errors"][0]["code"] == "field-unknown"
+
+
+async def test_webhook_secrets_are_shown_once(home: Gateway) -> None:
+    url = {"webhook_url": "https://app.example.com/homing"}
+    first = (await home.call("PATCH", "/v1/organization", json=url)).json()["webhook_secret"]
+    assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", first)
+    assert (await home.call("PATCH", "/v1/organization", json=url)).json()["webhook_secret"] is None
+    assert "webhook_secret" not in (await home.call("GET", "/v1/organization")).json()
+    second = (await home.call("POST", "/v1/organization/webhook_secret")).json()["webhook_secret"]
+    assert second != first
+
+
+async def test_a_human_sender_gets_a_letter_and_may_be_asked_three_times_a_day(home: Gateway) -> None:
+    body = {"name": "Joe Bloggs", "address": "Joe@EXAMPLE.net", "application_user": "17", "phone": "+442079460000"}
+    made = await home.call("POST", "/v1/human_senders", json=body)
+    assert made.status_code == 201, made.text
+    sender = made.json()
+    assert (sender["address"], sender["proved_at"], sender["proof_letter_sent"]) == ("Joe@example.net", None, True)
+    refused = await home.call("POST", "/v1/messages", json=message(human_sender={"address": "Joe@example.net"}))
+    assert refused.json()["code"] == "reply-to-unproved"
+    again = await home.call("POST", "/v1/human_senders", json=body)
+    assert (again.status_code, again.json()["code"]) == (409, "human-sender-exists")
+    path = f"/v1/human_senders/{sender['id']}"
+    asked = [await home.call("POST", f"{path}/proof") for _ in range(3)]
+    assert [one.status_code for one in asked] == [202, 202, 429]
+    assert asked[2].json()["code"] == "too-many-proof-letters"
+    assert int(asked[2].headers["retry-after"]) > 0
+    elsewhere = await home.call("POST", "/v1/human_senders", home.other, json=body)
+    assert (elsewhere.status_code, elsewhere.json()["proof_letter_sent"]) == (201, False)
+    listed = (await home.call("GET", "/v1/human_senders")).json()["human_senders"]
+    assert [one["address"] for one in listed] == ["Joe@example.net", "janet@example.com"]
+
+
+async def test_faults_of_a_human_sender(home: Gateway) -> None:
+    body = {"name": "joe@evil.example", "address": "x", "application_user": "a\nb", "phone": "0"}
+    response = await home.call("POST", "/v1/human_senders", json=body)
+    pointers = {error["pointer"] for error in response.json()["errors"]}
+    assert pointers == {"/name", "/address", "/application_user", "/phone"}
+
+
+async def test_failure_policies_come_back_as_they_were_given(home: Gateway) -> None:
+    listed = (await home.call("GET", "/v1/failure_policies")).json()["failure_policies"]
+    assert [(one["name"], one["builtin"]) for one in listed] == [("default", True)]
+    steps = [
+        {"kind": "live"},
+        {
+            "kind": "sms",
+            "kinds": ["bounced", "late"],
+            "min_evidence": "strong",
+            "when_possibly_delivered": "hold",
+            "reader": "recipient",
+            "delay_seconds": 90,
+            "budget_recipient": 2,
+        },
+        {"kind": "administrator", "only_if_unheard": True},
+    ]
+    made = await home.call("PUT", "/v1/failure_policies/urgent", json={"steps": steps})
+    assert made.status_code == 200, made.text
+    stored = (await home.call("GET", "/v1/failure_policies/urgent")).json()
+    assert stored == made.json()
+    for wanted, found in zip(steps, stored["steps"], strict=True):
+        assert wanted.items() <= found.items()
+    assert (await home.call("PATCH", "/v1/organization", json={"failure_policy": "urgent"})).status_code == 200
+    await home.send(failure_policy="urgent")
+    assert (await home.call("DELETE", "/v1/failure_policies/urgent")).status_code == 204
+    assert (await home.call("GET", "/v1/failure_policies/urgent")).status_code == 404
+    unknown = await home.call("POST", "/v1/messages", json=message(failure_policy="urgent"))
+    assert unknown.json()["errors"][0]["code"] == "failure-policy-unknown"
+
+
+@pytest.mark.parametrize(
+    ("steps", "pointer"),
+    [
+        ([], "/steps"),
+        ([{"kind": "pigeon"}], "/steps/0/kind"),
+        ([{"kind": "letter", "only_if_unheard": True}], "/steps/0/only_if_unheard"),
+        ([{"kind": "letter", "delay_seconds": -1}], "/steps/0/delay_seconds"),
+        ([{"kind": "letter", "delay_seconds": 1e300}], "/steps/0/delay_seconds"),
+        ([{"kind": "letter", "kinds": ["Bounced!"]}], "/steps/0/kinds/0"),
+        ([{"kind": "letter"}] * 21, "/steps"),
+    ],
+)
+async def test_policies_that_make_no_sense(home: Gateway, steps: list, pointer: str) -> None:
+    response = await home.call("PUT", "/v1/failure_policies/x", json={"steps": steps})
+    assert (response.status_code, response.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+async def test_suppressions_by_page_and_their_end(home: Gateway) -> None:
+    for name in "cab":
+        body = {"address": f"{name.upper()}@example.org", "evidence": "he asked"}
+        assert (await home.call("POST", "/v1/suppressions", json=body)).status_code == 201
+    await home.call("POST", "/v1/suppressions", json={"address": "a@example.org", "stream": "bills"})
+    seen, cursor = [], None
+    while True:
+        question = {"limit": 1} | ({"cursor": cursor} if cursor else {})
+        page = (await home.call("GET", "/v1/suppressions", params=question)).json()
+        seen += [(one["address"], one["stream"]) for one in page["suppressions"]]
+        cursor = page["cursor"]
+        if cursor is None:
+            break
+    assert seen == [
+        ("a@example.org", "bills"),
+        ("a@example.org", "default"),
+        ("b@example.org", "default"),
+        ("c@example.org", "default"),
+    ]
+    stopped = await home.send(to=["B@example.org"])
+    shown = (await home.call("GET", f"/v1/messages/{stopped['id']}")).json()
+    assert shown["deliveries"][0]["state"] == "suppressed"
+    assert (await home.call("DELETE", "/v1/suppressions?address=b@example.org")).status_code == 204
+    assert (await home.call("DELETE", "/v1/suppressions?address=b@example.org")).status_code == 404
+    for cursor in ("x", "AAAA", "é"):
+        assert (await home.call("GET", "/v1/suppressions", params={"cursor": cursor})).status_code == 422
+    past = {"address": "x", "expires_at": "2020-01-01T00:00:00Z", "evidence": "a\nb"}
+    response = await home.call("POST", "/v1/suppressions", json=past)
+    assert {error["pointer"] for error in response.json()["errors"]} == {"/address", "/expires_at", "/evidence"}
+
+
+async def test_streams(home: Gateway) -> None:
+    assert (await home.call("PUT", "/v1/streams/news", json={"bulk": True})).json()["bulk"] is True
+    assert (await home.call("PUT", "/v1/streams/news", json={"bulk": True})).status_code == 200
+    assert (await home.call("PUT", "/v1/streams/news", json={})).json()["code"] == "stream-differs"
+    assert [one["name"] for one in (await home.call("GET", "/v1/streams")).json()["streams"]] == ["news"]
+    assert (await home.call("GET", "/v1/streams/none")).status_code == 404
+    assert (await home.call("PUT", "/v1/streams/Not%20a%20name", json={})).status_code == 422
+
+
+async def test_health_metrics_and_callbacks(home: Gateway) -> None:
+    assert (await home.client.get("/healthz")).json() == {"status": "ok"}
+    assert (await home.client.get("/metrics")).status_code == 401
+    assert (await home.call("GET", "/metrics")).status_code == 401
+    assert (await home.client.get("/metrics", headers=home.administrator)).status_code == 200
+    assert (await home.client.post("/v1/sms/status", content=b"known")).status_code == 204
+    unknown = await home.client.post("/v1/sms/status", content=b"unknown")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "sms-unknown")
+
+
+async def test_a_database_that_is_gone_shows_in_health_and_bugs_have_a_face(home: Gateway) -> None:
+    def drop(conn) -> None:
+        tables.message.drop(conn)
+
+    await home.database.write(drop)
+    response = await home.call("GET", "/v1/messages")
+    assert (response.status_code, response.json()["code"]) == (500, "internal-error")
+    assert response.headers["x-request-id"] == response.json()["request_id"]
+    assert "message" not in response.json()

@@ -423,6 +423,22 @@ async def test_a_budget_is_met_exactly() -> None:
         await spool.write(b"x")
 
 
+async def test_who_reads_nothing_is_not_answered_for_ever() -> None:
+    limits = Limits(fruitless_commands=10**9, command_seconds=0.5, linger_seconds=0.3)
+    async with listening(limits=limits) as (_, server, port), talk(port) as client:
+        await client.open()
+        client.writer.transport.pause_reading()
+        sent = 0
+        with pytest.raises(ConnectionError):
+            while True:
+                client.writer.write(b"NOOP\r\n" * 10_000)
+                await client.writer.drain()
+                sent += 10_000
+        assert sent < 2_000_000
+        await asyncio.sleep(0.4)
+        assert not server._connections
+
+
 async def test_going_down() -> None:
     async with listening(RecordingDesk(seconds=0.2)) as (desk, server, port), talk(port) as idle, talk(port) as busy:
         await idle.open()

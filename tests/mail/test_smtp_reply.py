@@ -73,6 +73,16 @@ def test_an_endless_reply_in_small_pieces_is_given_up() -> None:
     assert answer == Garbled()
 
 
+def test_no_more_than_one_reply_is_kept_unread() -> None:
+    reader = ReplyReader()
+    for _ in range(REPLY_OCTETS // 8):
+        reader.receive(b"250 ok\r\n")
+    assert not reader.garbled
+    reader.receive(b"2")
+    assert reader.garbled
+    assert not reader._buffer
+
+
 def test_text_is_kept_to_a_kibibyte() -> None:
     heard = first(b"".join(b"550-" + b"y" * 400 + b"\r\n" for _ in range(9)) + b"550 end\r\n")
     assert isinstance(heard, Heard)

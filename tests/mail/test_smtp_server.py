@@ -195,6 +195,13 @@ def test_the_longest_command_line() -> None:
     assert house.closed
 
 
+@pytest.mark.parametrize("command", [b"NOOP \n", b"\n", b"NOOP\r\n\n", b"NOOP x\nRSET\r\n"])
+def test_a_line_that_ends_in_lf_alone_ends_the_session(command: bytes) -> None:
+    house = House().open()
+    assert codes(house.say(command))[-1] == 500
+    assert house.closed
+
+
 def test_a_line_without_end_is_not_kept() -> None:
     house = House().open()
     answers = house.say(b"A" * 1_000_000, 1000)

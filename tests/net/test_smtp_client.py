@@ -2,7 +2,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import psutil
 import pytest
@@ -293,9 +293,38 @@ async def test_an_idle_connection_that_died_is_replaced_once() -> None:
 
 
 async def test_a_fresh_connection_that_dies_is_not_replaced() -> None:
-    async with remote(script(OPEN, b"421 busy\r\n")) as host, client() as ours:
+    seen = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal seen
+        seen += 1
+        await script(OPEN, b"421 busy\r\n")(reader, writer)
+
+    async with remote(handler) as host, client() as ours:
         transcript = await attempt(ours, host)
     assert (transcript.stage, transcript.reply) == (Stage.MAIL_FROM, Reply(421, "", "busy"))
+    assert seen == 1
+
+
+@pytest.mark.parametrize("lent", [True, False])
+async def test_a_server_that_speaks_unasked_is_hung_up_on(lent: bool) -> None:
+    hung_up = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hi\r\n")
+        await reader.readline()
+        writer.write(OPEN)
+        await asyncio.sleep(0.1)
+        writer.write(b"250 by the way\r\n" * (10_000 if lent else 1))
+        with suppress(ConnectionError):
+            await reader.read()
+        hung_up.set()
+
+    async with remote(handler) as host, client() as ours:
+        connection = await ours.acquire(host)
+        if not lent:
+            connection.release()
+        await asyncio.wait_for(hung_up.wait(), 1)
 
 
 async def test_connections_carry_a_bounded_number_of_messages_and_say_quit() -> None:

@@ -74,8 +74,8 @@ def read_command(line: bytes, *, extended: bool, smtputf8: bool = False) -> Comm
         text = line.decode()
     except UnicodeDecodeError:
         return Reply(500, "5.5.2", "the command is not valid UTF-8")
-    if any(char < " " or char == "\x7f" for char in text.replace("\t", " ")):
-        return Reply(500, "5.5.2", "a control character stands in the command")
+    if not text.replace("\t", " ").isprintable():
+        return Reply(500, "5.5.2", "the command holds a character that is not printable")
     word, _, argument = text.partition(" ")
     verb, argument = word.upper(), argument.strip(" \t")
     if verb in _BARE:

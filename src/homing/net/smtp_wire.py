@@ -110,19 +110,15 @@ class Wire(asyncio.Protocol):
 
     async def reply(self, patience: float) -> Heard | Silence:
         """The next reply, within `patience` seconds whatever trickles in."""
+        if (answer := self._answer()) is not None:
+            return answer
         try:
             async with asyncio.timeout(patience):
-                while True:
-                    match self._reader.next():
-                        case Heard() as heard:
-                            return heard
-                        case Garbled():
-                            return Silence.GARBLED
-                    if self.closed:
-                        return Silence.CLOSED
+                while (answer := self._answer()) is None:
                     await self._change()
         except TimeoutError:
             return Silence.TIMEOUT
+        return answer
 
     async def command(self, octets: bytes, patience: float) -> Heard | Silence | None:
         """Send commands. A reply that was there before answers nothing, unless it is 421: the server is leaving."""
@@ -178,7 +174,17 @@ class Wire(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
         self._connected.set_write_buffer_limits(high=_CHUNK)
 
+    def _answer(self) -> Heard | Silence | None:
+        match self._reader.next():
+            case Heard() as heard:
+                return heard
+            case Garbled():
+                return Silence.GARBLED
+        return Silence.CLOSED if self.closed else None
+
     async def _drained(self, patience: float) -> bool:
+        if not self._full:
+            return True
         try:
             async with asyncio.timeout(patience):
                 while self._full and not self.closed and self._reader.untouched:

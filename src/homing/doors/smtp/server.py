@@ -37,7 +37,6 @@ __all__ = ["Desk", "Limits", "Peer", "Received", "SmtpServer", "SpooledBody"]
 
 _READ_OCTETS = 32 * 1024
 _UNREAD_REPLIES = 64 * 1024
-_LINGER_SECONDS = 5
 
 _TROUBLE = Reply(451, "4.3.0", "trouble on our side, please try again later")
 _FULL = Reply(452, "4.3.1", "no room for a message now, please try again later")
@@ -53,13 +52,15 @@ class Limits(SessionLimits):
     """What one client, and all of them together, may use up.
 
     `command_seconds` is for each command as a whole, however its octets trickle in; a message may pause as long, and
-    must come at `body_rate` octets a second after `body_grace_seconds`. A network is a /24 or a /64. A message larger
+    must come at `body_rate` octets a second after `body_grace_seconds`; a last reply that nobody reads is waited for
+    `linger_seconds`. A network is a /24 or a /64. A message larger
     than `spool_above` octets goes to disk; what lies in memory in all connections stays under `memory_octets`.
     """
 
     command_seconds: float = 60
     session_seconds: float = 600
     body_grace_seconds: float = 30
+    linger_seconds: float = 5
     body_rate: float = 1024
     connections: int = 500
     connections_per_network: int = 10
@@ -359,7 +360,7 @@ class _Connection(asyncio.BufferedProtocol):
     async def _close(self) -> None:
         """Let the last reply out, but do not wait for ever on a client that reads nothing."""
         self._transport.close()
-        _, unread = await asyncio.wait([self._gone], timeout=_LINGER_SECONDS)
+        _, unread = await asyncio.wait([self._gone], timeout=self._limits.linger_seconds)
         if unread:
             self._transport.abort()
 

@@ -96,7 +96,7 @@ def after(
     With `human_sender` only his; the cursor moves past those of others too. Raises `Rejected` for a cursor that is
     not ours.
     """
-    begin, end = _read(cursor), _end(conn, organization)
+    begin, end = read_cursor(cursor), _end(conn, organization)
     place = sa.tuple_(_T.c.txid, _T.c.seq)
     query = _T.select().where(_T.c.organization == organization, place > sa.tuple_(*begin), place <= sa.tuple_(*end))
     if human_sender is not None:
@@ -144,7 +144,8 @@ def _show(position: _Position) -> str:
     return base64.urlsafe_b64encode("{}.{}".format(*position).encode()).decode().rstrip("=")
 
 
-def _read(cursor: str | None) -> _Position:
+def read_cursor(cursor: str | None) -> _Position:
+    """The place that a cursor names. Raises `Rejected` for one that is not ours."""
     if cursor is None:
         return _START
     try:

@@ -21,6 +21,7 @@ _T = tables.inbound
 _OOPS = tables.oops_answer
 
 _OPEN = sa.text("inbound.state IN ('waiting', 'working')")
+_CLOSED = sa.text("inbound.state NOT IN ('waiting', 'working')")
 
 
 class InboundState(StrEnum):
@@ -158,7 +159,7 @@ def list_page(
 
 def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> list[str]:
     """Remove what was said, keep that it came. Returns the spool files that may now be deleted."""
-    due = sa.select(_T.c.id).where(_T.c.erase_at <= now, sa.not_(_OPEN)).order_by(_T.c.erase_at).limit(limit)
+    due = sa.select(_T.c.id).where(_T.c.erase_at <= now, _CLOSED).order_by(_T.c.erase_at).limit(limit)
     rows = conn.execute(sa.select(_T.c.id, _T.c.spool).where(_T.c.id.in_(due))).all()
     gone = {"raw": None, "spool": None, "erase_at": None}
     conn.execute(_T.update().where(_T.c.id.in_([row.id for row in rows])).values(gone))

@@ -214,7 +214,7 @@ def counts(conn: sa.Connection, organization: OrganizationId, since: datetime | 
     query = sa.select(_D.c.state, sa.func.count()).where(_D.c.organization == organization, _D.c.origin.in_(_THEIRS))
     if since is not None:
         query = query.where(_D.c.id >= earliest(since))
-    return {State(state): count for state, count in conn.execute(query.group_by(_D.c.state)).tuples()}
+    return {State(state): count for state, count in conn.execute(query.group_by(_D.c.state))}
 
 
 def overview(conn: sa.Connection) -> Overview:
@@ -275,9 +275,9 @@ def _cases(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[Delive
     return {row["delivery"]: to_case(row) for row in rows}
 
 
-def _by_state(conn: sa.Connection, table: sa.Table) -> Sequence[tuple[str, int]]:
+def _by_state(conn: sa.Connection, table: sa.Table) -> list[tuple[str, int]]:
     query = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
-    return conn.execute(query).tuples().all()
+    return [(state, count) for state, count in conn.execute(query)]
 
 
 def _message(row: sa.RowMapping) -> Message:

@@ -1,0 +1,134 @@
+"""Mail that came to us: kept, worked on once, erased in time."""
+
+import asyncio
+from datetime import timedelta
+
+from homing.loop.evidence import What
+from homing.loop.model import State
+from homing.store import inbound, tables, tidy
+from homing.store.database import Database
+from homing.store.inbound import InboundState, NewInbound, Understood
+from homing.store.record import record
+from tests.store.scenes import (
+    LEASE,
+    MINUTE,
+    NO_SUCH_USER,
+    NOW,
+    all_rows,
+    an_organization,
+    answered,
+    attempted,
+    claimed,
+    event_types,
+    fresh,
+    reported,
+    state_of,
+    submitted,
+)
+
+
+def _mail(**fields: object) -> NewInbound:
+    given = {
+        "id": fresh(),
+        "received_at": NOW,
+        "envelope_sender": None,
+        "recipient": "b+token@b.post.example",
+        "purpose": "envelope",
+        "size": 3,
+        "raw": b"\x00\xff.",
+        "flags": frozenset({"nul", "bare_lf"}),
+        "helo": "x" * 1000,
+    }
+    return NewInbound(**{**given, **fields})  # type: ignore[arg-type]
+
+
+async def test_kept_bytes_come_back_as_they_were(database: Database) -> None:
+    mail = _mail()
+    await database.write(inbound.keep, mail)
+    (claim,) = await database.write(inbound.claim, NOW, 10, LEASE)
+    assert (claim.raw, claim.flags, claim.tries, claim.state) == (mail.raw, mail.flags, 1, InboundState.WORKING)
+    assert claim.envelope_sender is None
+
+
+async def test_claimed_by_one_and_again_when_he_died(database: Database) -> None:
+    for _ in range(20):
+        await database.write(inbound.keep, _mail())
+    batches = await asyncio.gather(*(database.write(inbound.claim, NOW, 3, LEASE) for _ in range(8)))
+    ids = [one.id for batch in batches for one in batch]
+    assert len(ids) == len(set(ids)) == 20
+    assert await database.write(inbound.claim, NOW + LEASE, 30, LEASE) == []
+    again = await database.write(inbound.claim, NOW + LEASE + MINUTE, 30, LEASE)
+    assert {one.tries for one in again} == {2}
+
+
+async def test_a_report_counts_once_however_often_its_work_is_done(database: Database) -> None:
+    organization = await an_organization(database)
+    one = await submitted(database, organization)
+    (claim,) = await claimed(database)
+    delivery = one.deliveries[0].id
+    await database.write_grouped(record, answered(claim, await attempted(database, claim)))
+    mail = _mail()
+    await database.write(inbound.keep, mail)
+    await database.write(inbound.claim, NOW, 1, LEASE)
+    understood = Understood(id=mail.id, what=What.BOUNCE, verdict=NO_SUCH_USER)
+    finding = reported(delivery, inbound=mail.id)
+    twice = await asyncio.gather(*(database.write(inbound.finish, understood, [finding]) for _ in range(2)))
+    assert sorted(len(outcomes) for outcomes in twice) == [0, 1]
+    assert await state_of(database, organization, delivery) is State.BOUNCED
+    assert (await event_types(database, delivery)).count("bounced") == 1
+    kept = await database.read(inbound.get, mail.id)
+    assert kept
+    assert (kept.state, kept.what, kept.verdict) == (InboundState.DONE, What.BOUNCE, NO_SUCH_USER)
+    assert (kept.delivery, kept.organization) == (delivery, organization.id)
+    listed = await database.read(inbound.list_page, organization.id, what=What.BOUNCE)
+    assert [one.id for one in listed] == [mail.id]
+
+
+async def test_nothing_is_finished_when_the_finding_fails(database: Database) -> None:
+    mail = _mail()
+    await database.write(inbound.keep, mail)
+    broken = reported(fresh(), inbound=mail.id)
+    understood = Understood(id=mail.id, what=What.BOUNCE, verdict=None)
+    assert await database.write(inbound.finish, understood, [broken]) == [None]  # no such delivery: heard, and done
+    assert await database.write(inbound.claim, NOW + MINUTE, 1, LEASE) == []
+
+
+async def test_what_was_said_is_erased_and_a_tombstone_stays(database: Database) -> None:
+    mails = [_mail(spool="/spool/1"), _mail(), _mail()]
+    for mail in mails:
+        await database.write(inbound.keep, mail)
+    await database.write(inbound.claim, NOW, 10, LEASE)
+    for mail, days in zip(mails[:2], (1, 9), strict=True):
+        understood = Understood(id=mail.id, what=What.HUMAN_REPLY, verdict=None, erase_at=NOW + timedelta(days=days))
+        await database.write(inbound.finish, understood)
+    assert await database.write(inbound.erase, NOW) == []
+    assert await database.write(inbound.erase, NOW + timedelta(days=2)) == ["/spool/1"]
+    raws = {row["id"]: row["raw"] for row in await database.read(all_rows, tables.inbound)}
+    assert [raws[mail.id] is None for mail in mails] == [True, False, False]
+
+
+async def test_one_oops_a_day(database: Database) -> None:
+    organization = await an_organization(database)
+
+    async def take(address: str, now=NOW) -> bool:  # type: ignore[no-untyped-def]
+        return await database.write(inbound.take_oops, organization.id, address, now)
+
+    takes = await asyncio.gather(*(take("John@example.net") for _ in range(5)), take("john@EXAMPLE.net"))
+    assert sum(takes) == 1
+    assert await take("jane@example.net")
+    assert await take("john@example.net", NOW + timedelta(days=1))
+
+
+async def test_what_is_old_is_forgotten(database: Database) -> None:
+    organization = await an_organization(database)
+    await submitted(database, organization, key="ended")
+    (claim,) = await claimed(database)
+    await database.write_grouped(record, answered(claim, await attempted(database, claim)))
+    await submitted(database, organization, key="under way")
+    later = NOW + timedelta(days=30)
+    assert await database.write(tidy.forget_idempotency, NOW + timedelta(hours=24)) == 0
+    assert await database.write(tidy.forget_idempotency, later) == 2
+    assert await database.write(tidy.forget_contents, NOW) == 0
+    assert await database.write(tidy.forget_contents, later) == 1
+    assert len(await claimed(database)) == 1
+    assert await database.write(tidy.forget_counters, later) == 1

@@ -1,0 +1,82 @@
+"""Read-only questions: lists with filters and keyset pages, counts, the overview."""
+
+from datetime import timedelta
+
+from homing.loop.model import ActionState, CaseState, Origin, State
+from homing.store import views
+from homing.store.database import Database
+from homing.store.organizations import Organization
+from homing.store.record import record
+from homing.store.views import Filter
+from tests.store.scenes import MINUTE, NOW, an_organization, answered, claimed, fresh, submitted
+
+
+async def _list(database: Database, organization: Organization, **wanted: object) -> list[str]:
+    lines = await database.read(views.messages, organization.id, Filter(**wanted))  # type: ignore[arg-type]
+    return [line.message.subject for line in lines]
+
+
+async def test_messages_are_filtered_and_paged(database: Database) -> None:
+    organization, other = await an_organization(database), await an_organization(database)
+    janet = fresh()
+    for number in range(5):
+        now = NOW + number * MINUTE
+        await submitted(database, organization, f"R{number}@example.net", subject=f"s{number}", now=now)
+    await submitted(
+        database,
+        organization,
+        "a@example.net",
+        "b@example.net",
+        subject="hers",
+        human_sender=janet,
+        stream="x",
+        now=NOW + timedelta(hours=1),
+    )
+    await submitted(database, organization, subject="letter", origin=Origin.LETTER)
+    await submitted(database, other, subject="not ours")
+
+    assert await _list(database, organization) == ["hers", "s4", "s3", "s2", "s1", "s0"]
+    assert await _list(database, organization, recipient="r3@EXAMPLE.net") == ["s3"]
+    assert await _list(database, organization, human_sender=janet) == ["hers"]
+    assert await _list(database, organization, stream="x") == ["hers"]
+    assert await _list(database, organization, state=State.BOUNCED) == []
+    assert await _list(database, organization, since=NOW + 3 * MINUTE, until=NOW + 4 * MINUTE) == ["s3"]
+
+    seen, before = [], None
+    while page := await database.read(views.messages, organization.id, Filter(), before=before, limit=4):
+        seen += [line.message.subject for line in page]
+        before = page[-1].message.id
+    assert seen == ["hers", "s4", "s3", "s2", "s1", "s0"]
+    (hers,) = await database.read(views.messages, organization.id, Filter(stream="x"))
+    assert {one.recipient for one in hers.deliveries} == {"a@example.net", "b@example.net"}
+
+
+async def test_state_and_recipient_must_hold_for_the_same_delivery(database: Database) -> None:
+    organization = await an_organization(database)
+    await submitted(database, organization, "john@example.net", "jane@example.net", subject="both")
+    for claim in await claimed(database):
+        code = 550 if claim.delivery.recipient.startswith("john") else 250
+        await database.write_grouped(record, answered(claim, None, code))
+    assert await _list(database, organization, state=State.BOUNCED, recipient="john@example.net") == ["both"]
+    assert await _list(database, organization, state=State.BOUNCED, recipient="jane@example.net") == []
+
+
+async def test_cases_counts_and_overview(database: Database) -> None:
+    organization = await an_organization(database)
+    for code in (550, 550, 250):
+        await submitted(database, organization, subject=f"got {code}")
+        (claim,) = await claimed(database)
+        await database.write_grouped(record, answered(claim, None, code))
+    waiting = await submitted(database, organization)
+    assert await database.read(views.counts, organization.id) == {State.BOUNCED: 2, State.DELIVERED: 1, State.QUEUED: 1}
+    assert await database.read(views.counts, organization.id, NOW + MINUTE) == {}
+    lines = await database.read(views.cases, organization.id, state=CaseState.OPEN)
+    assert [(line.subject, line.recipient) for line in lines] == [("got 550", "john@example.net")] * 2
+    assert len(await database.read(views.cases, organization.id, limit=1)) == 1
+    assert await database.read(views.cases, organization.id, before=min(line.case.id for line in lines)) == []
+    overview = await database.read(views.overview)
+    assert overview.deliveries[State.BOUNCED] == 2
+    assert overview.cases == {CaseState.OPEN: 2}
+    assert overview.actions == {ActionState.DUE: 4}
+    assert overview.oldest_due == NOW
+    assert await database.read(views.message, fresh(), waiting.message.id) is None

@@ -2,7 +2,17 @@
 
 from fastapi import APIRouter, FastAPI
 
-from homing.doors.api import events, messages, operations, organizations, people, policies, problems, suppressions
+from homing.doors.api import (
+    administrators,
+    events,
+    messages,
+    operations,
+    organizations,
+    people,
+    policies,
+    problems,
+    suppressions,
+)
 from homing.doors.api.body import LARGEST_BODY
 from homing.doors.api.frame import Frame
 from homing.doors.api.messages_in import further_faults
@@ -25,7 +35,7 @@ def api_router() -> APIRouter:
             },
         }
     )
-    for room in (messages, events, people, policies, suppressions, organizations, operations):
+    for room in (messages, events, people, policies, suppressions, organizations, administrators, operations):
         router.include_router(room.router)
     return router
 

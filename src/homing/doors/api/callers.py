@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from homing.doors.api.parts import Parts
+from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused
 from homing.flow.authenticate import Caller
 from homing.loop import ids
@@ -47,7 +47,7 @@ async def known_caller(
 Known = Annotated[Caller, Depends(known_caller)]
 OnBehalfOf = Annotated[
     str | None,
-    Header(description="An administrator's key only: the id of the organization that the request is for."),
+    Header(description="An administrator's key only: the organization that the request is for, its id or its name."),
 ]
 
 
@@ -67,13 +67,19 @@ class Allow:
             raise refused(
                 403, "organization-required", "An administrator's key stands for no organization.", detail=detail
             )
-        identifier = ids.read("organization", homing_organization)
-        organization = None
-        if identifier is not None:
-            organization = await parts.database.read(organizations.get, OrganizationId(identifier))
-        if organization is None:
-            raise not_found()
-        return Tenant(organization, caller)
+        return Tenant(await find_organization(parts, homing_organization), caller)
+
+
+async def find_organization(parts: ApiParts, text: str) -> Organization:
+    """By its id or its name; a name has no underscore, so it cannot be taken for an id. Raises Rejected (404)."""
+    identifier = ids.read("organization", text)
+    if identifier is not None:
+        organization = await parts.database.read(organizations.get, OrganizationId(identifier))
+    else:
+        organization = await parts.database.read(organizations.by_name, text)
+    if organization is None:
+        raise not_found()
+    return organization
 
 
 async def administrator(caller: Known) -> Caller:
@@ -92,4 +98,6 @@ Sender = Annotated[Tenant, Depends(Allow((Scope.SEND,)))]
 Reader = Annotated[Tenant, Depends(Allow((Scope.READ,)))]
 Manager = Annotated[Tenant, Depends(Allow((Scope.MANAGE,)))]
 SenderOrManager = Annotated[Tenant, Depends(Allow((Scope.SEND, Scope.MANAGE)))]
+ForTenant = Annotated[Tenant, Depends(Allow((Scope.ADMIN,)))]
+"""An administrator at work for one organization."""
 Administrator = Annotated[Caller, Depends(administrator)]

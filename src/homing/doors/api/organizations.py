@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Administrator, Manager, Reader
+from homing.doors.api.callers import Administrator, Manager, Reader, find_organization
 from homing.doors.api.checks import ORIGINS, address_faults, name_faults, origin_faults, phone_faults, text_faults
 from homing.doors.api.messages_in import PolicyName, Strict
 from homing.doors.api.parts import ApiParts, Parts
@@ -129,7 +129,7 @@ async def list_organizations(_: Administrator, parts: Parts) -> Organizations:
 
 @router.get("/v1/organizations/{id}", summary="Look up an organization")
 async def get_organization(id: str, _: Administrator, parts: Parts) -> OrganizationOut:  # noqa: A002 - the API's word
-    return _out(await _find(parts, id))
+    return _out(await find_organization(parts, id))
 
 
 @router.patch("/v1/organizations/{id}", summary="Change an organization")
@@ -139,7 +139,7 @@ async def change_organization(
     _: Administrator,
     parts: Parts,
 ) -> OrganizationChanged:
-    return await _change(parts, await _find(parts, id), body)
+    return await _change(parts, await find_organization(parts, id), body)
 
 
 @router.post("/v1/organizations/{id}/pause", summary="Pause sending")
@@ -148,55 +148,41 @@ async def pause_organization(id: str, body: Pause, _: Administrator, parts: Part
     faults = text_faults("/reason", body.reason, 500)
     if faults:
         raise invalid(faults)
-    organization = await _find(parts, id)
+    organization = await find_organization(parts, id)
     await parts.database.write(organizations.pause, organization.id, body.reason)
     parts.keyring.forget()
-    return _out(await _find(parts, id))
+    return _out(await find_organization(parts, id))
 
 
 @router.post("/v1/organizations/{id}/resume", summary="Resume sending")
 async def resume_organization(id: str, _: Administrator, parts: Parts) -> OrganizationOut:  # noqa: A002
-    organization = await _find(parts, id)
+    organization = await find_organization(parts, id)
     await parts.database.write(organizations.resume, organization.id)
     parts.keyring.forget()
-    return _out(await _find(parts, id))
+    return _out(await find_organization(parts, id))
 
 
 @router.post("/v1/organizations/{id}/keys", status_code=201, summary="Create a key")
 async def create_key(id: str, body: KeyIn, _: Administrator, parts: Parts) -> KeyMade:  # noqa: A002
     """The key itself is in this answer and nowhere else."""
-    organization = await _find(parts, id)
-    faults = text_faults("/name", body.name, 64)
+    organization = await find_organization(parts, id)
     if Scope.ADMIN in body.scopes:
-        faults.append(Fault("/scopes", "scope-not-allowed", "An organization's key cannot administer."))
-    if faults:
-        raise invalid(faults)
-    text, now = mint_key(parts.secret()), parts.clock()
-    key = ApiKey(
-        id=new_id(now, parts.dice()),
-        organization=organization.id,
-        name=body.name,
-        hash=hash_key(text),
-        last_four=text[-4:],
-        scopes=frozenset(scope.value for scope in body.scopes),
-        created_at=now,
-    )
-    await parts.database.write(organizations.create_key, key)
-    return KeyMade(**_key_out(key).model_dump(), key=text)
+        raise invalid([Fault("/scopes", "scope-not-allowed", "An organization's key cannot administer.")])
+    return await make_key(parts, organization.id, body)
 
 
 @router.get("/v1/organizations/{id}/keys", summary="List keys")
 async def list_keys(id: str, _: Administrator, parts: Parts) -> Keys:  # noqa: A002
     """Revoked ones too."""
-    organization = await _find(parts, id)
+    organization = await find_organization(parts, id)
     found = await parts.database.read(organizations.list_keys, organization.id)
-    return Keys(keys=[_key_out(key) for key in found])
+    return Keys(keys=[key_out(key) for key in found])
 
 
 @router.delete("/v1/organizations/{id}/keys/{key}", status_code=204, summary="Revoke a key")
 async def revoke_key(id: str, key: str, _: Administrator, parts: Parts) -> Response:  # noqa: A002
     """It stops working at once here, and on other nodes within five seconds."""
-    organization = await _find(parts, id)
+    organization = await find_organization(parts, id)
     identifier = ids.read("api_key", key)
     revoke = organizations.revoke_key
     if identifier is None or not await parts.database.write(revoke, organization.id, identifier, parts.clock()):
@@ -223,16 +209,6 @@ async def renew_webhook_secret(tenant: Manager, parts: Parts) -> WebhookSecret:
     await parts.database.write(organizations.change, tenant.id, {"webhook_secret": secret})
     parts.keyring.forget()
     return WebhookSecret(webhook_secret=secret)
-
-
-async def _find(parts: ApiParts, text: str) -> Organization:
-    identifier = ids.read("organization", text)
-    organization = None
-    if identifier is not None:
-        organization = await parts.database.read(organizations.get, OrganizationId(identifier))
-    if organization is None:
-        raise not_found()
-    return organization
 
 
 async def _change(parts: ApiParts, organization: Organization, wanted: Settings) -> OrganizationChanged:
@@ -280,6 +256,25 @@ def _out(organization: Organization) -> OrganizationOut:
     return OrganizationOut(id=ids.show("organization", organization.id), **same)
 
 
-def _key_out(key: ApiKey) -> KeyOut:
+async def make_key(parts: ApiParts, organization: OrganizationId | None, body: KeyIn) -> KeyMade:
+    """A new key of an organization, or (None) of an administrator. Raises Rejected: a name with control characters."""
+    faults = text_faults("/name", body.name, 64)
+    if faults:
+        raise invalid(faults)
+    text, now = mint_key(parts.secret()), parts.clock()
+    key = ApiKey(
+        id=new_id(now, parts.dice()),
+        organization=organization,
+        name=body.name,
+        hash=hash_key(text),
+        last_four=text[-4:],
+        scopes=frozenset(scope.value for scope in body.scopes),
+        created_at=now,
+    )
+    await parts.database.write(organizations.create_key, key)
+    return KeyMade(**key_out(key).model_dump(), key=text)
+
+
+def key_out(key: ApiKey) -> KeyOut:
     same = {name: getattr(key, name) for name in ("name", "last_four", "created_at", "revoked_at")}
     return KeyOut(id=ids.show("api_key", key.id), scopes=[Scope(scope) for scope in sorted(key.scopes)], **same)

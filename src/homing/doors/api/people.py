@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Reader, SenderOrManager, Tenant
+from homing.doors.api.callers import ForTenant, Reader, SenderOrManager, Tenant
 from homing.doors.api.checks import address_faults, name_faults, phone_faults, text_faults
 from homing.doors.api.messages_in import Strict
 from homing.doors.api.parts import ApiParts, Parts
@@ -29,6 +29,7 @@ class HumanSenderIn(Strict):
     address: str = Field(examples=["janet@example.com"])
     application_user: str | None = Field(None, description="Your own id of this person.", examples=["user-17"])
     phone: str | None = Field(None, description="E.164; for text messages of a failure policy.")
+    proof_letter: bool = Field(True, description="False: no letter now; `…/proof` sends it later.")
 
 
 class HumanSenderOut(BaseModel):
@@ -42,7 +43,9 @@ class HumanSenderOut(BaseModel):
 
 
 class HumanSenderMade(HumanSenderOut):
-    proof_letter_sent: bool = Field(description="False when the address has had its three letters of the day.")
+    proof_letter_sent: bool = Field(
+        description="False when none was wanted, or the address has had its three letters of the day."
+    )
 
 
 class HumanSenders(BaseModel):
@@ -73,11 +76,7 @@ async def create_human_sender(body: HumanSenderIn, tenant: SenderOrManager, part
     if not await parts.database.write(people.create, sender):
         fault = Fault("/address", "human-sender-exists", "There is a human sender with this address already.")
         raise refused(409, "human-sender-exists", fault.message, faults=[fault])
-    try:
-        await parts.proving.ask(sender)
-        sent = True
-    except Rejected:
-        sent = False
+    sent = body.proof_letter and await _asked(sender, parts)
     return HumanSenderMade(**_out(sender).model_dump(), proof_letter_sent=sent)
 
 
@@ -97,6 +96,22 @@ async def ask_for_proof(id: str, tenant: SenderOrManager, parts: Parts) -> Respo
     """At most three letters a day to one address; 429 `too-many-proof-letters` afterwards."""
     await parts.proving.ask(await _find(id, tenant, parts))
     return Response(status_code=202)
+
+
+@router.post("/v1/human_senders/{id}/prove", summary="Prove by an administrator's word")
+async def prove_human_sender(id: str, tenant: ForTenant, parts: Parts) -> HumanSenderOut:  # noqa: A002
+    """For people whose address the administrator has verified himself. No letter is sent."""
+    sender = await _find(id, tenant, parts)
+    await parts.database.write(people.prove, tenant.id, sender.id, parts.clock())
+    return _out(await _find(id, tenant, parts))
+
+
+async def _asked(sender: HumanSender, parts: ApiParts) -> bool:
+    try:
+        await parts.proving.ask(sender)
+    except Rejected:
+        return False
+    return True
 
 
 async def _find(text: str, tenant: Tenant, parts: ApiParts) -> HumanSender:

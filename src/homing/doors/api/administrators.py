@@ -1,0 +1,42 @@
+"""Keys of administrators, beside the one in the settings: each person and each program can have one of its own."""
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.callers import Administrator
+from homing.doors.api.messages_in import Strict
+from homing.doors.api.organizations import KeyIn, KeyMade, Keys, key_out, make_key
+from homing.doors.api.parts import Parts
+from homing.doors.api.problems import not_found
+from homing.loop import ids
+from homing.loop.api_key import Scope
+from homing.store import organizations
+
+router = APIRouter(route_class=JsonRoute, tags=["administrators"])
+
+
+class AdministratorKeyIn(Strict):
+    name: str = Field(examples=["deploy"])
+
+
+@router.post("/v1/administrator_keys", status_code=201, summary="Create an administrator's key")
+async def create_administrator_key(body: AdministratorKeyIn, _: Administrator, parts: Parts) -> KeyMade:
+    """It may do everything. The key itself is in this answer and nowhere else."""
+    return await make_key(parts, None, KeyIn(name=body.name, scopes=[Scope.ADMIN]))
+
+
+@router.get("/v1/administrator_keys", summary="List administrators' keys")
+async def list_administrator_keys(_: Administrator, parts: Parts) -> Keys:
+    """Revoked ones too; the key in the settings is not among them."""
+    found = await parts.database.read(organizations.list_keys, None)
+    return Keys(keys=[key_out(key) for key in found])
+
+
+@router.delete("/v1/administrator_keys/{key}", status_code=204, summary="Revoke an administrator's key")
+async def revoke_administrator_key(key: str, _: Administrator, parts: Parts) -> Response:
+    identifier = ids.read("api_key", key)
+    if identifier is None or not await parts.database.write(organizations.revoke_key, None, identifier, parts.clock()):
+        raise not_found()
+    parts.keyring.forget()
+    return Response(status_code=204)

@@ -1,0 +1,53 @@
+"""Gateways with one planted fault each. A check that was never seen to fail proves nothing."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from homing.store import deliveries, submissions
+from homing.store.database import Database
+from homing.store.record import Finding, record
+from homing.store.submissions import Added, NewSubmission
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+
+class AckBeforeCommit(Database):
+    """Says 202 at once and commits 20 to 50 ms later: a kill in between loses what was acknowledged."""
+
+    async def write_grouped(self, fn: Callable[[sa.Connection, list[Item]], list[T]], item: Item) -> T:
+        if fn is not submissions.add:
+            return await super().write_grouped(fn, item)
+        assert isinstance(item, NewSubmission)
+        self._late = getattr(self, "_late", set())
+        task = asyncio.create_task(self._commit_later(item))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        answer: Any = Added(response=item.respond(frozenset()))
+        return answer
+
+    async def _commit_later(self, item: NewSubmission) -> None:
+        await asyncio.sleep(random.uniform(0.02, 0.05))
+        await super().write_grouped(submissions.add, item)
+
+
+class NoIntent(Database):
+    """Writes an attempt only when it has ended: a copy that went out before a kill is known to nobody."""
+
+    async def write_grouped(self, fn: Callable[[sa.Connection, list[Item]], list[T]], item: Item) -> T:
+        if fn is deliveries.begin_attempts:
+            opened: Any = True
+            return opened
+        if fn is record:
+            assert isinstance(item, Finding)
+            if item.attempt is not None:
+                item = replace(item, attempt=replace(item.attempt, id=None))
+        return await super().write_grouped(fn, item)
+
+
+MUTANTS: dict[str, type[Database]] = {"ack-before-commit": AckBeforeCommit, "no-intent": NoIntent}

@@ -1,0 +1,37 @@
+"""The promise under SIGKILL: nothing that was acknowledged is lost, no copy goes out that the record cannot explain.
+
+Each storm kills the whole process group of the gateway at random moments while an application submits and the world
+outside takes, refuses, puts off, falls silent and sends back. HOMING_STORM_SEED repeats one.
+"""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from .storm import Storm
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+SEED = int(os.environ.get("HOMING_STORM_SEED", random.randrange(10**6)))
+
+
+def test_nothing_acknowledged_is_lost_and_every_copy_is_explained(tmp_path: Path) -> None:
+    report = Storm(tmp_path, SEED, kills=22, messages=2_000).blow()
+    print(report)
+    assert not report.violations, report
+    assert report.figures["kills"] >= 20
+    assert report.figures["acknowledged messages"] >= 2_000
+
+
+def test_the_check_sees_a_gateway_that_acknowledges_before_it_commits(tmp_path: Path) -> None:
+    report = Storm(tmp_path, SEED, kills=6, messages=400, mutant="ack-before-commit").blow()
+    print(report)
+    assert "I1" in report.broken, report
+
+
+def test_the_check_sees_a_gateway_that_sends_before_it_writes_its_intent(tmp_path: Path) -> None:
+    report = Storm(tmp_path, SEED, kills=6, messages=400, mutant="no-intent").blow()
+    print(report)
+    assert "I7" in report.broken, report

@@ -29,6 +29,7 @@ from homing.config import Settings
 from homing.doors.api import ApiParts, create_api
 from homing.doors.smtp.mx import MxDesk
 from homing.doors.smtp.server import Limits, SmtpServer
+from homing.doors.web import WebParts, web_router
 from homing.flow.act import Actor
 from homing.flow.authenticate import Keyring
 from homing.flow.bell import Bell, Chime
@@ -320,7 +321,21 @@ def _http(base: _Base, actor: Actor, stopping: asyncio.Event) -> FastAPI:
         metrics=REGISTRY,
         stopping=stopping,
     )
-    return create_api(parts)
+    http = create_api(parts)
+    pages = WebParts(
+        database=base.database,
+        submission=submission,
+        proving=proving,
+        tokens=base.tokens,
+        keyring=keyring,
+        clock=base.clock,
+        news=base.news,
+        public_url=base.settings.public_url,
+        operator_name=base.settings.operator_name,
+        open_here=base.settings.open_pages_here,
+    )
+    http.include_router(web_router(pages))
+    return http
 
 
 async def serve(settings: Settings) -> None:

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     administrator_key: SecretStr | None = Field(
         default=None, description="An API key that may do everything. Without it, `homing key create --admin`."
     )
+    open_pages_here: bool = Field(
+        default=False,
+        description="Show the pages without a key to whoever comes from loopback. Not behind a proxy on this machine.",
+    )
     smtp_host: str = Field(default="0.0.0.0", description="Where bounces, complaints and replies come in.")  # noqa: S104
     smtp_port: int = Field(default=25, description="Port of the MX door.")
     tls_certificate: Path | None = Field(default=None, description="PEM file for STARTTLS at the MX door.")

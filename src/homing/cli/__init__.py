@@ -18,9 +18,7 @@ app = typer.Typer(
 
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config", "-c", envvar="HOMING_CONFIG", help="Settings file (TOML), default ./homing.toml."
-    ),
+    typer.Option("--config", "-c", envvar="HOMING_CONFIG", help="Settings file (TOML), default ./homing.toml."),
 ]
 
 
@@ -35,6 +33,20 @@ def serve(config: Config = None) -> None:
     from homing.cli.serve import serve
 
     serve(config)
+
+
+@app.command()
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="End when the story has been told; exit 0 only if it came true.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port of the page and the API.")] = 8025,
+    folder: Annotated[Path, typer.Option(help="Where everything is kept; emptied first.")] = Path("demo-data"),
+) -> None:
+    """Play both stories with real SMTP on loopback, and stay up to be looked at."""
+    from homing.cli.demo import DemoOptions, run
+
+    raise typer.Exit(run(DemoOptions(folder=folder, port=port, once=once)))
 
 
 def main() -> None:

@@ -60,8 +60,8 @@ def open_all(conn: sa.Connection, cases: Sequence[Case]) -> set[CaseId]:
     if not cases:
         return set()
     rows = [case_row(case) for case in sorted(cases, key=lambda case: case.id)]
-    opened = insert(conn, _C).values(rows).on_conflict_do_nothing(index_elements=["id"]).returning(_C.c.id)
-    return set(conn.execute(opened).scalars())
+    opened = insert(conn, _C).on_conflict_do_nothing(index_elements=["id"]).returning(_C.c.id)
+    return set(conn.execute(opened, rows).scalars())
 
 
 def put(conn: sa.Connection, tasks: Iterable[Task]) -> None:

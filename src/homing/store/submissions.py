@@ -201,8 +201,8 @@ def _take_keys(conn: sa.Connection, items: Sequence[NewSubmission], answers: dic
     if not first:
         return {}
     rows = [_key_row(items[first[key]]) for key in sorted(first)]
-    place = insert(conn, _I).values(rows).on_conflict_do_nothing()
-    taken = {(row.organization, row.key) for row in conn.execute(place.returning(_I.c.organization, _I.c.key))}
+    place = insert(conn, _I).on_conflict_do_nothing().returning(_I.c.organization, _I.c.key)
+    taken = {(row.organization, row.key) for row in conn.execute(place, rows)}
     later |= {index: key for key, index in first.items() if key not in taken}
     _answer_known(conn, items, later, answers)
     return {index: first[key] for index, key in later.items() if key in taken}

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from homing.doors.api import ApiParts, create_api
+from homing.doors.web import WebParts, web_router
 from homing.flow.authenticate import Keyring
 from homing.flow.bell import Bell, Chime
 from homing.flow.outgoing import Outgoing
@@ -110,6 +111,7 @@ async def gateway(folder: Path, scratch: Path) -> AsyncIterator[Gateway]:
     try:
         parts, sms = _parts(database, clock)
         app = create_api(parts)
+        app.include_router(web_router(_web_parts(parts)))
         acme = await _member(database, clock, "acme")
         other = await _member(database, clock, "other")
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("203.0.113.9", 4711))
@@ -168,6 +170,21 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         metrics=CollectorRegistry(),
     )
     return parts, sms
+
+
+def _web_parts(parts: ApiParts) -> WebParts:
+    return WebParts(
+        database=parts.database,
+        submission=parts.submission,
+        proving=parts.proving,
+        tokens=parts.tokens,
+        keyring=parts.keyring,
+        clock=parts.clock,
+        news=parts.news,
+        public_url="http://gateway.example",
+        operator_name="Operator",
+        open_here=True,
+    )
 
 
 async def _member(database: Database, clock: Clock, name: str) -> Member:

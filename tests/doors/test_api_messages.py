@@ -5,25 +5,9 @@ import json
 import pytest
 
 from homing.loop import ids
-from homing.loop.evidence import RouteFault, Unroutable
-from homing.loop.model import DeliveryId
-from homing.store.record import Finding, record
 
+from .failing import fail
 from .gateway import Gateway, message
-
-
-async def bounce(home: Gateway, delivery: str) -> None:
-    """There is no such domain."""
-    identifier = DeliveryId(ids.read("delivery", delivery))
-    await home.database.write(claim, identifier, home.clock())
-    evidence = Unroutable(fault=RouteFault.NO_SUCH_DOMAIN, detail="NXDOMAIN, twice", suggestion="gmail.com")
-    await home.database.write(record, [Finding(delivery=identifier, evidence=evidence, now=home.clock())])
-
-
-def claim(conn, delivery, now) -> None:
-    from homing.store import tables
-
-    conn.execute(tables.delivery.update().where(tables.delivery.c.id == delivery).values(state="sending"))
 
 
 async def test_accepted_means_202_with_ids_and_states(home: Gateway) -> None:
@@ -187,7 +171,7 @@ async def test_a_failed_delivery_shows_its_case_and_can_be_sent_again_once(home:
     delivery = (await home.send(to=["john@gmial.com"]))["deliveries"][0]["id"]
     early = await home.call("POST", f"/v1/deliveries/{delivery}/resend", json={"recipient": "john@gmail.com"})
     assert (early.status_code, early.json()["code"]) == (409, "delivery-under-way")
-    await bounce(home, delivery)
+    await fail(home, delivery)
     shown = (await home.call("GET", f"/v1/deliveries/{delivery}")).json()
     assert (shown["state"], shown["bounced"], shown["case"]["state"]) == ("bounced", "immediate", "open")
     assert [step["kind"] for step in shown["case"]["steps"]] == ["live", "letter", "administrator"]
@@ -211,7 +195,7 @@ async def test_cancel_while_it_waits(home: Gateway) -> None:
     assert response.json()["state"] == "canceled"
     assert (await home.call("POST", f"/v1/deliveries/{delivery}/cancel")).status_code == 200
     late = (await home.send(to=["john@gmial.com"]))["deliveries"][0]["id"]
-    await bounce(home, late)
+    await fail(home, late)
     response = await home.call("POST", f"/v1/deliveries/{late}/cancel")
     assert (response.status_code, response.json()["code"]) == (409, "not-cancelable")
 

@@ -1,0 +1,32 @@
+"""The pages: what became of each message, and where the links in our letters lead."""
+
+from fastapi import APIRouter
+
+from homing.doors.web.links import Links
+from homing.doors.web.pages import Pages
+from homing.doors.web.parts import WebParts as WebParts
+from homing.doors.web.visitors import Visitors
+
+
+def web_router(parts: WebParts) -> APIRouter:
+    """All pages, for the application that the API made."""
+    visitors = Visitors(parts)
+    pages, links = Pages(parts, visitors), Links(parts)
+    router = APIRouter(include_in_schema=False)
+    for path, get in (
+        ("/", pages.messages),
+        ("/messages/{id}", pages.message),
+        ("/cases", pages.cases),
+        ("/static/{name}", pages.file),
+        ("/prove/{token}", links.show_proof),
+        ("/correct/{token}", links.show_correction),
+    ):
+        router.add_api_route(path, get, methods=["GET"])
+    for path, post in (
+        ("/sign_in", visitors.sign_in),
+        ("/sign_out", visitors.sign_out),
+        ("/prove/{token}", links.prove),
+        ("/correct/{token}", links.correct),
+    ):
+        router.add_api_route(path, post, methods=["POST"])
+    return router

@@ -1,0 +1,139 @@
+"""Where the links in our letters lead. The token is the authority; looking changes nothing, only POST does."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from homing.doors.web import told
+from homing.doors.web.paper import message_page, page
+from homing.doors.web.parts import WebParts
+from homing.doors.web.visitors import read_form
+from homing.loop.model import FAILURES, DeliveryId, EventType
+from homing.loop.problem import Rejected
+from homing.loop.token import Purpose, TokenRefused
+from homing.mail.address import AddressError, parse_address
+from homing.store import deliveries, organizations, views
+from homing.store.organizations import Organization
+from homing.store.views import DeliveryView, MessageView
+
+TRY_LATER = "Too many messages are on their way at the moment. Please try again in a while."
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The failed delivery that a link is about. `sent_to`: where its message went instead, if somebody corrected it."""
+
+    organization: Organization
+    view: MessageView
+    one: DeliveryView
+    sent_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    parts: WebParts
+
+    async def show_proof(self, token: str) -> Response:
+        proof = await self.parts.proving.look(token)
+        if proof is None:
+            return _gone("Ask whoever wanted your address for a new letter.")
+        organization = await self.parts.database.read(organizations.get, proof.organization)
+        assert organization is not None
+        return page(
+            "prove.html",
+            visitor=None,
+            address=proof.address,
+            organization=organization.display_name,
+            operator=self.parts.operator_name,
+        )
+
+    async def prove(self, token: str) -> Response:
+        sender = await self.parts.proving.use(token)
+        if sender is None:
+            return _gone("If you pressed the button twice, all is well: the first time counted.")
+        text = f"{sender.address} is yours. You can close this page; nothing else is to be done."
+        return message_page(200, "Thank you, that is all.", text)
+
+    async def show_correction(self, token: str) -> Response:
+        failed = await self._failed(token)
+        if failed is None:
+            return _gone("The message itself is not lost: send it again where you wrote it.")
+        if failed.sent_to is not None:
+            return _sent(failed.sent_to)
+        return self._form(failed, _suggestion(failed), "")
+
+    async def correct(self, token: str, request: Request) -> Response:
+        failed = await self._failed(token)
+        if failed is None:
+            return _gone("The message itself is not lost: send it again where you wrote it.")
+        if failed.sent_to is not None:
+            return _sent(failed.sent_to)
+        text = (await read_form(request)).get("recipient", "").strip()
+        try:
+            address = parse_address(text)
+        except AddressError as error:
+            return self._form(failed, text, str(error), 422)
+        key = f"to:{address.folded}"[:255]
+        try:
+            await self.parts.submission.resend(failed.organization, failed.one.delivery.id, str(address), key)
+        except Rejected as refusal:
+            problem = refusal.problem
+            complaint = TRY_LATER if problem.status == 429 else f"{problem.title} {problem.detail}"
+            return self._form(failed, text, complaint, problem.status)
+        self.parts.news.ring()
+        return _sent(str(address))
+
+    async def _failed(self, token: str) -> Failed | None:
+        try:
+            identifier = self.parts.tokens.open(Purpose.CORRECTION, token, now=self.parts.clock())
+        except TokenRefused:
+            return None
+        database = self.parts.database
+        delivery = await database.read(deliveries.by_token, DeliveryId(identifier))
+        if delivery is None or delivery.state not in FAILURES:
+            return None
+        organization = await database.read(organizations.get, delivery.organization)
+        view = await database.read(views.message, delivery.organization, delivery.message)
+        if organization is None or view is None:
+            return None
+        one = next(one for one in view.deliveries if one.delivery.id == delivery.id)
+        return Failed(organization, view, one, _sent_to(view, one))
+
+    def _form(self, failed: Failed, address: str, complaint: str, status: int = 200) -> Response:
+        message = failed.view.message
+        return page(
+            "correct.html",
+            status,
+            visitor=None,
+            message=message,
+            delivery=failed.one.delivery,
+            why=told.why(failed.organization, message, failed.one, self.parts.clock()),
+            address=address,
+            complaint=complaint,
+            organization=failed.organization.display_name,
+            operator=self.parts.operator_name,
+        )
+
+
+def _suggestion(failed: Failed) -> str:
+    """The address that was perhaps meant, else the one that failed: most often one letter is to be changed."""
+    recipient = failed.one.delivery.recipient
+    domain = told.suggestion(failed.one)
+    return f"{recipient.rpartition('@')[0]}@{domain}" if domain else recipient
+
+
+def _sent_to(view: MessageView, one: DeliveryView) -> str | None:
+    for event in view.timeline:
+        if event.type is EventType.RESENT and event.delivery == one.delivery.id:
+            return str(event.data.get("recipient", ""))
+    return None
+
+
+def _sent(address: str) -> Response:
+    text = f"The message is on its way to {address}. Should it fail again, you get another letter."
+    return message_page(200, "Sent again.", text)
+
+
+def _gone(advice: str) -> Response:
+    return message_page(410, "This link does not work any more.", f"It was used before, or its time is over. {advice}")

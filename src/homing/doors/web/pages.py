@@ -1,0 +1,114 @@
+"""The pages for those who want to know what became of their messages: the list, one message, the cases."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from homing.doors.web import told
+from homing.doors.web.paper import message_page, page, static_file
+from homing.doors.web.parts import WebParts
+from homing.doors.web.search import HINT, search
+from homing.doors.web.visitors import Visitor, Visitors
+from homing.loop import ids
+from homing.loop.model import CaseState, DeliveryId, MessageId, State
+from homing.store import views
+from homing.store.events import Event
+
+PAGE = 50
+COUNTED = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    parts: WebParts
+    visitors: Visitors
+
+    async def messages(self, request: Request) -> Response:
+        visitor = await self.visitors.visitor(request)
+        if visitor is None or visitor.organization is None:
+            return _outside(visitor)
+        organization, database = visitor.organization.id, self.parts.database
+        asked = await search(database, organization, request.query_params.get("q", ""))
+        before = ids.read("message", request.query_params.get("before", ""))
+        lines: list[views.MessageLine] = []
+        if asked.wanted is not None:
+            place = None if before is None else MessageId(before)
+            lines = await database.read(views.messages, organization, asked.wanted, before=place, limit=PAGE)
+        older = None
+        if len(lines) == PAGE:
+            older = _link("/", visitor, q=asked.text, before=ids.show("message", lines[-1].message.id))
+        return page(
+            "messages.html",
+            visitor=visitor,
+            asked=asked,
+            hint=HINT,
+            lines=lines,
+            older=older,
+            counts=await database.read(views.counts, organization, self.parts.clock() - COUNTED),
+            states=tuple(State),
+        )
+
+    async def message(self, id: str, request: Request) -> Response:  # noqa: A002 - the address's word
+        identifier = ids.read("message", id)
+        chosen = None
+        if identifier is not None:
+            chosen = await self.parts.database.read(views.organization_of, MessageId(identifier))
+        visitor = await self.visitors.visitor(request, chosen)
+        if visitor is None:
+            return _outside(None)
+        view = None
+        if identifier is not None and visitor.organization is not None:
+            view = await self.parts.database.read(views.message, visitor.organization.id, MessageId(identifier))
+        if view is None or visitor.organization is None:
+            return message_page(404, "There is no such message.", "Perhaps it was erased.", visitor=visitor)
+        now = self.parts.clock()
+        recipients = {one.delivery.id: one.delivery.recipient for one in view.deliveries}
+        return page(
+            "message.html",
+            visitor=visitor,
+            message=view.message,
+            deliveries=[(one, told.why(visitor.organization, view.message, one, now)) for one in view.deliveries],
+            timeline=[(event, _sentence(event, recipients)) for event in view.timeline],
+        )
+
+    async def cases(self, request: Request) -> Response:
+        visitor = await self.visitors.visitor(request)
+        if visitor is None or visitor.organization is None:
+            return _outside(visitor)
+        wanted = request.query_params.get("state", "")
+        state = CaseState(wanted) if wanted in set(CaseState) else None
+        before = ids.read("case", request.query_params.get("before", ""))
+        lines = await self.parts.database.read(
+            views.cases,
+            visitor.organization.id,
+            state=state,
+            before=None if before is None else DeliveryId(before),
+            limit=PAGE,
+        )
+        older = None
+        if len(lines) == PAGE:
+            older = _link("/cases", visitor, state=wanted, before=ids.show("case", lines[-1].case.id))
+        return page("cases.html", visitor=visitor, lines=lines, older=older, states=tuple(CaseState), state=state)
+
+    async def file(self, name: str) -> Response:
+        return static_file(name) or message_page(404, "There is no such file.", "")
+
+
+def _outside(visitor: Visitor | None) -> Response:
+    if visitor is None:
+        return page("sign_in.html", 401, complaint="", visitor=None)
+    text = "Create one with: homing org create NAME"
+    return message_page(404, "There is no organization here yet.", text, visitor=visitor)
+
+
+def _sentence(event: Event, recipients: dict[DeliveryId, str]) -> str:
+    recipient = recipients.get(event.delivery, "") if event.delivery else ""
+    return told.sentence(event, recipient)
+
+
+def _link(path: str, visitor: Visitor, **question: str) -> str:
+    asked = urlencode({name: value for name, value in question.items() if value})
+    return f"{path}?{'&'.join(part for part in (visitor.question, asked) if part)}"

@@ -1,0 +1,58 @@
+"""The search box: words like `to:john@example.org state:bounced` into a question."""
+
+from dataclasses import dataclass
+
+from homing.loop.model import OrganizationId, State
+from homing.mail.address import AddressError, parse_address
+from homing.mail.text import clean
+from homing.store import people
+from homing.store.database import Database
+from homing.store.views import Filter
+
+LONGEST = 500
+HINT = "to:john@example.org from:janet@example.com state:bounced stream:default"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """`wanted` None: nothing can match. `complaint` tells what was not understood."""
+
+    text: str
+    wanted: Filter | None
+    complaint: str = ""
+
+
+async def search(database: Database, organization: OrganizationId, text: str) -> Search:
+    """A bare address means `to:`. Words that are not understood are told, and find nothing."""
+    text = clean(text, LONGEST)
+    state: State | None = None
+    recipient: str | None = None
+    sender: str | None = None
+    stream: str | None = None
+    for word in text.split():
+        name, colon, value = word.partition(":")
+        match name if colon else "to":
+            case "to":
+                recipient = value if colon else word
+            case "from":
+                sender = value
+            case "stream":
+                stream = value
+            case "state" if value in set(State):
+                state = State(value)
+            case "state":
+                return Search(text, None, f"There is no state “{value}”. There are: {', '.join(State)}.")
+            case _:
+                return Search(text, None, f"“{word}” is not understood. Write for example: {HINT}")
+    if recipient is not None and "@" not in recipient:
+        return Search(text, None, f"“{recipient}” is no whole address.")
+    wanted = Filter(state=state, recipient=recipient, stream=stream)
+    if sender is None:
+        return Search(text, wanted)
+    try:
+        known = await database.read(people.by_address, organization, str(parse_address(sender)))
+    except AddressError as error:
+        return Search(text, None, f"“{sender}”: {error}")
+    if known is None:
+        return Search(text, None, f"There is no human sender “{sender}”.")
+    return Search(text, Filter(state=state, recipient=recipient, stream=stream, human_sender=known.id))

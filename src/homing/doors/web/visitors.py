@@ -1,0 +1,119 @@
+"""Who may see the pages: somebody at this machine, or whoever has shown a key. The cookie holds no secret but itself.
+
+It is a signed value with the id of the key and an end; the key must still be live at each look.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
+
+from homing.doors.loopback import is_local
+from homing.doors.web.paper import page
+from homing.doors.web.parts import WebParts
+from homing.flow.authenticate import Caller
+from homing.loop import ids
+from homing.loop.api_key import Scope
+from homing.loop.token import Purpose, TokenRefused
+from homing.store import organizations
+from homing.store.organizations import Organization
+
+COOKIE = "homing_session"
+LASTS = timedelta(hours=12)
+LARGEST_FORM = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Somebody who may look. `organizations`: those he may see; `organization`: the one he looks at. `signed_in`: by a
+    cookie, which can be laid down again."""
+
+    organizations: tuple[Organization, ...]
+    organization: Organization | None
+    signed_in: bool
+
+    @property
+    def question(self) -> str:
+        """What keeps the chosen organization in the address."""
+        if len(self.organizations) < 2 or self.organization is None:
+            return ""
+        return f"organization={ids.show('organization', self.organization.id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitors:
+    parts: WebParts
+
+    async def visitor(self, request: Request, chosen: UUID | None = None) -> Visitor | None:
+        """None: show the page where one signs in. `chosen`: whose thing he wants to see."""
+        caller = await self._session(request)
+        if caller is not None:
+            if not caller.may(Scope.READ):
+                return None
+            if caller.organization is not None:
+                return Visitor(organizations=(caller.organization,), organization=caller.organization, signed_in=True)
+        elif not (self.parts.open_here and is_local(request)):
+            return None
+        everything = tuple(await self.parts.database.read(organizations.list_all))
+        wanted = chosen or ids.read("organization", request.query_params.get("organization", ""))
+        found = next((one for one in everything if one.id == wanted), None)
+        if found is None and wanted is None and everything:
+            found = everything[0]
+        return Visitor(organizations=everything, organization=found, signed_in=caller is not None)
+
+    async def sign_in(self, request: Request) -> Response:
+        """Takes a key, gives a cookie."""
+        if not _same_origin(request):
+            return page("sign_in.html", 403, complaint="Please use the form on this page.", visitor=None)
+        form = await read_form(request)
+        caller = await self.parts.keyring.caller(form.get("key", "").strip())
+        if caller is None or not caller.may(Scope.READ):
+            return page("sign_in.html", 403, complaint="This is no live key that may read.", visitor=None)
+        until = self.parts.clock() + LASTS
+        session = self.parts.tokens.mint_short(Purpose.SESSION, caller.key, until)
+        response = RedirectResponse("/", 303)
+        response.set_cookie(
+            COOKIE,
+            session,
+            max_age=int(LASTS.total_seconds()),
+            httponly=True,
+            samesite="strict",
+            secure=self.parts.public_url.startswith("https:"),
+        )
+        return response
+
+    async def sign_out(self, request: Request) -> Response:
+        response = RedirectResponse("/", 303)
+        if _same_origin(request):
+            response.delete_cookie(COOKIE)
+        return response
+
+    async def _session(self, request: Request) -> Caller | None:
+        try:
+            key, _ = self.parts.tokens.open_short(
+                Purpose.SESSION, request.cookies.get(COOKIE, ""), now=self.parts.clock()
+            )
+        except TokenRefused:
+            return None
+        return await self.parts.keyring.holder(key)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a small form; nothing for anything else."""
+    body = await request.body()
+    if len(body) > LARGEST_FORM:
+        return {}
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _same_origin(request: Request) -> bool:
+    """A browser names the page that a form came from; SameSite=Strict stands behind this."""
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")

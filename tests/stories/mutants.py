@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from homing.store import deliveries, submissions
+from homing.store import deliveries, submissions, tables
 from homing.store.database import Database
 from homing.store.record import Finding, record
 from homing.store.submissions import Added, NewSubmission
@@ -24,6 +24,8 @@ class AckBeforeCommit(Database):
         if fn is not submissions.add:
             return await super().write_grouped(fn, item)
         assert isinstance(item, NewSubmission)
+        if await self.read(_is_known, item):
+            return await super().write_grouped(fn, item)
         self._late = getattr(self, "_late", set())
         task = asyncio.create_task(self._commit_later(item))
         self._late.add(task)
@@ -34,6 +36,12 @@ class AckBeforeCommit(Database):
     async def _commit_later(self, item: NewSubmission) -> None:
         await asyncio.sleep(random.uniform(0.02, 0.05))
         await super().write_grouped(submissions.add, item)
+
+
+def _is_known(conn: sa.Connection, item: NewSubmission) -> bool:
+    """A message that was asked for before gets the honest answer: the planted fault is one alone."""
+    key = item.idempotency.key if item.idempotency else ""
+    return conn.execute(sa.select(sa.literal(1)).where(tables.idempotency.c.key == key)).first() is not None
 
 
 class NoIntent(Database):

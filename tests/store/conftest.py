@@ -1,7 +1,8 @@
 """One suite on both databases: `database` is a fresh, migrated one of each kind."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,20 +13,26 @@ from tests.postgres import Cluster, cluster
 
 __all__ = ["cluster"]
 
-_templates: dict[str, str] = {}
+
+@pytest.fixture(scope="session")
+def templates(cluster: Cluster) -> Iterator[list[str]]:
+    """Migrated databases to copy: one, made when it is first wanted."""
+    made: list[str] = []
+    yield made
+    for name in made:
+        asyncio.run(cluster.execute(f"DROP DATABASE {name}"))
 
 
-async def _template(cluster: Cluster) -> str:
-    """A migrated database to copy, made once a worker."""
-    if cluster.url not in _templates:
+async def _template(cluster: Cluster, made: list[str]) -> str:
+    if not made:
         name = f"homing_template_{os.getpid()}"
         await cluster.execute(f"CREATE DATABASE {name}")
+        made.append(name)
         database = Database.open(cluster.named(name), durable=False)
         await database.start()
         await database.migrate()
         await database.close()
-        _templates[cluster.url] = name
-    return _templates[cluster.url]
+    return made[0]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -41,7 +48,9 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[s
         return
     cluster: Cluster = request.getfixturevalue("cluster")
     async with AsyncExitStack() as stack:
-        yield await stack.enter_async_context(cluster.database(await _template(cluster)))
+        yield await stack.enter_async_context(
+            cluster.database(await _template(cluster, request.getfixturevalue("templates")))
+        )
 
 
 @pytest.fixture

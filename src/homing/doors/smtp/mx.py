@@ -24,7 +24,7 @@ class MxDesk:
     receiver: Receiver
 
     async def greeting(self, peer: Peer) -> Reply:  # noqa: ARG002 - every peer may talk to us
-        return Reply(220, "", "ESMTP, for bounces and replies only")
+        return Reply(220, "", "for bounces and replies only")
 
     async def sender(self, peer: Peer, envelope_sender: str | None) -> Reply:  # noqa: ARG002 - many bounce with one
         return Reply(250, "2.1.0", "ok")

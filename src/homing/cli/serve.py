@@ -7,22 +7,27 @@ from pathlib import Path
 import structlog
 import typer
 
+from homing.cli.endings import ExitCode, Unsuccessful
 from homing.config import BadSettings, Settings, load_settings
-
-BAD_INPUT = 4
-"""Exit code for settings and arguments that make no sense."""
+from homing.loop.problem import Fault, Problem
 
 
 def settings_from(config: Path | None) -> Settings:
-    """The settings of a command; ends it with a clear sentence where they are wrong."""
+    """The settings of a command. Raises Unsuccessful where they are wrong."""
     default = Path("homing.toml")
     file = config or (default if default.exists() else None)
     try:
         return load_settings(file)
     except BadSettings as error:
-        typer.echo(f"settings: {error}", err=True)
-        typer.echo("hint: see docs/settings.md; the least is HOMING_OPERATOR_DOMAIN=example.com", err=True)
-        raise typer.Exit(BAD_INPUT) from None
+        faults = [line.partition(": ") for line in str(error).splitlines()]
+        problem = Problem(
+            status=0,
+            code="settings-invalid",
+            title="The settings make no sense.",
+            detail="docs/settings.md has them all; the least is HOMING_OPERATOR_DOMAIN=example.com.",
+            faults=tuple(Fault(name, "setting-invalid", message) for name, _, message in faults),
+        )
+        raise Unsuccessful(ExitCode.INPUT, problem) from None
 
 
 def serve(config: Path | None) -> None:

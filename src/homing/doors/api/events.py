@@ -167,7 +167,8 @@ class _Line:
                 del listeners[self.organization]
 
     async def _frames(self) -> AsyncIterator[str]:
-        yield "retry: 2000\n\n"
+        # The place where it begins, so that whoever is cut off before the first event loses none either.
+        yield f"retry: 2000\nid: {self.start}\n\n"
         clock, cursor = asyncio.get_running_loop().time, self.start
         asked = spoken = clock()
         while not self.parts.stopping.is_set():

@@ -1,0 +1,99 @@
+"""`homing config check`: the settings in force, what is doubtful about them, and the DNS records to publish."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from homing.cli.output import for_person, sheet, show, table
+
+if TYPE_CHECKING:
+    from homing.config import Settings
+
+config = typer.Typer(name="config", help="Settings.", no_args_is_help=True)
+
+_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@/\s]*@")
+
+
+@config.command("check")
+def check(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", envvar="HOMING_CONFIG", help="Settings file (TOML), default ./homing.toml."),
+    ] = None,
+) -> None:
+    """Show the settings in force, secrets hidden, with warnings and the DNS records to publish."""
+    from homing.cli.serve import settings_from
+    from homing.loop.dns_records import records_to_publish, zone
+
+    settings = settings_from(config)
+    shown = effective(settings)
+    doubts = list(warnings(settings))
+    records = records_to_publish(settings.operator_domain, settings.operator, settings.hostname, dkim_records(settings))
+    zone_text = zone(records, settings.hostname)
+    document = {
+        "settings": shown,
+        "warnings": doubts,
+        "dns": [{"name": one.name, "type": one.type, "value": one.value, "why": one.why} for one in records],
+        "zone": zone_text,
+    }
+    show(document, lambda: sheet(shown))
+    if for_person():
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console()
+        for doubt in doubts:
+            console.print(Text(f"warning: {doubt}", "yellow"))
+        console.print(Text("\nDNS records to publish", "bold"))
+        console.print(table(("Name", "Type", "Why"), ((one.name, one.type, one.why) for one in records)))
+        console.print(Text("\nAs part of a zone file", "bold"))
+        console.print(Text(zone_text), soft_wrap=True)
+
+
+def effective(settings: "Settings") -> dict[str, object]:
+    """Every setting with its value. Of a secret only whether it is set; of a URL all but its password."""
+    from pydantic import SecretStr
+
+    shown: dict[str, object] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        match value:
+            case SecretStr():
+                shown[name] = "(set)" if value.get_secret_value() else "(not set)"
+            case Path() | str():
+                shown[name] = _PASSWORD.sub(r"\1:…@", str(value))
+            case _:
+                shown[name] = value
+    return shown
+
+
+def warnings(settings: "Settings") -> Iterator[str]:
+    """What an operator should know before the Internet does."""
+    for lab_setting in settings.lab_settings():
+        yield f"{lab_setting} is a lab setting: never run it on the Internet"
+    if settings.http_host not in {"127.0.0.1", "::1", "localhost"}:
+        yield "http_host: the API speaks plain HTTP to whoever reaches it; keep it on loopback behind a proxy with TLS"
+    if not settings.public_url.startswith("https://"):
+        yield "public_url: links in letters lead to an address without TLS, or to this machine alone"
+    if settings.tls_certificate is None:
+        yield "tls_certificate: the MX door offers no STARTTLS, so bounces travel in the clear"
+    if settings.administrator is None:
+        yield "administrator: failures that nobody else could be told of reach nobody"
+    if not settings.data_dir.is_absolute():
+        yield "data_dir: a relative folder depends on where the gateway is started"
+    if not list(dkim_records(settings)):
+        yield "data_dir: there is no DKIM key yet; the first start of the gateway makes it, then check again"
+
+
+def dkim_records(settings: "Settings") -> Iterator[tuple[str, str]]:
+    """Name and value for each signing key of the shared domain that can be read. None is made: keys made here might
+    belong to another user than the gateway's."""
+    from homing.mail.dkim import SigningKey
+
+    prefix = f"dkim-{settings.from_domain}-"
+    for file in sorted(settings.data_dir.glob(f"{prefix}*.pem")):
+        key = SigningKey.load(file.read_bytes(), settings.from_domain, file.stem.removeprefix(prefix))
+        yield key.dns_name, key.dns_record()

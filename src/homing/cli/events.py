@@ -1,0 +1,78 @@
+"""`homing events`: what happens, as it happens."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from homing.cli import timeline
+from homing.cli.endings import ExitCode, Unsuccessful, unsuccessful
+from homing.cli.gateway import Gateway, Json, with_organization
+from homing.cli.output import for_person, say, show, table
+
+events = typer.Typer(name="events", help="Events: what happened, and what happens.", no_args_is_help=True)
+
+Cursor = Annotated[str | None, typer.Option(help="The place behind the last event you know.")]
+
+PATIENCE = 30.0
+"""Seconds for which a lost gateway is looked for."""
+_PAUSE = 1.0
+
+
+@events.command("list")
+@with_organization
+def list_events(
+    gateway: Gateway, cursor: Cursor = None, limit: Annotated[int, typer.Option(min=1, max=500)] = 100
+) -> None:
+    """List events, oldest first."""
+    found = gateway.get("/v1/events", cursor=cursor, limit=limit)
+    show(found, lambda: table(timeline.HEADINGS, (timeline.row(event, {}) for event in found["events"])))
+    say(f"Whatever comes next: --cursor {found['cursor']}")
+
+
+@events.command("follow")
+@with_organization
+def follow(
+    gateway: Gateway,
+    cursor: Cursor = None,
+    limit: Annotated[int | None, typer.Option(help="End after so many events.", min=1)] = None,
+) -> None:
+    """Print events as they happen: one JSON object a line where the output is no terminal.
+
+    A gateway that restarts is found again, and no event is lost by it.
+    """
+    if not gateway.running:
+        title = "No gateway is running, so nothing happens that could be followed."
+        raise unsuccessful(ExitCode.NETWORK, "gateway-not-running", title, "Start it with `homing serve`.")
+    for number, (place, event) in enumerate(_heard(gateway, cursor), 1):
+        _print(place, event)
+        if number == limit:
+            return
+
+
+def _heard(gateway: Gateway, cursor: str | None) -> Iterator[tuple[str, Json]]:
+    """Comes back behind the last event when the line breaks, until nobody answers for a while."""
+    lost: float | None = None
+    while True:
+        try:
+            for heard in gateway.follow(cursor):
+                cursor, lost = heard.cursor, None
+                if heard.event is not None:
+                    yield heard.cursor, heard.event
+        except Unsuccessful as end:
+            now = time.monotonic()
+            lost = lost or now
+            if end.exit_code is not ExitCode.NETWORK or now - lost > PATIENCE:
+                raise
+        time.sleep(_PAUSE)
+
+
+def _print(place: str, event: Json) -> None:
+    if for_person():
+        from rich.console import Console
+
+        Console().print(timeline.line(event, {}))
+    else:
+        print(json.dumps({"cursor": place} | event), flush=True)

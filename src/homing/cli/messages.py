@@ -1,0 +1,98 @@
+"""`homing messages`: what was sent, and what became of it."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from homing.cli import timeline
+from homing.cli.gateway import Gateway, Json, given, segment, with_organization
+from homing.cli.output import moment, say, sheet, show, table, told
+from homing.cli.senders import sender_id
+from homing.loop.model import State
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+messages = typer.Typer(name="messages", help="Messages, and what became of them.", no_args_is_help=True)
+
+Moment = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.", metavar="MOMENT")
+]
+
+
+@messages.command("list")
+@with_organization
+def list_messages(  # noqa: PLR0913 - each filter is an option
+    gateway: Gateway,
+    state: Annotated[State | None, typer.Option(help="Of one of its deliveries.")] = None,
+    recipient: Annotated[str | None, typer.Option(help="The whole address of one of its recipients.")] = None,
+    from_person: Annotated[str | None, typer.Option(help="Address or id of a human sender.")] = None,
+    stream: Annotated[str | None, typer.Option(help="A kind of mail.")] = None,
+    since: Moment = None,
+    until: Moment = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
+) -> None:
+    """List messages, newest first. All filters that are given must hold."""
+    query = given(state=state, recipient=recipient, stream=stream, limit=limit, cursor=cursor)
+    query |= given(since=_utc(since), until=_utc(until))
+    if from_person is not None:
+        query["human_sender"] = sender_id(gateway, from_person)
+    found = gateway.get("/v1/messages", **query)
+    show(found, lambda: table(("Id", "Sent (UTC)", "From", "Subject", "Deliveries"), map(_row, found["messages"])))
+    if found["cursor"]:
+        say(f"There are more: --cursor {found['cursor']}")
+
+
+@messages.command("show")
+@with_organization
+def show_message(gateway: Gateway, id: Annotated[str, typer.Argument(help="msg_…")]) -> None:  # noqa: A002
+    """Show a message with its deliveries, its timeline and what was done about its failures."""
+    message = gateway.get(f"/v1/messages/{segment(id)}")
+    show(message, lambda: picture(message))
+
+
+def picture(message: Json) -> "RenderableType":
+    """Everything that is known of a message."""
+    from rich.console import Group
+
+    sender = message["human_sender"]
+    head = {"id": message["id"], "from": f"{sender['name']} <{sender['address']}>"} | told(
+        message, "subject", "stream", "failure_policy"
+    )
+    recipients = timeline.recipients_of(message)
+    parts: list[Any] = [
+        sheet(head | {"sent": moment(message["created_at"])}),
+        table(("Delivery", "Recipient", "State", "Tries", "Why"), map(_delivery, message["deliveries"])),
+        table(timeline.HEADINGS, (timeline.row(event, recipients) for event in message["timeline"])),
+    ]
+    cases = [delivery for delivery in message["deliveries"] if delivery["case"]]
+    if cases:
+        rows = (one for delivery in cases for one in _steps(delivery))
+        parts.append(table(("Case of", "Step", "Came to", "Result"), rows))
+    return Group(*parts)
+
+
+def _row(message: Json) -> list[object]:
+    sender = message["human_sender"]
+    deliveries = [f"{one['recipient']}: {one['state']}" for one in message["deliveries"]]
+    return [message["id"], moment(message["created_at"]), sender["address"], message["subject"], deliveries]
+
+
+def _delivery(delivery: Json) -> list[object]:
+    verdict = delivery["verdict"]
+    why = f"{verdict['failure_class']} ({verdict['rule']})" if verdict else ""
+    return [delivery["id"], delivery["recipient"], delivery["state"], len(delivery["attempts"]), why]
+
+
+def _steps(delivery: Json) -> list[list[object]]:
+    results = {action["step"]: action["result"] for action in delivery["case"]["actions"]}
+    return [
+        [delivery["recipient"], step["kind"], step["state"], results.get(number, "")]
+        for number, step in enumerate(delivery["case"]["steps"])
+    ]
+
+
+def _utc(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment.isoformat()}Z"

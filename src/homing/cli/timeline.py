@@ -1,0 +1,38 @@
+"""Events as a person reads them: when, what, to whom, and in whose words."""
+
+from typing import Any
+
+from homing.cli.gateway import Json
+from homing.cli.output import cell, moment
+
+HEADINGS = ("When (UTC)", "What", "To", "Said")
+
+_SAID = ("channel", "reply_code", "enhanced_status_code", "why", "title", "text", "to", "suggestion", "by")
+
+
+def row(event: Json, recipients: dict[str, str]) -> list[object]:
+    """`recipients`: those of the deliveries, by their ids."""
+    data = event["data"]
+    recipient = recipients.get(event["delivery"] or "", data.get("recipient"))
+    return [moment(event["at"]), event["type"], recipient or "", said(data)]
+
+
+def said(data: Json) -> str:
+    """What an event's data say, in one line."""
+    words = [str(data[name]) for name in _SAID if data.get(name)]
+    if data.get("possibly_delivered"):
+        words.append("(a copy may have arrived)")
+    return " ".join(words)
+
+
+def recipients_of(message: Json) -> dict[str, str]:
+    return {delivery["id"]: delivery["recipient"] for delivery in message["deliveries"]}
+
+
+def line(event: Json, recipients: dict[str, str]) -> Any:
+    """One event as it happens."""
+    from rich.text import Text
+
+    when, what, recipient, words = map(cell, row(event, recipients))
+    what.pad_right(max(0, 18 - len(what)))
+    return Text("  ").join([when, what, recipient, words])

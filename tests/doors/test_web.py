@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import timedelta
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -207,7 +208,7 @@ async def fill_with_hostile_text(home: Gateway) -> list[str]:
         )
         await fail(home, answer["deliveries"][0]["id"], refusal(text, host=text))
         paths += [f"/messages/{answer['id']}", await correction(home, answer["deliveries"][0]["id"])]
-        paths += [f"/?q={httpx2.QueryParams({'q': text})['q']}"]
+        paths += [f"/?q={quote(text)}"]
     await home.database.write(_rename, home, HOSTILE[0])
     return paths
 

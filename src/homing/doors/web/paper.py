@@ -58,9 +58,7 @@ def page(name: str, status: int = 200, **context: Any) -> Response:
     """A page. Everything in `context` may come from strangers: it is escaped by the template."""
     # A form on a page with "no-referrer" is sent with the origin "null"; where the origin is checked, it must be told.
     policy = "same-origin" if context["visitor"] or name == "sign_in.html" else "no-referrer"
-    return HTMLResponse(
-        _templates.get_template(name).render(context), status, {**_HEADERS, "Referrer-Policy": policy}
-    )
+    return HTMLResponse(_templates.get_template(name).render(context), status, {**_HEADERS, "Referrer-Policy": policy})
 
 
 def message_page(status: int, title: str, text: str, *, visitor: Any = None) -> Response:

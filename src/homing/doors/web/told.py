@@ -46,7 +46,7 @@ CASE_MEANINGS: Mapping[CaseState, str] = {
 
 STEPS: Mapping[StepKind, str] = {
     StepKind.LETTER: "Letter to the human sender",
-    StepKind.LIVE: "Message on his screen",
+    StepKind.LIVE: "Message on the screen",
     StepKind.SMS: "Text message",
     StepKind.WEBHOOK: "Call to the application",
     StepKind.ADMINISTRATOR: "Letter to an administrator",
@@ -112,7 +112,6 @@ def sentence(event: Event, recipient: str) -> str:
     """What happened, in one sentence."""
     data = event.data
     host = clean(str(data.get("host") or "the mail server"), 100)
-    said = clean(str(data.get("text") or data.get("why") or ""), 200)
     match event.type:
         case EventType.QUEUED:
             return f"Accepted for {recipient}."
@@ -123,9 +122,10 @@ def sentence(event: Event, recipient: str) -> str:
         case EventType.DEFERRED if data.get("what"):
             return f"A report says that the message to {recipient} is delayed on its way."
         case EventType.DEFERRED:
-            return f"Not taken yet for {recipient}" + (f": {said}" if said else ".")
+            doubt = " It may have arrived all the same." if data.get("possibly_delivered") else ""
+            return f"{_capital(host)} did not take the message to {recipient} yet; we try again.{doubt}"
         case EventType.BOUNCED:
-            return _bounced(event, recipient, host, said)
+            return _bounced(event, recipient, host)
         case EventType.AUTORESPONDED:
             return f"A program answered for {recipient}, out of office for example."
         case EventType.NOTIFIED | EventType.REROUTED | EventType.FALLBACK_SENT | EventType.ACTION_FAILED:
@@ -136,14 +136,14 @@ def sentence(event: Event, recipient: str) -> str:
             return _PLAIN[event.type].format(recipient=recipient)
 
 
-def _bounced(event: Event, recipient: str, host: str, said: str) -> str:
+def _bounced(event: Event, recipient: str, host: str) -> str:
     if event.data.get("changes") == "nothing":
         return f"Another report says that the message to {recipient} failed; nothing changed."
     if event.data.get("late"):
         return f"A report came back: the message did not reach {recipient} after all."
     if event.data.get("stage") == "route":
         return f"Nobody receives mail at the domain of {recipient}."
-    return f"{_capital(host)} refused the message to {recipient}: {said}"
+    return f"{_capital(host)} refused the message to {recipient}."
 
 
 _PLAIN: Mapping[EventType, str] = {

@@ -69,12 +69,8 @@ def claim(conn: sa.Connection, owner: str, now: datetime, limit: int, lease: tim
     leased = [row for row in due if row["id"] not in ended]
     if not leased:
         return []
-    taken = {"state": State.SENDING.value, "lease_owner": owner, "lease_until": now + lease, "updated_at": now}
-    conn.execute(
-        _D.update()
-        .where(_D.c.id.in_([row["id"] for row in leased]))
-        .values(**taken, epoch=_D.c.epoch + 1, next_attempt_at=None)
-    )
+    taken = {"b_owner": owner, "b_until": now + lease, "b_now": now, "b_ids": [row["id"] for row in leased]}
+    conn.execute(_TAKE, taken)
     contents = _contents(conn, {row["message"] for row in leased})
     return [_claimed(row, contents[row["message"]]) for row in leased]
 
@@ -82,13 +78,8 @@ def claim(conn: sa.Connection, owner: str, now: datetime, limit: int, lease: tim
 def begin_attempts(conn: sa.Connection, items: list[OpenAttempt]) -> list[bool]:
     """Commit the intent to send. False: the lease is lost, do not send. After a crash only what was opened here and not
     closed is in doubt."""
-    query = (
-        sa.select(_D.c.id, _D.c.organization, _D.c.state, _D.c.epoch, _D.c.lease_owner)
-        .where(_D.c.id.in_(sorted({item.delivery for item in items})))
-        .order_by(_D.c.id)
-        .with_for_update()
-    )
-    held = {(row.id, row.epoch): row for row in conn.execute(query) if row.state == State.SENDING}
+    wanted = {"wanted": sorted({item.delivery for item in items})}
+    held = {(row.id, row.epoch): row for row in conn.execute(_HELD, wanted) if row.state == State.SENDING}
     opened = [item for item in items if (item.delivery, item.epoch) in held]
     insert_all(
         conn,
@@ -171,20 +162,49 @@ def of_message(conn: sa.Connection, message: MessageId) -> list[Delivery]:
 # -- claiming --------------------------------------------------------------------------------------------------------
 
 
-def _due(conn: sa.Connection, now: datetime, limit: int) -> Sequence[sa.RowMapping]:
-    organization = tables.organization
-    query = (
-        sa.select(_D, _M.c.stream, _M.c.message_id, _M.c.subject, _M.c.smtputf8)
-        .join_from(_D, _M, _M.c.id == _D.c.message)
-        .join(organization, organization.c.id == _D.c.organization)
-        # Spelt out, so that both planners see that the index of due rows serves.
-        .where(sa.text("delivery.state IN ('queued', 'deferred')"))
-        .where(_D.c.next_attempt_at <= now, organization.c.paused.is_(False))
-        .order_by(_D.c.next_attempt_at)
-        .limit(limit)
-        .with_for_update(of=_D, skip_locked=True)
+# Statements of every message are built once: building one costs more than running it.
+_DUE = (
+    sa.select(_D, _M.c.stream, _M.c.message_id, _M.c.subject, _M.c.smtputf8)
+    .join_from(_D, _M, _M.c.id == _D.c.message)
+    .join(tables.organization, tables.organization.c.id == _D.c.organization)
+    # Spelt out, so that both planners see that the index of due rows serves.
+    .where(sa.text("delivery.state IN ('queued', 'deferred')"))
+    .where(_D.c.next_attempt_at <= sa.bindparam("b_now"), tables.organization.c.paused.is_(False))
+    .order_by(_D.c.next_attempt_at)
+    .limit(sa.bindparam("b_limit", type_=sa.Integer))
+    .with_for_update(of=_D, skip_locked=True)
+)
+_TAKE = (
+    _D.update()
+    .where(_D.c.id.in_(sa.bindparam("b_ids", expanding=True)))
+    .values(
+        state=State.SENDING.value,
+        lease_owner=sa.bindparam("b_owner"),
+        lease_until=sa.bindparam("b_until"),
+        updated_at=sa.bindparam("b_now"),
+        epoch=_D.c.epoch + 1,
+        next_attempt_at=None,
     )
-    return conn.execute(query).mappings().all()
+)
+_HELD = (
+    sa.select(_D.c.id, _D.c.organization, _D.c.state, _D.c.epoch, _D.c.lease_owner)
+    .where(_D.c.id.in_(sa.bindparam("wanted", expanding=True)))
+    .order_by(_D.c.id)
+    .with_for_update()
+)
+_SIGNED = (
+    _D.update()
+    .where(_D.c.id == sa.bindparam("b_id"))
+    .values(
+        attempts=_D.c.attempts + 1,
+        selector=sa.func.coalesce(_D.c.selector, sa.bindparam("b_selector")),
+        signed_at=sa.func.coalesce(_D.c.signed_at, sa.bindparam("b_signed_at", type_=tables.Moment)),
+    )
+)
+
+
+def _due(conn: sa.Connection, now: datetime, limit: int) -> Sequence[sa.RowMapping]:
+    return conn.execute(_DUE, {"b_now": now, "b_limit": limit}).mappings().all()
 
 
 def _ended(conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime) -> Iterable[Finding]:
@@ -225,13 +245,8 @@ def _claimed(row: sa.RowMapping, content: bytes) -> ClaimedDelivery:
 def _remember_signature(conn: sa.Connection, opened: Sequence[OpenAttempt]) -> None:
     if not opened:
         return
-    signature = {
-        "attempts": _D.c.attempts + 1,
-        "selector": sa.func.coalesce(_D.c.selector, sa.bindparam("b_selector")),
-        "signed_at": sa.func.coalesce(_D.c.signed_at, sa.bindparam("b_signed_at", type_=tables.Moment)),
-    }
     rows = [{"b_id": one.delivery, "b_selector": one.selector, "b_signed_at": one.signed_at} for one in opened]
-    conn.execute(_D.update().where(_D.c.id == sa.bindparam("b_id")).values(signature), rows)
+    conn.execute(_SIGNED, rows)
 
 
 # -- recovering ------------------------------------------------------------------------------------------------------

@@ -35,8 +35,11 @@ def find(conn: sa.Connection, wanted: Collection[Named]) -> dict[Named, FailureP
     """Those of the wanted ones that are stored."""
     if not wanted:
         return {}
-    rows = conn.execute(_T.select().where(sa.tuple_(_T.c.organization, _T.c.name).in_(list(wanted))))
+    rows = conn.execute(_NAMED, {"wanted": list(wanted)})
     return {(row.organization, row.name): policy_from_json(row.document) for row in rows}
+
+
+_NAMED = _T.select().where(sa.tuple_(_T.c.organization, _T.c.name).in_(sa.bindparam("wanted", expanding=True)))
 
 
 def list_all(conn: sa.Connection, organization: OrganizationId) -> list[FailurePolicy]:

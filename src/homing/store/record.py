@@ -70,6 +70,8 @@ class Finding:
 
 def record(conn: sa.Connection, findings: list[Finding]) -> list[Outcome | None]:
     """What follows from each finding, in order, and written. None: no such delivery, or the lease was gone."""
+    if not findings:
+        return []
     known = _load(conn, {finding.delivery for finding in findings})
     entries = _conclude(conn, findings, known)
     stale = [finding for finding, entry in zip(findings, entries, strict=True) if entry is None]
@@ -106,14 +108,17 @@ class _Stale:
 
 
 def _load(conn: sa.Connection, wanted: set[DeliveryId]) -> dict[DeliveryId, _Known]:
-    query = (
-        sa.select(*DELIVERY, _M.c.human_sender, _M.c.stream, _M.c.failure_policy)
-        .join_from(_D, _M, _M.c.id == _D.c.message)
-        .where(_D.c.id.in_(sorted(wanted)))
-        .order_by(_D.c.id)
-        .with_for_update(of=_D)
-    )
-    return {row["id"]: _known(row) for row in conn.execute(query).mappings()}
+    return {row["id"]: _known(row) for row in conn.execute(_KNOWN, {"wanted": sorted(wanted)}).mappings()}
+
+
+# Built once: building a statement costs more than running it.
+_KNOWN = (
+    sa.select(*DELIVERY, _M.c.human_sender, _M.c.stream, _M.c.failure_policy)
+    .join_from(_D, _M, _M.c.id == _D.c.message)
+    .where(_D.c.id.in_(sa.bindparam("wanted", expanding=True)))
+    .order_by(_D.c.id)
+    .with_for_update(of=_D)
+)
 
 
 def _known(row: sa.RowMapping) -> _Known:
@@ -216,9 +221,12 @@ def _update_deliveries(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
             for entry in changed
             if (entry.outcome.delivery.state is State.SENDING) is still_leased
         ]
-        update = _D.update().where(_D.c.id == sa.bindparam("b_id"))
         if rows:
-            conn.execute(update if still_leased else update.values(lease_until=None, lease_owner=None), rows)
+            conn.execute(_CHANGE if still_leased else _CHANGE_AND_LET_GO, rows)
+
+
+_CHANGE = _D.update().where(_D.c.id == sa.bindparam("b_id"))
+_CHANGE_AND_LET_GO = _CHANGE.values(lease_until=None, lease_owner=None)
 
 
 def _write_attempts(conn: sa.Connection, found: Iterable[tuple[Finding, _Known]]) -> None:
@@ -229,9 +237,7 @@ def _write_attempts(conn: sa.Connection, found: Iterable[tuple[Finding, _Known]]
         if result.id
     ]
     if closed:
-        # Once in doubt, always in doubt: a reply that comes after the lease was lost does not take back a copy.
-        in_doubt = _A.c.in_doubt | sa.bindparam("b_in_doubt", type_=sa.Boolean)
-        conn.execute(_A.update().where(_A.c.id == sa.bindparam("b_id")).values(in_doubt=in_doubt), closed)
+        conn.execute(_CLOSE, closed)
     unopened = [
         {
             "id": fresh(conn, finding.now),
@@ -246,6 +252,14 @@ def _write_attempts(conn: sa.Connection, found: Iterable[tuple[Finding, _Known]]
         if not result.id
     ]
     insert_all(conn, _A, unopened)
+
+
+# Once in doubt, always in doubt: a reply that comes after the lease was lost does not take back a copy.
+_CLOSE = (
+    _A.update()
+    .where(_A.c.id == sa.bindparam("b_id"))
+    .values(in_doubt=_A.c.in_doubt | sa.bindparam("b_in_doubt", type_=sa.Boolean))
+)
 
 
 def _result_row(finding: Finding, result: AttemptResult) -> dict[str, Any]:

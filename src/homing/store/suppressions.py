@@ -55,9 +55,8 @@ def find(conn: sa.Connection, wanted: Collection[Listed], now: datetime) -> dict
     """Those of the wanted ones that are suppressed now."""
     if not wanted:
         return {}
-    place = sa.tuple_(_T.c.organization, _T.c.stream, _T.c.address)
-    query = sa.select(*_columns()).where(place.in_(list(wanted)), _counts(now))
-    found = (Suppression(**row) for row in conn.execute(query).mappings())
+    rows = conn.execute(_LISTED, {"wanted": list(wanted), "now": now}).mappings()
+    found = (Suppression(**row) for row in rows)
     return {(entry.organization, entry.stream, entry.address): entry for entry in found}
 
 
@@ -82,9 +81,16 @@ def lift(conn: sa.Connection, organization: OrganizationId, stream: str, address
     return conn.execute(query).rowcount == 1
 
 
-def _counts(now: datetime) -> sa.ColumnElement[bool]:
+def _counts(now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
     return _T.c.expires_at.is_(None) | (_T.c.expires_at > now)
 
 
 def _columns() -> list[sa.Column[object]]:
     return [_T.c[name] for name in Suppression.__dataclass_fields__]
+
+
+# Asked for every message, at submission and at claim: built once.
+_LISTED = sa.select(*_columns()).where(
+    sa.tuple_(_T.c.organization, _T.c.stream, _T.c.address).in_(sa.bindparam("wanted", expanding=True)),
+    _counts(sa.bindparam("now", type_=tables.Moment)),
+)

@@ -112,13 +112,28 @@ def _tell(ledger: Ledger, played: list[str], address: str, shown: Console) -> No
     table = Table(title="What became of every message", title_justify="left", expand=True)
     for column in ("From", "To", "Subject", "Outcome", "Why", "What Homing did"):
         table.add_column(column, overflow="fold")
-    for line in ledger:
+    for line in _without_repeats(ledger):
         colour = {"delivered": "green", "bounced": "red", "expired": "red", "suppressed": "yellow"}.get(line["outcome"])
         outcome = line["outcome"] + (" (late)" if line["late"] else "")
         cells = [line["from"], line["to"], line["subject"]]
         table.add_row(*map(Text, cells), Text(outcome, style=colour or ""), Text(line["why"]), Text(line["done"]))
     shown.print(table)
     shown.print(Text(f"{len(played)} of {len(SCENES)} scenes came true.", style="bold"))
+
+
+def _without_repeats(ledger: Ledger) -> Ledger:
+    """Messages of one sender that simply arrived at one domain are told in one line."""
+    told: Ledger = []
+    for line in ledger:
+        domain = line["to"].rpartition("@")[2]
+        before = told[-1] if told else None
+        if before and not line["done"] and before["plain"] == (line["from"], domain, line["outcome"]):
+            before["times"] += 1
+            before["to"], before["subject"] = f"{before['times']} people at {domain}", "…"
+        else:
+            plain = None if line["done"] else (line["from"], domain, line["outcome"])
+            told.append({**line, "plain": plain, "times": 1})
+    return told
 
 
 async def _stay(shown: Console, address: str, folder: Path) -> None:

@@ -99,9 +99,10 @@ class Outgoing:
             smtputf8=not content.isascii(),
             created_at=now,
         )
+        order = sorted(new_id(now, self.dice()) for _ in identities)  # ids keep the order of the recipients
         deliveries = tuple(
-            self._delivery(recipient, identity, now)
-            for recipient, identity in zip(checked.recipients, identities, strict=True)
+            self._delivery(DeliveryId(identifier), recipient, identity, now)
+            for identifier, recipient, identity in zip(order, checked.recipients, identities, strict=True)
         )
         self._check(row, deliveries[0])
         key = request.idempotency_key
@@ -132,7 +133,7 @@ class Outgoing:
             created_at=now,
         )
         recipient = Recipient(mailbox=Mailbox("", right), role=original.role, phone=None)
-        delivery = self._delivery(recipient, original.identity, now)
+        delivery = self._delivery(self._delivery_id(now), recipient, original.identity, now)
         delivery = replace(delivery, resent_from=original.delivery, resent_key=key)
         self._check(row, delivery)
         return NewSubmission(message=row, deliveries=(delivery,), respond=partial(_answer, message, (delivery,)))
@@ -176,7 +177,7 @@ class Outgoing:
         reply_to = None if letter.reply_to is None else str(letter.reply_to)
         identity = own_identity(self.operator_name, self.operator, reply_to)
         recipient = Recipient(mailbox=letter.to, role=Role.TO, phone=None)
-        delivery = self._delivery(recipient, identity, now)
+        delivery = self._delivery(self._delivery_id(now), recipient, identity, now)
         self._check(row, delivery)
         return NewSubmission(message=row, deliveries=(delivery,))
 
@@ -193,13 +194,17 @@ class Outgoing:
 
     def front(self, delivery: UUID, identity: Identity, created_at: datetime) -> bytes:
         """The header fields that belong to the delivery and stand before the message's own."""
-        header_from = Address(*_split(identity.header_from))
-        reply_to = None if identity.reply_to is None else Address(*_split(identity.reply_to))
-        return front(header_from, identity.display_name, reply_to, self.trace(delivery, created_at))
+        reply_to = None if identity.reply_to is None else parse_address(identity.reply_to)
+        return front(
+            parse_address(identity.header_from), identity.display_name, reply_to, self.trace(delivery, created_at)
+        )
 
-    def _delivery(self, recipient: Recipient, identity: Identity, now: datetime) -> NewDelivery:
+    def _delivery_id(self, now: datetime) -> DeliveryId:
+        return DeliveryId(new_id(now, self.dice()))
+
+    def _delivery(self, identifier: DeliveryId, recipient: Recipient, identity: Identity, now: datetime) -> NewDelivery:
         return NewDelivery(
-            id=DeliveryId(new_id(now, self.dice())),
+            id=identifier,
             recipient=str(recipient.mailbox.address),
             recipient_domain=recipient.mailbox.address.domain,
             role=recipient.role,
@@ -236,8 +241,3 @@ def answer_again(delivery: Delivery) -> str:
         "state": delivery.state.value,
     }
     return json.dumps({"id": ids.show("message", delivery.message), "deliveries": [one]})
-
-
-def _split(address: str) -> tuple[str, str]:
-    local, _, domain = address.rpartition("@")
-    return local, domain

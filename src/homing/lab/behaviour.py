@@ -106,12 +106,14 @@ class AcceptingThenBouncing(Good):
 
 @dataclass
 class BouncingBeforeIts250(Good):
-    """Its bounce has arrived before its own 250 goes out."""
+    """Its bounce has arrived before its own 250 goes out, which takes `thinking` seconds more."""
 
     failure: Failure
+    thinking: float = 0.5
 
     async def at_dot(self, mail: Mail, post: Post) -> Reply | None:
         await send_bounce(mail, post, self.failure)
+        await asyncio.sleep(self.thinking)
         return QUEUED
 
 

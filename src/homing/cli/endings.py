@@ -143,7 +143,7 @@ def _tell_person(end: Unsuccessful) -> None:
         for one in problem.faults:
             table.add_row(Text(clean(one.path, 200), "bold"), lines(one.message), Text(one.code, "dim"))
         console.print(table)
-    if problem.detail:
+    elif problem.detail:
         console.print(lines(problem.detail))
     if problem.retry_after is not None:
         console.print(f"Try again in {problem.retry_after} seconds.")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _LONGEST = 500
 _MOST_LINES = 40
 
+_WHOLE = frozenset({"Id", "Delivery"})
+"""Columns whose cells are copied, and so never broken."""
+
 STYLES: Mapping[str, str] = {
     "delivered": "green",
     "notified": "green",
@@ -95,7 +98,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> "Rendera
 
     picture = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
-        picture.add_column(heading, overflow="fold")
+        picture.add_column(heading, overflow="fold", no_wrap=heading in _WHOLE)
     for row in rows:
         picture.add_row(*map(cell, row))
     return picture if picture.row_count else Text("None.", "dim")

@@ -1,13 +1,13 @@
 """`homing serve`: the gateway until it is told to stop."""
 
 import asyncio
+import errno
 import sys
 from pathlib import Path
 
 import structlog
-import typer
 
-from homing.cli.endings import ExitCode, Unsuccessful
+from homing.cli.endings import ExitCode, Unsuccessful, unsuccessful
 from homing.config import BadSettings, Settings, load_settings
 from homing.loop.problem import Fault, Problem
 
@@ -23,8 +23,7 @@ def settings_from(config: Path | None) -> Settings:
         problem = Problem(
             status=0,
             code="settings-invalid",
-            title="The settings make no sense.",
-            detail="docs/settings.md has them all; the least is HOMING_OPERATOR_DOMAIN=example.com.",
+            title="The settings make no sense; docs/settings.md has them all.",
             faults=tuple(Fault(name, "setting-invalid", message) for name, _, message in faults),
         )
         raise Unsuccessful(ExitCode.INPUT, problem) from None
@@ -39,8 +38,16 @@ def serve(config: Path | None) -> None:
     try:
         _run(run(settings))
     except AlreadyOpen as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        raise unsuccessful(ExitCode.OTHER, "database-in-use", str(error)) from None
+    except OSError as error:
+        if error.errno not in _CANNOT_LISTEN:
+            raise
+        title = f"Cannot listen: {error.strerror}"
+        detail = "Another program has the port, or a port below 1024 needs the capability CAP_NET_BIND_SERVICE."
+        raise unsuccessful(ExitCode.OTHER, "cannot-listen", title, detail) from None
+
+
+_CANNOT_LISTEN = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL})
 
 
 def log_to_stderr() -> None:

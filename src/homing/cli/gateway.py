@@ -273,10 +273,13 @@ def _administrators_key(settings: "Settings") -> str:
 def _in_this_process(settings: "Settings") -> Iterator[tuple["httpx2.BaseTransport", str]]:
     import asyncio
 
+    from sqlalchemy.exc import SQLAlchemyError
+
     from homing.app import build
     from homing.cli.bridge import Bridge
     from homing.cli.serve import log_to_stderr
     from homing.store.lock import AlreadyOpen
+    from homing.store.postgres import NotDurable
 
     log_to_stderr()
     with asyncio.Runner() as runner:
@@ -290,6 +293,8 @@ def _in_this_process(settings: "Settings") -> Iterator[tuple["httpx2.BaseTranspo
         except OSError as error:
             title = f"Cannot open the gateway's data: {error.strerror or error}: {error.filename or settings.data_dir}"
             raise unsuccessful(ExitCode.OTHER, "data-unreadable", title) from None
+        except (SQLAlchemyError, NotDurable) as error:
+            raise unsuccessful(ExitCode.OTHER, "database-unusable", "Cannot use the database.", str(error)) from None
         try:
             yield Bridge(runner, app.http), app.keys.administrator
         finally:

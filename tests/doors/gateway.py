@@ -144,7 +144,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
     )
     sms: list[bytes] = []
 
-    async def sms_status(body: bytes) -> bool:
+    async def sms_status(token: str, body: bytes) -> bool:
         sms.append(body)
         return body == b"known"
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from homing.loop import ids
-from homing.store import tables
+from homing.store import organizations, tables
 
 from .gateway import Gateway, message
 
@@ -37,6 +37,13 @@ async def test_a_pause_is_felt_at_once_and_survives_a_change_of_name(home: Gatew
     assert (response.status_code, response.json()["code"]) == (403, "organization-paused")
     assert (await home.call("PATCH", "/v1/organization", json={"display_name": "Acme Inc"})).json()["paused"] is True
     assert (await home.client.get(path, headers=home.administrator)).json()["paused"] is True
+
+
+async def test_who_has_not_heard_of_a_pause_yet_does_not_lift_it(home: Gateway) -> None:
+    assert (await home.call("GET", "/v1/organization")).json()["paused"] is False
+    await home.database.write(organizations.pause, home.acme.organization.id, "by another node")
+    changed = await home.call("PATCH", "/v1/organization", json={"display_name": "Acme Inc"})
+    assert (changed.json()["display_name"], changed.json()["paused"]) == ("Acme Inc", True)
 
 
 async def test_all_faults_of_settings_at_once(home: Gateway) -> None:
@@ -195,8 +202,8 @@ async def test_health_metrics_and_callbacks(home: Gateway) -> None:
     assert (await home.client.get("/metrics")).status_code == 401
     assert (await home.call("GET", "/metrics")).status_code == 401
     assert (await home.client.get("/metrics", headers=home.administrator)).status_code == 200
-    assert (await home.client.post("/v1/sms/status", content=b"known")).status_code == 204
-    unknown = await home.client.post("/v1/sms/status", content=b"unknown")
+    assert (await home.client.post("/v1/sms/status/token", content=b"known")).status_code == 204
+    unknown = await home.client.post("/v1/sms/status/token", content=b"unknown")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "sms-unknown")
 
 

@@ -84,7 +84,7 @@ async def test_an_end_is_written_with_its_event_and_its_step(database: Database)
     assert (sms.kind, sms.recipient, sms.case_id, sms.step) == (ActionKind.SMS, "john@example.net", case, 0)
     told = NewEvent(type=EventType.FALLBACK_SENT, data={"to": "+43"})
     assert await database.write(actions.finish, _finished(sms, events=(told,), provider_id="SM1"))
-    found = await database.read(actions.by_provider_id, "SM1")
+    found = await database.read(actions.by_id, sms.id)
     assert found and found.state is ActionState.DONE
     line = await database.read(views.case, organization.id, case)
     assert line and line.case.steps == (StepState.RUNNING, StepState.WAITING)  # the provider's word is still to come

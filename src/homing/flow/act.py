@@ -28,6 +28,7 @@ from homing.loop.letters import (
     oops_answer,
 )
 from homing.loop.model import (
+    ActionId,
     ActionKind,
     ActionState,
     CaseState,
@@ -41,7 +42,7 @@ from homing.loop.model import (
 )
 from homing.loop.policy import REACHING
 from homing.loop.sms import recipient_sms
-from homing.loop.token import Purpose
+from homing.loop.token import Purpose, TokenRefused
 from homing.loop.typos import suggest
 from homing.mail.address import AddressError, parse_address
 from homing.mail.compose import Mailbox
@@ -55,6 +56,7 @@ from homing.store.failures import Failure
 
 LEASE = timedelta(seconds=120)
 CORRECTION_LIFETIME = timedelta(days=30)
+CALLBACK_LIFETIME = timedelta(days=3)
 _LOOK_EVERY = 0.5
 _AT_ONCE = 50
 _SMS_RETRIES = (timedelta(seconds=30), timedelta(minutes=5))
@@ -230,7 +232,7 @@ class Actor:
         if not await self.database.write(actions.mark_started, action.id, action.epoch, self.clock()):
             return
         reference = ids.show("action", action.id)
-        answer = await self.sms.send(number, text, reference, f"{self.public_url}/v1/sms/status")
+        answer = await self.sms.send(number, text, reference, self._callback(action))
         match answer:
             case SmsAccepted(provider_id=provider_id):
                 event = NewEvent(
@@ -246,16 +248,29 @@ class Actor:
             case _:
                 await self._failed(action, f"the provider may have sent it: {answer.why}", ActionState.IN_DOUBT)
 
-    async def sms_status(self, body: bytes) -> bool:
-        """What the provider says later of a text message; whether it is one of ours. A failure moves its case on."""
+    def _callback(self, action: Action) -> str:
+        now = self.clock()
+        last_day = (now + CALLBACK_LIFETIME).date()
+        token = self.outgoing.tokens.mint(Purpose.SMS_STATUS, action.id, made=now, last_day=last_day)
+        return f"{self.public_url}/v1/sms/status/{token}"
+
+    async def sms_status(self, token: str, body: bytes) -> bool:
+        """What the provider says later of a text message; whether it is one of ours. A failure moves its case on, even
+        one that outruns the provider's own answer to us."""
         callback = self.sms.parse_status_callback(body) if self.sms else None
-        if callback is None:
+        try:
+            subject = self.outgoing.tokens.open(Purpose.SMS_STATUS, token, now=self.clock())
+        except TokenRefused:
             return False
-        action = await self.database.read(actions.by_provider_id, callback.provider_id)
-        if action is None:
+        action = await self.database.read(actions.by_id, ActionId(subject))
+        if callback is None or action is None:
             return False
-        if callback.status is SmsStatus.FAILED:
-            await self._failed(action, f"the provider could not deliver it: {callback.said}")
+        if callback.status is SmsStatus.FAILED and action.state in {ActionState.RUNNING, ActionState.DONE}:
+            why = f"the provider could not deliver it: {callback.said}"
+            event = NewEvent(type=EventType.ACTION_FAILED, data={"channel": action.kind.value, "why": why})
+            failed = self._finished(action, ActionState.FAILED, why, events=(event,), step=StepState.UNHEARD)
+            await self.database.write(actions.finish, replace(failed, epoch=None))
+            self.actions.ring()
         return True
 
     # -- webhooks -----------------------------------------------------------------------------------------------------
@@ -319,10 +334,9 @@ class Actor:
         step: StepState | None = None,
     ) -> Finished:
         """`step` None: the letter's own delivery tells later how the step ended."""
-        under_lease = None if action.ended_at else action.epoch
         return Finished(
             action=action.id,
-            epoch=under_lease,
+            epoch=action.epoch,
             state=state,
             result=result,
             now=self.clock(),

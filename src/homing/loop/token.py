@@ -32,6 +32,7 @@ class Purpose(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     MESSAGE_ID = "message_id"
     CORRECTION = "correction"  # the link in a letter that lets its reader correct an address and send again
+    SMS_STATUS = "sms_status"  # in the address where a provider tells what became of a text message
     STREAM = "stream"  # one human sender's live stream
     SESSION = "session"  # whoever showed a key to the pages, until he must show it again
 

@@ -139,9 +139,9 @@ def send_letter(conn: sa.Connection, finished: Finished, letter: NewSubmission) 
     return add(conn, [letter])[0]
 
 
-def by_provider_id(conn: sa.Connection, provider_id: str) -> Action | None:
-    """The action that a status callback speaks of."""
-    row = conn.execute(_T.select().where(_T.c.provider_id == provider_id)).mappings().first()
+def by_id(conn: sa.Connection, action: ActionId) -> Action | None:
+    """The action that a callback's token names. The token is the pass, so no organization is asked for."""
+    row = conn.execute(_T.select().where(_T.c.id == action)).mappings().first()
     return None if row is None else _action(row)
 
 

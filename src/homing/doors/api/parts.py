@@ -24,7 +24,7 @@ from homing.store.database import Database
 class ApiParts:
     """`secret` gives 32 random octets a call. `news` rings when events were written; `stopping` is set when the process
     ends, so that live streams end too. `check_url` tells what is wrong with a webhook's address. `sms_status` takes the
-    body of a provider's callback and says whether it was one."""
+    token and the body of a provider's callback and says whether it was one."""
 
     database: Database
     submission: Submission
@@ -36,7 +36,7 @@ class ApiParts:
     secret: Callable[[], bytes]
     news: Chime
     check_url: Callable[[str], list[Complaint]]
-    sms_status: Callable[[bytes], Awaitable[bool]]
+    sms_status: Callable[[str, bytes], Awaitable[bool]]
     metrics: CollectorRegistry
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: Counter[UUID] = field(default_factory=Counter)

@@ -59,8 +59,10 @@ def used_today(conn: sa.Connection, organization: OrganizationId, now: datetime)
 
 
 def _daily_caps(conn: sa.Connection, organizations: set[OrganizationId]) -> dict[OrganizationId, int]:
-    query = sa.select(_O.c.id, _O.c.daily_cap).where(_O.c.id.in_(organizations))
-    return {row.id: row.daily_cap for row in conn.execute(query)}
+    return {row.id: row.daily_cap for row in conn.execute(_CAPS, {"wanted": list(organizations)})}
+
+
+_CAPS = sa.select(_O.c.id, _O.c.daily_cap).where(_O.c.id.in_(sa.bindparam("wanted", expanding=True)))
 
 
 def _use(conn: sa.Connection, organization: OrganizationId, day: int, deliveries: int) -> int:

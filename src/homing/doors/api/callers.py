@@ -1,5 +1,6 @@
 """Who may come in, and on whose behalf."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +15,8 @@ from homing.loop.api_key import Scope
 from homing.loop.model import OrganizationId
 from homing.store import organizations
 from homing.store.organizations import Organization
+
+ORGANIZATION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 _bearer = HTTPBearer(
     scheme_name="API key",
@@ -76,7 +79,8 @@ async def find_organization(parts: ApiParts, text: str) -> Organization:
     if identifier is not None:
         organization = await parts.database.read(organizations.get, OrganizationId(identifier))
     else:
-        organization = await parts.database.read(organizations.by_name, text)
+        known = ORGANIZATION_NAME.fullmatch(text)
+        organization = await parts.database.read(organizations.by_name, text) if known else None
     if organization is None:
         raise not_found()
     return organization

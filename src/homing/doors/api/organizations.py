@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Administrator, Manager, Reader, find_organization
+from homing.doors.api.callers import ORGANIZATION_NAME, Administrator, Manager, Reader, find_organization
 from homing.doors.api.checks import ORIGINS, address_faults, name_faults, origin_faults, phone_faults, text_faults
 from homing.doors.api.messages_in import PolicyName, Strict
 from homing.doors.api.parts import ApiParts, Parts
@@ -26,7 +26,7 @@ from homing.store.organizations import ApiKey, Organization
 
 router = APIRouter(route_class=JsonRoute, tags=["organizations"])
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", examples=["acme"])]
+Name = Annotated[str, Field(pattern=f"^{ORGANIZATION_NAME.pattern}$", examples=["acme"])]
 MOST = 1_000_000_000
 
 

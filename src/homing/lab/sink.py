@@ -7,8 +7,10 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
 _END = b"\r\n.\r\n"
+_BYE = b"221 2.0.0 Bye\r\n"
 _EHLO = b"250-sink\r\n250-PIPELINING\r\n250 SIZE 100000000\r\n"
 
 
@@ -45,8 +47,7 @@ class _Session(asyncio.Protocol):
         self._recipient: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport) or hasattr(transport, "write")
-        self._transport: asyncio.WriteTransport = transport  # type: ignore[assignment]
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
         self._transport.write(b"220 sink\r\n")
 
     def data_received(self, data: bytes) -> None:
@@ -58,6 +59,8 @@ class _Session(asyncio.Protocol):
             searched = 0
         if replies:
             self._transport.write(b"".join(replies))
+        if _BYE in replies:
+            self._transport.close()
 
     def _message(self, searched: int) -> bytes | None:
         end = self._came.find(_END, searched)
@@ -85,9 +88,7 @@ class _Session(asyncio.Protocol):
                 self._in_message = True
                 return b"354 Go ahead\r\n"
             case b"QUIT":
-                self._transport.write(b"221 2.0.0 Bye\r\n")
-                self._transport.close()
-                return None
+                return _BYE
             case _:
                 return b"250 2.0.0 Ok\r\n"
 

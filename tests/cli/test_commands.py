@@ -57,10 +57,10 @@ def test_an_administrators_key(cli: Cli) -> None:
 
 
 def test_senders(acme: Cli) -> None:
-    joe = acme("sender", "create", "--name", "Joe", "--address", "joe@example.com", "--proved", "--user", "17").document()
+    joe = acme("sender", "create", "--name=Joe", "--address=joe@example.com", "--proved", "--user=17").document()
     assert joe["proved_at"]
     assert joe["proof_letter_sent"] is False
-    ann = acme("sender", "create", "--name", "Ann", "--address", "ann@example.com", "--phone", "+442079460000").document()
+    ann = acme("sender", "create", "--name=Ann", "--address=ann@example.com", "--phone=+442079460000").document()
     assert ann["proved_at"] is None
     assert ann["proof_letter_sent"] is True
     assert acme("sender", "letter", "ann@example.com").document() == {"id": ann["id"], "proof_letter_sent": True}

@@ -103,7 +103,7 @@ def _seconds(value: str) -> int:
 
 
 def _number(value: str) -> int:
-    if not value.isdecimal() or len(value) > 9:
+    if not (value.isascii() and value.isdecimal() and len(value) < 10):
         raise bad_input("--step", "number", f"A budget is a number of actions a day, not {value!r}.")
     return int(value)
 

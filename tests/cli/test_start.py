@@ -1,0 +1,38 @@
+"""The command line starts quickly: what a command needs is imported when it runs."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "fastapi",
+    "sqlalchemy",
+    "pydantic",
+    "pydantic_settings",
+    "httpx2",
+    "structlog",
+    "uvicorn",
+    "cryptography",
+    "dns",
+}
+SECONDS = 0.5
+"""Processor time of `homing --help`, as a person waits for it on an idle machine."""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    look = f"import sys, homing.cli; print(sorted({HEAVY!r} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs getrusage")
+def test_help_takes_less_than_half_a_second() -> None:
+    assert min(_seconds("--help") for _ in range(5)) < SECONDS
+
+
+def _seconds(*arguments: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "homing", *arguments], stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

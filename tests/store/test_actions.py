@@ -1,7 +1,7 @@
 """The outbox: each action is carried out, once or more as its kind allows, and ends on record."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from homing.loop.model import (
     ActionKind,
@@ -163,22 +163,24 @@ async def test_what_may_be_repeated_is_due_again(database: Database) -> None:
     assert {(action.kind, action.tries) for action in again} == {(ActionKind.SMS, 2), (ActionKind.WEBHOOK, 2)}
 
 
-async def test_budgets_count_what_was_begun(database: Database) -> None:
+async def test_budgets_count_what_was_begun_before_and_with_this_one(database: Database) -> None:
     organization, _ = await _failure(database, _SMS_THEN_ADMINISTRATOR)
     day = NOW - timedelta(days=1)
 
-    async def count(recipient: str | None = None) -> int:
-        return await database.read(actions.count, organization.id, ActionKind.SMS, day, recipient)
+    async def spent(action: actions.Action, since: datetime = day) -> tuple[int, int]:
+        found = await database.read(actions.spent, action, since)
+        return found.organization, found.recipient
 
-    assert await count() == 0
-    (sms,) = await _claim(database)
-    assert (await count(), await count("john@example.net"), await count("jane@example.net")) == (1, 1, 0)
-    await database.write(actions.finish, _finished(sms))
-    await _failure(database, organization=organization)
-    await _claim(database)
-    assert await count() == 2
-    assert await database.read(actions.count, organization.id, ActionKind.SMS, NOW + MINUTE) == 0
-    assert await database.read(actions.count, organization.id, ActionKind.WEBHOOK, day) == 0
+    (first,) = await _claim(database)
+    assert await spent(first) == (1, 1)
+    await database.write(actions.finish, _finished(first))
+    for _ in range(2):
+        await _failure(database, organization=organization)
+    burst = sorted(await _claim(database), key=lambda action: action.id)
+    assert [await spent(action) for action in burst] == [(2, 2), (3, 3)]
+    assert await spent(burst[0], NOW + MINUTE) == (0, 0)
+    await database.write(actions.finish, _finished(burst[0], ActionState.FAILED))
+    assert await spent(burst[1]) == (2, 2)
 
 
 async def test_an_action_without_a_case(database: Database) -> None:

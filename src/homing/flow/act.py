@@ -7,12 +7,12 @@ tells its case whether it reached anybody.
 import asyncio
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.loop import ids
@@ -307,10 +307,9 @@ class Actor:
     async def _over_budget(self, action: Action, step: Step) -> bool:
         if step.budget_organization is None and step.budget_recipient is None:
             return False
-        since = self.clock() - timedelta(days=1)
-        organization, recipient = await self.database.read(_begun, action, since)
-        return (step.budget_organization is not None and organization > step.budget_organization) or (
-            step.budget_recipient is not None and recipient > step.budget_recipient
+        spent = await self.database.read(actions.spent, action, self.clock() - timedelta(days=1))
+        return (step.budget_organization is not None and spent.organization > step.budget_organization) or (
+            step.budget_recipient is not None and spent.recipient > step.budget_recipient
         )
 
     async def _end(self, action: Action, state: ActionState, result: str, step: StepState, *events: NewEvent) -> None:
@@ -334,6 +333,7 @@ class Actor:
         step: StepState | None = None,
     ) -> Finished:
         """`step` None: the letter's own delivery tells later how the step ended."""
+        metrics.ACTIONS.labels(action.kind, state).inc()
         return Finished(
             action=action.id,
             epoch=action.epoch,
@@ -382,12 +382,6 @@ class Actor:
         )
         shown = ids.show("case", failure.case.id)
         return CaseFacts(case=shown, policy=failure.case.policy.name, steps=steps)
-
-
-def _begun(conn: sa.Connection, action: Action, since: datetime) -> tuple[int, int]:
-    """Actions of this kind since then, this one among them: the organization's, and those for this recipient."""
-    organization = actions.count(conn, action.organization, action.kind, since)
-    return organization, actions.count(conn, action.organization, action.kind, since, action.recipient or "")
 
 
 def _webhook_event(failure: Failure) -> dict[str, object]:

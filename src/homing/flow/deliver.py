@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock, Dice, Outgoing
 from homing.flow.sign import Signer
@@ -211,7 +212,10 @@ class Deliverer:
             delivery=job.delivery.id, evidence=evidence, now=self.clock(), epoch=job.delivery.epoch, attempt=result
         )
         outcome = await self._written(finding)
+        if outcome:
+            metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
         if outcome and outcome.alarm:
+            metrics.ALARMS.inc()
             _log.error("alarm", delivery=show("delivery", job.delivery.id), alarm=outcome.alarm)
         if outcome and outcome.actions:
             self.actions.ring()

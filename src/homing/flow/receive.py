@@ -16,6 +16,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock, Dice
 from homing.loop import ids, oops
@@ -221,8 +222,12 @@ class Receiver:
         verdict = understood.reports[0].verdict if understood.reports else None
         heard = inbound.Understood(id=mail.id, what=understood.what, verdict=verdict)
         outcomes = await self.database.write(inbound.finish, heard, findings)
+        metrics.RETURNS.labels(understood.what).inc()
         for outcome in outcomes:
+            if outcome:
+                metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
             if outcome and outcome.alarm:
+                metrics.ALARMS.inc()
                 _log.error("alarm", inbound=ids.show("inbound", mail.id), alarm=outcome.alarm)
         self.actions.ring()
 

@@ -1,4 +1,4 @@
-"""Take over from the dead, and forget what is over: leases, retention, counters."""
+"""Take over from the dead, count what waits, and forget what is over: leases, figures, retention."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock
-from homing.store import actions, deliveries, inbound, tidy
+from homing.store import actions, deliveries, figures, inbound, tidy
 from homing.store.database import Database
 
 _RECOVER_EVERY = 5.0
@@ -47,11 +48,21 @@ class Tidier:
             try:
                 await self.database.write(deliveries.recover, self.clock(), None)
                 await self.database.write(actions.recover, self.clock())
+                await self._measure()
                 if self.clock() >= forget_at:
                     await self.forget()
                     forget_at = self.clock() + _FORGET_EVERY
             except (SQLAlchemyError, OSError):
                 _log.exception("cannot tidy up")
+
+    async def _measure(self) -> None:
+        waiting = await self.database.read(figures.waiting, self.clock())
+        for state, count in waiting.deliveries.items():
+            metrics.QUEUE.labels(state).set(count)
+        for case, count in waiting.cases.items():
+            metrics.CASES.labels(case).set(count)
+        late = self.clock() - waiting.oldest_due if waiting.oldest_due else timedelta()
+        metrics.OLDEST_DUE.set(late.total_seconds())
 
     async def forget(self) -> None:
         """In small bites, so that nobody waits for the writer."""

@@ -33,7 +33,7 @@ _C = tables.case
 _D = tables.delivery
 _M = tables.message
 
-_SPENT = [ActionState.RUNNING.value, ActionState.DONE.value, ActionState.IN_DOUBT.value]
+_SPENT = [ActionState.DONE.value, ActionState.IN_DOUBT.value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,28 +155,27 @@ def of_case(conn: sa.Connection, case: CaseId) -> list[Action]:
     return [_action(row) for row in rows]
 
 
-def count(
-    conn: sa.Connection,
-    organization: OrganizationId,
-    kind: ActionKind,
-    since: datetime,
-    recipient: str | None = None,
-) -> int:
-    """How many actions of this kind were begun since then (to this recipient): those running, the asking one among
-    them, carried out, or in doubt."""
-    query = (
-        sa.select(sa.func.count())
-        .select_from(_T)
-        .where(
-            _T.c.organization == organization,
-            _T.c.kind == kind.value,
-            _T.c.claimed_at >= since,
-            _T.c.state.in_(_SPENT),
-        )
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Actions of one kind in a span: all of the organization's, and those about one recipient."""
+
+    organization: int
+    recipient: int
+
+
+def spent(conn: sa.Connection, action: Action, since: datetime) -> Spent:
+    """How many actions of this kind were begun since then, up to and with this one: carried out, in doubt, or running
+    and claimed before it. So of a burst the first ones are within a budget, whatever becomes of the others."""
+    claimed_at = sa.select(_T.c.claimed_at).where(_T.c.id == action.id).scalar_subquery()
+    before = sa.tuple_(_T.c.claimed_at, _T.c.id) <= sa.tuple_(claimed_at, sa.literal(action.id, sa.Uuid))
+    about = sa.case((_T.c.recipient == action.recipient, 1))
+    query = sa.select(sa.func.count(), sa.func.count(about)).where(
+        _T.c.organization == action.organization,
+        _T.c.kind == action.kind.value,
+        _T.c.claimed_at >= since,
+        _T.c.state.in_(_SPENT) | ((_T.c.state == ActionState.RUNNING.value) & before),
     )
-    if recipient is not None:
-        query = query.where(_T.c.recipient == recipient)
-    return int(conn.execute(query).scalar_one())
+    return Spent(*conn.execute(query).one())
 
 
 def recover(conn: sa.Connection, now: datetime, everything: bool = False) -> list[Action]:

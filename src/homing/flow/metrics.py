@@ -1,0 +1,11 @@
+"""What an operator's monitoring counts. Labels are our own words only, never a stranger's text."""
+
+from prometheus_client import Counter, Gauge
+
+CONCLUSIONS = Counter("homing_conclusions", "Conclusions about deliveries, by the state that followed.", ["state"])
+RETURNS = Counter("homing_returns", "Mails that came back, by what they were.", ["what"])
+ACTIONS = Counter("homing_actions", "Actions that ended, by kind and end.", ["kind", "state"])
+ALARMS = Counter("homing_alarms", "Refusals because of us, and messages that killed their worker.")
+QUEUE = Gauge("homing_queue", "Deliveries that have not ended, by state.", ["state"])
+CASES = Gauge("homing_cases", "Cases that are not settled, by state; `unheard`: nobody could be told.", ["state"])
+OLDEST_DUE = Gauge("homing_oldest_due_seconds", "How long the longest waiting due delivery has been due.")

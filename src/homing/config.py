@@ -46,7 +46,8 @@ class Settings(BaseSettings):
     http_port: int = Field(default=8025, description="Port of the API and the pages.")
     public_url: str = Field(default="", description="How people reach them from outside, for links in letters.")
     administrator_key: SecretStr | None = Field(
-        default=None, description="An API key that may do everything. Without it, `homing key create --admin`."
+        default=None,
+        description="An API key that may do everything. Default: one made at the first start, in data_dir.",
     )
     open_pages_here: bool = Field(
         default=False,

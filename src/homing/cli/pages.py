@@ -72,7 +72,8 @@ def settings_page() -> str:
 
 def _setting(name: str, field: FieldInfo) -> str:
     description = (field.description or "").removeprefix("Lab only: ")
-    return f"| `{name}` | {_value(field)} | {_default(field)} | {_cell(description)} |\n"
+    meaning = _cell(description[:1].upper() + description[1:])
+    return f"| `{name}` | {_value(field)} | {_default(field)} | {meaning} |\n"
 
 
 def _value(field: FieldInfo) -> str:
@@ -121,7 +122,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option" and one.rich_help_panel != PANEL]
     usage = " ".join([name, *(_argument(one) for one in arguments)])
-    yield f"## {name}\n\n`{usage}`\n\n{_text(command.help)}\n"
+    yield f"## {usage}\n\n{_text(command.help)}\n"
     rows = [_parameter(one) for one in (*arguments, *options) if one.name != "help"]
     if rows:
         yield "| | |\n|---|---|\n" + "".join(rows)

@@ -126,7 +126,9 @@ class Storm:
 
     @contextmanager
     def _process(self, module: str, *arguments: str, log: str) -> Iterator[subprocess.Popen[str]]:
-        environment = {**os.environ, **_as_environment(self._settings)}
+        # Whoever is born so often must not compile everything anew each time.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment |= {"PYTHONPYCACHEPREFIX": str(self.folder.parent / "pycache"), **_as_environment(self._settings)}
         with (self.folder / log).open("a") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", f"tests.stories.{module}", *arguments],

@@ -94,6 +94,7 @@ def test_nobody_listens(cli: Cli, dead_port: int) -> None:
     ends_with(ended, ExitCode.NETWORK, "gateway-unreachable")
 
 
+@pytest.mark.parametrize("stranger", [b"<h1>Mail inbox</h1>", b'["ok"]'], indirect=True)
 def test_another_program_listens(cli: Cli, stranger: str) -> None:
     ends_with(cli("org", "list", "--url", stranger, "--key", "x"), ExitCode.NETWORK, "not-a-gateway")
 
@@ -140,26 +141,34 @@ def test_help_is_no_error() -> None:
     assert "Exit codes" in ended.out
 
 
+@pytest.mark.parametrize("arguments", [(), ("org",), ("policy",)])
+def test_half_a_command_gets_help(cli: Cli, arguments: tuple[str, ...]) -> None:
+    ended = cli(*arguments)
+    assert (ended.code, ended.err) == (ExitCode.INPUT, "")
+    assert "Commands" in ended.out
+
+
 class Stranger(http.server.BaseHTTPRequestHandler):
-    """Some other program: a page for everything."""
+    """Some other program: the same answer to everything."""
 
     shown: ClassVar[list[str]] = []
+    body: ClassVar[bytes]
 
     def do_GET(self) -> None:
         if "Authorization" in self.headers:
             self.shown.append(self.path)
         self.send_response(200)
-        self.send_header("Content-Type", "text/html")
         self.end_headers()
-        self.wfile.write(b"<h1>Mail inbox</h1>")
+        self.wfile.write(self.body)
 
     def log_message(self, *args: object) -> None:
         pass
 
 
-@pytest.fixture
-def stranger() -> Iterator[str]:
+@pytest.fixture(params=[b"<h1>Mail inbox</h1>", b'["ok"]', b'{"status": "up"}'])
+def stranger(request: pytest.FixtureRequest) -> Iterator[str]:
     Stranger.shown.clear()
+    Stranger.body = request.param
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -89,8 +89,14 @@ def test_a_message_is_shown_with_its_timeline_and_its_case() -> None:
 
 
 def test_an_event_is_one_line() -> None:
-    event = {"at": "2026-03-02T09:00:01Z", "type": "rerouted", "delivery": None, "data": {"channel": "letter"}}
-    assert printed(timeline.line(event, {})).split() == ["2026-03-02", "09:00:01", "rerouted", "letter"]
+    event = {
+        "at": "2026-03-02T09:00:01Z",
+        "type": "rerouted",
+        "message": "msg_1",
+        "delivery": None,
+        "data": {"why": "x"},
+    }
+    assert printed(timeline.line(event, {})).split() == ["2026-03-02", "09:00:01", "rerouted", "msg_1", "x"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -60,6 +60,19 @@ def number(frame: dict[str, str]) -> int:
     return json.loads(frame["data"])["data"]["number"]
 
 
+async def test_a_stream_begins_with_its_place(home: Gateway) -> None:
+    """Whoever is cut off before the first event comes back there, and misses nothing."""
+    await happen(home, home.acme, number=1)
+    async with serving(home.app) as url, httpx2.AsyncClient(timeout=10) as client:
+        stream = client.stream("GET", f"{url}/v1/events/stream", headers=home.acme.headers)
+        async with stream as response:
+            opening = await anext(response.aiter_text())
+    place = opening.partition("id: ")[2].partition("\n")[0]
+    await happen(home, home.acme, number=2)
+    found = (await home.call("GET", f"/v1/events?cursor={place}")).json()["events"]
+    assert [event["data"]["number"] for event in found] == [2]
+
+
 async def test_the_list_goes_on_where_the_cursor_stands(home: Gateway) -> None:
     for index in range(5):
         await happen(home, home.acme, number=index)

@@ -5,16 +5,16 @@ from typing import Any
 from homing.cli.gateway import Json
 from homing.cli.output import cell, moment
 
-HEADINGS = ("When (UTC)", "What", "To", "Said")
+HEADINGS = ("When (UTC)", "What", "About", "Said")
 
 _SAID = ("channel", "reply_code", "enhanced_status_code", "why", "title", "text", "to", "suggestion", "by")
 
 
 def row(event: Json, recipients: dict[str, str]) -> list[object]:
-    """`recipients`: those of the deliveries, by their ids."""
+    """`recipients`: those of the deliveries, by their ids; whose is not among them is told by its message."""
     data = event["data"]
-    recipient = recipients.get(event["delivery"] or "", data.get("recipient"))
-    return [moment(event["at"]), event["type"], recipient or "", said(data)]
+    about = recipients.get(event["delivery"] or "") or data.get("recipient") or event["message"]
+    return [moment(event["at"]), event["type"], about or "", said(data)]
 
 
 def said(data: Json) -> str:

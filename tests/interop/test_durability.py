@@ -31,8 +31,6 @@ from tests.stories.gateway import free_port
 
 from .strace import FILE_WRITES, READS, SYNCS, WRITES, Call, calls_in, traced
 
-pytestmark = [pytest.mark.xdist_group("durability")]
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 60.0
 ACCEPTED = '"HTTP/1.1 202 Accepted'

@@ -23,10 +23,10 @@ demo: .venv/.run ## the whole loop on this machine: gateway, a small Internet, d
 	@$(V)/homing demo $(ARGS)
 
 test: .venv/.dev ## the fast tests (ARGS=... goes to pytest)
-	@$(V)/python -m pytest -q $(ARGS)
+	@$(V)/python -m pytest -q -n auto --dist worksteal $(ARGS)
 
 test-all: .venv/.dev ## every test, the slow ones and those that need Debian's packages too
-	@$(V)/python -m pytest -q -m '' $(ARGS)
+	@$(V)/python -m pytest -q -n auto --dist worksteal -m '' $(ARGS)
 
 check: .venv/.dev ## format, lint, types, floors
 	@$(V)/ruff format --check . && $(V)/ruff check . && $(V)/mypy && $(V)/lint-imports

@@ -300,6 +300,7 @@ def test_bad_signatures_are_explained(old, new, reason):
         (RSA_KEY.dns_record() + "; t=y; n=note", Result.PASS),
         (RSA_KEY.dns_record().partition("; ")[2], Result.PASS),
     ],
+    ids=["none", "revoked", "broken", "version", "hash", "service", "other-kind", "other-key", "noted", "no-version"],
 )
 def test_published_keys(record, result):
     (signature,) = verify(signed(), lambda name: record).signatures

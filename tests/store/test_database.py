@@ -13,7 +13,6 @@ from alembic.migration import MigrationContext
 
 from homing.store import tables
 from homing.store.database import Database
-from homing.store.dialect import on_postgresql
 from homing.store.lock import AlreadyOpen
 from homing.store.postgres import NotDurable
 from tests.postgres import Cluster
@@ -147,10 +146,12 @@ async def test_closing_writes_what_waits(url: str) -> None:
     await database.close()
 
 
+only_postgresql = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+
+
+@only_postgresql
 async def test_a_commit_without_a_clear_answer_reaches_the_caller_and_runs_once(database: Database) -> None:
     """On PostgreSQL a COMMIT can fail; nobody may try again, for it may have been done."""
-    if not await database.read(on_postgresql):
-        pytest.skip("SQLite's COMMIT is ours")
     await database.write(
         a_statement(
             """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'lost at commit'; END $$;
@@ -175,9 +176,8 @@ async def test_a_commit_without_a_clear_answer_reaches_the_caller_and_runs_once(
     assert await _names(database) == []
 
 
+@only_postgresql
 async def test_a_connection_lost_before_commit_is_no_failure(database: Database) -> None:
-    if not await database.read(on_postgresql):
-        pytest.skip("SQLite has no connection to lose")
     runs = 0
 
     def put(conn: sa.Connection, name: str) -> str:

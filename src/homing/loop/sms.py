@@ -41,7 +41,7 @@ def _fitting(versions: list[str], address: str) -> str:
     for version in versions:
         if _parts(version) <= 2:
             return version
-    return versions[-1][:134]
+    return versions[-1].encode("utf-16-be")[: 2 * 134].decode("utf-16-be", "ignore")
 
 
 def septets(text: str) -> int | None:

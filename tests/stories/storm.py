@@ -4,6 +4,7 @@ Each is a process of its own. The gateway's clock jumps ahead while it is dead, 
 """
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -29,7 +30,6 @@ from homing.loop.token import Tokens
 from homing.store import people
 from homing.store.sqlite import driver
 
-from .gateway import free_port
 from .invariants import Aftermath, Report
 from .outside import HUMAN_SENDER, OPERATOR
 
@@ -40,6 +40,8 @@ STEP = 20.0
 LEAP = 180.0
 """The same when the storm is over."""
 PATIENCE = 30.0
+GENTLE = 8
+"""Every so many lives of the gateway, one ends by SIGTERM."""
 
 _UNDONE = """
 SELECT (SELECT count(*) FROM delivery WHERE state IN ('queued', 'sending'))
@@ -47,7 +49,22 @@ SELECT (SELECT count(*) FROM delivery WHERE state IN ('queued', 'sending'))
      + (SELECT count(*) FROM action WHERE state IN ('due', 'running'))
      + (SELECT count(*) FROM inbound WHERE state IN ('waiting', 'working'))
 """
+_LEFT = """
+SELECT (SELECT count(*) FROM attempt WHERE ended_at IS NULL)
+     + (SELECT count(*) FROM delivery WHERE state = 'sending')
+     + (SELECT count(*) FROM action WHERE state = 'running')
+     + (SELECT count(*) FROM inbound WHERE state = 'working')
+"""
 _DEFERRED = "SELECT count(*) FROM delivery WHERE state = 'deferred'"
+
+
+def steady_port() -> int:
+    """A port that nobody is given while the gateway is dead. Outside of the system's own range, or a client that knocks
+    at it again and again would one day be connected with itself."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @dataclass
@@ -61,8 +78,8 @@ class Storm:
     messages: int
     rate: float = 100.0
     mutant: str | None = None
-    http_port: int = field(default_factory=free_port)
-    smtp_port: int = field(default_factory=free_port)
+    http_port: int = field(default_factory=steady_port)
+    smtp_port: int = field(default_factory=steady_port)
     _settings: dict[str, Any] = field(default_factory=dict)
     _ahead: float = 0.0
     _killed: int = 0
@@ -74,8 +91,13 @@ class Storm:
             self._settings = self._settings_in(world)
             key = asyncio.run(self._prepare())
             with self._process("applicant", *self._application(key), log="applicant.log") as application:
-                while self._killed < self.kills or self._acknowledged() < self.messages * 0.8:
-                    self._live_and_die(dice)
+                for life in itertools.count(1):
+                    if self._killed >= self.kills and self._acknowledged() >= self.messages * 0.8:
+                        break
+                    if life % GENTLE == 0:
+                        self._live_and_stop(dice)
+                    else:
+                        self._live_and_die(dice)
                 application.send_signal(signal.SIGTERM)
                 with self._gateway() as gateway:
                     _wait(gateway, self._listens)
@@ -97,6 +119,14 @@ class Storm:
             os.killpg(gateway.pid, signal.SIGKILL)
             gateway.wait()
             self._killed += 1
+
+    def _live_and_stop(self, dice: random.Random) -> None:
+        """One life that ends as an operator ends it, in the middle of everything: nothing is left in doubt."""
+        with self._gateway() as gateway:
+            _wait(gateway, self._listens)
+            time.sleep(dice.uniform(0.5, 1.5))
+            _stop(gateway)
+            assert self._count(_LEFT) == 0, "a clean stop left something under way"
 
     def _drain(self) -> None:
         """Let hours pass until nothing is left to try."""

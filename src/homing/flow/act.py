@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
+from homing.flow.ending import to_its_end
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.loop import ids
 from homing.loop.facts import FailureFacts
@@ -81,9 +82,10 @@ class Actor:
     news: Bell
 
     async def run(self) -> None:
+        """Until canceled: then what was begun is ended, so that no text message is left in doubt."""
         while True:
             try:
-                more = await self._claim_and_act()
+                more = await to_its_end(self._claim_and_act())
             except (SQLAlchemyError, OSError):
                 _log.exception("cannot claim actions")
                 more = False

@@ -15,8 +15,7 @@ class Bell:
 
     async def wait(self, seconds: float) -> None:
         """Until the bell is rung, `seconds` at most."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._rung.wait(), seconds)
+        await _within(seconds, self._rung)
         self._rung.clear()
 
 
@@ -38,5 +37,11 @@ class Chime(Bell):
 
     async def hear(self, ring: asyncio.Event, seconds: float) -> None:
         """Until that ring, `seconds` at most."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ring.wait(), seconds)
+        await _within(seconds, ring)
+
+
+async def _within(seconds: float, ring: asyncio.Event) -> None:
+    # Not wait_for, which in Python 3.11 forgets a cancellation that comes together with the ring.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await ring.wait()

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
+from homing.flow.ending import PATIENCE, to_its_end
 from homing.flow.outgoing import Clock, Dice, Outgoing
 from homing.flow.sign import Signer
 from homing.loop.classify import Rules, classify
@@ -81,7 +82,7 @@ class Deliverer:
 
     async def _claimed_some(self) -> bool:
         try:
-            return await self._claim()
+            return await to_its_end(self._claim())
         except (SQLAlchemyError, OSError):
             _log.exception("cannot claim deliveries")
             await asyncio.sleep(_LOOK_EVERY)
@@ -241,7 +242,7 @@ class Deliverer:
 
     async def _wind_down(self) -> None:
         if self._running:
-            await asyncio.wait(list(self._running.values()), timeout=30)
+            await asyncio.wait(list(self._running.values()), timeout=PATIENCE)
         for task in self._running.values():
             task.cancel()
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
+from homing.flow.ending import to_its_end
 from homing.flow.outgoing import Clock, Dice
 from homing.loop import ids, oops
 from homing.loop.classify import Rules
@@ -187,7 +188,7 @@ class Receiver:
     async def run(self) -> None:
         while True:
             try:
-                more = await self._claim_and_work()
+                more = await to_its_end(self._claim_and_work())
             except (SQLAlchemyError, OSError):
                 _log.exception("cannot claim inbound mail")
                 more = False

@@ -1,0 +1,23 @@
+"""How workers stop: what was begun is brought to its end, so that a clean stop leaves nothing to be recovered."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+PATIENCE = 30.0
+"""Seconds that a stopping worker gives to what it has begun."""
+
+T = TypeVar("T")
+
+
+async def to_its_end(work: Coroutine[Any, Any, T], seconds: float = PATIENCE) -> T:
+    """The result of `work`. Who is canceled meanwhile stays until `work` has ended, `seconds` at most, and is canceled
+    then: a claim that was committed is never without the worker that knows of it."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise

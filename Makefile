@@ -1,6 +1,8 @@
 # Two commands matter: `make demo` shows what Homing does, `make test` shows that it does it.
 V := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
+# As pip does: trust the certificates that this machine trusts, a company's proxy among them.
+export UV_SYSTEM_CERTS ?= true
 
 .PHONY: help demo test test-all check format lock bench docs system-deps clean
 

@@ -11,6 +11,7 @@ from binascii import b2a_qp
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.errors import MultipartInvariantViolationDefect
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from email.utils import format_datetime
@@ -149,7 +150,9 @@ def final_gate(raw: bytes) -> None:
     _gate(bool(separator) and body.isascii(), "there is no body, or it is not 7-bit")
     names = [line.partition(b":")[0] for line in head.split(b"\r\n") if line[:1] not in (b" ", b"\t")]
     parsed = BytesHeaderParser(policy=compat32).parsebytes(head + separator)
-    _gate(not parsed.defects, "the header block is malformed")
+    # The first releases of Python 3.11 (Debian 12 has one) miss the parts of a multipart, though given its head only.
+    defects = [defect for defect in parsed.defects if not isinstance(defect, MultipartInvariantViolationDefect)]
+    _gate(not defects, "the header block is malformed")
     _gate([name.encode("ascii", "replace") for name in parsed] == names, "parsers disagree about the headers")
     times = Counter(name.decode("ascii", "replace").lower() for name in names)
     _gate(

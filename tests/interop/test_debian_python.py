@@ -14,7 +14,8 @@ from homing.mail.address import parse_address
 from homing.mail.compose import Attachment, Draft, Mailbox, compose, final_gate, front
 
 janet, john = (parse_address(f"{name}@corp.com") for name in ("janet", "john"))
-what = dict(subject="Grüße", to=(Mailbox("John", john),), date=datetime(2026, 1, 1, tzinfo=UTC), message_id="<1@corp.com>")
+new_year = datetime(2026, 1, 1, tzinfo=UTC)
+what = dict(subject="Grüße", to=(Mailbox("John", john),), date=new_year, message_id="<1@corp.com>")
 files = (Attachment("a.pdf", "application/pdf", b"%PDF", None),)
 for more in ({"text": "x"}, {"text": "x", "html": "<p>x</p>"}, {"text": "x", "attachments": files}):
     final_gate(front(janet, "Janet", None, "trace") + compose(Draft(**what, **more)))

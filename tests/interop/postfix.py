@@ -110,7 +110,6 @@ async def a_postfix(plan: Plan) -> AsyncIterator[Postfix]:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={"PATH": os.environ["PATH"]},
                 start_new_session=True,
             )
         postfix = Postfix(plan, folder, master)
@@ -125,22 +124,25 @@ async def a_postfix(plan: Plan) -> AsyncIterator[Postfix]:
 
 def _lay_out(plan: Plan, folder: Path, programs: Path) -> None:
     folder.chmod(0o755)
-    owner = pwd.getpwnam(OWNER)
-    for name, mode in {"config": 0o755, "data": 0o700, "mail": 0o755, "queue": 0o755}.items():
-        (folder / name).mkdir(mode=mode)
+    _make(folder / "config", 0o755)
+    _make(folder / "data", 0o700, OWNER)
+    _make(folder / "mail", 0o755, _MAILBOXES)
+    _make(folder / "queue", 0o755)
+    _make(folder / "queue" / "pid", 0o755)
     for name, mode in _QUEUE.items():
-        (folder / "queue" / name).mkdir(mode=mode)
-        if name != "pid":
-            shutil.chown(folder / "queue" / name, OWNER)
-    shutil.chown(folder / "queue" / "maildrop", group="postdrop")
-    shutil.chown(folder / "queue" / "public", group="postdrop")
-    os.chown(folder / "data", owner.pw_uid, owner.pw_gid)
-    shutil.chown(folder / "mail", _MAILBOXES)
+        _make(folder / "queue" / name, mode, OWNER, "postdrop" if name in {"maildrop", "public"} else None)
     certificate = trustme.CA().issue_cert(plan.hostname)
     certificate.private_key_and_cert_chain_pem.write_to_path(folder / "config" / "tls.pem")
     (folder / "config" / "tls.pem").chmod(0o600)
     (folder / "config" / "main.cf").write_text("\n".join(_main(plan, folder, programs)) + "\n")
     (folder / "config" / "master.cf").write_text(_SERVICES.format(ip=plan.ip, port=plan.port))
+
+
+def _make(folder: Path, mode: int, owner: str | None = None, group: str | None = None) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    if owner:
+        shutil.chown(folder, owner, group)
 
 
 _QUEUE = {
@@ -153,7 +155,6 @@ _QUEUE = {
     "hold": 0o700,
     "incoming": 0o700,
     "maildrop": 0o730,
-    "pid": 0o755,
     "private": 0o700,
     "public": 0o710,
     "saved": 0o700,
@@ -182,6 +183,7 @@ def _main(plan: Plan, folder: Path, programs: Path) -> Iterable[str]:
         "biff = no",
         "fast_flush_domains =",
         "smtp_dns_support_level = disabled",
+        "smtpd_peername_lookup = no",
         f"default_transport = smtp:[{door}]:{door_port}",
         "smtp_tls_security_level = may",
         "smtp_tls_loglevel = 1",

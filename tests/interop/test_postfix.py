@@ -110,7 +110,7 @@ async def test_says_250_and_bounces_later(tmp_path: Path) -> None:
         queue_id = re.fullmatch(r"Ok: queued as (\w+)", attempt["text"])[1]
 
         postfix = scene.postfix
-        assert postfix.logged(r"TLS connection established from localhost\[127\.0\.0\.1\]")
+        assert postfix.logged(r"TLS connection established from unknown\[127\.0\.0\.1\]")
         assert re.search(
             r'dsn=5\.1\.1, status=bounced \(unknown user: "john@late\.com"\)',
             await postfix.logs(f"{queue_id}: to=<john@late.com>"),

@@ -8,8 +8,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Generic, TypeVar
 
 import dns.asyncquery
 import dns.exception
@@ -21,6 +19,13 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
+from homing.mail.question import Answer as Answer
+from homing.mail.question import Ask, RecordT
+from homing.mail.question import Found as Found
+from homing.mail.question import LookupFailed as LookupFailed
+from homing.mail.question import LookupFault as LookupFault
+from homing.mail.question import NoData as NoData
+from homing.mail.question import NoSuchName as NoSuchName
 from homing.net.public import why_not_public
 
 MX_LIMIT = 20
@@ -34,60 +39,12 @@ Server = tuple[str, int]
 """IP address and port."""
 
 
-class LookupFault(StrEnum):
-    """Why nobody could tell. `lame`: the server does not know the zone and does not look it up for us either."""
-
-    SERVFAIL = "servfail"
-    TIMEOUT = "timeout"
-    REFUSED = "refused"
-    LAME = "lame"
-    GARBLED = "garbled"
-    UNREACHABLE = "unreachable"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mx:
     """A mail exchange; lower preferences come first. Exchange "." alone means that the domain takes no mail."""
 
     preference: int
     exchange: str
-
-
-RecordT = TypeVar("RecordT")
-OtherT = TypeVar("OtherT")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found(Generic[RecordT]):
-    records: tuple[RecordT, ...]
-    server: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoData:
-    """The name exists, but has no record of this type (RFC 2308 §2.2)."""
-
-    server: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoSuchName:
-    """NXDOMAIN. `authoritative`: said by a server of the zone itself, not by a resolver on hearsay."""
-
-    server: str
-    authoritative: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookupFailed:
-    """No answer that means anything: ask again later."""
-
-    why: LookupFault
-    server: str
-
-
-Negative = NoData | NoSuchName | LookupFailed
-Answer = Found[RecordT] | Negative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +132,10 @@ class Resolver:
     async def txt(self, name: str) -> Answer[str]:
         """Text records, the strings of each joined (RFC 7208 §3.3)."""
         return await self._lookup(name, "TXT")
+
+    async def records(self, ask: Ask) -> Answer[str]:
+        """What any question is answered, each record in the text that `RecordType` names."""
+        return await self._lookup(ask.name, ask.record_type.value)
 
     async def confirm_no_such_name(self, name: str, first: NoSuchName) -> bool:
         """Whether a second source says at once that the name does not exist: another resolver, or the zone's own.

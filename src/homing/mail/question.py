@@ -1,0 +1,89 @@
+"""Questions to the DNS, and the four ways in which they are answered (RFC 1035, RFC 2308).
+
+What must ask the DNS to come to a verdict does so sans I/O: a dialogue is a generator that yields an `Ask`, is sent an
+`Answer`, and returns its verdict. "No such name", "the name has no such record" and "nobody could tell" lead to
+different verdicts, so they are never folded into one another.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+_NAME_OCTETS = 253
+_LABEL_OCTETS = 63
+
+
+class LookupFault(StrEnum):
+    """Why nobody could tell. `lame`: the server does not know the zone and does not look it up for us either."""
+
+    SERVFAIL = "servfail"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    LAME = "lame"
+    GARBLED = "garbled"
+    UNREACHABLE = "unreachable"
+
+
+RecordT = TypeVar("RecordT")
+VerdictT = TypeVar("VerdictT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Generic[RecordT]):
+    records: tuple[RecordT, ...]
+    server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoData:
+    """The name exists, but has no record of this type (RFC 2308 §2.2)."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchName:
+    """NXDOMAIN. `authoritative`: said by a server of the zone itself, not by a resolver on hearsay."""
+
+    server: str
+    authoritative: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupFailed:
+    """No answer that means anything: ask again later."""
+
+    why: LookupFault
+    server: str
+
+
+Negative = NoData | NoSuchName | LookupFailed
+Answer = Found[RecordT] | Negative
+
+
+class RecordType(StrEnum):
+    """Record types that are asked for, and the text in which a record of each is told."""
+
+    A = "A"
+    AAAA = "AAAA"
+    MX = "MX"  # "10 mx.example.com."
+    PTR = "PTR"
+    TXT = "TXT"  # its strings joined
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question; `name` is a well-formed domain name without its final dot."""
+
+    name: str
+    record_type: RecordType
+
+
+Dialogue = Generator[Ask, Answer[str], VerdictT]
+
+
+def well_formed(name: str) -> bool:
+    """Whether the DNS can be asked about this name at all: ASCII, no empty or overlong label (RFC 1035 §2.3.4)."""
+    labels = name.split(".")
+    return name.isascii() and len(name) <= _NAME_OCTETS and all(0 < len(label) <= _LABEL_OCTETS for label in labels)

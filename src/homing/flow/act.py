@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
@@ -86,7 +85,7 @@ class Actor:
         while True:
             try:
                 more = await to_its_end(self._claim_and_act())
-            except (SQLAlchemyError, OSError):
+            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
                 _log.exception("cannot claim actions")
                 more = False
             if not more:

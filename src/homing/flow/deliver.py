@@ -83,7 +83,7 @@ class Deliverer:
     async def _claimed_some(self) -> bool:
         try:
             return await to_its_end(self._claim())
-        except (SQLAlchemyError, OSError):
+        except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
             _log.exception("cannot claim deliveries")
             await asyncio.sleep(_LOOK_EVERY)
             return False
@@ -237,7 +237,7 @@ class Deliverer:
             await asyncio.sleep(_RENEW_EVERY)
             try:
                 await self.database.write(deliveries.renew, self.owner, list(self._running), self.clock() + LEASE)
-            except (SQLAlchemyError, OSError):
+            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
                 _log.exception("cannot renew leases")
 
     async def _wind_down(self) -> None:

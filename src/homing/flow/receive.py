@@ -189,7 +189,7 @@ class Receiver:
         while True:
             try:
                 more = await to_its_end(self._claim_and_work())
-            except (SQLAlchemyError, OSError):
+            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
                 _log.exception("cannot claim inbound mail")
                 more = False
             if not more:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
@@ -52,7 +51,7 @@ class Tidier:
                 if self.clock() >= forget_at:
                     await self.forget()
                     forget_at = self.clock() + _FORGET_EVERY
-            except (SQLAlchemyError, OSError):
+            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
                 _log.exception("cannot tidy up")
 
     async def _measure(self) -> None:

@@ -1,0 +1,68 @@
+"""What a gateway lives on after: a database that goes away and comes back, and bugs of our own. Nobody restarts it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from structlog.testing import capture_logs
+
+from tests.postgres import Cluster, durable_cluster
+
+from .gateway import Story, a_story, until
+
+__all__ = ["durable_cluster"]
+
+JANET, JOHN = "janet@example.net", "john@corp.com"
+
+
+@asynccontextmanager
+async def _turned_away(cluster: Cluster, url: str) -> AsyncIterator[None]:
+    """A server that is there and lets nobody in: what it does while it starts, and when it is full."""
+    name = urlsplit(url).path.strip("/")
+    await cluster.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+    await cluster.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    try:
+        yield
+    finally:
+        await cluster.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+
+
+async def test_a_database_that_turns_us_away_stops_nothing_for_good(durable_cluster: Cluster, tmp_path: Path) -> None:
+    async with durable_cluster.database() as url, a_story(tmp_path, database_url=url) as story:
+        crm = await story.tenant()
+        await crm.person("Janet Roe", JANET)
+        with capture_logs() as logs:
+            async with _turned_away(durable_cluster, url):
+                await until(lambda: {"cannot claim deliveries", "cannot claim actions"} <= {x["event"] for x in logs})
+                await asyncio.sleep(0.7)
+            story.world.mx("corp.com").refuses(JOHN)
+            await crm.becomes(await crm.send(JANET, JOHN), "bounced")
+            await story.world.mx("example.net").wait_for(JANET, 1, 5)
+
+
+async def test_a_bug_in_a_worker_costs_a_moment_and_not_the_worker(story: Story) -> None:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    broken: list[str] = []
+
+    def breaking(name: str, clock: Callable[[], datetime]) -> Callable[[], datetime]:
+        def once() -> datetime:
+            if name not in broken:
+                broken.append(name)
+                raise LookupError(name)
+            return clock()
+
+        return once
+
+    app = story.app
+    workers = (app.deliverer, app.receiver, app.actor)
+    for worker in workers:
+        worker.clock = breaking(type(worker).__name__, worker.clock)  # type: ignore[assignment]
+    with capture_logs():
+        await until(lambda: len(broken) == len(workers))
+        story.world.mx("corp.com").refuses(JOHN)
+        await crm.becomes(await crm.send(JANET, JOHN), "bounced")
+        await story.world.mx("example.net").wait_for(JANET, 1, 5)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from homing.loop.evidence import CancelRequested, Evidence, LeaseLost, LeaseReleased, LifetimeOver, SuppressionFound
 from homing.loop.lifecycle import allowed
-from homing.loop.model import AttemptId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, State
+from homing.loop.model import AttemptId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, Origin, State
 from homing.loop.outcome import Outcome
 from homing.mail.reply import Stage
 from homing.store import suppressions, tables
@@ -162,6 +162,9 @@ def of_message(conn: sa.Connection, message: MessageId) -> list[Delivery]:
 # -- claiming --------------------------------------------------------------------------------------------------------
 
 
+# Who is paused still hears of failures, and what waits still ends when its lifetime does.
+_PAUSE_SPARES = _D.c.origin.in_([Origin.LETTER.value, Origin.OOPS.value])
+
 # Statements of every message are built once: building one costs more than running it.
 _DUE = (
     sa.select(_D, _M.c.stream, _M.c.message_id, _M.c.subject, _M.c.smtputf8)
@@ -169,7 +172,8 @@ _DUE = (
     .join(tables.organization, tables.organization.c.id == _D.c.organization)
     # Spelt out, so that both planners see that the index of due rows serves.
     .where(sa.text("delivery.state IN ('queued', 'deferred')"))
-    .where(_D.c.next_attempt_at <= sa.bindparam("b_now"), tables.organization.c.paused.is_(False))
+    .where(_D.c.next_attempt_at <= sa.bindparam("b_now"))
+    .where(tables.organization.c.paused.is_(False) | _PAUSE_SPARES | (_D.c.expires_at <= sa.bindparam("b_now")))
     .order_by(_D.c.next_attempt_at)
     .limit(sa.bindparam("b_limit", type_=sa.Integer))
     .with_for_update(of=_D, skip_locked=True)

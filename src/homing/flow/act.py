@@ -6,14 +6,15 @@ tells its case whether it reached anybody.
 
 import asyncio
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
-from homing.flow.ending import to_its_end
+from homing.flow.ending import all_to_their_end, to_its_end
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.loop import ids
 from homing.loop.facts import FailureFacts
@@ -59,9 +60,21 @@ CORRECTION_LIFETIME = timedelta(days=30)
 CALLBACK_LIFETIME = timedelta(days=3)
 _LOOK_EVERY = 0.5
 _AT_ONCE = 50
+_CALLS = frozenset({ActionKind.SMS, ActionKind.WEBHOOK})
+MOST_TRIES = len(webhook.RETRIES) + 5
+"""An action that was claimed so often and has no end still breaks its worker each time."""
 _SMS_RETRIES = (timedelta(seconds=30), timedelta(minutes=5))
 
 _log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Actions of these kinds, `_AT_ONCE` at a time: calls take as long as other people's servers like, and nothing but
+    calls waits for them."""
+
+    kinds: frozenset[ActionKind]
+    running: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,28 +95,47 @@ class Actor:
 
     async def run(self) -> None:
         """Until canceled: then what was begun is ended, so that no text message is left in doubt."""
-        while True:
-            try:
-                more = await to_its_end(self._claim_and_act())
-            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
-                _log.exception("cannot claim actions")
-                more = False
-            if not more:
-                await self.actions.wait(_LOOK_EVERY)
+        lanes = (_Lane(_CALLS), _Lane(frozenset(ActionKind) - _CALLS))
+        try:
+            while True:
+                if not await self._claimed_some(lanes):
+                    await self.actions.wait(_LOOK_EVERY)
+        finally:
+            await all_to_their_end([task for lane in lanes for task in lane.running])
 
-    async def _claim_and_act(self) -> bool:
-        claimed = await self.database.write(actions.claim, self.clock(), _AT_ONCE, LEASE)
-        if claimed:
-            await asyncio.gather(*(self._act(action) for action in claimed))
-            self.news.ring()
-        return len(claimed) == _AT_ONCE
+    async def _claimed_some(self, lanes: Sequence["_Lane"]) -> bool:
+        try:
+            return await to_its_end(self._claim(lanes))
+        except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
+            _log.exception("cannot claim actions")
+            return False
+
+    async def _claim(self, lanes: Sequence["_Lane"]) -> bool:
+        """Begin as much as there is room for; whether there may be more at once."""
+        more = False
+        for lane in lanes:
+            room = _AT_ONCE - len(lane.running)
+            if not room:
+                continue
+            claimed = await self.database.write(actions.claim, self.clock(), room, LEASE, lane.kinds)
+            for action in claimed:
+                task = asyncio.create_task(self._act(action))
+                lane.running.add(task)
+                task.add_done_callback(lane.running.discard)
+            more = more or len(claimed) == room
+        return more
 
     async def _act(self, action: Action) -> None:
-        """One action. A bug costs this try and no more: its lease runs out, and it is due again."""
+        """One action. A bug costs this try and no more: its lease runs out, and it is due again, a few times."""
         try:
-            await self._carry_out(action)
+            if action.tries > MOST_TRIES:
+                await self._failed(action, f"it broke {MOST_TRIES} times")
+            else:
+                await self._carry_out(action)
         except Exception:  # noqa: BLE001 - the one catch of this worker
             _log.exception("action broke", action=ids.show("action", action.id))
+        finally:
+            self.news.ring()
 
     async def _carry_out(self, action: Action) -> None:
         if action.kind is ActionKind.OOPS:
@@ -167,19 +199,23 @@ class Actor:
 
     async def _letter(self, action: Action, failure: Failure) -> None:
         text = failure_letter(self._facts(failure))
-        name, address = failure.human_sender_name, failure.human_sender_address
-        await self._send_letter(action, Mailbox(name=name, address=parse_address(address)), text, EventType.REROUTED)
+        await self._send_letter(action, failure.human_sender_name, failure.letter_to, text, EventType.REROUTED)
 
     async def _tell_administrator(self, action: Action, failure: Failure) -> None:
         address = failure.organization.administrator or self.administrator
-        if address is None:
-            await self._failed(action, "neither the organization nor the operator names an administrator")
-            return
         text = administrator_letter(self._facts(failure), self._case_facts(failure))
-        await self._send_letter(action, Mailbox(name="", address=parse_address(address)), text, EventType.NOTIFIED)
+        await self._send_letter(action, "", address, text, EventType.NOTIFIED)
 
-    async def _send_letter(self, action: Action, to: Mailbox, text: Text, event_type: EventType) -> None:
+    async def _send_letter(self, action: Action, name: str, address: str | None, text: Text, told: EventType) -> None:
         """The letter and the end of the action are one transaction; the step ends when the letter's delivery does."""
+        if address is None:
+            await self._failed(action, "no address is known to write to")
+            return
+        try:
+            to = Mailbox(name=name, address=parse_address(address))
+        except AddressError as error:
+            await self._failed(action, f"{address!r}: {error}")
+            return
         now = self.clock()
         letter = Letter(
             origin=Origin.LETTER,
@@ -195,7 +231,7 @@ class Actor:
             "to": str(to.address),
             "letter": ids.show("message", submission.message.id),
         }
-        event = NewEvent(type=event_type, data=facts)
+        event = NewEvent(type=told, data=facts)
         done = self._finished(action, ActionState.DONE, f"letter to {to.address}", events=(event,))
         await self.database.write(actions.send_letter, done, submission)
         self.work.ring()

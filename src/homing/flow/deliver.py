@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
-from homing.flow.ending import PATIENCE, to_its_end
+from homing.flow.ending import all_to_their_end, to_its_end
 from homing.flow.outgoing import Clock, Dice, Outgoing
 from homing.flow.sign import Signer
 from homing.loop.classify import Rules, classify
@@ -78,7 +78,7 @@ class Deliverer:
                     await self.work.wait(_LOOK_EVERY)
         finally:
             renewing.cancel()
-            await self._wind_down()
+            await all_to_their_end(self._running.values())
 
     async def _claimed_some(self) -> bool:
         try:
@@ -239,12 +239,6 @@ class Deliverer:
                 await self.database.write(deliveries.renew, self.owner, list(self._running), self.clock() + LEASE)
             except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
                 _log.exception("cannot renew leases")
-
-    async def _wind_down(self) -> None:
-        if self._running:
-            await asyncio.wait(list(self._running.values()), timeout=PATIENCE)
-        for task in self._running.values():
-            task.cancel()
 
 
 _OUR_OWN_FINDINGS = {

@@ -1,7 +1,7 @@
 """How workers stop: what was begun is brought to its end, so that a clean stop leaves nothing to be recovered."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
 PATIENCE = 30.0
@@ -21,3 +21,12 @@ async def to_its_end(work: Coroutine[Any, Any, T], seconds: float = PATIENCE) ->
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
+
+
+async def all_to_their_end(running: Collection[asyncio.Task[None]], seconds: float = PATIENCE) -> None:
+    """Wait until all of them have ended, `seconds` at most; what runs then still is canceled."""
+    tasks = list(running)
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
+    for task in tasks:
+        task.cancel()

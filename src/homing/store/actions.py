@@ -4,7 +4,7 @@ Carrying out is at least once, except where a repetition costs money and sleep: 
 call, and one that was started and never ended is in doubt, not repeated.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -80,13 +80,19 @@ def put(conn: sa.Connection, organization: OrganizationId, action: NewAction, no
     cases.put(conn, [task])
 
 
-def claim(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -> list[Action]:
-    """Lease what is due, longest due first. What belongs to a case that is resolved by now is skipped."""
+def claim(
+    conn: sa.Connection,
+    now: datetime,
+    limit: int,
+    lease: timedelta,
+    kinds: Collection[ActionKind] = tuple(ActionKind),
+) -> list[Action]:
+    """Lease what is due of these kinds, longest due first. What belongs to a resolved case is skipped."""
     resolved = _C.c.state == CaseState.RESOLVED.value
     query = (
         sa.select(_T, sa.func.coalesce(resolved, sa.false()).label("resolved"))
         .join_from(_T, _C, _C.c.id == _T.c.case_id, isouter=True)
-        .where(sa.text("action.state = 'due'"), _T.c.due_at <= now)
+        .where(sa.text("action.state = 'due'"), _T.c.due_at <= now, _T.c.kind.in_([kind.value for kind in kinds]))
         .order_by(_T.c.due_at)
         .limit(limit)
         .with_for_update(of=_T, skip_locked=True)

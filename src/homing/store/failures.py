@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from homing.loop.model import Case, CaseId, StepKind
 from homing.store import cases, organizations, tables
+from homing.store.documents import identity_from_json
 from homing.store.organizations import Organization
 
 _D = tables.delivery
@@ -28,7 +29,8 @@ class ActionTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A failed delivery and everything that a letter, a pop-up or a text message about it may name."""
+    """A failed delivery and everything that a letter, a pop-up or a text message about it may name. `letter_to`: an
+    address that its owner has proved; the human sender's own, or where replies go instead."""
 
     case: Case
     organization: Organization
@@ -39,6 +41,7 @@ class Failure:
     human_sender_name: str
     human_sender_address: str
     human_sender_phone: str | None
+    letter_to: str | None
     sent_at: datetime
     attempts: int
     resent_from: str | None
@@ -53,7 +56,8 @@ def load(conn: sa.Connection, case: CaseId) -> Failure | None:
     people = tables.human_sender
     query = (
         sa.select(_D, _M.c.subject, _M.c.message_id, _M.c.human_sender_name, _M.c.human_sender_address)
-        .add_columns(people.c.phone.label("human_sender_phone"), _OLD.c.recipient.label("old_recipient"))
+        .add_columns(people.c.phone.label("human_sender_phone"), people.c.proved_at.label("human_sender_proved_at"))
+        .add_columns(_OLD.c.recipient.label("old_recipient"))
         .join_from(_D, _M, _M.c.id == _D.c.message)
         .outerjoin(people, people.c.id == _M.c.human_sender)
         .outerjoin(_OLD, _OLD.c.id == _D.c.resent_from)
@@ -72,6 +76,7 @@ def load(conn: sa.Connection, case: CaseId) -> Failure | None:
         human_sender_name=row.human_sender_name,
         human_sender_address=row.human_sender_address,
         human_sender_phone=row.human_sender_phone,
+        letter_to=row.human_sender_address if row.human_sender_proved_at else identity_from_json(row.identity).reply_to,
         sent_at=row.created_at,
         attempts=row.attempts,
         resent_from=row.old_recipient,

@@ -138,10 +138,19 @@ def test_a_message_that_kills_its_worker_ends_with_an_alarm() -> None:
 
 
 def test_reports_beyond_the_first_five_are_only_counted() -> None:
-    worn = delivery(State.DELIVERED, reports=REPORTS_WORKED_ON)
+    worn = delivery(State.BOUNCED, reports=REPORTS_WORKED_ON)
     outcome = conclude(worn, reported(), BUILTIN_DEFAULT, NOW)
     assert outcome.events == ()
     assert outcome.delivery == replace(worn, reports=REPORTS_WORKED_ON + 1)
+
+
+def test_a_failure_is_heard_however_many_warnings_of_delay_came_before() -> None:
+    worn = delivery(State.DELIVERED)
+    for _ in range(REPORTS_WORKED_ON * 2):
+        worn = conclude(worn, reported(what=What.DELAY, action=ReportAction.DELAYED), BUILTIN_DEFAULT, NOW).delivery
+    outcome = conclude(worn, reported(), BUILTIN_DEFAULT, NOW)
+    assert outcome.delivery.state is State.BOUNCED
+    assert outcome.case is not None
 
 
 def test_a_refusal_about_us_raises_an_alarm_and_suppresses_nobody() -> None:
@@ -217,4 +226,4 @@ def test_retries_spread_grow_and_stay_within_the_lifetime(attempts: int, doubt: 
     assert NOW < at <= tried.expires_at
     assert at == policies.retry_at(tried, NOW)
     if doubt:
-        assert at - NOW >= policies.RETRY_IN_DOUBT * 0.8
+        assert at - NOW >= policies.RETRY_IN_DOUBT

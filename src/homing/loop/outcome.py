@@ -253,9 +253,16 @@ def _canceled(delivery: Delivery, request: CancelRequested) -> Outcome:
 
 
 def _reported(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
+    """The first few reports are worked on, the others counted; but what ends a delivery is heard whenever it comes, for
+    it may follow any number of warnings that a message is delayed."""
     delivery = replace(delivery, reports=delivery.reports + 1)
-    if delivery.reports > policies.REPORTS_WORKED_ON:
+    outcome = _said(delivery, report, terms)
+    if delivery.reports > policies.REPORTS_WORKED_ON and outcome.delivery.state is delivery.state:
         return Outcome(delivery=delivery)
+    return outcome
+
+
+def _said(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     match report.what:
         case What.BOUNCE | What.DELAY:
             return _dsn(delivery, report, terms)

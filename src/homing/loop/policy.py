@@ -47,7 +47,7 @@ SILENT_DEATHS = 5
 """After so many claims that ended without any answer we stop: something in the message kills the worker."""
 
 REPORTS_WORKED_ON = 5
-"""Reports per delivery that may change something; the rest are counted only."""
+"""Reports per delivery that are worked on; of the rest only those that end it, and the others are counted."""
 
 BUILTIN_DEFAULT = FailurePolicy(
     name="default",
@@ -69,7 +69,7 @@ def retry_at(delivery: Delivery, now: datetime) -> datetime:
     failed together does not come back together and the same delivery gets the same answer twice."""
     wait = RETRY_AFTER[min(delivery.attempts, len(RETRY_AFTER)) - 1] if delivery.attempts else RETRY_AFTER[0]
     if delivery.possibly_delivered:
-        wait = max(wait, RETRY_IN_DOUBT)
+        wait = max(wait, RETRY_IN_DOUBT / 0.8)  # not sooner, whatever the jitter
     dice = hashlib.blake2b(delivery.id.bytes + delivery.attempts.to_bytes(4), digest_size=4).digest()
     spread = int.from_bytes(dice) / 0xFFFFFFFF  # 0 … 1
     return min(now + wait * (0.8 + 0.4 * spread), delivery.expires_at)

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homing.loop.facts import moment
@@ -273,6 +273,7 @@ def test_strangers_words_are_marked_line_by_line() -> None:
 
 
 @given(ANY_TEXT)
+@example("0" * 48)  # a name that fills its heading
 def test_any_text_anywhere(text: str) -> None:
     facts = everywhere(text)
     letters = (

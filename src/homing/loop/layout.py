@@ -96,10 +96,8 @@ def html(blocks: tuple[Block, ...], title: str) -> str:
 
 def _plain(block: Block) -> str:
     match block:
-        case Paragraph(text):
+        case Paragraph(text) | Heading(text):
             return _wrap(text)
-        case Heading(text):
-            return text
         case Table(rows):
             return _plain_table([row for row in rows if row[1]])
         case Points(texts):

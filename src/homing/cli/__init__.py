@@ -11,6 +11,7 @@ import typer
 from homing.cli import check, events, messages, organizations, policies, senders, suppressions
 from homing.cli.docs import docs
 from homing.cli.endings import Commands
+from homing.cli.explain import explain
 from homing.cli.send import send
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ def demo(
 
 
 app.command("send")(send)
+app.command("explain")(explain)
 app.command("docs")(docs)
 for room in (
     organizations.organizations,

@@ -25,7 +25,7 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
-from homing.config import Settings
+from homing.config import BadSettings, Settings, server_of
 from homing.doors.api import ApiParts, create_api
 from homing.doors.smtp.mx import MxDesk
 from homing.doors.smtp.server import Limits, SmtpServer
@@ -41,6 +41,7 @@ from homing.flow.sign import Signer
 from homing.flow.submit import LARGEST_MESSAGE, Submission
 from homing.flow.tidy import Tidier
 from homing.loop.classify import Rules, load_rules
+from homing.loop.problem import Fault
 from homing.loop.token import TokenKey, Tokens
 from homing.mail.dkim import SigningKey
 from homing.net.dns import AS_PUBLISHED, Keep, Resolver
@@ -92,7 +93,7 @@ class _Base:
         keys = Keys.in_folder(settings.data_dir, settings, clock())
         tokens = Tokens(keys.tokens)
         lab = settings.lab_private_addresses
-        servers = [_server(text) for text in settings.dns_servers] or None
+        servers = [server_of(text) for text in settings.dns_servers] or None
         resolver = Resolver(servers, keep=AS_PUBLISHED if lab else Keep(), allow_private=lab)
         ports = frozenset(range(1, 65536)) if lab else WEBHOOK_PORTS
         return cls(
@@ -144,25 +145,31 @@ class App:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
-        """Everything. On the way out the doors close first, then the workers end what they have begun."""
-        async with self.storing(), AsyncExitStack() as stack:
+        """Everything. On the way out the doors close first, then the workers end what they have begun. Raises
+        BadSettings and CannotListen before anything is sent."""
+        tls = _tls(self.settings)
+        async with self.storing(), AsyncExitStack() as workers, AsyncExitStack() as doors:
             await self.tidier.recover()
-            stack.push_async_callback(self._close_connections)
+            workers.push_async_callback(self._close_connections)
+            await self._open_smtp(doors, tls)
+            await self._open_http(doors)
             for worker in (self.deliverer, self.receiver, self.actor, self.tidier):
-                stack.push_async_callback(_ended, asyncio.create_task(worker.run()))
-            await self._open_smtp(stack)
-            await self._open_http(stack)
+                workers.push_async_callback(_ended, asyncio.create_task(worker.run()))
             yield self
 
-    async def _open_smtp(self, stack: AsyncExitStack) -> None:
+    async def _open_smtp(self, doors: AsyncExitStack, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        desk = MxDesk(settings.hostname, self.receiver)
-        server = SmtpServer(desk, _smtp_limits(settings), _tls(settings), spool=settings.data_dir)
-        self.smtp_port = await server.start(settings.smtp_host, settings.smtp_port)
-        stack.push_async_callback(server.close)
+        server = SmtpServer(
+            MxDesk(settings.hostname, self.receiver), _smtp_limits(settings), tls, spool=settings.data_dir
+        )
+        with _listening("smtp_port", settings.smtp_host, settings.smtp_port):
+            self.smtp_port = await server.start(settings.smtp_host, settings.smtp_port)
+        doors.push_async_callback(server.close)
 
-    async def _open_http(self, stack: AsyncExitStack) -> None:
-        listener = socket.create_server((self.settings.http_host, self.settings.http_port), backlog=512)
+    async def _open_http(self, doors: AsyncExitStack) -> None:
+        settings = self.settings
+        with _listening("http_port", settings.http_host, settings.http_port):
+            listener = socket.create_server((settings.http_host, settings.http_port), backlog=512)
         self.http_port = listener.getsockname()[1]
         config = uvicorn.Config(
             self.http,
@@ -174,7 +181,7 @@ class App:
         )
         server = _HttpServer(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        stack.push_async_callback(self._close_http, server, serving)
+        doors.push_async_callback(self._close_http, server, serving)
         await server.listening.wait()
 
     async def _close_http(self, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
@@ -186,6 +193,23 @@ class App:
         await self.deliverer.client.close()
         await self.actor.fetcher.close()
         self.deliverer.signer.close()
+
+
+class CannotListen(Exception):  # noqa: N818 - it says what is the case
+    """A door's address cannot be had; `setting` names its port."""
+
+    def __init__(self, setting: str, host: str, port: int, reason: str) -> None:
+        super().__init__(f"cannot listen at {host}:{port}: {reason}")
+        self.setting, self.host, self.port, self.reason = setting, host, port, reason
+
+
+@contextmanager
+def _listening(setting: str, host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise CannotListen(setting, host, port, reason) from None
 
 
 class _HttpServer(uvicorn.Server):
@@ -383,11 +407,6 @@ def _rules() -> Rules:
     return load_rules(resources.files("homing.loop").joinpath("rules.toml").read_text("utf-8"))
 
 
-def _server(text: str) -> tuple[str, int]:
-    ip, _, port = text.rpartition(":") if text.count(":") == 1 or "]" in text else (text, "", "53")
-    return ip.strip("[]"), int(port)
-
-
 def _sms(settings: Settings, fetcher: Fetcher) -> SmsSender | None:
     match settings.sms_adapter:
         case "generic":
@@ -413,7 +432,11 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     if settings.tls_certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except OSError as error:
+        message = f"Cannot be used with tls_key: {error.strerror or error}. Both are PEM files that belong together."
+        raise BadSettings(Fault("tls_certificate", "setting-invalid", message)) from None
     return context
 
 

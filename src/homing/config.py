@@ -4,19 +4,71 @@ A setting exists because somebody has a reason to turn it; everything else is a 
 `docs/settings.md` is written from this file.
 """
 
+import tomllib
 from datetime import timedelta
+from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from homing.loop.identity import OperatorIdentity
+from homing.loop.problem import Fault
+from homing.mail.address import AddressError, parse_address, parse_domain
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+def server_of(text: str) -> tuple[str, int]:
+    """Address and port of a resolver: 9.9.9.9, 9.9.9.9:53, 2620:fe::fe or [2620:fe::fe]:53. Raises ValueError."""
+    ip, _, port = text.rpartition(":") if text.count(":") == 1 or "]:" in text else (text, "", "53")
+    return str(ip_address(ip.strip("[]"))), int(port)
+
+
+def _domain(text: str) -> str:
+    try:
+        return parse_domain(text) if text else ""
+    except AddressError:
+        raise ValueError(f'"{text}" is not a domain name such as example.com') from None
+
+
+def _mailbox(text: str | None) -> str | None:
+    try:
+        return str(parse_address(text)) if text else None
+    except AddressError as error:
+        raise ValueError(str(error)) from None
+
+
+def _url(*beginnings: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if text and not text.startswith(beginnings):
+            raise ValueError(f"must begin with {' or '.join(beginnings)}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _servers(texts: list[str]) -> list[str]:
+    for text in texts:
+        try:
+            server_of(text)
+        except ValueError:
+            raise ValueError(f'"{text}" is not the address of a resolver, as 9.9.9.9 or 9.9.9.9:53') from None
+    return texts
+
+
+Domain = Annotated[str, AfterValidator(_domain)]
+WebUrl = Annotated[str, _url("https://", "http://")]
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Settings(BaseSettings):
@@ -24,27 +76,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOMING_", extra="forbid")
 
-    operator_domain: str = Field(description="Your organizational domain. Mail goes out under names below it.")
-    from_domain: str = Field(
+    operator_domain: Domain = Field(description="Your organizational domain. Mail goes out under names below it.")
+    from_domain: Domain = Field(
         default="", description="Domain of the header From, `post.` + operator_domain unless said otherwise."
     )
-    return_domain: str = Field(
+    return_domain: Domain = Field(
         default="",
         description="Domain of the envelope sender; must be a child of from_domain. Default: `b.` before it.",
     )
-    hostname: str = Field(
+    hostname: Domain = Field(
         default="", description="The name we give in EHLO and in our banner: `mx.` + operator_domain."
     )
     operator_name: str = Field(default="", description="How letters to people call you. Default: operator_domain.")
 
     data_dir: Path = Field(default=Path("homing-data"), description="Keys, spool files and the embedded database.")
-    database_url: str = Field(
+    database_url: Annotated[str, _url("postgresql://", "postgres://", "sqlite:///")] = Field(
         default="", description="`postgresql://user:password@host/name`; empty: SQLite inside data_dir."
     )
 
     http_host: str = Field(default="127.0.0.1", description="Where the API and the pages listen.")
-    http_port: int = Field(default=8025, description="Port of the API and the pages.")
-    public_url: str = Field(default="", description="How people reach them from outside, for links in letters.")
+    http_port: Port = Field(default=8025, description="Port of the API and the pages.")
+    public_url: WebUrl = Field(default="", description="How people reach them from outside, for links in letters.")
     administrator_key: SecretStr | None = Field(
         default=None,
         description="An API key that may do everything. Default: one made at the first start, in data_dir.",
@@ -54,11 +106,11 @@ class Settings(BaseSettings):
         description="Show the pages without a key to whoever comes from loopback. Not behind a proxy on this machine.",
     )
     smtp_host: str = Field(default="0.0.0.0", description="Where bounces, complaints and replies come in.")  # noqa: S104
-    smtp_port: int = Field(default=25, description="Port of the MX door.")
+    smtp_port: Port = Field(default=25, description="Port of the MX door.")
     tls_certificate: Path | None = Field(default=None, description="PEM file for STARTTLS at the MX door.")
     tls_key: Path | None = Field(default=None, description="PEM file with its private key.")
 
-    administrator: str | None = Field(
+    administrator: Annotated[str | None, AfterValidator(_mailbox)] = Field(
         default=None, description="Who hears of failures that nobody else could be told of."
     )
     lifetime_hours: int = Field(default=120, ge=1, le=720, description="How long we try before a delivery expires.")
@@ -66,14 +118,14 @@ class Settings(BaseSettings):
     reply_retention_days: int = Field(
         default=7, ge=1, description="Mail to the unmonitored From address is erased after that; a tombstone stays."
     )
-    dns_servers: list[str] = Field(
+    dns_servers: Annotated[list[str], AfterValidator(_servers)] = Field(
         default_factory=list, description="Resolvers as `ip` or `ip:port`; empty: those of the system."
     )
     deliveries_at_once: int = Field(default=200, ge=1, le=5000, description="SMTP transactions in flight.")
     signer_threads: int = Field(default=0, ge=0, description="Threads that sign; 0: one per core.")
 
     sms_adapter: Literal["none", "generic", "twilio"] = Field(default="none", description="How text messages are sent.")
-    sms_url: str = Field(default="", description="The provider's URL (for twilio: its API's base).")
+    sms_url: WebUrl = Field(default="", description="The provider's URL (for twilio: its API's base).")
     sms_template: str = Field(
         default='{"to": "{to}", "text": "{text}", "reference": "{reference}", "callback": "{callback}"}',
         description="Body of a generic provider's request; the four words in braces are filled in, JSON-escaped.",
@@ -82,7 +134,7 @@ class Settings(BaseSettings):
     sms_secret: SecretStr = Field(default=SecretStr(""), description="Its password or bearer token.")
     sms_sender: str = Field(default="", description="The number or name that text messages come from.")
 
-    lab_outbound_port: int = Field(default=25, description="Lab only: the port of everybody's MX.")
+    lab_outbound_port: Port = Field(default=25, description="Lab only: the port of everybody's MX.")
     lab_private_addresses: bool = Field(
         default=False, description="Lab only: deliver to loopback and private addresses, and call such URLs."
     )
@@ -102,6 +154,9 @@ class Settings(BaseSettings):
             )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together: give both or neither")
+        missing = [name for name in _NEEDED_BY[self.sms_adapter] if not _said(getattr(self, name))]
+        if missing:
+            raise ValueError(f"sms_adapter {self.sms_adapter} needs {', '.join(missing)}")
         return self
 
     @classmethod
@@ -133,14 +188,29 @@ class Settings(BaseSettings):
         return found
 
 
+_NEEDED_BY = {
+    "none": (),
+    "generic": ("sms_url",),
+    "twilio": ("sms_url", "sms_account", "sms_secret", "sms_sender"),
+}
+
+
+def _said(value: str | SecretStr) -> bool:
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
 class BadSettings(Exception):  # noqa: N818
-    """The settings do not make sense; the message says which and why, a line each."""
+    """The settings do not make sense. `faults` says which and why; a path is the name of a setting, or a file."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(f"{one.path}: {one.message}" for one in faults))
+        self.faults = faults
 
 
 def load_settings(file: Path | None) -> Settings:
     """Settings from `file` (None: environment only) and the environment. Raises BadSettings."""
-    if file is not None and not file.exists():
-        raise BadSettings(f"no such settings file: {file}")
+    if file is not None:
+        _check_file(file)
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(env_prefix="HOMING_", extra="forbid", toml_file=file)
@@ -148,5 +218,30 @@ def load_settings(file: Path | None) -> Settings:
     try:
         return FromFile()
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
-        raise BadSettings("\n".join(lines)) from None
+        raise BadSettings(*map(_fault, error.errors())) from None
+    except SettingsError as error:
+        raise BadSettings(
+            Fault("environment", "setting-invalid", f'{error}. Write a list as JSON: ["9.9.9.9"]')
+        ) from None
+
+
+def _check_file(file: Path) -> None:
+    try:
+        tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise BadSettings(Fault(str(file), "settings-unreadable", f"{error.strerror}.")) from None
+    except ValueError as error:
+        raise BadSettings(Fault(str(file), "settings-unreadable", f"This is not TOML: {error}")) from None
+
+
+def _fault(error: "ErrorDetails") -> Fault:
+    name = ".".join(map(str, error["loc"])) or "settings"
+    match error["type"]:
+        case "missing":
+            message = f"This one is required: write it into the settings file, or set HOMING_{name.upper()}."
+        case "extra_forbidden":
+            near = get_close_matches(name, Settings.model_fields, 1)
+            message = "There is no such setting." + (f" Did you mean {near[0]}?" if near else "")
+        case _:
+            message = error["msg"].removeprefix("Value error, ")
+    return Fault(name, "setting-invalid", message)

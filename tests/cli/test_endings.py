@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from homing.cli.endings import ExitCode
 
-from .console import Cli, Ended, in_own_process
+from .console import Cli, Ended, in_own_process, settings_in
 
 
 def ends_with(ended: Ended, code: ExitCode, word: str) -> None:
@@ -81,12 +82,57 @@ def test_settings_that_make_no_sense(cli: Cli) -> None:
     assert "return_domain" in ended.error["errors"][0]["message"]
     no_file = cli("org", "list", "--config", "missing.toml")
     ends_with(no_file, ExitCode.INPUT, "settings-invalid")
-    assert "missing.toml" in no_file.error["errors"][0]["message"]
+    assert no_file.error["errors"][0]["pointer"] == "missing.toml"
 
 
 @pytest.mark.parametrize("arguments", [("org", "show", "nobody"), ("messages", "list", "--org", "nobody")])
 def test_what_is_not_there(cli: Cli, arguments: tuple[str, ...]) -> None:
     ends_with(cli(*arguments), ExitCode.NOT_FOUND, "not-found")
+
+
+def test_an_organization_that_is_not_there_is_named(cli: Cli) -> None:
+    assert "“nobody”" in cli("messages", "list", "--org", "nobody").error["detail"]
+    assert "--org" in cli("messages", "list").error["detail"]
+
+
+def serving(tmp_path: Path, **more: str) -> Ended:
+    """`homing serve` that cannot begin."""
+    ports = {"HOMING_SMTP_PORT": "0", "HOMING_SMTP_HOST": "127.0.0.1", "HOMING_HTTP_PORT": "0"}
+    return in_own_process("serve", **settings_in(tmp_path, 0) | ports | more)
+
+
+@pytest.mark.parametrize("door", ["smtp", "http"])
+def test_a_port_that_another_program_has(tmp_path: Path, door: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        ended = serving(tmp_path, **{f"HOMING_{door.upper()}_PORT": port})
+    ends_with(ended, ExitCode.OTHER, "cannot-listen")
+    assert f"127.0.0.1:{port}: Address already in use" in ended.error["title"]
+    assert f"{door}_port" in ended.error["detail"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = serving(tmp_path, HOMING_DATA_DIR=str(tmp_path / "file" / "data"))
+    ends_with(ended, ExitCode.OTHER, "data-unreadable")
+    assert str(tmp_path / "file") in ended.error["title"]
+
+
+def test_a_certificate_that_is_none(tmp_path: Path) -> None:
+    pem = tmp_path / "mx.pem"
+    for content in (None, "not PEM"):
+        if content:
+            pem.write_text(content)
+        ended = serving(tmp_path, HOMING_TLS_CERTIFICATE=str(pem), HOMING_TLS_KEY=str(pem))
+        ends_with(ended, ExitCode.INPUT, "settings-invalid")
+        assert ended.error["errors"][0]["pointer"] == "tls_certificate"
+
+
+def test_a_database_that_does_not_answer(cli: Cli, tmp_path: Path, dead_port: int) -> None:
+    away = {"HOMING_DATABASE_URL": f"postgresql://homing@127.0.0.1:{dead_port}/homing"}
+    for ended in (serving(tmp_path, **away), cli("org", "list", **away)):
+        ends_with(ended, ExitCode.OTHER, "database-unusable")
+        assert "database_url" in ended.error["detail"]
 
 
 def test_nobody_listens(cli: Cli, dead_port: int) -> None:

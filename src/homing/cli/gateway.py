@@ -8,7 +8,7 @@ where none does, to the API in this process on the same database, so that `homin
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
@@ -273,28 +273,21 @@ def _administrators_key(settings: "Settings") -> str:
 def _in_this_process(settings: "Settings") -> Iterator[tuple["httpx2.BaseTransport", str]]:
     import asyncio
 
-    from sqlalchemy.exc import SQLAlchemyError
-
     from homing.app import build
     from homing.cli.bridge import Bridge
-    from homing.cli.serve import log_to_stderr
+    from homing.cli.serve import log_to_stderr, opening
     from homing.store.lock import AlreadyOpen
-    from homing.store.postgres import NotDurable
 
     log_to_stderr()
     with asyncio.Runner() as runner:
-        try:
-            app = build(settings)
-            storing = app.storing()
-            runner.run(_entered(storing))
-        except AlreadyOpen as error:
-            detail = f"No gateway answers at {_url_of(settings)}, so it must be elsewhere: say where with --url."
-            raise unsuccessful(ExitCode.NETWORK, "database-in-use", str(error), detail) from None
-        except OSError as error:
-            title = f"Cannot open the gateway's data: {error.strerror or error}: {error.filename or settings.data_dir}"
-            raise unsuccessful(ExitCode.OTHER, "data-unreadable", title) from None
-        except (SQLAlchemyError, NotDurable) as error:
-            raise unsuccessful(ExitCode.OTHER, "database-unusable", "Cannot use the database.", str(error)) from None
+        with opening(settings):
+            try:
+                app = build(settings)
+                storing = app.storing()
+                runner.run(_entered(storing))
+            except AlreadyOpen as error:
+                detail = f"No gateway answers at {_url_of(settings)}, so it must be elsewhere: say where with --url."
+                raise unsuccessful(ExitCode.NETWORK, "database-in-use", str(error), detail) from None
         try:
             yield Bridge(runner, app.http), app.keys.administrator
         finally:
@@ -338,7 +331,10 @@ def _refused(response: "httpx2.Response") -> Unsuccessful:
         faults=faults,
         retry_after=int(wait) if wait.isdecimal() else None,
     )
-    code = ExitCode.INPUT if problem.code == "organization-required" else exit_code_of(problem.status)
+    code = exit_code_of(problem.status)
+    if problem.code == "organization-required":
+        problem = replace(problem, detail="Name one: --org, or HOMING_ORG in the environment.")
+        code = ExitCode.INPUT
     return Unsuccessful(code, problem, str(document.get("request_id", "")))
 
 

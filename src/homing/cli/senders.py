@@ -22,17 +22,17 @@ def create(
     phone: Annotated[str | None, typer.Option(help="E.164; for text messages of a failure policy.")] = None,
     user: Annotated[str | None, typer.Option(help="Your application's own id of this person.")] = None,
     proved: Annotated[
-        bool, typer.Option("--proved", help="You vouch that the address is his; no letter. Administrators only.")
+        bool, typer.Option("--proved", help="You vouch for the address; no letter. Administrators only.")
     ] = False,
 ) -> None:
-    """Create a human sender. A letter with a link asks whether the address is his."""
+    """Create a human sender. A letter with a link asks the owner of the address."""
     body = given(name=name, address=address, phone=phone, application_user=user)
     made = gateway.call("POST", "/v1/human_senders", body | {"proof_letter": not proved})
     if proved:
         made |= gateway.call("POST", f"/v1/human_senders/{made['id']}/prove")
     _show(made)
     if not proved:
-        say("A letter with a link is on its way." if made["proof_letter_sent"] else _NO_MORE_LETTERS)
+        say(_letter(gateway) if made["proof_letter_sent"] else _NO_MORE_LETTERS)
 
 
 @senders.command("list")
@@ -50,7 +50,7 @@ def letter(gateway: Gateway, who: Who) -> None:
     """Send the letter with the link again; at most three a day to one address."""
     identifier = sender_id(gateway, who)
     gateway.call("POST", f"/v1/human_senders/{identifier}/proof")
-    show({"id": identifier, "proof_letter_sent": True}, lambda: "A letter with a link is on its way.")
+    show({"id": identifier, "proof_letter_sent": True}, lambda: _letter(gateway))
 
 
 @senders.command("prove")
@@ -58,6 +58,12 @@ def letter(gateway: Gateway, who: Who) -> None:
 def prove(gateway: Gateway, who: Who) -> None:
     """Prove an address by your word. Administrators only."""
     _show(gateway.call("POST", f"/v1/human_senders/{sender_id(gateway, who)}/prove"))
+
+
+def _letter(gateway: Gateway) -> str:
+    if gateway.running:
+        return "A letter with a link is on its way."
+    return "A letter with a link will go out as soon as the gateway runs: homing serve."
 
 
 _NO_MORE_LETTERS = "No letter was sent: this address has had its three for today. Try `homing sender letter` tomorrow."

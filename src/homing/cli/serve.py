@@ -1,15 +1,16 @@
 """`homing serve`: the gateway until it is told to stop."""
 
 import asyncio
-import errno
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
 from homing.cli.endings import ExitCode, Unsuccessful, unsuccessful
 from homing.config import BadSettings, Settings, load_settings
-from homing.loop.problem import Fault, Problem
+from homing.loop.problem import Problem
 
 
 def settings_from(config: Path | None) -> Settings:
@@ -19,35 +20,61 @@ def settings_from(config: Path | None) -> Settings:
     try:
         return load_settings(file)
     except BadSettings as error:
-        faults = [line.partition(": ") for line in str(error).splitlines()]
-        problem = Problem(
-            status=0,
-            code="settings-invalid",
-            title="The settings make no sense; docs/settings.md has them all.",
-            faults=tuple(Fault(name, "setting-invalid", message) for name, _, message in faults),
-        )
-        raise Unsuccessful(ExitCode.INPUT, problem) from None
+        raise _bad_settings(error) from None
 
 
 def serve(config: Path | None) -> None:
     settings = settings_from(config)
     log_to_stderr()
     from homing.app import serve as run
+
+    with opening(settings):
+        _run(run(settings))
+
+
+@contextmanager
+def opening(settings: Settings) -> Iterator[None]:
+    """What can be wrong with the machine when a gateway's data, database and ports are opened: raises Unsuccessful."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from homing.app import CannotListen
     from homing.store.lock import AlreadyOpen
+    from homing.store.postgres import NotDurable
 
     try:
-        _run(run(settings))
+        yield
+    except BadSettings as error:
+        raise _bad_settings(error) from None
+    except CannotListen as error:
+        title = f"Cannot listen at {error.host}:{error.port}: {error.reason}."
+        raise unsuccessful(ExitCode.OTHER, "cannot-listen", title, _LISTENING.format(setting=error.setting)) from None
     except AlreadyOpen as error:
-        raise unsuccessful(ExitCode.OTHER, "database-in-use", str(error)) from None
+        raise unsuccessful(ExitCode.OTHER, "database-in-use", f"{error}.") from None
+    except (SQLAlchemyError, NotDurable) as error:
+        raise unsuccessful(ExitCode.OTHER, "database-unusable", "Cannot use the database.", str(error)) from None
+    except PermissionError as error:
+        raise unsuccessful(ExitCode.OTHER, "data-unreadable", _cannot(error, settings), _WHOSE) from None
     except OSError as error:
-        if error.errno not in _CANNOT_LISTEN:
-            raise
-        title = f"Cannot listen: {error.strerror}"
-        detail = "Another program has the port, or a port below 1024 needs the capability CAP_NET_BIND_SERVICE."
-        raise unsuccessful(ExitCode.OTHER, "cannot-listen", title, detail) from None
+        if error.filename is None and settings.database_url.startswith("postgres"):
+            detail = f"{error}. Is it running, and is database_url right?"
+            raise unsuccessful(ExitCode.OTHER, "database-unusable", "Cannot reach the database.", detail) from None
+        raise unsuccessful(ExitCode.OTHER, "data-unreadable", _cannot(error, settings)) from None
 
 
-_CANNOT_LISTEN = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL})
+_LISTENING = (
+    "Another program may have this port; choose another one in {setting}. "
+    "For ports below 1024 the program needs the capability CAP_NET_BIND_SERVICE (docs/runbook.md)."
+)
+_WHOSE = "Run this as the user of the gateway, or choose another folder in data_dir."
+
+
+def _cannot(error: OSError, settings: Settings) -> str:
+    return f"Cannot open the gateway's data: {error.strerror or error}: {error.filename or settings.data_dir}"
+
+
+def _bad_settings(error: BadSettings) -> Unsuccessful:
+    title = "The settings make no sense; docs/settings.md has them all."
+    return Unsuccessful(ExitCode.INPUT, Problem(status=0, code="settings-invalid", title=title, faults=error.faults))
 
 
 def log_to_stderr() -> None:

@@ -13,6 +13,7 @@ from homing.flow.authenticate import Caller
 from homing.loop import ids
 from homing.loop.api_key import Scope
 from homing.loop.model import OrganizationId
+from homing.mail.text import clean
 from homing.store import organizations
 from homing.store.organizations import Organization
 
@@ -82,7 +83,7 @@ async def find_organization(parts: ApiParts, text: str) -> Organization:
         known = ORGANIZATION_NAME.fullmatch(text)
         organization = await parts.database.read(organizations.by_name, text) if known else None
     if organization is None:
-        raise not_found()
+        raise not_found(f"No organization has the name or id “{clean(text, 64)}”.")
     return organization
 
 

@@ -55,9 +55,9 @@ def invalid(faults: Iterable[Fault]) -> Rejected:
     return refused(422, "invalid-request", "The request has faults.", detail=detail, faults=found)
 
 
-def not_found() -> Rejected:
+def not_found(detail: str = "") -> Rejected:
     """The same for what does not exist and for what is another organization's."""
-    return refused(404, *_OF_STATUS[404])
+    return refused(404, *_OF_STATUS[404], detail=detail)
 
 
 def shape_faults(errors: Iterable[Mapping[str, Any]]) -> list[Fault]:

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 
+from homing.mail.question import Ask, Dialogue, Found, LookupFailed, RecordType, well_formed
+
 SIGNED_HEADERS = (
     "From",
     "To",
@@ -210,6 +212,7 @@ class Result(StrEnum):
 
     PASS = "pass"  # noqa: S105 - a word of RFC 8601
     FAIL = "fail"
+    TEMPERROR = "temperror"
     PERMERROR = "permerror"
 
 
@@ -239,16 +242,46 @@ class Verification:
         return any(signature.result is Result.PASS and signature.domain == domain for signature in self.signatures)
 
 
-def verify(raw: bytes, lookup: Callable[[str], str | None], now: int | None = None) -> Verification:
+PublishedKey = str | LookupFailed | None
+"""The joined text of a key's TXT record; None: there is none; or nobody could tell."""
+
+
+def keys_of(raw: bytes) -> Dialogue[dict[str, PublishedKey]]:
+    """Asks for the keys that the signatures of a message name; `verify(raw, keys.get)` then needs nothing more."""
+    fields = _raw_headers(raw.partition(b"\r\n\r\n")[0])
+    keys: dict[str, PublishedKey] = {}
+    for position in _signatures(fields):
+        name = _key_name(fields[position][1])
+        if name not in keys and well_formed(name):
+            answer = yield Ask(name, RecordType.TXT)
+            if isinstance(answer, Found | LookupFailed):
+                keys[name] = answer.records[0] if isinstance(answer, Found) else answer
+    return keys
+
+
+def verify(raw: bytes, lookup: Callable[[str], PublishedKey], now: int | None = None) -> Verification:
     """Verify each DKIM-Signature of a CRLF-ended message; any bytes are allowed, nothing is raised.
 
-    `lookup` gives the joined text of a TXT record or None; `now` (Unix seconds), if given, is held against `x=`.
+    `lookup` gives the key published at a name; `now` (Unix seconds), if given, is held against `x=`.
     Stricter than RFC 6376 in two points: SHA-1 and `l=` never pass.
     """
     head, _, body = raw.partition(b"\r\n\r\n")
     fields = _raw_headers(head)
-    mine = [position for position, (name, _) in enumerate(fields) if name == b"dkim-signature"]
-    return Verification(tuple(_verify_one(position, fields, body, lookup, now) for position in mine[:_MOST_SIGNATURES]))
+    return Verification(tuple(_verify_one(position, fields, body, lookup, now) for position in _signatures(fields)))
+
+
+def _signatures(fields: Sequence[tuple[bytes, bytes]]) -> list[int]:
+    """Where they stand among the header fields; no more than we verify."""
+    return [position for position, (name, _) in enumerate(fields) if name == b"dkim-signature"][:_MOST_SIGNATURES]
+
+
+def _key_name(signature: bytes) -> str:
+    """Where the key of a signature is published; "" where it does not say."""
+    try:
+        tags = _tags(signature.partition(b":")[2].decode("ascii", "replace"))
+        return f"{tags['s']}._domainkey.{tags['d']}"
+    except (_Broken, KeyError):
+        return ""
 
 
 class _Broken(Exception):  # noqa: N818 - leaves this module as a Result
@@ -262,7 +295,7 @@ def _verify_one(
     position: int,
     fields: Sequence[tuple[bytes, bytes]],
     body: bytes,
-    lookup: Callable[[str], str | None],
+    lookup: Callable[[str], PublishedKey],
     now: int | None,
 ) -> Signature:
     tags: dict[str, str] = {}
@@ -313,7 +346,7 @@ def _received_input(position: int, fields: Sequence[tuple[bytes, bytes]], named:
     return _signing_input(named.lower().encode().split(b":"), canonical, own)
 
 
-def _check_signature(signing_input: bytes, tags: dict[str, str], record: str | None) -> None:
+def _check_signature(signing_input: bytes, tags: dict[str, str], record: PublishedKey) -> None:
     public_key = _public_key(record, tags)
     signature = _base64(tags, "b")
     try:
@@ -325,10 +358,12 @@ def _check_signature(signing_input: bytes, tags: dict[str, str], record: str | N
         raise _Broken("a signed header was changed or added", Result.FAIL) from None
 
 
-def _public_key(record: str | None, tags: dict[str, str]) -> RSAPublicKey | Ed25519PublicKey:
+def _public_key(record: PublishedKey, tags: dict[str, str]) -> RSAPublicKey | Ed25519PublicKey:
     """The key of a TXT record, where it may be used for this signature (RFC 6376 §3.6.1)."""
     if record is None:
         raise _Broken("no key is published")
+    if isinstance(record, LookupFailed):
+        raise _Broken(f"the key could not be looked up: {record.why}", Result.TEMPERROR)
     published = _tags(record)
     kind = published.get("k", "rsa")
     if published.get("v", "DKIM1") != "DKIM1" or kind != tags["a"].partition("-")[0]:

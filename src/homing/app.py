@@ -313,6 +313,7 @@ def _tidier(base: _Base) -> Tidier:
         owner=base.owner,
         alone=base.settings.database_url.startswith("sqlite"),
         content_retention=timedelta(days=base.settings.content_retention_days),
+        spool=base.settings.data_dir / "inbound",
         work=base.work,
     )
 

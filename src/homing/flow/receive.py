@@ -22,10 +22,10 @@ from homing.flow.ending import to_its_end
 from homing.flow.outgoing import Clock, Dice
 from homing.loop import ids, oops
 from homing.loop.classify import Rules
-from homing.loop.evidence import What
+from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.identity import OperatorIdentity
-from homing.loop.match import evidence_from
-from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction
+from homing.loop.match import NOTHING_SAID, evidence_from
+from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength
 from homing.loop.token import Purpose, TokenRefused, Tokens
 from homing.loop.understand import Understood, understand
 from homing.mail.reply import Reply
@@ -206,12 +206,30 @@ class Receiver:
         """One mail. A bug costs this try: its lease runs out and it comes again, a few times."""
         try:
             if mail.tries > MOST_TRIES:
-                unparsed = inbound.Understood(id=mail.id, what=None, verdict=None, state=InboundState.UNPARSED)
-                await self.database.write(inbound.finish, unparsed)
-                return
-            await self._hear(mail)
+                await self._give_up(mail)
+            else:
+                await self._hear(mail)
         except Exception:  # noqa: BLE001 - the one catch of this worker
             _log.exception("inbound mail broke", inbound=ids.show("inbound", mail.id))
+
+    async def _give_up(self, mail: Inbound) -> None:
+        """Nobody can read it, so it is kept as it is, and that it came is told where it belongs."""
+        evidence = Reported(
+            what=What.UNKNOWN,
+            action=ReportAction.NONE,
+            strength=Strength.WEAK,
+            names_recipient=False,
+            names_other=False,
+            verdict=NOTHING_SAID,
+            inbound=mail.id,
+        )
+        findings = []
+        if mail.delivery is not None:
+            findings = [Finding(delivery=mail.delivery, evidence=evidence, now=self.clock(), inbound=mail.id)]
+        unparsed = inbound.Understood(id=mail.id, what=None, verdict=None, state=InboundState.UNPARSED)
+        await self.database.write(inbound.finish, unparsed, findings)
+        metrics.ALARMS.inc()
+        _log.error("alarm", inbound=ids.show("inbound", mail.id), alarm=f"kept unread: it broke {MOST_TRIES} times")
 
     async def _hear(self, mail: Inbound) -> None:
         understood = await self._understand(mail.raw or b"", mail.envelope_sender)

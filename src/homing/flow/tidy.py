@@ -2,33 +2,38 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock
+from homing.loop.model import InboundId
 from homing.store import actions, deliveries, figures, inbound, tidy
 from homing.store.database import Database
 
 _RECOVER_EVERY = 5.0
 _FORGET_EVERY = timedelta(minutes=10)
 _COUNTERS_KEPT = timedelta(days=3)
+_STRAY_AFTER = timedelta(hours=1)
 
 _log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
 class Tidier:
-    """`alone`: no other process works on this store, so at the start every lease of another owner is a dead one's."""
+    """`alone`: no other process works on this store, so at the start every lease of another owner is a dead one's.
+    `spool`: the folder of this process's large mails."""
 
     database: Database
     clock: Clock
     owner: str
     alone: bool
     content_retention: timedelta
+    spool: Path
     work: Bell
 
     async def recover(self) -> None:
@@ -72,10 +77,23 @@ class Tidier:
             pass
         while files := await self.database.write(inbound.erase, now):
             await asyncio.to_thread(_remove, files)
+        await self._forget_strays()
         await self.database.write(tidy.forget_counters, now - _COUNTERS_KEPT)
+
+    async def _forget_strays(self) -> None:
+        """Files of mails that were never kept after all, or that another node erased."""
+        files = await asyncio.to_thread(_old_files, self.spool, self.clock() - _STRAY_AFTER)
+        held = await self.database.read(inbound.spooled, list(files))
+        await asyncio.to_thread(_remove, [str(file) for mail, file in files.items() if mail not in held])
 
     def _is_dead(self, owner: str) -> bool:
         return owner != self.owner
+
+
+def _old_files(folder: Path, before: datetime) -> dict[InboundId, Path]:
+    """By the mail that each belongs to: those that nobody can be writing any more."""
+    files = [file for file in folder.glob("[0-9a-f]" * 32 + ".eml") if file.stat().st_mtime < before.timestamp()]
+    return {InboundId(UUID(file.stem)): file for file in files}
 
 
 def _remove(files: list[str]) -> None:

@@ -166,6 +166,15 @@ def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> list[str]:
     return [row.spool for row in rows if row.spool]
 
 
+def spooled(conn: sa.Connection, mails: Sequence[InboundId]) -> set[InboundId]:
+    """Those of the mails whose file is still wanted."""
+    known = set()
+    for start in range(0, len(mails), 500):
+        some = mails[start : start + 500]
+        known |= set(conn.execute(sa.select(_T.c.id).where(_T.c.id.in_(some), _T.c.spool.is_not(None))).scalars())
+    return known
+
+
 def take_oops(conn: sa.Connection, organization: OrganizationId, address: str, now: datetime) -> bool:
     """Whether this address may have the organization's one Oops! answer of the day; asking takes it."""
     row = {"organization": organization, "address": address.lower(), "day": day_of(now)}

@@ -1,0 +1,52 @@
+"""Mail that came in is neither lost nor forgotten too late."""
+
+import os
+import time
+from uuid import uuid4
+
+from structlog.testing import capture_logs
+
+from .gateway import Story, until
+
+JANET, MARY = "janet@example.net", "mary@corp.com"
+
+
+async def test_a_mail_that_nobody_can_read_is_told_of_where_it_belongs(story: Story) -> None:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com")
+    sent = await crm.send(JANET, MARY)
+    [mail] = await site.wait_for(MARY)
+    story.app.receiver.rules = None  # type: ignore[assignment]
+    with capture_logs() as logs:
+        await story.world.writes(None, str(mail.envelope_sender), b"Subject: failed\r\n\r\n550 no such user\r\n")
+
+        async def told() -> bool:
+            story.advance(minutes=3)
+            return "unexplained_return" in await crm.types_of(sent)
+
+        await until(told)
+    assert [log for log in logs if log["event"] == "alarm"]
+
+
+async def test_a_file_that_no_mail_holds_goes_and_the_others_stay(story: Story) -> None:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com")
+    await crm.send(JANET, MARY)
+    [mail] = await site.wait_for(MARY)
+    large = b"Subject: failed\r\n\r\n" + b"x" * 70 + b"\r\n" * 600_000
+    await story.world.writes(None, str(mail.envelope_sender), large)
+    spool = story.app.tidier.spool
+    [kept] = spool.glob("*.eml")
+    stray, young = (spool / f"{uuid4().hex}.eml" for _ in range(2))
+    stray.write_bytes(b"x")
+    young.write_bytes(b"x")
+    long_ago = time.time() - 7200
+    for file in (kept, stray):
+        os.utime(file, (long_ago, long_ago))
+    await story.app.tidier.forget()
+    assert set(spool.glob("*.eml")) == {kept, young}
+    story.advance(days=31)
+    await story.app.tidier.forget()
+    assert set(spool.glob("*.eml")) == set(), "after its retention time"

@@ -158,6 +158,17 @@ suppression = sa.Table(
     sa.UniqueConstraint("organization", "stream", "address"),
 )
 
+full_mailbox = sa.Table(
+    "full_mailbox",
+    metadata,
+    sa.Column("organization", sa.Uuid, primary_key=True),
+    sa.Column("stream", sa.String(64), primary_key=True),
+    sa.Column("address", sa.String(320), primary_key=True),  # folded to lower case
+    sa.Column("times", sa.Integer, nullable=False),  # deliveries that failed because of it, one after the other
+    sa.Column("first_at", Moment, nullable=False),
+    sa.Column("last_at", Moment, nullable=False),
+)
+
 message = sa.Table(
     "message",
     metadata,

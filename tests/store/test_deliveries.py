@@ -359,6 +359,34 @@ async def test_a_lease_given_back_leaves_no_trace(database: Database) -> None:
     assert len(await claimed(database)) == 1
 
 
+@pytest.mark.parametrize("with_attempt", [True, False])
+async def test_a_worker_that_is_stopped_gives_all_back_and_counts_as_no_death(
+    database: Database, with_attempt: bool
+) -> None:
+    organization = await an_organization(database)
+    await submitted(database, organization)
+    (mine,) = await claimed(database, "me")
+    if with_attempt:
+        await attempted(database, mine)
+    await submitted(database, organization)
+    (other,) = await claimed(database, "other")
+    (outcome,) = await database.write(deliveries.recover, NOW, "me".__eq__, given_back=True)
+    assert outcome and outcome.delivery.id == mine.delivery.id
+    assert outcome.delivery.state is (State.DEFERRED if with_attempt else State.QUEUED)
+    assert outcome.delivery.silent_deaths == with_attempt
+    assert await state_of(database, organization, other.delivery.id) is State.SENDING
+
+
+async def test_no_more_contents_are_claimed_than_fit_and_one_always_does(database: Database) -> None:
+    organization = await an_organization(database)
+    for _ in range(5):
+        await submitted(database, organization, content=b"x" * 1000)
+    sizes = [
+        len(await database.write(deliveries.claim, "worker", NOW, 100, LEASE, octets)) for octets in (1, 1001, 1, 1)
+    ]
+    assert sizes == [1, 2, 1, 1]
+
+
 async def test_cancel(database: Database) -> None:
     organization, stranger = await an_organization(database), await an_organization(database)
     one = await submitted(database, organization)

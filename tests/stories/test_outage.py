@@ -1,6 +1,7 @@
 """What a gateway lives on after: a database that goes away and comes back, and bugs of our own. Nobody restarts it."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -66,3 +67,41 @@ async def test_a_bug_in_a_worker_costs_a_moment_and_not_the_worker(story: Story)
         story.world.mx("corp.com").refuses(JOHN)
         await crm.becomes(await crm.send(JANET, JOHN), "bounced")
         await story.world.mx("example.net").wait_for(JANET, 1, 5)
+
+
+async def test_what_breaks_before_an_attempt_gives_its_connection_back(story: Story) -> None:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com")
+    deliverer = story.app.deliverer
+    dice = deliverer.dice
+
+    def broken() -> bytes:
+        raise LookupError("dice")
+
+    with capture_logs() as logs:
+        deliverer.dice = broken
+        await crm.send(JANET, *(f"customer{number}@corp.com" for number in range(25)))
+        await until(lambda: sum(log["event"] == "delivery attempt broke" for log in logs) >= 20)
+        deliverer.dice = dice
+        await crm.send(JANET, JOHN)
+        await site.wait_for(JOHN, 1, 5)
+
+
+async def test_a_stop_that_cannot_wait_gives_back_what_it_holds(tmp_path: Path) -> None:
+    async with a_story(tmp_path) as story:
+        crm = await story.tenant()
+        await crm.person("Janet Roe", JANET)
+        story.app.deliverer.patience = 0.1
+        story.app.deliverer.router = _Endless()  # type: ignore[assignment]
+        sent = await crm.send(JANET, JOHN)
+        await crm.becomes(sent, "sending")
+        url = story.app.settings.database_url
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as left:
+        query = "SELECT state, silent_deaths, lease_owner FROM delivery WHERE origin = 'api'"
+        assert left.execute(query).fetchall() == [("queued", 0, None)]
+
+
+class _Endless:
+    async def route(self, domain: str) -> None:
+        await asyncio.Event().wait()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
-from homing.flow.ending import all_to_their_end, to_its_end
+from homing.flow.ending import PATIENCE, all_to_their_end, to_its_end
 from homing.flow.outgoing import Clock, Dice, Outgoing
 from homing.flow.sign import Signer
 from homing.loop.classify import Rules, classify
@@ -34,6 +34,11 @@ LEASE = timedelta(seconds=180)
 _RENEW_EVERY = 60.0
 _LOOK_EVERY = 0.5
 _HOSTS = 5
+OCTETS_AT_ONCE = 128 * 1024 * 1024
+"""Contents in memory: beyond that nothing new is claimed, however many deliveries there is room for."""
+_Lease = tuple[DeliveryId, int]
+"""A delivery and the epoch of its claim."""
+
 _HOST_STAGES = frozenset({Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.TLS})
 
 _log = structlog.get_logger()
@@ -67,7 +72,9 @@ class Deliverer:
     work: Bell
     actions: Bell
     news: Bell
-    _running: dict[DeliveryId, asyncio.Task[None]] = field(default_factory=dict)
+    patience: float = PATIENCE
+    _running: dict[_Lease, asyncio.Task[None]] = field(default_factory=dict)
+    _octets: int = 0
 
     async def run(self) -> None:
         """Until canceled: then nothing new is claimed, and what runs is given half a minute to end."""
@@ -78,7 +85,8 @@ class Deliverer:
                     await self.work.wait(_LOOK_EVERY)
         finally:
             renewing.cancel()
-            await all_to_their_end(self._running.values())
+            await all_to_their_end(self._running.values(), self.patience)
+            await self._give_back()
 
     async def _claimed_some(self) -> bool:
         try:
@@ -90,20 +98,22 @@ class Deliverer:
 
     async def _claim(self) -> bool:
         """Claim as much as there is room for; whether there may be more at once."""
-        room = self.at_once - len(self._running)
-        if room <= self.at_once // 4:
+        room, octets = self.at_once - len(self._running), OCTETS_AT_ONCE - self._octets
+        if room <= self.at_once // 4 or octets <= 0:
             return False
-        claimed = await self.database.write(deliveries.claim, self.owner, self.clock(), room, LEASE)
+        claimed = await self.database.write(deliveries.claim, self.owner, self.clock(), room, LEASE, octets)
         for job in claimed:
             task = asyncio.create_task(self._work_on(job))
-            self._running[job.delivery.id] = task
-            task.add_done_callback(lambda _, done=job.delivery.id: self._done(done))  # type: ignore[misc]
+            self._running[job.delivery.id, job.delivery.epoch] = task
+            self._octets += len(job.content)
+            task.add_done_callback(lambda _, job=job: self._done(job))  # type: ignore[misc]
         if claimed:
             self.news.ring()
         return len(claimed) == room
 
-    def _done(self, delivery: DeliveryId) -> None:
-        del self._running[delivery]
+    def _done(self, job: ClaimedDelivery) -> None:
+        del self._running[job.delivery.id, job.delivery.epoch]
+        self._octets -= len(job.content)
         if len(self._running) <= self.at_once // 2:
             self.work.ring()
 
@@ -151,9 +161,12 @@ class Deliverer:
                 transcript = connection
                 continue
             if attempt is None:
-                attempt = await self._open_attempt(job, host)
+                try:
+                    attempt = await self._open_attempt(job, host)
+                finally:
+                    if attempt is None:
+                        connection.release()
                 if attempt is None:
-                    connection.release()
                     return None
             transcript = await connection.send(self._envelope(job, content))
             if not _worth_another_host(transcript):
@@ -232,11 +245,19 @@ class Deliverer:
                 await asyncio.sleep(patience)
                 patience = min(patience * 2, 10.0)
 
+    async def _give_back(self) -> None:
+        """What could not be ended in time is another's at once, and nobody takes our stopping for a death."""
+        try:
+            await self.database.write(deliveries.recover, self.clock(), self.owner.__eq__, given_back=True)
+        except (SQLAlchemyError, OSError):
+            _log.exception("cannot give leases back")
+
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(_RENEW_EVERY)
             try:
-                await self.database.write(deliveries.renew, self.owner, list(self._running), self.clock() + LEASE)
+                held = {delivery for delivery, _ in self._running}
+                await self.database.write(deliveries.renew, self.owner, held, self.clock() + LEASE)
             except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
                 _log.exception("cannot renew leases")
 

@@ -30,3 +30,4 @@ async def all_to_their_end(running: Collection[asyncio.Task[None]], seconds: flo
         await asyncio.wait(tasks, timeout=seconds)
     for task in tasks:
         task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,9 +4,11 @@ Ownership is (lease, epoch): a claim raises the epoch, and whatever is written u
 SKIP LOCKED only keeps claimers on PostgreSQL out of each other's way; nothing is correct because of it.
 """
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 import sqlalchemy as sa
 
@@ -60,13 +62,20 @@ class OpenAttempt:
     signed_at: datetime
 
 
-def claim(conn: sa.Connection, owner: str, now: datetime, limit: int, lease: timedelta) -> list[ClaimedDelivery]:
-    """Lease what is due, longest due first. Those whose lifetime is over, or whose address has been suppressed
-    meanwhile, are concluded instead."""
+def claim(
+    conn: sa.Connection,
+    owner: str,
+    now: datetime,
+    limit: int,
+    lease: timedelta,
+    octets: int = sys.maxsize,
+) -> list[ClaimedDelivery]:
+    """Lease what is due, longest due first: `limit` deliveries at most, and not many more `octets` of contents. Those
+    whose lifetime is over, or whose address has been suppressed meanwhile, are concluded instead."""
     due = _due(conn, now, limit)
     ended = {finding.delivery: finding for finding in _ended(conn, due, now)}
     record(conn, list(ended.values()))
-    leased = [row for row in due if row["id"] not in ended]
+    leased = _within(octets, [row for row in due if row["id"] not in ended])
     if not leased:
         return []
     taken = {"b_owner": owner, "b_until": now + lease, "b_now": now, "b_ids": [row["id"] for row in leased]}
@@ -118,13 +127,18 @@ def renew(conn: sa.Connection, owner: str, ids: Collection[DeliveryId], until: d
 
 
 def recover(
-    conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None = None
+    conn: sa.Connection,
+    now: datetime,
+    dead_owner_is: Callable[[str], bool] | None = None,
+    *,
+    given_back: bool = False,
 ) -> list[Outcome | None]:
-    """Conclude for workers that cannot: leases that ran out, and those whose owner is known to be dead.
+    """Conclude for workers that cannot: leases that ran out, and those whose owner is known to be dead, or (with
+    `given_back`) has stopped of its own accord.
 
     With an attempt open a copy may have gone out, and the delivery is in doubt; without one it simply waits again.
     """
-    lost = _lost_leases(conn, now, dead_owner_is)
+    lost = _lost_leases(conn, now, dead_owner_is, given_back=given_back)
     outcomes = record(conn, lost)
     record(conn, _orphans(conn, now, dead_owner_is))
     return outcomes
@@ -167,7 +181,7 @@ _PAUSE_SPARES = _D.c.origin.in_([Origin.LETTER.value, Origin.OOPS.value])
 
 # Statements of every message are built once: building one costs more than running it.
 _DUE = (
-    sa.select(_D, _M.c.stream, _M.c.message_id, _M.c.subject, _M.c.smtputf8)
+    sa.select(_D, _M.c.stream, _M.c.message_id, _M.c.subject, _M.c.smtputf8, _M.c.size)
     .join_from(_D, _M, _M.c.id == _D.c.message)
     .join(tables.organization, tables.organization.c.id == _D.c.organization)
     # Spelt out, so that both planners see that the index of due rows serves.
@@ -209,6 +223,12 @@ _SIGNED = (
 
 def _due(conn: sa.Connection, now: datetime, limit: int) -> Sequence[sa.RowMapping]:
     return conn.execute(_DUE, {"b_now": now, "b_limit": limit}).mappings().all()
+
+
+def _within(octets: int, due: Sequence[sa.RowMapping]) -> Sequence[sa.RowMapping]:
+    """The first of them, until their contents come to so much."""
+    before = accumulate((row["size"] for row in due), initial=0)
+    return [row for row, so_far in zip(due, before, strict=False) if so_far < octets]
 
 
 def _ended(conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime) -> Iterable[Finding]:
@@ -256,7 +276,9 @@ def _remember_signature(conn: sa.Connection, opened: Sequence[OpenAttempt]) -> N
 # -- recovering ------------------------------------------------------------------------------------------------------
 
 
-def _lost_leases(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None) -> list[Finding]:
+def _lost_leases(
+    conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None, *, given_back: bool
+) -> list[Finding]:
     query = sa.select(_D.c.id, _D.c.epoch, _D.c.lease_until, _D.c.lease_owner).where(
         sa.text("delivery.state = 'sending'")
     )
@@ -268,13 +290,16 @@ def _lost_leases(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[st
         return []
     attempts = _A.select().where(_A.c.delivery.in_([row.id for row in lost]), _A.c.ended_at.is_(None))
     opened = {(row["delivery"], row["epoch"]): row for row in conn.execute(attempts).mappings()}
-    return [_lost(row.id, row.epoch, opened.get((row.id, row.epoch)), now) for row in lost]
+    return [
+        _lost(row.id, row.epoch, opened.get((row.id, row.epoch)), now, died=row.lease_until < now or not given_back)
+        for row in lost
+    ]
 
 
-def _lost(delivery: DeliveryId, epoch: int, attempt: sa.RowMapping | None, now: datetime) -> Finding:
+def _lost(delivery: DeliveryId, epoch: int, attempt: sa.RowMapping | None, now: datetime, *, died: bool) -> Finding:
     if attempt is None:
-        return Finding(delivery=delivery, evidence=LeaseReleased(died=True), now=now, epoch=epoch)
-    result = _in_doubt(attempt, "the worker died with this attempt open")
+        return Finding(delivery=delivery, evidence=LeaseReleased(died=died), now=now, epoch=epoch)
+    result = _in_doubt(attempt, f"the worker {'died' if died else 'was stopped'} with this attempt open")
     return Finding(delivery=delivery, evidence=LeaseLost(), now=now, epoch=epoch, attempt=result)
 
 

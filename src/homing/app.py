@@ -40,6 +40,7 @@ from homing.flow.receive import Receiver
 from homing.flow.sign import Signer
 from homing.flow.submit import LARGEST_MESSAGE, Submission
 from homing.flow.tidy import Tidier
+from homing.flow.vet import Vetting
 from homing.loop.classify import Rules, load_rules
 from homing.loop.problem import Fault
 from homing.loop.token import TokenKey, Tokens
@@ -285,6 +286,7 @@ def _receiver(base: _Base) -> Receiver:
         spool=base.settings.data_dir / "inbound",
         reply_retention=timedelta(days=base.settings.reply_retention_days),
         retention=timedelta(days=base.settings.content_retention_days),
+        vetting=Vetting(resolver=base.resolver, suffix_of=None, clock=base.clock),
         returns=base.returns,
         actions=base.actions,
         news=base.news,

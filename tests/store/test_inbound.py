@@ -1,10 +1,17 @@
 """Mail that came to us: kept, worked on once, erased in time."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from homing.loop.evidence import What
 from homing.loop.model import State
+from homing.mail.authentication import Authentication
+from homing.mail.dkim import Result, Signature, Verification
+from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
+from homing.mail.dmarc_record import Policy
+from homing.mail.spf import SpfVerdict
+from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables, tidy
 from homing.store.database import Database
 from homing.store.inbound import InboundState, NewInbound, Understood
@@ -132,3 +139,26 @@ async def test_what_is_old_is_forgotten(database: Database) -> None:
     assert await database.write(tidy.forget_contents, later) == 1
     assert len(await claimed(database)) == 1
     assert await database.write(tidy.forget_counters, later) == 1
+
+
+async def test_what_authentication_said_comes_back_and_strangers_text_in_it_is_harmless(database: Database) -> None:
+    method = MethodVerdict(result=DmarcResult.FAIL, organizational_domain="corp.com", policy=Policy.REJECT)
+    said = Authentication(
+        spf=SpfVerdict(result=SpfResult.PASS, domain="corp.com", term="a", reason="because", terms=1),
+        dkim=Verification((Signature("corp.com", "k1", "rsa-sha256", Result.TEMPERROR, "later"),)),
+        dmarc=DmarcVerdict(author_domain="corp.com", tree_walk=method, suffix_list=None),
+    )
+    hostile = replace(said, dmarc=None, spf=replace(said.spf, domain="a\x00b\ud800\x1b[31m" + "c" * 9000))
+    for authentication in (said, hostile):
+        mail = _mail()
+        await database.write(inbound.keep, mail)
+        heard = Understood(id=mail.id, what=What.BOUNCE, verdict=None, authentication=authentication)
+        await database.write(inbound.finish, heard)
+        kept = await database.read(inbound.get, mail.id)
+        assert kept is not None
+        assert kept.authentication is not None
+        if authentication is said:
+            assert kept.authentication == said
+        else:
+            assert kept.authentication.spf.domain.startswith("a bccc")
+            assert len(kept.authentication.spf.domain) <= 500

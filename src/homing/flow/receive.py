@@ -20,6 +20,7 @@ from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.ending import to_its_end
 from homing.flow.outgoing import Clock, Dice
+from homing.flow.vet import Vetting
 from homing.loop import ids, oops
 from homing.loop.classify import Rules
 from homing.loop.evidence import ReportAction, Reported, What
@@ -28,6 +29,7 @@ from homing.loop.match import NOTHING_SAID, evidence_from
 from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength
 from homing.loop.token import Purpose, TokenRefused, Tokens
 from homing.loop.understand import Understood, understand
+from homing.mail.authentication import Authentication
 from homing.mail.reply import Reply
 from homing.store import actions, inbound, returns
 from homing.store.database import Database
@@ -109,6 +111,7 @@ class Receiver:
     spool: Path
     reply_retention: timedelta
     retention: timedelta
+    vetting: Vetting
     returns: Bell
     actions: Bell
     news: Bell
@@ -232,14 +235,16 @@ class Receiver:
         _log.error("alarm", inbound=ids.show("inbound", mail.id), alarm=f"kept unread: it broke {MOST_TRIES} times")
 
     async def _hear(self, mail: Inbound) -> None:
-        understood = await self._understand(mail.raw or b"", mail.envelope_sender)
+        understood, authentication = await asyncio.gather(
+            self._understand(mail.raw or b"", mail.envelope_sender), self.vetting.vet(mail)
+        )
         if mail.purpose == Door.HEADER_FROM and understood.what not in _REPORTS:
-            await self._answer(mail, understood)
+            await self._answer(mail, understood, authentication)
             return
         matched = await self._match(mail, understood)
-        findings = () if matched is None else (self._finding(mail, understood, matched),)
+        findings = () if matched is None else (self._finding(mail, understood, matched, authentication),)
         verdict = understood.reports[0].verdict if understood.reports else None
-        heard = inbound.Understood(id=mail.id, what=understood.what, verdict=verdict)
+        heard = inbound.Understood(id=mail.id, what=understood.what, verdict=verdict, authentication=authentication)
         outcomes = await self.database.write(inbound.finish, heard, findings)
         metrics.RETURNS.labels(understood.what).inc()
         for outcome in outcomes:
@@ -250,10 +255,10 @@ class Receiver:
                 _log.error("alarm", inbound=ids.show("inbound", mail.id), alarm=outcome.alarm)
         self.actions.ring()
 
-    async def _answer(self, mail: Inbound, understood: Understood) -> None:
+    async def _answer(self, mail: Inbound, understood: Understood, authentication: Authentication) -> None:
         """Oops! Somebody wrote to the address that nobody reads: say where the right person is, once a day."""
         sent = await self._answerable(understood, mail.envelope_sender)
-        heard = inbound.Understood(id=mail.id, what=understood.what, verdict=None)
+        heard = inbound.Understood(id=mail.id, what=understood.what, verdict=None, authentication=authentication)
         if sent is None or mail.envelope_sender is None:
             await self.database.write(inbound.finish, heard)
             return
@@ -268,7 +273,7 @@ class Receiver:
                 "in_reply_to": understood.headers.first("Message-ID").strip().strip("<>"),
             },
         )
-        finding = self._finding(mail, understood, _Matched(sent=sent))
+        finding = self._finding(mail, understood, _Matched(sent=sent), authentication)
         await self.database.write(_answer_once, heard, finding, sent, answer, mail.envelope_sender)
         self.actions.ring()
 
@@ -305,7 +310,9 @@ class Receiver:
                     return sent
         return None
 
-    def _finding(self, mail: Inbound, understood: Understood, matched: _Matched) -> Finding:
+    def _finding(
+        self, mail: Inbound, understood: Understood, matched: _Matched, authentication: Authentication
+    ) -> Finding:
         evidence = evidence_from(
             understood,
             matched.sent.delivery,
@@ -314,6 +321,7 @@ class Receiver:
             by_envelope=matched.by_envelope,
             by_trace=matched.by_trace,
         )
+        evidence = replace(evidence, authentication=authentication.summary)
         return Finding(delivery=matched.sent.delivery.id, evidence=evidence, now=self.clock(), inbound=mail.id)
 
     async def _understand(self, raw: bytes, envelope_sender: str | None) -> Understood:

@@ -112,6 +112,7 @@ class Reported:
 
     `names_recipient`: the report names our recipient (as original or final recipient). `names_other`: it names only
     others, so the failure is a third party's (forwarding). A report that names nobody has both False.
+    `authentication`: what SPF, DKIM and DMARC say of the mail, in one line, "" where nobody asked them.
     """
 
     what: What
@@ -123,6 +124,7 @@ class Reported:
     inbound: InboundId
     final_recipient: str = ""
     reporting_mta: str = ""
+    authentication: str = ""
 
 
 Evidence = (

@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from homing.loop.evidence import What
 from homing.loop.model import DeliveryId, InboundId, OrganizationId, Verdict
 from homing.loop.outcome import Outcome
+from homing.mail.authentication import Authentication
 from homing.store import tables
+from homing.store.authentications import authentication_from_json, authentication_to_json
 from homing.store.dialect import insert
 from homing.store.documents import maybe_verdict_from_json, maybe_verdict_to_json
 from homing.store.ids import day_of
@@ -75,17 +77,20 @@ class Inbound:
     state: InboundState
     what: What | None
     verdict: Verdict | None
+    authentication: Authentication | None
     tries: int
     erase_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
-    """What a mail turned out to be, and when it is erased (None: with the general retention)."""
+    """What a mail turned out to be, and when it is erased (None: with the general retention). `authentication` None:
+    it was not asked for."""
 
     id: InboundId
     what: What | None
     verdict: Verdict | None
+    authentication: Authentication | None = None
     state: InboundState = InboundState.DONE
     erase_at: datetime | None = None
 
@@ -122,6 +127,7 @@ def finish(conn: sa.Connection, understood: Understood, findings: Sequence[Findi
         "state": understood.state.value,
         "what": understood.what.value if understood.what else None,
         "verdict": maybe_verdict_to_json(understood.verdict),
+        "authentication": authentication_to_json(understood.authentication),
         "lease_until": None,
     }
     if understood.erase_at is not None:
@@ -189,5 +195,6 @@ def _inbound(row: sa.RowMapping) -> Inbound:
         "state": InboundState(row["state"]),
         "what": What(row["what"]) if row["what"] else None,
         "verdict": maybe_verdict_from_json(row["verdict"]),
+        "authentication": authentication_from_json(row["authentication"]),
     }
     return Inbound(**known)

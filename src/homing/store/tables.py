@@ -344,6 +344,7 @@ inbound = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("lease_until", Moment),
     sa.Column("erase_at", Moment),
+    sa.Column("authentication", Json),  # what SPF, DKIM and DMARC said of it
     sa.Index(
         "ix_inbound_erase",
         "erase_at",

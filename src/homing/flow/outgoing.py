@@ -132,7 +132,7 @@ class Outgoing:
             smtputf8=not content.isascii() or right.needs_smtputf8,
             created_at=now,
         )
-        recipient = Recipient(mailbox=Mailbox("", right), role=original.role, phone=None)
+        recipient = Recipient(mailbox=Mailbox("", right), role=original.role, phone=original.phone)
         delivery = self._delivery(self._delivery_id(now), recipient, original.identity, now)
         delivery = replace(delivery, resent_from=original.delivery, resent_key=key)
         self._check(row, delivery)

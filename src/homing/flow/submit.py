@@ -22,7 +22,7 @@ from homing.store import deliveries, people, policies, resends, submissions
 from homing.store.database import Database
 from homing.store.organizations import Organization
 from homing.store.people import HumanSender
-from homing.store.submissions import Added, Answer, KeyReused, NewSubmission, Replayed
+from homing.store.submissions import Added, Answer, Idempotency, KeyReused, NewSubmission, Replayed
 from homing.store.usage import OverCap
 
 LARGEST_MESSAGE = 20 * 1024 * 1024
@@ -61,8 +61,6 @@ class Submission:
         checked = check_request(request)
         if not isinstance(checked, CheckedRequest):
             raise _invalid(checked)
-        if organization.paused:
-            raise _paused(organization)
         key = (organization.id, request.idempotency_key or "")
         if request.idempotency_key is not None:
             if key in self._in_progress:
@@ -70,10 +68,25 @@ class Submission:
             self._in_progress.add(key)
         try:
             return await self._accept(organization, checked)
+        except Rejected:
+            before = await self._answered_before(organization, request)
+            if before is None:
+                raise
+            return before
         finally:
             self._in_progress.discard(key)
 
+    async def _answered_before(self, organization: Organization, request: MessageRequest) -> Accepted | None:
+        """What was accepted once stays accepted, whatever has been paused, removed or used up since."""
+        if request.idempotency_key is None:
+            return None
+        idempotency = Idempotency(key=request.idempotency_key, payload_hash=request.payload_hash)
+        response = await self.database.read(submissions.answered, organization.id, idempotency)
+        return None if response is None else Accepted(response, replayed=True)
+
     async def _accept(self, organization: Organization, checked: CheckedRequest) -> Accepted:
+        if organization.paused:
+            raise _paused(organization)
         now = self.clock()
         sender = await self._people.find(organization.id, checked.human_sender.address, now)
         reply_to = sender
@@ -103,7 +116,12 @@ class Submission:
         if original.content is None:
             raise _refused(410, "content-erased", "The message was erased after its retention time.")
         now = self.clock()
-        submission = self.outgoing.resend(original, original.content, right, key, now)
+        self._take_from_bucket(organization, 1, now)
+        arguments = (original, original.content, right, key, now)
+        if len(original.content) > _COMPOSED_IN_THREAD:
+            submission = await asyncio.to_thread(self.outgoing.resend, *arguments)
+        else:
+            submission = self.outgoing.resend(*arguments)
         answer = await self.database.write_grouped(submissions.add, submission)
         if isinstance(answer, Replayed) and answer.delivery is not None:
             before = await self.database.read(deliveries.get, organization.id, answer.delivery)
@@ -183,7 +201,7 @@ class _KnownPeople:
         self._known: OrderedDict[tuple[OrganizationId, str], tuple[HumanSender, datetime]] = OrderedDict()
 
     async def find(self, organization: OrganizationId, address: Address, now: datetime) -> HumanSender | None:
-        key = (organization, address.folded)
+        key = (organization, str(address))
         known = self._known.get(key)
         if known and known[1] > now:
             return known[0]

@@ -21,6 +21,7 @@ class Original:
     organization: OrganizationId
     recipient: str
     role: Role
+    phone: str | None
     state: State
     origin: Origin
     identity: Identity
@@ -38,7 +39,7 @@ class Original:
 def original(conn: sa.Connection, organization: OrganizationId, delivery: DeliveryId) -> Original | None:
     """None when the organization has no such delivery."""
     query = (
-        sa.select(_D.c.recipient, _D.c.role, _D.c.state, _D.c.identity, _M, _C.c.content)
+        sa.select(_D.c.recipient, _D.c.role, _D.c.phone, _D.c.state, _D.c.identity, _M, _C.c.content)
         .join_from(_D, _M, _M.c.id == _D.c.message)
         .outerjoin(_C, _C.c.message == _M.c.id)
         .where(_D.c.id == delivery, _D.c.organization == organization)
@@ -51,6 +52,7 @@ def original(conn: sa.Connection, organization: OrganizationId, delivery: Delive
         organization=organization,
         recipient=row["recipient"],
         role=Role(row["role"]),
+        phone=row["phone"],
         state=State(row["state"]),
         origin=Origin(row["origin"]),
         identity=identity_from_json(row["identity"]),

@@ -135,6 +135,13 @@ def add(conn: sa.Connection, items: list[NewSubmission]) -> list[Answer]:
     return [answers[index] for index in range(len(items))]
 
 
+def answered(conn: sa.Connection, organization: OrganizationId, idempotency: Idempotency) -> str | None:
+    """What was answered to this payload under this key before."""
+    mine = (_I.c.organization == organization, _I.c.key == idempotency.key)
+    query = sa.select(_I.c.response).where(*mine, _I.c.payload_hash == idempotency.payload_hash)
+    return conn.execute(query).scalar()
+
+
 def content(conn: sa.Connection, organization: OrganizationId, message: MessageId) -> bytes | None:
     """The stored content; None when it is not there any more, or never was."""
     query = (

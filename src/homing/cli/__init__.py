@@ -10,7 +10,7 @@ import typer
 
 from homing.cli import check, events, messages, organizations, policies, senders, suppressions
 from homing.cli.docs import docs
-from homing.cli.endings import Commands
+from homing.cli.endings import Commands, importing
 from homing.cli.explain import explain
 from homing.cli.send import send
 
@@ -38,7 +38,8 @@ def homing() -> None:
 @app.command()
 def serve(config: Config = None) -> None:
     """Run the gateway: API and pages, MX door, and all its workers, in this process."""
-    from homing.cli.serve import serve
+    with importing():
+        from homing.cli.serve import serve
 
     serve(config)
 
@@ -52,7 +53,8 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where everything is kept; emptied first.")] = Path("demo-data"),
 ) -> None:
     """Play both stories with real SMTP on loopback, and stay up to be looked at."""
-    from homing.cli.demo import DemoOptions, run
+    with importing():
+        from homing.cli.demo import DemoOptions, run
 
     raise typer.Exit(run(DemoOptions(folder=folder, port=port, once=once)))
 

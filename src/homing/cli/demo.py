@@ -13,18 +13,25 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from homing.app import Clock, build
-from homing.cli.scenes import SCENES, DidNotComeTrue, Ledger, Stage
+from homing.app import CannotListen, Clock, build
+from homing.cli.endings import ExitCode, unsuccessful
+from homing.cli.scenes import SCENES
+from homing.cli.serve import log_to_stderr, opening
+from homing.cli.stage import DidNotComeTrue, Json, Ledger, Stage
 from homing.config import Settings
 from homing.lab.sms import ACCOUNT, AUTH_TOKEN
 from homing.lab.world import World
 
 OPERATOR = "homing-demo.com"
+MARK = "this-is-a-demo"
+"""A file in the demo's folder: only a folder that has it may be emptied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +57,6 @@ async def play(options: DemoOptions) -> int:
 
 @contextlib.asynccontextmanager
 async def _stage(options: DemoOptions) -> AsyncIterator[Stage]:
-    shutil.rmtree(options.folder, ignore_errors=True)
     async with World(OPERATOR, hosts=24) as world:
         app = build(_settings(world, options), Clock())
         async with app.running():
@@ -59,6 +65,17 @@ async def _stage(options: DemoOptions) -> AsyncIterator[Stage]:
                 world.publish_key(key.selector, key.dns_record())
             async with Stage.open(world, app) as stage:
                 yield stage
+
+
+def _emptied(folder: Path) -> None:
+    """A fresh folder. Raises Unsuccessful before anything of somebody else's is removed."""
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            detail = "The demo empties its folder first. Choose another one with --folder, or remove this one yourself."
+            raise unsuccessful(ExitCode.INPUT, "folder-in-use", f"{folder}/ holds something that is no demo's.", detail)
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / MARK).touch()
 
 
 def _settings(world: World, options: DemoOptions) -> Settings:
@@ -94,14 +111,21 @@ async def _play_scenes(stage: Stage, shown: Console) -> list[str]:
             try:
                 told = await scene(stage)
             except (DidNotComeTrue, TimeoutError) as error:
-                progress.console.print(Text.assemble(("✗ ", "bold red"), (title, "bold"), f"\n  {error}"))
+                why = str(error) or "what the scene waited for did not come in time"
+                progress.console.print(Text.assemble(("✗ ", "bold red"), (title, "bold")), _indented(Text(why)))
                 break
             played.append(title)
             progress.advance(bar)
-            progress.console.print(Text.assemble(("✓ ", "bold green"), (title, "bold")))
-            progress.console.print(Text("  " + " ".join(story.split()), style="dim"))
-            progress.console.print(Text(f"  → {told}"))
+            progress.console.print(
+                Text.assemble(("✓ ", "bold green"), (title, "bold")),
+                _indented(Text(" ".join(story.split()), style="dim")),
+                _indented(Text(f"→ {told}")),
+            )
     return played
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 2))
 
 
 def _tell(ledger: Ledger, played: list[str], address: str, shown: Console) -> None:
@@ -109,16 +133,37 @@ def _tell(ledger: Ledger, played: list[str], address: str, shown: Console) -> No
         document = {"came_true": played, "scenes": len(SCENES), "messages": ledger, "page": address}
         print(json.dumps(document, indent=2))
         return
-    table = Table(title="What became of every message", title_justify="left", expand=True)
-    for column in ("From", "To", "Subject", "Outcome", "Why", "What Homing did"):
+    table = Table(title="What became of every message", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("From", "To, and subject", "Outcome", "What Homing did"):
         table.add_column(column, overflow="fold")
     for line in _without_repeats(ledger):
-        colour = {"delivered": "green", "bounced": "red", "expired": "red", "suppressed": "yellow"}.get(line["outcome"])
         outcome = line["outcome"] + (" (late)" if line["late"] else "")
-        cells = [line["from"], line["to"], line["subject"]]
-        table.add_row(*map(Text, cells), Text(outcome, style=colour or ""), Text(line["why"]), Text(line["done"]))
+        table.add_row(
+            Text(line["from"]),
+            Text.assemble(line["to"], "\n", (line["subject"], "dim")),
+            Text.assemble((outcome, _COLOURS.get(line["outcome"], "")), "\n", (line["why"], "dim")),
+            Text(_done(line)),
+        )
     shown.print(table)
     shown.print(Text(f"{len(played)} of {len(SCENES)} scenes came true.", style="bold"))
+
+
+_COLOURS = {"delivered": "green", "bounced": "red", "expired": "red", "suppressed": "yellow"}
+_STEPS = {"live": "pop-up", "sms": "text message"}
+_NOTED = {
+    "resent": "sent again to the right address",
+    "replied": "“Oops!” to who answered",
+    "forwarding_failed": "noted, nobody alarmed",
+}
+
+
+def _done(line: Json) -> str:
+    steps = [
+        _STEPS.get(step["kind"], step["kind"]) + (" (unread)" if step["state"] == "unheard" else "")
+        for step in line["steps"]
+        if step["state"] in {"done", "heard", "unheard"}
+    ]
+    return ", ".join(steps + [_NOTED.get(word, word) for word in line["noted"]])
 
 
 def _without_repeats(ledger: Ledger) -> Ledger:
@@ -126,12 +171,12 @@ def _without_repeats(ledger: Ledger) -> Ledger:
     told: Ledger = []
     for line in ledger:
         domain = line["to"].rpartition("@")[2]
+        plain = None if line["steps"] or line["noted"] else (line["from"], domain, line["outcome"])
         before = told[-1] if told else None
-        if before and not line["done"] and before["plain"] == (line["from"], domain, line["outcome"]):
+        if before and plain and before["plain"] == plain:
             before["times"] += 1
             before["to"], before["subject"] = f"{before['times']} people at {domain}", "…"
         else:
-            plain = None if line["done"] else (line["from"], domain, line["outcome"])
             told.append({**line, "plain": plain, "times": 1})
     return told
 
@@ -144,11 +189,14 @@ async def _stay(shown: Console, address: str, folder: Path) -> None:
 
 
 def run(options: DemoOptions) -> int:
-    """Play it in a loop of its own; Ctrl-C ends it politely."""
-    try:
-        return asyncio.run(play(options))
-    except KeyboardInterrupt:
-        return 0
-    except OSError as error:
-        Console(stderr=True).print(Text(f"cannot start: {error}. Is port {options.port} taken? Try --port.", "red"))
-        return 1
+    """Play it in a loop of its own; Ctrl-C ends it politely. Raises Unsuccessful where it cannot begin."""
+    log_to_stderr()
+    with opening(Settings(operator_domain=OPERATOR, data_dir=options.folder)):
+        _emptied(options.folder)
+        try:
+            return asyncio.run(play(options))
+        except CannotListen as error:
+            detail = "Another program may have this port; choose another one with --port."
+            raise unsuccessful(ExitCode.OTHER, "cannot-listen", f"{error}.".capitalize(), detail) from None
+        except KeyboardInterrupt:
+            return 130

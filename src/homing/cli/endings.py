@@ -5,8 +5,11 @@ the form of RFC 9457.
 """
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from functools import partial
 from typing import Any
@@ -73,6 +76,17 @@ def bad_input(path: str, code: str, message: str) -> Unsuccessful:
 def exit_code_of(status: int) -> ExitCode:
     """The exit code for an HTTP status code of 400 or more."""
     return _OF_STATUS.get(status, ExitCode.INPUT if status < 500 else ExitCode.OTHER)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """While modules are imported, Ctrl-C ends the process at once: raised in the middle of an import it may come out as
+    any other exception."""
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Commands(TyperGroup):

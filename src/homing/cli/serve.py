@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from homing.cli.endings import ExitCode, Unsuccessful, unsuccessful
+from homing.cli.endings import ExitCode, Unsuccessful, importing, unsuccessful
 from homing.config import BadSettings, Settings, load_settings
 from homing.loop.problem import Problem
 
@@ -26,7 +26,8 @@ def settings_from(config: Path | None) -> Settings:
 def serve(config: Path | None) -> None:
     settings = settings_from(config)
     log_to_stderr()
-    from homing.app import serve as run
+    with importing():
+        from homing.app import serve as run
 
     with opening(settings):
         _run(run(settings))

@@ -41,7 +41,7 @@ from homing.flow.sign import Signer
 from homing.flow.submit import LARGEST_MESSAGE, Submission
 from homing.flow.tidy import Tidier
 from homing.flow.vet import Vetting
-from homing.loop.classify import Rules, load_rules
+from homing.loop.rulebook import RULE_FILES, Rules, load_rules
 from homing.loop.problem import Fault
 from homing.loop.token import TokenKey, Tokens
 from homing.mail.dkim import SigningKey
@@ -407,7 +407,8 @@ def _smtp_limits(settings: Settings) -> Limits:
 
 
 def _rules() -> Rules:
-    return load_rules(resources.files("homing.loop").joinpath("rules.toml").read_text("utf-8"))
+    folder = resources.files("homing.loop")
+    return load_rules(*(folder.joinpath(name).read_text("utf-8") for name in RULE_FILES))
 
 
 def _sms(settings: Settings, fetcher: Fetcher) -> SmsSender | None:

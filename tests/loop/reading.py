@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import homing
-from homing.loop.classify import load_rules
+from homing.loop.rulebook import RULE_FILES, load_rules
 
-RULES_TEXT = (Path(homing.__file__).parent / "loop" / "rules.toml").read_text("utf-8")
-RULES = load_rules(RULES_TEXT)
+RULES_TEXTS = [(Path(homing.__file__).parent / "loop" / name).read_text("utf-8") for name in RULE_FILES]
+RULES_TEXT = "\n".join(RULES_TEXTS)
+RULES = load_rules(*RULES_TEXTS)

@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.loop.classify import CLASSES, HARD, Rule, RulesError, classify, fold, kind_of, load_rules, phrase_in
+from homing.loop.classify import classify
 from homing.loop.model import Verdict
+from homing.loop.plain import read_plain
+from homing.loop.rulebook import CLASSES, HARD, Form, Rule, RulesError, Signature, assemble, kind_of, load_rules
+from homing.loop.understood import see
+from homing.loop.wording import phrase_in
+from homing.mail.mime import read_mail
 from homing.mail.reply import Reply, Stage
 from tests.loop.reading import RULES, RULES_TEXT
 
@@ -29,14 +34,29 @@ def test_each_rule_decides_its_own_example(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("signature", RULES.signatures, ids=lambda signature: signature.id)
-def test_each_signature_matches_its_own_example(signature) -> None:  # type: ignore[no-untyped-def]
-    value = signature.example
+def test_each_signature_matches_its_own_example(signature: Signature) -> None:
+    header, value = "", signature.example
     if signature.field != "text":
-        name, _, value = value.partition(":")
-        assert signature.field in {name.lower(), "from-local"}
-    value = value.strip()
-    value = fold(value).strip() if signature.field in {"subject", "text"} else value.lower().partition("\0")[0]
-    assert signature.matches(value)
+        header, value = f"{signature.example}\n", "Hello."
+        assert signature.field in {signature.example.partition(":")[0].lower(), "from-local"}
+    mail = read_mail(f"{header}\n{value}".encode())
+    assert signature.id in tuple(see(mail, RULES).signatures(signature.what))
+
+
+@pytest.mark.parametrize("form", RULES.forms, ids=lambda form: form.id)
+def test_each_form_finds_the_recipient_of_its_own_example(form: Form) -> None:
+    alone = assemble((), (), (form,))
+    notice = read_plain(read_mail(f"From: daemon@corp.example\n\n{form.example}\n".encode()), alone)
+    assert notice.form == form
+    if form.place != "none":
+        assert "joe@corp.example" in [named.address for named in notice.named]
+
+
+def test_every_entry_has_a_source_and_few_are_narrow() -> None:
+    entries: list[Rule | Signature | Form] = [*RULES.all, *RULES.signatures, *RULES.forms]
+    assert all(entry.source and entry.example for entry in entries)
+    assert sum(entry.narrow for entry in entries) <= len(entries) / 10
+    assert len(RULES.forms) >= 100
 
 
 IANA = {1: range(11), 2: range(5), 3: range(7), 4: range(8), 5: range(7), 6: range(11), 7: range(31)}
@@ -74,7 +94,7 @@ def test_every_registered_enhanced_code_has_a_class(status: str) -> None:
         ("554 5.7.1 message identified as spam", "content", "soft"),
         ("554 5.7.1 <joe@corp.example>: Relay access denied", "policy", "soft"),
         ("connect to mx.corp.example[192.0.2.1]:25: Connection refused", "unreachable", "soft"),
-        ("554 5.4.6 mail for corp.example loops back to myself", "system", "soft"),
+        ("554 5.4.6 mail for corp.example loops back to myself", "unreachable", "soft"),
         ("550 Das Postfach des Benutzers ist voll, Postfach voll", "mailbox_full", "soft"),
         ("550 该用户不存在 用户不存在", "invalid_recipient", "hard"),
         ("550 5.7.1 This message requires confirmation", "challenge_response", "auto-reply"),

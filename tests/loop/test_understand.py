@@ -191,7 +191,7 @@ def test_a_null_sender_that_is_no_daemon_is_an_automatic_answer() -> None:
         ("abuse", What.COMPLAINT, "complaint"),
         ("fraud", What.COMPLAINT, "complaint"),
         ("opt-out", What.COMPLAINT, "unsubscribe"),
-        ("auth-failure", What.REPORT, "not_a_report"),
+        ("auth-failure", What.REPORT, "complaint"),
         ("not-spam", What.REPORT, "not_a_report"),
     ],
 )

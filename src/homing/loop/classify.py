@@ -7,121 +7,51 @@ Rules about us come before rules about the address, because a wrong "hard" burns
 """
 
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from homing.loop.model import Verdict
+from homing.loop.rulebook import ABOUT_US, CLASSES, FAMILIES, HARD, Rule, Rules, RulesError, kind_of, load_rules
+from homing.loop.wording import Phrase, fold, phrase_in
 from homing.mail.reply import Reply, Stage
 
-HARD = frozenset({"invalid_recipient", "invalid_domain", "inactive_mailbox"})
-"""Classes after which the address should not be used again, when the failure is final."""
-
-_ABOUT_US = frozenset({"auth", "reputation", "policy", "rate_limited"})
-_KINDS: Mapping[str, str] = {
-    "complaint": "complaint",
-    "unsubscribe": "complaint",
-    "auto_reply": "auto-reply",
-    "challenge_response": "auto-reply",
-    "delivered": "none",
-    "not_a_report": "none",
-}
-CLASSES = (
-    HARD
-    | _ABOUT_US
-    | frozenset(_KINDS)
-    | {"mailbox_full", "recipient_refused", "message_too_big", "content", "unreachable", "system", "undetermined"}
-)
-"""Why, in twenty words."""
-
-FAMILIES = ("receiver", "words", "code", "hint", "reply")
-"""How a rule knows: one receiver's habits, words, an enhanced code (RFC 3463), vague words, a bare reply code."""
+__all__ = [
+    "CLASSES",
+    "FAMILIES",
+    "HARD",
+    "Rules",
+    "RulesError",
+    "classify",
+    "kind_of",
+    "load_rules",
+    "plain_verdict",
+    "stage_in",
+    "weight",
+]
 
 TEXT_CHARACTERS = 4096
-_GAP_CHARACTERS = 80
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _CODE = re.compile(r"(?<![\d.\[])([45]\d\d)(?=[ \-#:]|$)")
-_CONTINUED = re.compile(r"(?<![\d.])[245]\d\d-(?:[245]\.\d{1,3}\.\d{1,3}[ -])?")
-_WRAPPER = re.compile(r"[45]\.\d\.\d - (?:Unknown address error|Other mail system problem)(?= [45]\d\d[-' ])")
-_ADDRESS = re.compile(r"<?[\w.+=/'-]{1,64}@[\w.-]{1,255}>?")
-_SPACE = re.compile(r"\s+")
-_QUOTES = str.maketrans("’‘“”´`", "''\"\"''")
+_VAGUE_CODES = frozenset({"5.0", "2.0", "3.0", "4.0", "7.0"})
+_VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|4\.7|5\.[14]|3\.5)")
 _STAGES: tuple[tuple[str, Stage], ...] = (
     ("in reply to mail from", Stage.MAIL_FROM),
     ("after mail from", Stage.MAIL_FROM),
+    ("after pipelined mail from", Stage.MAIL_FROM),
     ("sending mail from", Stage.MAIL_FROM),
     ("in reply to rcpt to", Stage.RCPT_TO),
     ("after rcpt to", Stage.RCPT_TO),
+    ("after pipelined rcpt to", Stage.RCPT_TO),
+    ("for rcpt to", Stage.RCPT_TO),
     (">>> rcpt to", Stage.RCPT_TO),
     ("in reply to end of data", Stage.DOT),
     ("after end of data", Stage.DOT),
+    ("after pipelined end of data", Stage.DOT),
+    ("for end of data", Stage.DOT),
     ("in reply to data command", Stage.DATA),
+    ("after data", Stage.DATA),
+    (">>> data", Stage.DATA),
 )
-
-
-class RulesError(ValueError):
-    """`rules.toml` is wrong; the message names the rule."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One rule. Every condition that is given must hold; each is a set of alternatives.
-
-    `words` and `unless` are phrases, each in its pieces between "…". `statuses` are subject.detail or
-    class.subject.detail; `hosts` are domain suffixes of the remote MTA. `narrow` marks a rule with a single witness.
-    """
-
-    id: str
-    family: str
-    failure_class: str
-    kind: str
-    about_us: bool
-    source: str
-    example: str
-    words: tuple[tuple[str, ...], ...] = ()
-    unless: tuple[tuple[str, ...], ...] = ()
-    hosts: tuple[str, ...] = ()
-    reply_codes: frozenset[int] = frozenset()
-    statuses: frozenset[str] = frozenset()
-    stages: frozenset[str] = frozenset()
-    narrow: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """What a whole mail is, by one field: a header field's name, "text" (its opening words), or "from-local"."""
-
-    id: str
-    what: str
-    field: str
-    starts: tuple[str, ...]
-    contains: tuple[tuple[str, ...], ...]
-    present: bool
-    source: str
-    example: str
-
-    def matches(self, value: str) -> str:
-        """The words that match, "" if none; `value` is folded."""
-        if self.present:
-            return value[:80] or self.field
-        start = next((start for start in self.starts if value.startswith(start)), "")
-        return start or next((" … ".join(phrase) for phrase in self.contains if phrase_in(phrase, value)), "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """All rules by family, in the order in which they are asked."""
-
-    receiver: tuple[Rule, ...]
-    words: tuple[Rule, ...]
-    codes: Mapping[str, Rule]
-    hints: tuple[Rule, ...]
-    replies: tuple[Rule, ...]
-    signatures: tuple[Signature, ...]
-
-    @property
-    def all(self) -> tuple[Rule, ...]:
-        return (*self.receiver, *self.words, *self.codes.values(), *self.hints, *self.replies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +81,7 @@ def classify(
     transient = reply is not None and reply.transient
     failure_class, kind, about_us = rule.failure_class, rule.kind, rule.about_us
     if facts.stage is Stage.MAIL_FROM and not transient:  # the server has not heard of the recipient yet
-        failure_class = failure_class if failure_class in _ABOUT_US else "policy"
+        failure_class = failure_class if failure_class in ABOUT_US else "policy"
         kind, about_us = "soft", True
     return Verdict(
         failure_class=failure_class,
@@ -164,11 +94,6 @@ def classify(
         text=text.strip(),
         remote_mta=remote_mta,
     )
-
-
-def kind_of(failure_class: str) -> str:
-    """What a class means for the address, if the failure is final."""
-    return "hard" if failure_class in HARD else _KINDS.get(failure_class, "soft")
 
 
 def plain_verdict(failure_class: str, rule: str, matched: str = "") -> Verdict:
@@ -185,36 +110,45 @@ def _facts(reply: Reply | None, stage: Stage | None, status: str, text: str, rem
         text=folded,
         reply_code=reply.reply_code if reply else int(code[1]) if code else None,
         statuses=(*reversed(inner), *((status,) if status else ())),
-        stage=stage or next((known for phrase, known in _STAGES if phrase in folded), None),
+        stage=stage or stage_in(folded),
         remote_mta=remote_mta.lower().rstrip("."),
     )
 
 
-def fold(text: str) -> str:
-    """Text as phrases are compared with it: lower case, one line, without continuation codes, addresses, wrappers."""
-    text = _CONTINUED.sub(" ", _WRAPPER.sub(" ", text))
-    text = _ADDRESS.sub("<>", text).translate(_QUOTES)
-    return f" {_SPACE.sub(' ', text).strip().lower()} "
+def stage_in(text: str) -> Stage | None:
+    """The stage of the SMTP dialogue that a server's words are reported for, None if they do not tell."""
+    folded = text.lower()
+    return next((known for phrase, known in _STAGES if phrase in folded), None)
 
 
 def _decide(facts: _Facts, rules: Rules) -> tuple[Rule, str]:
-    for rule in (*rules.receiver, *rules.words):
-        matched = _holds(rule, facts)
-        if matched:
-            return rule, matched
-    for status in facts.statuses:
-        by_code = rules.codes.get(status) or rules.codes.get(status.partition(".")[2])
-        if by_code is not None:
-            return by_code, status
-    for rule in (*rules.hints, *rules.replies):
-        matched = _holds(rule, facts)
-        if matched:
-            return rule, matched
-    return _UNDETERMINED, ""
+    return next(_holding(facts, rules), (_UNDETERMINED, ""))
 
 
-def _holds(rule: Rule, facts: _Facts) -> str:
-    """What made the rule hold, "" if it does not."""
+def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
+    """The rules that hold, in the order in which they are asked, each with what it matched."""
+    candidates = rules.worded_index.find(facts.text)
+    for number in sorted({*candidates, *rules.unworded}):
+        matched = _holds(rules.worded[number], facts, candidates.get(number, ()))
+        if matched:
+            yield rules.worded[number], matched
+    coded = [(rule, status) for status in facts.statuses if (rule := _by_code(status, rules))]
+    yield from (each for each in coded if each[1].partition(".")[2] not in _VAGUE_CODES)
+    for family in (rules.hints, rules.replies):
+        for rule in family:
+            matched = _holds(rule, facts, rule.words)
+            if matched:
+                yield rule, matched
+        yield from coded
+        coded = []
+
+
+def _by_code(status: str, rules: Rules) -> Rule | None:
+    return rules.codes.get(status) or rules.codes.get(status.partition(".")[2])
+
+
+def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase]) -> str:
+    """What made the rule hold, "" if it does not. `phrases` are those of its words that may occur."""
     if rule.hosts and not any(facts.remote_mta == host or facts.remote_mta.endswith(f".{host}") for host in rule.hosts):
         return ""
     if rule.reply_codes and facts.reply_code not in rule.reply_codes:
@@ -226,34 +160,23 @@ def _holds(rule: Rule, facts: _Facts) -> str:
     if not rule.words:
         return facts.statuses[0] if rule.statuses else str(facts.reply_code or facts.stage)
     text = facts.text
-    found = next((phrase for phrase in rule.words if phrase[0] in text and phrase_in(phrase, text)), None)
-    if found is None or any(phrase_in(phrase, text) for phrase in rule.unless):
+    found = next((phrase for phrase in phrases if phrase[0] in text and phrase_in(phrase, text)), None)
+    if found is None or any(phrase[0] in text and phrase_in(phrase, text) for phrase in rule.unless):
         return ""
     return " … ".join(found)
 
 
-def phrase_in(phrase: tuple[str, ...], text: str) -> bool:
-    """Whether the pieces occur in this order, each at the start of a word and at most 80 characters after the last."""
-    at = _find(phrase[0], text, 0, len(text))
-    while at >= 0:
-        end = at + len(phrase[0])
-        for piece in phrase[1:]:
-            at_piece = _find(piece, text, end, end + _GAP_CHARACTERS + len(piece))
-            if at_piece < 0:
-                break
-            end = at_piece + len(piece)
-        else:
-            return True
-        at = _find(phrase[0], text, at + 1, len(text))
-    return False
-
-
-def _find(piece: str, text: str, start: int, end: int) -> int:
-    """Where a piece stands at the beginning of a word, -1 if nowhere."""
-    at = text.find(piece, start, end)
-    while at > 0 and piece[0].isalnum() and text[at - 1].isascii() and text[at - 1].isalnum():
-        at = text.find(piece, at + 1, end)
-    return at
+def weight(verdict: Verdict, rules: Rules) -> int:
+    """How much a verdict tells: 3 words, 2 a genuine code, 1 a vague code, a hint or a bare reply, 0 nothing."""
+    match rules.families.get(verdict.rule):
+        case "receiver" | "words":
+            return 3
+        case "code":
+            return 1 if _VAGUE_STATUS.fullmatch(verdict.matched) else 2
+        case "hint" | "reply":
+            return 1
+        case _:
+            return 0
 
 
 def _best_status(statuses: tuple[str, ...]) -> str:
@@ -271,102 +194,3 @@ _UNDETERMINED = Rule(
     source="nothing known matched",
     example="",
 )
-
-
-# -- reading rules.toml ----------------------------------------------------------------------------------------------
-
-
-def load_rules(toml_text: str) -> Rules:
-    """Parse and check the rules. Raises RulesError, naming the rule that is wrong."""
-    try:
-        document = tomllib.loads(toml_text)
-    except tomllib.TOMLDecodeError as error:
-        raise RulesError(str(error)) from None
-    rules = [_rule(entry) for entry in document.get("rule", ())]
-    for status, entry in document.get("codes", {}).items():
-        rules.append(_rule({"id": f"code.{status}", "family": "code", "statuses": [status], **entry}))
-    signatures = [_signature(entry) for entry in document.get("signature", ())]
-    ids = [rule.id for rule in rules] + [signature.id for signature in signatures]
-    if len(ids) != len(set(ids)):
-        raise RulesError(f"ids occur twice: {sorted({known for known in ids if ids.count(known) > 1})}")
-    by_family = {family: tuple(rule for rule in rules if rule.family == family) for family in FAMILIES}
-    return Rules(
-        receiver=by_family["receiver"],
-        words=by_family["words"],
-        codes={status: rule for rule in by_family["code"] for status in rule.statuses},
-        hints=by_family["hint"],
-        replies=by_family["reply"],
-        signatures=tuple(signatures),
-    )
-
-
-_RULE_KEYS = frozenset(
-    {"id", "family", "class", "kind", "about_us", "source", "example", "words", "unless", "hosts", "reply_codes"}
-    | {"statuses", "stages", "narrow"}
-)
-_SIGNATURE_KEYS = frozenset({"id", "what", "field", "starts", "contains", "present", "source", "example"})
-
-
-def _rule(entry: dict[str, object]) -> Rule:
-    known = _checked(entry, _RULE_KEYS, required=("id", "family", "class", "source", "example"))
-    failure_class, family = str(known["class"]), str(known["family"])
-    if failure_class not in CLASSES or family not in FAMILIES:
-        raise RulesError(f"{known['id']}: no such class or family: {failure_class}, {family}")
-    if not any(known.get(key) for key in ("words", "statuses", "reply_codes", "stages")):
-        raise RulesError(f"{known['id']}: a rule needs a condition")
-    return Rule(
-        id=str(known["id"]),
-        family=family,
-        failure_class=failure_class,
-        kind=str(known.get("kind", kind_of(failure_class))),
-        about_us=bool(known.get("about_us", failure_class in _ABOUT_US)),
-        source=str(known["source"]),
-        example=str(known["example"]),
-        words=_phrases(known, "words"),
-        unless=_phrases(known, "unless"),
-        hosts=_strings(known, "hosts"),
-        reply_codes=frozenset(int(code) for code in _strings(known, "reply_codes")),
-        statuses=frozenset(_strings(known, "statuses")),
-        stages=frozenset(Stage(stage) for stage in _strings(known, "stages")),
-        narrow=bool(known.get("narrow", False)),
-    )
-
-
-def _signature(entry: dict[str, object]) -> Signature:
-    known = _checked(entry, _SIGNATURE_KEYS, required=("id", "what", "field", "source", "example"))
-    if not any(known.get(key) for key in ("starts", "contains", "present")):
-        raise RulesError(f"{known['id']}: a signature needs a condition")
-    return Signature(
-        id=str(known["id"]),
-        what=str(known["what"]),
-        field=str(known["field"]).lower(),
-        starts=_strings(known, "starts"),
-        contains=_phrases(known, "contains"),
-        present=bool(known.get("present", False)),
-        source=str(known["source"]),
-        example=str(known["example"]),
-    )
-
-
-def _checked(entry: dict[str, object], keys: frozenset[str], required: Iterable[str]) -> dict[str, object]:
-    name = entry.get("id", "a rule without id")
-    if unknown := entry.keys() - keys:
-        raise RulesError(f"{name}: unknown keys {sorted(unknown)}")
-    if missing := [key for key in required if not entry.get(key)]:
-        raise RulesError(f"{name}: lacks {missing}")
-    return entry
-
-
-def _strings(entry: dict[str, object], key: str) -> tuple[str, ...]:
-    values = entry.get(key, [])
-    if not isinstance(values, list):
-        raise RulesError(f"{entry['id']}: {key} must be a list")
-    return tuple(str(value) for value in values)
-
-
-def _phrases(entry: dict[str, object], key: str) -> tuple[tuple[str, ...], ...]:
-    phrases = _strings(entry, key)
-    for phrase in phrases:
-        if phrase != phrase.lower() or not all(phrase.split("…")):
-            raise RulesError(f"{entry['id']}: not a phrase in lower case: {phrase!r}")
-    return tuple(tuple(piece.strip() or piece for piece in phrase.split("…")) for phrase in phrases)

@@ -1,61 +1,175 @@
 """Bounces without a machine-readable part: whom do they name, and in which words?
 
-Half of all bounces follow no standard, but nearly all follow one shape: some prose, a line that holds the failed
-address, and the reason behind or below it. So this reads the shape, not each program; what it cannot find is left open,
-since the envelope token already says whom it is about.
+Half of all bounces follow no standard, but each program that writes them has a form (`forms.toml`), and nearly all
+forms have one shape: some prose, a line that holds the failed address, and the reason behind or below it. Where no form
+is known, the shape alone is read. What cannot be found is left open: the envelope token already says whom it is about.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+from homing.loop.rulebook import Form, Rules
+from homing.loop.wording import fold
 from homing.mail.mime import Mail
 
 RECIPIENTS = 100
 _LINES = 2000
 _REASON_LINES = 20
 _REASON_CHARACTERS = 2000
+_FORM_CHARACTERS = 16 << 10
+_TRANSCRIPT_LINES = 20
 
-_ADDRESS = r"""(?:"[^"\n]{1,64}"|[^\s<>()\[\]:;,"'@\\|]{1,64})@[A-Za-z0-9][\w.-]{1,252}\w"""
+_ADDRESS = r"""(?:"[^"\n]{1,64}"|[^\s<>()\[\]:;,"'@\\|：，；（）【】「」、]{1,64})@[A-Za-z0-9][\w.-]{1,252}\w"""
 _ANY_ADDRESS = re.compile(_ADDRESS)
 _NAMING_LINE = re.compile(
-    r"[ \t>*•-]{0,40}(?:\d{1,3}[.)][ \t]+)?"
-    r"(?:(?:to|rcpt to|recipients?|recipient addresse?|address|addressee|e-?mail|user|failed recipients?|destinatario|"
-    r"an|empfänger|destinataire|(?:undeliverable|delivery failed|undelivered)(?: to)?)"
-    r"[ \t]{0,4}[:=][ \t]{0,8}|to[ \t]+)?"
-    rf"""["'(<\[]{{0,3}}(?:smtp:|mailto:|rfc822;\s?)?({_ADDRESS})["')>\]]{{0,3}}(.*)""",
+    r"[ \t>*•|-]{0,40}(?:\d{1,3}[.)][ \t]+)?(?:[45]\d\d[ -](?:[45]\.\d{1,3}\.\d{1,3}[ \t]+)?)?"
+    r"(?:(?:to|addressed to|rcpt to|recipients?|"
+    r"(?:failed |final |original )?recipient(?:'s)?(?: e?-?mail)? addresse?s?|"
+    r"address|failed address|addressee|e-?mail(?: address)?|user|failed recipients?|original recipient|final-recipient|"
+    r"destinatario|destinatário|empfänger|destinataire|an|à|收件人|宛先|받는사람|кому|"
+    r"(?:undeliverable|delivery failed|undelivered)(?: to)?)"
+    r"[ \t]{0,4}[:=：][ \t]{0,8}|(?:smtp|to|rcpt to|rcpt to:)[ \t]+)?"
+    rf"""["'(<\[]{{0,3}}(?:smtp:|mailto:|rfc-?822;[ ]?)?({_ADDRESS})["')>\]]{{0,3}}(.*)""",
     re.IGNORECASE,
 )
 _ORIGINAL_BEGINS = re.compile(
     r"(?:received|return-path|message-id|dkim-signature|x-received|mime-version):\s", re.IGNORECASE
 )
 _REASON_MAY_FOLLOW = re.compile(
-    r"\s*(?:$|[:.,;(\[<—–-]|on \d|\.\.\.|failed|unknown|user|was|is|has|could|not|does|\d{3}\b|smtp|delivery)",
+    r"\s*(?:$|[:.,;(\[<—–-]|on \d|\.\.\.|failed|unknown|user|was|is|has|could|not|does|\d{3}\b|smtp|delivery|invalid|"
+    r"mailbox|account|no such|unable)",
     re.IGNORECASE,
 )
+_GENERATED = re.compile(rf"generated (?:from|by) <?({_ADDRESS})", re.IGNORECASE)
+_NAME_LINE = re.compile(r"[ \t]+([A-Za-z0-9][\w.+-]{0,62})(?:[ \t]{2,}(.*))?$")
+_GATEWAY_PREFIX = re.compile(r"(?:.{0,40}[=;:])?(?:smtp|rfc-?822)=", re.IGNORECASE)
+_TRANSCRIBED = re.compile(r"[45]\d\d[ -].{0,200}\.\.\. ")
+_QUOTED = re.compile(r"[ \t]*>(?!>>)")
+_TALKING = re.compile(r"(?:\.\.\. )?while talking to|>>> (?!data)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An address that the notice names ("" if it names nobody), and the words about it."""
+    """An address that the notice names ("" if it names nobody), the words about it, and what was said before them."""
 
     address: str
     reason: str
+    context: str = ""
 
 
-def read_plain(mail: Mail) -> tuple[Named, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a notice in words says. `form` is the known form that it has, None if it has none; `words` what it says of
+    the failure, without the form's own opening."""
+
+    named: tuple[Named, ...]
+    words: str
+    form: Form | None = None
+
+
+def read_plain(mail: Mail, rules: Rules) -> Notice:
     """Whom the notice names, each with its reason; one nameless entry if it names nobody."""
-    ours = _not_recipients(mail)
-    by_line = _named_by_line(mail.prose, ours)
+    notice = _by_form(mail, rules)
     listed = [found for value in mail.headers.all("X-Failed-Recipients") for found in _ANY_ADDRESS.findall(value)]
     if listed:
-        reasons = {named.address.lower(): named.reason for named in by_line}
+        known = {each.address.lower(): each for each in notice.named or _by_shape(mail)}
         addresses = dict.fromkeys(listed[:RECIPIENTS])
-        return tuple(Named(address, reasons.get(address.lower(), mail.prose)) for address in addresses)
-    if by_line:
-        return by_line
+        named = tuple(known.get(address.lower(), Named(address, notice.words)) for address in addresses)
+        return replace(notice, named=named)
+    return replace(notice, named=notice.named or _by_shape(mail) or _by_mention(mail))
+
+
+def _by_form(mail: Mail, rules: Rules) -> Notice:
+    """The first form that the notice has and that names somebody, else the first that it has."""
+    prose = mail.prose[:_FORM_CHARACTERS]
+    first = Notice(named=(), words=mail.prose)
+    for number in rules.form_index.find(fold(prose)):
+        form = rules.forms[number]
+        began = form.start.search(prose)
+        if began is None or _QUOTED.match(prose, prose.rfind("\n", 0, began.start()) + 1, began.start()):
+            continue
+        rest = _until_stop(form, prose[began.end() :])
+        named = _at_place(form, began, rest, mail)
+        if named:
+            spoken = form.place in {"inside", "next"}
+            return Notice(named=named, words=f"{began[0]} {rest}" if spoken else rest, form=form)
+        if first.form is None:
+            first = Notice(named=(), words=prose, form=form)
+    return first
+
+
+def _until_stop(form: Form, rest: str) -> str:
+    folded = rest.lower()
+    ends = [at for stop in form.stop if (at := folded.find(stop)) >= 0]
+    return rest[: min(ends, default=len(rest))]
+
+
+def _at_place(form: Form, began: re.Match[str], rest: str, mail: Mail) -> tuple[Named, ...]:
+    match form.place:
+        case "inside":
+            inside = "\n".join(group for group in began.groups() if group)
+            return tuple(Named(each, rest[:_REASON_CHARACTERS]) for each in _addresses(inside))
+        case "next":
+            found = _ANY_ADDRESS.search(rest[:_REASON_CHARACTERS])
+            if found is None:
+                return ()
+            reason = f"{rest[found.end() : found.end() + _REASON_CHARACTERS]}\n{rest[: found.start()]}".strip(" :\n>")
+            return (Named(_cleaned(found[0]), reason),)
+        case "every":
+            return tuple(_every(rest))
+        case "names":
+            return tuple(_names(rest, first_address(mail.headers.first("From")).rpartition("@")[2]))
+        case "line":
+            return _by_line(rest, frozenset(), loosely=True) or _generated(rest)
+        case _:
+            return ()
+
+
+def _addresses(text: str) -> list[str]:
+    return list(dict.fromkeys(_cleaned(found) for found in _ANY_ADDRESS.findall(text)))
+
+
+def _cleaned(address: str) -> str:
+    """Without the labels that X.400 gateways glue to it."""
+    return _GATEWAY_PREFIX.sub("", address)
+
+
+def _every(rest: str) -> Iterator[Named]:
+    """Each address, with the words up to the next."""
+    found = list(_ANY_ADDRESS.finditer(rest))[:RECIPIENTS]
+    seen: set[str] = set()
+    for number, each in enumerate(found):
+        end = found[number + 1].start() if number + 1 < len(found) else each.end() + _REASON_CHARACTERS
+        if each[0].lower() not in seen:
+            seen.add(each[0].lower())
+            yield Named(_cleaned(each[0]), rest[each.end() : end].strip(" :;\n")[:_REASON_CHARACTERS])
+
+
+def _names(rest: str, domain: str) -> Iterator[Named]:
+    """Local parts that stand alone on their lines; a gateway left its own domain out."""
+    for line in rest.split("\n")[:_REASON_LINES]:
+        found = _NAME_LINE.match(line)
+        if found and domain:
+            yield Named(f"{found[1]}@{domain}", (found[2] or "").strip())
+
+
+def _generated(rest: str) -> tuple[Named, ...]:
+    """The address behind a file or a pipe that took no mail."""
+    found = _GENERATED.search(rest)
+    return (Named(found[1], rest[found.end() : found.end() + _REASON_CHARACTERS].strip(" >)\n")),) if found else ()
+
+
+def _by_shape(mail: Mail) -> tuple[Named, ...]:
+    return _by_line(mail.prose, _not_recipients(mail), loosely=False)
+
+
+def _by_mention(mail: Mail) -> tuple[Named, ...]:
+    """Nobody has a line of his own: the only address that is mentioned, else the only one that was written to."""
+    ours = _not_recipients(mail)
     mentioned = {found.lower(): found for found in _ANY_ADDRESS.findall(mail.prose) if found.lower() not in ours}
     if len(mentioned) == 1:
-        return (Named(next(iter(mentioned.values())), mail.prose),)
+        return (Named(_cleaned(next(iter(mentioned.values()))), mail.prose),)
     returned = returned_recipients(mail)
     return (Named(returned[0] if len(returned) == 1 else "", mail.prose),)
 
@@ -83,17 +197,26 @@ def _not_recipients(mail: Mail) -> frozenset[str]:
     return frozenset(found.lower() for value in values for found in _ANY_ADDRESS.findall(value))
 
 
-def _named_by_line(prose: str, ours: frozenset[str]) -> tuple[Named, ...]:
-    found: dict[str, str] = {}
+def _by_line(prose: str, ours: frozenset[str], *, loosely: bool) -> tuple[Named, ...]:
+    """Addresses that begin a line. `loosely`: whatever stands behind them, since a known form said that they come."""
+    found: dict[str, Named] = {}
+    said: list[str] = []
     lines = prose.split("\n")[:_LINES]
     for number, line in enumerate(lines):
         if _ORIGINAL_BEGINS.match(line) or len(found) >= RECIPIENTS:
             break
-        naming = _NAMING_LINE.match(line[:1000])
-        if not naming or naming[1].lower() in ours or not _REASON_MAY_FOLLOW.match(naming[2]):
+        if line.startswith("<<<"):
+            said = [*said, line[3:]][-_TRANSCRIPT_LINES:]
+        elif _TALKING.match(line):
+            said = []
+        naming = _NAMING_LINE.match(line[:1000]) if "@" in line and not line.startswith((">>>", "<<<")) else None
+        if not naming or naming[1].lower() in ours or not (loosely or _REASON_MAY_FOLLOW.match(naming[2])):
             continue
-        found.setdefault(naming[1], _reason(naming[2], lines[number + 1 : number + 1 + _REASON_LINES]))
-    return tuple(Named(address, reason) for address, reason in found.items())
+        if naming[1].lower() not in found:
+            below = lines[number + 1 : number + 1 + _REASON_LINES]
+            reason = naming[2].strip(" .") if _TRANSCRIBED.match(line) else _reason(naming[2], below)
+            found[naming[1].lower()] = Named(_cleaned(naming[1]), reason, "\n".join(said))
+    return tuple(found.values())
 
 
 def _reason(rest: str, below: list[str]) -> str:
@@ -101,7 +224,7 @@ def _reason(rest: str, below: list[str]) -> str:
     kept = [rest]
     for line in below:
         blank = not line.strip()
-        if _NAMING_LINE.match(line[:1000]) or (blank and "".join(kept).strip(" :.\n")):
+        if ("@" in line and _NAMING_LINE.match(line[:1000])) or (blank and "".join(kept).strip(" :.\n>")):
             break
         kept.append(line)
     return "\n".join(kept).strip(" :\n")[:_REASON_CHARACTERS]

@@ -167,16 +167,17 @@ def split_header(data: bytes) -> tuple[Headers, bytes]:
         ):
             body = b"\n".join(block.split(b"\n")[number:]) + (data[end:] if end >= 0 else b"")
             break
-    return Headers(tuple((name, _value(pieces)) for name, pieces in fields[:FIELDS])), body
+    return Headers(tuple((name, _value(name, pieces)) for name, pieces in fields[:FIELDS])), body
 
 
 def _field_at(lines: list[str], number: int) -> bool:
     return number < len(lines) and _FIELD.match(lines[number]) is not None
 
 
-def _value(pieces: list[str]) -> str:
+def _value(name: str, pieces: list[str]) -> str:
+    """Unfolded and decoded; a recipient field holds an address, in which an encoded word means itself (RFC 2047 §5)."""
     value = " ".join(piece.strip() for piece in pieces)[:FIELD_BYTES]
-    return _one_line(decode_words(value))
+    return _one_line(value if name[-10:].lower() == "-recipient" else decode_words(value))
 
 
 def decode_words(value: str) -> str:

@@ -1,0 +1,256 @@
+"""Reports that a machine can read: delivery status, feedback, disposition, Amazon's notifications, domain reports.
+
+RFC 3464 and 6533, 5965 and 6591, 8098, 8460, 9990. Each reader answers None where the mail is not its own.
+"""
+
+import re
+from dataclasses import replace
+
+from homing.loop.classify import plain_verdict
+from homing.loop.evidence import ReportAction, What
+from homing.loop.model import Verdict
+from homing.loop.plain import Named, Notice, read_plain, returned_recipients
+from homing.loop.understood import DIAGNOSTIC, LINE, RecipientReport, Said, Seen, Understood, judge, softened
+from homing.mail.arf import COMPLAINTS, UNSUBSCRIBES, Feedback, find_feedback
+from homing.mail.dsn import DeliveryStatus, RecipientStatus, find_dsn, find_in_text, read_recipient
+from homing.mail.mime import Headers, read_headers
+from homing.mail.sns import Notification, NotifiedRecipient, find_notification
+from homing.mail.text import clean
+
+_READ_IN_FULL = 50
+_AGENT_REJECTED = re.compile(r"was automatically rejected:\s*(\S.{0,400})", re.DOTALL)
+
+
+def notification(seen: Seen) -> Understood | None:
+    """What Amazon SES tells through SNS."""
+    found = find_notification(seen.mail)
+    if found is None:
+        return None
+    what, action = {
+        "bounce": (What.BOUNCE, ReportAction.FAILED),
+        "delay": (What.DELAY, ReportAction.DELAYED),
+        "delivery": (What.BOUNCE, ReportAction.DELIVERED),
+    }.get(found.kind, (What.COMPLAINT, ReportAction.NONE))
+    return Understood(
+        what=what,
+        rule=f"sns.{found.kind}",
+        reports=tuple(_notified(each, found, action, seen) for each in found.recipients),
+        reporting_mta=clean(found.reporting_mta, LINE),
+        returned_message_id=clean(found.message_id, LINE),
+    )
+
+
+def _notified(recipient: NotifiedRecipient, found: Notification, action: ReportAction, seen: Seen) -> RecipientReport:
+    match found.kind:
+        case "complaint" if found.type == "not-spam":
+            verdict = plain_verdict("not_a_report", "sns.not-spam")
+        case "complaint":
+            verdict = plain_verdict("complaint", f"sns.complaint.{found.type or 'untyped'}"[:80])
+        case "delivery":
+            verdict = plain_verdict("delivered", "sns.delivery")
+        case _:
+            kinds = f"bounceType {found.type} bounceSubType {found.subtype}."
+            said = Said(words=(recipient.diagnostic_code, kinds), status=recipient.status)
+            verdict = judge(said, action, seen.rules)
+    return RecipientReport(
+        final_recipient=clean(recipient.address, LINE),
+        action=action,
+        status=clean(recipient.status, LINE),
+        diagnostic_code=clean(recipient.diagnostic_code, DIAGNOSTIC),
+        verdict=verdict,
+    )
+
+
+# -- delivery status (RFC 3464) --------------------------------------------------------------------------------------
+
+
+def delivery_status(seen: Seen) -> Understood | None:
+    """A delivery status notification; also one that stands in the words of what is else known for a bounce."""
+    status, rule = find_dsn(seen.mail), "dsn"
+    if status is None and "ecipient" in seen.mail.prose and (seen.signature("bounce") or seen.null_sender):
+        status, rule = find_in_text(seen.mail.prose), "dsn-in-text"
+    return _from_status(status, rule, seen) if status else None
+
+
+def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Understood:
+    notice: Notice | None = None
+    reports: list[RecipientReport] = []
+    for each in status.recipients:
+        recipient, action = each, _action(each, seen)
+        if action in {ReportAction.FAILED, ReportAction.DELAYED}:
+            notice = notice or read_plain(seen.mail, seen.rules)
+            alone = len(status.recipients) == 1
+            recipient = _addressed(recipient, notice.named) if alone else recipient
+            said = _said(recipient, notice, seen, alone=alone, in_full=len(reports) < _READ_IN_FULL)
+            verdict = judge(said, action, seen.rules)
+        else:
+            verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
+        reports.append(_report(recipient, action, verdict))
+    return Understood(
+        what=what_of(reports),
+        rule=rule,
+        reports=tuple(reports),
+        reporting_mta=clean(status.reporting_mta, LINE),
+        original_envelope_id=clean(status.original_envelope_id, LINE),
+    )
+
+
+def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict) -> RecipientReport:
+    return RecipientReport(
+        original_recipient=clean(recipient.original_recipient, LINE),
+        final_recipient=clean(recipient.final_recipient, LINE),
+        action=action,
+        status=recipient.status,
+        diagnostic_code=clean(recipient.diagnostic_code, DIAGNOSTIC),
+        remote_mta=clean(recipient.remote_mta, LINE),
+        verdict=verdict,
+    )
+
+
+def what_of(reports: list[RecipientReport]) -> What:
+    """A bounce if anything failed, a delay if something is only late, a challenge if that is all that was asked."""
+    if reports and all(report.verdict.failure_class == "challenge_response" for report in reports):
+        return What.CHALLENGE
+    actions = {report.action for report in reports}
+    return What.DELAY if ReportAction.DELAYED in actions and ReportAction.FAILED not in actions else What.BOUNCE
+
+
+def _action(recipient: RecipientStatus, seen: Seen) -> ReportAction:
+    if recipient.action:
+        return ReportAction(recipient.action)
+    match recipient.status[:1]:
+        case "2":
+            return ReportAction.DELIVERED
+        case "5":
+            return ReportAction.FAILED
+        case _:
+            return plain_action(seen)
+
+
+def plain_action(seen: Seen) -> ReportAction:
+    """Failed or delayed, by the words."""
+    delayed = seen.signature("delay") and not seen.signature("final")
+    return ReportAction.DELAYED if delayed else ReportAction.FAILED
+
+
+def _about(recipient: RecipientStatus, named: tuple[Named, ...]) -> Named | None:
+    known = {each.address.lower(): each for each in named}
+    return known.get(recipient.final_recipient.lower()) or known.get(recipient.original_recipient.lower())
+
+
+def _addressed(recipient: RecipientStatus, named: tuple[Named, ...]) -> RecipientStatus:
+    """Where a file, a pipe or an X.400 name failed, the words often hold the address behind it."""
+    if "@" in recipient.final_recipient or "@" in recipient.original_recipient:
+        return recipient
+    if len(named) != 1 or not named[0].address:
+        return recipient
+    return replace(recipient, original_recipient=named[0].address)
+
+
+def _said(recipient: RecipientStatus, notice: Notice, seen: Seen, *, alone: bool, in_full: bool) -> Said:
+    """Nothing but codes where a report names very many."""
+    if not in_full:
+        return Said(words=(), status=recipient.status, remote_mta=recipient.remote_mta)
+    private = f"{recipient.diagnostic_type}; " if recipient.diagnostic_type.startswith("x-") else ""
+    agent = _AGENT_REJECTED.search(seen.mail.prose)
+    about = _about(recipient, notice.named)
+    words = (
+        agent[1] if agent and alone else "",
+        private + recipient.diagnostic_code,
+        about.reason if about else "",
+        about.context if about else "",
+        *_categories(recipient.fields),
+    )
+    return Said(
+        words=words,
+        prose=(notice.words, seen.mail.prose) if alone or not about else (),
+        status=recipient.status,
+        remote_mta=recipient.remote_mta,
+    )
+
+
+def _categories(fields: Headers) -> tuple[str, ...]:
+    """What PowerMTA and X.400 gateways add of their own."""
+    names = ("X-PowerMTA-BounceCategory", "X-Supplementary-Info", "X400-Supplementary-Info", "X-Actual-Reason")
+    return tuple(f"{name}: {value}" for name in names for value in fields.all(name))
+
+
+# -- feedback (RFC 5965, 6591) ---------------------------------------------------------------------------------------
+
+
+def feedback_report(seen: Seen) -> Understood | None:
+    """Complaints, and what else comes in their form: a receiver that reports failed authentication (RFC 6591) complains
+    too, but for no recipient of his, so that is a report and never a reason to suppress an address."""
+    feedback = find_feedback(seen.mail)
+    if feedback is not None:
+        return _from_feedback(feedback, seen)
+    returned = seen.mail.returned or Headers()
+    hotmail = returned.first("X-HmXmrOriginalRecipient")
+    if hotmail:
+        return _fed_back(What.COMPLAINT, "complaint", "feedback.jmrp", [read_recipient(hotmail)])
+    complaint = seen.signature("complaint")
+    if complaint and seen.mail.returned is not None:
+        return _fed_back(What.COMPLAINT, "complaint", complaint, _written_to(seen))
+    unsubscribe = seen.signature("unsubscribe")
+    if unsubscribe and len(seen.mail.prose) < LINE and seen.from_address:
+        return _fed_back(What.COMPLAINT, "unsubscribe", unsubscribe, [seen.from_address])
+    return None
+
+
+def _from_feedback(feedback: Feedback, seen: Seen) -> Understood:
+    rule = f"feedback.{feedback.feedback_type or 'untyped'}"[:80]
+    recipients = [*feedback.original_rcpt_to] or [feedback.removal_recipient] * bool(feedback.removal_recipient)
+    recipients = recipients or _written_to(seen)
+    if feedback.feedback_type in UNSUBSCRIBES:
+        return _fed_back(What.COMPLAINT, "unsubscribe", rule, recipients)
+    if feedback.feedback_type in COMPLAINTS:
+        return _fed_back(What.COMPLAINT, "complaint", rule, recipients)
+    if feedback.feedback_type == "not-spam":
+        return _fed_back(What.REPORT, "not_a_report", rule, recipients)
+    return _fed_back(What.REPORT, "complaint", rule, recipients)
+
+
+def _written_to(seen: Seen) -> list[str]:
+    return list(returned_recipients(seen.mail)[:1]) or [""]
+
+
+def _fed_back(what: What, failure_class: str, rule: str, recipients: list[str]) -> Understood:
+    reports = tuple(
+        RecipientReport(
+            original_recipient=clean(recipient, LINE),
+            action=ReportAction.NONE,
+            verdict=plain_verdict(failure_class, rule),
+        )
+        for recipient in recipients[:100]
+    )
+    return Understood(what=what, rule=rule, reports=reports)
+
+
+# -- the rest --------------------------------------------------------------------------------------------------------
+
+
+def domain_report(seen: Seen) -> Understood | None:
+    """DMARC aggregates and TLS reports (RFC 9990, 8460)."""
+    rule = seen.signature("report")
+    if not rule and seen.mail.params.get("report-type", "").lower() == "tlsrpt":
+        rule = "report.tls"
+    return Understood(what=What.REPORT, rule=rule) if rule else None
+
+
+def disposition(seen: Seen) -> Understood | None:
+    """A disposition notification (RFC 8098). Some servers bounce with one: "deleted", with the reason in words."""
+    part = next((p for p in seen.mail.parts if p.content_type == "message/disposition-notification"), None)
+    if part is None:
+        return None
+    fields = read_headers(part.text)
+    recipient = read_recipient(fields.first("Final-Recipient"))
+    agent = _AGENT_REJECTED.search(seen.mail.prose)
+    said = Said(words=(agent[1] if agent else "",), prose=(seen.mail.prose,))
+    verdict = judge(said, ReportAction.FAILED, seen.rules)
+    rejected = "reject" in seen.subject or "reject" in seen.opening or verdict.failure_class == "mailbox_full"
+    if "deleted" not in fields.first("Disposition").lower() or not rejected:
+        return Understood(what=What.UNKNOWN, rule="disposition")
+    if verdict.failure_class == "undetermined":
+        verdict = softened(replace(verdict, failure_class="recipient_refused"), ReportAction.FAILED)
+    report = RecipientReport(final_recipient=clean(recipient, LINE), action=ReportAction.FAILED, verdict=verdict)
+    return Understood(what=What.BOUNCE, rule="disposition.deleted", reports=(report,))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from structlog.testing import capture_logs
 
 from homing.store import actions
@@ -102,3 +103,18 @@ async def test_who_is_paused_is_told_of_his_failures_all_the_same(story: Story) 
     await crm.becomes(sent, "expired", "expired")
     assert site.mails == []
     await story.world.mx("example.net").wait_for(JANET, 2)
+
+
+@pytest.mark.parametrize("message_id", ["<an odd one>", "no brackets@nor dots", "<\u00e9@corp.com>", ""])
+async def test_whoever_has_an_odd_mailer_is_answered_too(story: Story, message_id: str) -> None:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com")
+    await crm.send(JANET, JOHN)
+    [mail] = await site.wait_for(JOHN)
+    reply = (
+        f"From: {JOHN}\r\nTo: {mail.addresses('From')[0]}\r\nSubject: Re: Your call\r\n"
+        f"Message-ID: {message_id}\r\nIn-Reply-To: {mail.headers['Message-ID']}\r\n\r\nThank you!\r\n"
+    )
+    await story.world.writes(JOHN, mail.addresses("From")[0], reply.encode())
+    await site.wait_for(JOHN, 2)

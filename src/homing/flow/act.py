@@ -46,6 +46,7 @@ from homing.loop.sms import recipient_sms
 from homing.loop.token import Purpose, TokenRefused
 from homing.loop.typos import suggest
 from homing.mail.address import AddressError, parse_address
+from homing.mail.check import check_message_id
 from homing.mail.compose import Mailbox
 from homing.net import webhook
 from homing.net.fetch import Fetcher
@@ -243,12 +244,13 @@ class Actor:
         except AddressError as error:
             await self._failed(action, str(error))
             return
+        answered = action.data.get("in_reply_to", "")
         letter = Letter(
             origin=Origin.OOPS,
             organization=action.organization,
             to=to,
             text=text,
-            in_reply_to=action.data.get("in_reply_to"),
+            in_reply_to=None if check_message_id(answered) else answered,  # some mailers write ids of no known form
         )
         done = self._finished(action, ActionState.DONE, f"answered {to.address}")
         await self.database.write(actions.send_letter, done, self.outgoing.letter(letter, self.clock()))

@@ -67,8 +67,12 @@ class RecordType(StrEnum):
 
     A = "A"
     AAAA = "AAAA"
+    CNAME = "CNAME"
     MX = "MX"  # "10 mx.example.com."
+    NS = "NS"
     PTR = "PTR"
+    SPF = "SPF"  # RFC 7208 §3.1 withdrew it
+    TLSA = "TLSA"  # "3 1 1 0123…"
     TXT = "TXT"  # its strings joined
 
 

@@ -176,13 +176,14 @@ async def test_a_failed_message_is_told_in_plain_words_with_the_details_folded(h
         text = (await browser.get(f"/messages/{answer['id']}")).text
         above = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
         assert "There is no mailbox john@example.org." in above
-        assert "Letter to the human sender: under way" in above
+        assert "Letter: under way" in above
         assert "mx.example.org refused the message" in above
         assert not re.search(r"\b5\.1\.1\b|\b550\b|rule", above)
         assert "5.1.1" in text
         assert "status-5.1.1" in text
         cases = (await browser.get("/cases")).text
         assert "john@example.org" in cases
+        assert "Letter to an administrator: only if nobody else is reached" in cases
         assert (await browser.get("/cases?state=resolved")).text.count("<tr>") == 0
 
 

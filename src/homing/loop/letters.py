@@ -13,6 +13,7 @@ from homing.loop.layout import Block, Fold, Heading, Link, Paragraph, Points, Qu
 from homing.loop.model import State, StepKind, StepState
 from homing.loop.phrases import Cause, cause
 from homing.loop.sms import failure_sms, recipient_sms
+from homing.loop.steps import ENDS, STEPS
 from homing.mail.text import clean, shorten, without_links
 
 __all__ = [
@@ -300,31 +301,13 @@ def _knows(person: str, case: CaseFacts) -> str:
     return f"As far as we can tell, {person} does not know of it yet: please pass it on."
 
 
-_STEPS = {
-    StepKind.LETTER: "Letter",
-    StepKind.LIVE: "Message on the screen",
-    StepKind.SMS: "Text message",
-    StepKind.WEBHOOK: "Call to the application",
-    StepKind.ADMINISTRATOR: "Letter to an administrator",
-    StepKind.LOG: "Entry in the log",
-}
-_ENDS = {
-    StepState.WAITING: "still to come",
-    StepState.RUNNING: "under way",
-    StepState.DONE: "done, but nobody can say whether it was seen",
-    StepState.HEARD: "arrived",
-    StepState.UNHEARD: "reached nobody",
-    StepState.SKIPPED: "left out",
-}
-
-
 def _step(step: StepFacts) -> str:
     target = clean(step.target, 100)
     detail = clean(step.detail, 120)
     parts = (
-        _STEPS[step.kind],
+        STEPS[step.kind],
         f" to {target}" if target else "",
-        f": {_ENDS[step.state]}",
+        f": {ENDS[step.state]}",
         f" ({detail})" if detail else "",
         f", {moment(step.ended_at)}" if step.ended_at else "",
     )

@@ -104,7 +104,7 @@ class Role(StrEnum):
 
 
 class Strength(StrEnum):
-    """How much a piece of evidence may change (DESIGN: "Strength of a report")."""
+    """How much a piece of evidence may change."""
 
     STRONG = "strong"
     WEAK = "weak"

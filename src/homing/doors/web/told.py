@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from homing.loop.facts import FailureFacts
-from homing.loop.model import FAILURES, CaseState, EventType, State, StepKind, StepState
+from homing.loop.model import FAILURES, CaseState, EventType, State
 from homing.loop.phrases import Cause, cause
+from homing.loop.steps import STEPS as STEPS
+from homing.loop.steps import standing as standing
 from homing.loop.typos import suggest
 from homing.mail.text import clean
 from homing.store.events import Event
@@ -42,24 +44,6 @@ CASE_MEANINGS: Mapping[CaseState, str] = {
     CaseState.NOTIFIED: "Somebody has been told.",
     CaseState.UNHEARD: "Nobody could be told. Somebody must look at this.",
     CaseState.RESOLVED: "Dealt with.",
-}
-
-STEPS: Mapping[StepKind, str] = {
-    StepKind.LETTER: "Letter to the human sender",
-    StepKind.LIVE: "Message on the screen",
-    StepKind.SMS: "Text message",
-    StepKind.WEBHOOK: "Call to the application",
-    StepKind.ADMINISTRATOR: "Letter to an administrator",
-    StepKind.LOG: "Entry in the log",
-}
-
-STEP_ENDS: Mapping[StepState, str] = {
-    StepState.WAITING: "still to come",
-    StepState.RUNNING: "under way",
-    StepState.DONE: "done; nobody can say whether it was seen",
-    StepState.HEARD: "arrived",
-    StepState.UNHEARD: "reached nobody",
-    StepState.SKIPPED: "not needed",
 }
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -160,7 +144,7 @@ _PLAIN: Mapping[EventType, str] = {
 }
 
 _CHANNELS = {
-    "live": "the live stream",
+    "live": "a message on the screen",
     "letter": "a letter",
     "administrator": "a letter to an administrator",
     "webhook": "a call to the application",
@@ -170,12 +154,18 @@ _CHANNELS = {
 
 
 def _of_action(event: Event) -> str:
-    channel = _CHANNELS.get(str(event.data.get("channel", "letter")), "another way")
+    channel = str(event.data.get("channel", "letter"))
     to = clean(str(event.data.get("to") or ""), 254)
     if event.type is EventType.ACTION_FAILED:
         why = clean(str(event.data.get("why") or ""), 200)
-        return f"Could not tell anybody by {channel}: {why}"
-    return f"Told by {channel}" + (f" to {to}." if to else ".")
+        return f"Could not tell anybody by {_CHANNELS.get(channel, channel)}: {why}"
+    match channel:
+        case "live":
+            return "The application was given a message for the screen. Nobody can say whether it was seen."
+        case "log":
+            return "An entry was made in the log."
+        case _:
+            return f"Told by {_CHANNELS.get(channel, channel)}" + (f" to {to}." if to else ".")
 
 
 def _capital(text: str) -> str:

@@ -37,7 +37,7 @@ class Links:
     async def show_proof(self, token: str) -> Response:
         proof = await self.parts.proving.look(token)
         if proof is None:
-            return _gone("Ask whoever wanted your address for a new letter.")
+            return _gone("If you confirmed the address, all is well. If not, ask whoever wanted it for a new letter.")
         organization = await self.parts.database.read(organizations.get, proof.organization)
         assert organization is not None
         return page(

@@ -213,6 +213,10 @@ async def test_a_database_that_is_gone_shows_in_health_and_bugs_have_a_face(home
 
     await home.database.write(drop)
     response = await home.call("GET", "/v1/messages")
+    assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
+    assert response.headers["retry-after"]
+    assert "no such table" not in response.text
+    home.clock.now = None  # type: ignore[assignment]
+    response = await home.call("POST", "/v1/messages", json=message())
     assert (response.status_code, response.json()["code"]) == (500, "internal-error")
     assert response.headers["x-request-id"] == response.json()["request_id"]
-    assert "message" not in response.json()

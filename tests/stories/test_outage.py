@@ -38,7 +38,10 @@ async def test_a_database_that_turns_us_away_stops_nothing_for_good(durable_clus
         with capture_logs() as logs:
             async with _turned_away(durable_cluster, url):
                 await until(lambda: {"cannot claim deliveries", "cannot claim actions"} <= {x["event"] for x in logs})
-                await asyncio.sleep(0.7)
+                body = {"human_sender": {"name": "J", "address": JANET}, "to": [JOHN], "subject": "x", "text": "x"}
+                answer = await crm.call("POST", "/v1/messages", body)
+                assert (answer.status_code, answer.json()["code"]) == (503, "database-unavailable")
+                assert int(answer.headers["Retry-After"]) > 0
             story.world.mx("corp.com").refuses(JOHN)
             await crm.becomes(await crm.send(JANET, JOHN), "bounced")
             await story.world.mx("example.net").wait_for(JANET, 1, 5)

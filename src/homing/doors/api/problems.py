@@ -4,14 +4,19 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from homing.loop.problem import Fault, Problem, Rejected
 
 SHOWN_FAULTS = 100
+
+_log = structlog.get_logger()
 
 More = Callable[[Any, list[str]], list[Fault]]
 """From a body and the pointers to what has the wrong shape: what else is wrong with it."""
@@ -123,6 +128,15 @@ def install(app: FastAPI, further: Mapping[Any, More]) -> None:
         response.headers.update(error.headers or {})
         return response
 
+    async def unavailable(request: Request, error: Exception) -> Response:
+        if isinstance(error, DataError | IntegrityError | ProgrammingError):
+            raise error  # a bug of ours
+        _log.error("database does not answer", error=repr(error))
+        detail = "Whether the request was carried out is not known: repeat it with the same Idempotency-Key."
+        title = "The database does not answer."
+        problem = Problem(status=503, code="database-unavailable", title=title, detail=detail, retry_after=5)
+        return render(problem, request_id(request))
+
     async def bug(request: Request, _: Exception) -> Response:
         title = "Something went wrong on our side; nothing is known to be wrong with the request."
         return render(Problem(status=500, code="internal-error", title=title), request_id(request))
@@ -130,6 +144,8 @@ def install(app: FastAPI, further: Mapping[Any, More]) -> None:
     app.add_exception_handler(Rejected, rejected)
     app.add_exception_handler(RequestValidationError, unreadable)
     app.add_exception_handler(HTTPException, http_error)
+    for absence in (DBAPIError, PoolTimeout, ConnectionError, TimeoutError):
+        app.add_exception_handler(absence, unavailable)
     app.add_exception_handler(Exception, bug)
 
 

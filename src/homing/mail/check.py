@@ -37,6 +37,21 @@ TOKEN_HEADERS = {
     "feedback-id": re.compile(r"[A-Za-z0-9._-]*(?::[A-Za-z0-9._-]*){0,4}"),
     "auto-submitted": re.compile(r"no|auto-generated|auto-replied|auto-notified"),
 }
+ONCE_AT_MOST = TOKEN_HEADERS.keys() | {
+    "from",
+    "sender",
+    "reply-to",
+    "to",
+    "cc",
+    "subject",
+    "date",
+    "message-id",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+    "homing-trace",
+}
+NEVER_SENT = frozenset({"bcc", "return-path"})
 _OURS = re.compile(
     r"x-(?:homing|received|return-path|dkim|arc|cfbl|authentication|original-authentication|google|ms-exchange|forwarded)"
     r"(?:-.*)?"

@@ -20,7 +20,7 @@ from itertools import count
 
 from homing.mail import header
 from homing.mail.address import Address
-from homing.mail.check import TOKEN_HEADERS, bare_message_id, check_message_id
+from homing.mail.check import NEVER_SENT, ONCE_AT_MOST, TOKEN_HEADERS, bare_message_id, check_message_id
 from homing.mail.check import Faults as Faults
 from homing.mail.check import check_body as check_body
 from homing.mail.check import check_content_id as check_content_id
@@ -35,21 +35,6 @@ from homing.mail.check import check_text as check_text
 from homing.mail.header import LINE_OCTETS
 from homing.mail.header import ComposeError as ComposeError
 
-_ONCE = TOKEN_HEADERS.keys() | {
-    "from",
-    "sender",
-    "reply-to",
-    "to",
-    "cc",
-    "subject",
-    "date",
-    "message-id",
-    "mime-version",
-    "content-type",
-    "content-transfer-encoding",
-    "homing-trace",
-}
-_NEVER = frozenset({"bcc", "return-path"})
 _TRACE = re.compile(r"[A-Za-z0-9._=+-]{1,200}")
 
 
@@ -158,8 +143,8 @@ def final_gate(raw: bytes) -> None:
     _gate(
         all(times[name] == 1 for name in ("from", "date", "message-id")), "From, Date or Message-ID is not there once"
     )
-    _gate(all(times[name] <= 1 for name in _ONCE), "a structural header is there twice")
-    _gate(not any(times[name] for name in _NEVER), "a header is there that must never leave")
+    _gate(all(times[name] <= 1 for name in ONCE_AT_MOST), "a structural header is there twice")
+    _gate(not any(times[name] for name in NEVER_SENT), "a header is there that must never leave")
 
 
 def _gate(holds: bool, sentence: str) -> None:

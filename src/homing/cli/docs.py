@@ -24,12 +24,14 @@ def pages() -> Mapping[str, Callable[[], str]]:
     """Each generated page, by its file's name."""
     from homing.cli.pages import commands_page, settings_page
     from homing.doors.api.reference import api_page
+    from homing.loop.doctor.page import doctor_page
     from homing.loop.failures_page import failures_page
     from homing.loop.states_page import states_page
 
     return {
         "api.md": api_page,
         "cli.md": commands_page,
+        "doctor.md": doctor_page,
         "failures.md": failures_page,
         "settings.md": settings_page,
         "states.md": states_page,

@@ -1,0 +1,261 @@
+"""DKIM keys as they are published (RFC 6376 §3.6, RFC 8301, RFC 8463)."""
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Iterable
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from homing.loop.dns_records import DnsRecord
+from homing.loop.doctor.facts import DoctorFacts
+from homing.loop.doctor.finding import (
+    Opinion,
+    Severity,
+    alias,
+    check,
+    fine,
+    note,
+    records,
+    text_record,
+    unknown,
+    warn,
+    wrong,
+)
+from homing.mail.dkim import Result, verify
+from homing.mail.question import Dialogue, RecordType
+
+_SAFE_BITS = 2048
+_LEAST_BITS = 1024
+_EXPONENT = 65537
+_ED25519_OCTETS = 32
+
+
+def live(facts: DoctorFacts) -> Iterable[str]:
+    """The keys that should be there."""
+    return [key.name for key in facts.keys if not key.retired]
+
+
+def _delegated(facts: DoctorFacts) -> Iterable[str]:
+    return [key.name for key in facts.keys if key.alias and not key.retired]
+
+
+def _known(facts: DoctorFacts) -> Iterable[str]:
+    return [key.name for key in facts.keys if key.record and not key.retired]
+
+
+def _proved(facts: DoctorFacts) -> Iterable[str]:
+    return [key.name for key in facts.keys if key.proof and not key.retired]
+
+
+def _retired(facts: DoctorFacts) -> Iterable[str]:
+    return [key.name for key in facts.keys if key.retired]
+
+
+@check(
+    "DK01",
+    Severity.ERROR,
+    _delegated,
+    meaning="The name of a delegated key is a CNAME to the target that was given for it, so that keys can be changed "
+    "without its owner.",
+    cure="Publish the CNAME, and nothing else at this name.",
+)
+def leads_to_us(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    target, wanted = (yield from alias(name)), facts.key(name).alias
+    if target == wanted:
+        return fine(f"{name} leads to {wanted}.")
+    return wrong(f"{name} leads to {target}." if target else f"{name} is no CNAME.", *_mended(facts, name))
+
+
+@check(
+    "DK02",
+    Severity.ERROR,
+    live,
+    meaning="A key is published: a TXT record whose tags can be read, v=DKIM1 first where it stands there at all, of a "
+    "kind that receivers know, with the key in p= (RFC 6376 §3.6.1).",
+    cure="Publish the key's record as it was given, in one TXT record.",
+)
+def readable(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from _texts(name)
+    if not texts:
+        return wrong(f"No key is published at {name}.", *_mended(facts, name))
+    tags = _tags(texts[0])
+    why = ""
+    if not tags or "p" not in tags:
+        why = "it has no p="
+    elif "v" in tags and (tags["v"] != "DKIM1" or next(iter(tags)) != "v"):
+        why = "v=DKIM1 must come first"
+    elif tags.get("k", "rsa") not in ("rsa", "ed25519"):
+        why = f"nobody knows keys of the kind k={tags['k']}"
+    elif not tags["p"].strip():
+        why = "p= is empty, which revokes the key"
+    elif _public_key(tags) is None:
+        why = "what stands in p= is not a key"
+    if why:
+        return wrong(f"The record at {name} is no usable key: {why}.", *_mended(facts, name))
+    return fine(f"A key of the kind {tags.get('k', 'rsa')} is published at {name}.")
+
+
+@check(
+    "DK03",
+    Severity.ERROR,
+    live,
+    meaning="An RSA key has 2048 bits: with fewer than 1024 no receiver accepts it, with fewer than 2048 some do not "
+    "(RFC 8301 §3.2).",
+    cure="Make a new key of 2048 bits, publish it under a new selector, and sign with it.",
+)
+def strong(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from _texts(name)
+    key = _public_key(_tags(texts[0])) if texts else None
+    if not isinstance(key, RSAPublicKey):
+        return note(f"There is no RSA key at {name} to be measured.")
+    bits, exponent = key.key_size, key.public_numbers().e
+    if bits < _LEAST_BITS:
+        return wrong(f"The key at {name} has only {bits} bits.")
+    if bits < _SAFE_BITS:
+        return warn(f"The key at {name} has only {bits} bits.")
+    if exponent != _EXPONENT:
+        return warn(f"The key at {name} has the exponent {exponent}; some receivers only know {_EXPONENT}.")
+    return fine(f"The key at {name} has {bits} bits.")
+
+
+@check(
+    "DK04",
+    Severity.ERROR,
+    _known,
+    meaning="The published key is the one that we sign with; otherwise every signature fails.",
+    cure="Publish our key's record in place of what stands there.",
+)
+def ours(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts, record = (yield from _texts(name)), facts.key(name).record
+    if not texts:
+        return wrong(f"No key is published at {name}, and we sign with one.", *_mended(facts, name))
+    if _squeezed(_tags(texts[0]).get("p", "")) == _tags(record)["p"]:
+        return fine(f"The key at {name} is the one that we sign with.")
+    return wrong(f"The key at {name} is not the one that we sign with.", *_mended(facts, name))
+
+
+@check(
+    "DK05",
+    Severity.ERROR,
+    live,
+    meaning="There is one TXT record at the selector; its strings join into a key without spaces or quotation marks.",
+    cure="Take out the other TXT records; split a long record into strings without adding anything between them.",
+)
+def alone_and_clean(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from _texts(name)
+    if len(texts) > 1:
+        return wrong(
+            f"There are {len(texts)} TXT records at {name}; receivers take any of them.", *_mended(facts, name)
+        )
+    value = _tags(texts[0]).get("p", "") if texts else ""
+    if any(character in value.strip() for character in ' \t"\\'):
+        return wrong(f"The key at {name} has spaces or quotation marks in it.", *_mended(facts, name))
+    return fine(f"There is nothing beside or inside the key at {name}.")
+
+
+@check(
+    "DK06",
+    Severity.WARNING,
+    live,
+    meaning="The key is not marked as a test (t=y): receivers may then treat its mail as unsigned (RFC 6376 §3.6.1).",
+    cure="Take t=y out of the record.",
+)
+def no_test(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from _texts(name)
+    flags = _tags(texts[0]).get("t", "").split(":") if texts else []
+    if "y" in flags:
+        return wrong(f"The key at {name} is marked as a test.", *_mended(facts, name))
+    if "s" in flags:
+        return note(f"The key at {name} is for its own domain alone (t=s), which is how we sign.")
+    return fine(f"The key at {name} is no test.")
+
+
+@check(
+    "DK07",
+    Severity.ERROR,
+    live,
+    meaning="The key may be used for SHA-256 and for mail: h= and s= do not exclude them (RFC 6376 §3.6.1).",
+    cure="Take h= and s= out of the record.",
+)
+def for_mail(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from _texts(name)
+    tags = _tags(texts[0]) if texts else {}
+    if "sha256" not in _squeezed(tags.get("h", "sha256")).split(":"):
+        return wrong(f"The key at {name} is not for SHA-256: h={tags['h']}.", *_mended(facts, name))
+    if not {"*", "email"} & set(_squeezed(tags.get("s", "*")).split(":")):
+        return wrong(f"The key at {name} is not for mail: s={tags['s']}.", *_mended(facts, name))
+    return fine(f"The key at {name} may be used for mail.")
+
+
+@check(
+    "DK08",
+    Severity.ERROR,
+    _proved,
+    meaning="A message that we sign is verified with the key as published.",
+    cure="Publish our key's record in place of what stands there.",
+)
+def verifies(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from _texts(name)
+    (signature, *_) = verify(facts.key(name).proof, lambda _: texts[0] if texts else None).signatures
+    if signature.result is Result.PASS:
+        return fine(f"What we sign is verified with the key at {name}.")
+    if signature.result is Result.TEMPERROR:
+        return unknown(f"The signature could not be verified: {signature.reason}.")
+    return wrong(f"What we sign is not verified with the key at {name}: {signature.reason}.", *_mended(facts, name))
+
+
+@check(
+    "DK09",
+    Severity.WARNING,
+    _retired,
+    meaning="A key that is out of use is not published any more: whoever gets hold of it could still sign with it.",
+    cure="Publish the key with an empty p= for a month, then take the record out.",
+)
+def gone(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from _texts(name)
+    if any(_squeezed(_tags(text).get("p", "")) for text in texts):
+        revoked = text_record(name, "v=DKIM1; p=", "revokes the key that is out of use (RFC 6376 §3.6.1)")
+        return wrong(f"The key at {name} is out of use and still published.", revoked)
+    return fine(f"The key at {name} is gone or revoked.")
+
+
+CHECKS = (leads_to_us, readable, strong, ours, alone_and_clean, no_test, for_mail, verifies, gone)
+
+
+def _texts(name: str) -> Dialogue[tuple[str, ...]]:
+    return (yield from records(name, RecordType.TXT))
+
+
+def _tags(text: str) -> dict[str, str]:
+    """Tags in order, as written; of a tag given twice, the first."""
+    tags: dict[str, str] = {}
+    for item in text.split(";"):
+        name, equals, value = item.partition("=")
+        if equals:
+            tags.setdefault(name.strip(), value.strip())
+    return tags
+
+
+def _squeezed(value: str) -> str:
+    return "".join(value.split())
+
+
+def _public_key(tags: dict[str, str]) -> RSAPublicKey | Ed25519PublicKey | None:
+    try:
+        octets = b64decode(_squeezed(tags.get("p", "")), validate=True)
+        if tags.get("k", "rsa") == "ed25519":
+            return Ed25519PublicKey.from_public_bytes(octets) if len(octets) == _ED25519_OCTETS else None
+        key = load_der_public_key(octets)
+    except (Base64Error, ValueError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, RSAPublicKey) else None
+
+
+def _mended(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
+    key = facts.key(name)
+    if key.alias:
+        return (DnsRecord(name=name, type="CNAME", value=key.alias, why="the DKIM key, where we can change it"),)
+    return (text_record(name, key.record, "the DKIM key (RFC 6376)"),) if key.record else ()

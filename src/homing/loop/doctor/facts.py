@@ -1,0 +1,91 @@
+"""What is known before the doctor asks: which names mail goes out under, from where, and what they should say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from homing.loop.dns_records import DnsRecord
+from homing.mail.dmarc import SuffixOf
+from homing.mail.question import Answer
+
+BLOCKLISTS = ("zen.spamhaus.org", "bl.spamcop.net", "b.barracudacentral.org")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedAt:
+    """A DKIM key that should be in the DNS at `name`.
+
+    `record` is its text, "" where we do not have the key; `alias` the target of the CNAME that should stand there, ""
+    where the key itself should. `proof` is a message signed with it; `retired`: it should be gone.
+    """
+
+    domain: str
+    selector: str
+    record: str = ""
+    alias: str = ""
+    proof: bytes = field(default=b"", repr=False)
+    retired: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.selector}._domainkey.{self.domain}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knock:
+    """What a mail host said when somebody knocked at port 25. `silence`: why it said nothing, "" if it did.
+
+    `refused` holds the reply to each recipient that it did not take mail for, "" being the null sender himself.
+    """
+
+    host: str
+    ip: str
+    silence: str = ""
+    starttls: bool = False
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedPolicy:
+    """The MTA-STS policy of a domain as fetched over HTTPS (RFC 8461 §3.2); `failure`: why it could not be had."""
+
+    text: str = ""
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorFacts:
+    """One patient: the domain in From, and the names that go with it. "" and () are what is not known or not used.
+
+    `domain` is the domain of header From, `return_domain` that of the envelope sender, `hostname` our name in EHLO.
+    `reports_to` is the mailbox that should get aggregate reports; `organization` the organizational domain where the
+    caller knows it. `publish` are the records that should be there. `knocks` (by host), `policies` (by domain) and
+    `by_server` (by name, and by server of its zone or resolver) are there only if somebody went and looked. `specimen`
+    is a message as it left, CRLF-ended.
+    """
+
+    domain: str
+    return_domain: str = ""
+    hostname: str = ""
+    egress: tuple[str, ...] = ()
+    keys: tuple[PublishedAt, ...] = ()
+    reports_to: str = ""
+    organization: str = ""
+    publish: tuple[DnsRecord, ...] = ()
+    return_alias: str = ""
+    blocklists: tuple[str, ...] = BLOCKLISTS
+    knocks: Mapping[str, Knock] = field(default_factory=dict)
+    policies: Mapping[str, FetchedPolicy] = field(default_factory=dict)
+    by_server: Mapping[str, Mapping[str, Answer[str]]] = field(default_factory=dict)
+    specimen: bytes = field(default=b"", repr=False)
+    suffix_of: SuffixOf | None = field(default=None, compare=False)
+
+    def key(self, name: str) -> PublishedAt:
+        return next(key for key in self.keys if key.name == name)
+
+    def to_publish(self, name: str, record_type: str, beginning: str = "") -> tuple[DnsRecord, ...]:
+        """The records of a name and type that should be there; `beginning` of their values."""
+        return tuple(
+            record
+            for record in self.publish
+            if (record.name, record.type) == (name, record_type) and record.value.startswith(beginning)
+        )

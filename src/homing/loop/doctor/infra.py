@@ -1,0 +1,396 @@
+"""What mail needs besides SPF, DKIM and DMARC: names of addresses, mail hosts, TLS policies, aliases, blocklists."""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from homing.loop.dns_records import DnsRecord
+from homing.loop.doctor.facts import DoctorFacts
+from homing.loop.doctor.finding import (
+    Opinion,
+    Severity,
+    addresses,
+    alias,
+    check,
+    exchanges,
+    fine,
+    note,
+    records,
+    reply,
+    settled,
+    text_record,
+    unknown,
+    warn,
+    wrong,
+)
+from homing.loop.doctor.mta_sts import matches, read_policy
+from homing.mail.dmarc_record import Policy, read_dmarc
+from homing.mail.question import Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType, well_formed
+
+_LONGEST_CHAIN = 3
+_TLSA_USAGES = ("2", "3")
+_REFUSES_RESOLVERS = "127.255.255."
+"""What blocklists answer to resolvers that they do not serve."""
+
+
+def _egress(facts: DoctorFacts) -> Iterable[str]:
+    return facts.egress
+
+
+def _public_egress(facts: DoctorFacts) -> Iterable[str]:
+    return [ip for ip in facts.egress if ip_address(ip).is_global]
+
+
+def _hello(facts: DoctorFacts) -> Iterable[str]:
+    return facts.egress if facts.hostname else ()
+
+
+def _receiving(facts: DoctorFacts) -> Iterable[str]:
+    return dict.fromkeys(name for name in (facts.domain, facts.return_domain) if name)
+
+
+def _knocked(facts: DoctorFacts) -> Iterable[str]:
+    return facts.knocks
+
+
+def _author(facts: DoctorFacts) -> Iterable[str]:
+    return [facts.domain]
+
+
+def _aliases(facts: DoctorFacts) -> Iterable[str]:
+    names = (facts.domain, facts.return_domain, f"_dmarc.{facts.domain}", *(key.name for key in facts.keys))
+    return dict.fromkeys(name for name in names if name)
+
+
+def _with_servers(facts: DoctorFacts) -> Iterable[str]:
+    return facts.by_server
+
+
+@check(
+    "PTR01",
+    Severity.ERROR,
+    _egress,
+    meaning="Every address that mail leaves from has a name, and that name has the address: large receivers refuse "
+    "mail from others (RFC 1912 §2.1).",
+    cure="Have the owner of the address, your provider most likely, publish its PTR record.",
+)
+def named_both_ways(facts: DoctorFacts, ip: str) -> Dialogue[Opinion]:
+    names = yield from _names_of(ip)
+    wanted = () if not facts.hostname else (_pointer(ip, facts.hostname),)
+    if not names:
+        return wrong(f"{ip} has no name.", *wanted)
+    for name in names:
+        back = yield from addresses(name)
+        if ip_address(ip) in map(ip_address, back):
+            return fine(f"{ip} is {name}, and {name} is {ip}.")
+    kind = "AAAA" if ":" in ip else "A"
+    mended = DnsRecord(name=names[0], type=kind, value=ip, why=f"the name of {ip} leads back to it")
+    return wrong(f"{ip} is {names[0]}, which has not this address.", mended)
+
+
+@check(
+    "PTR02",
+    Severity.WARNING,
+    _hello,
+    meaning="The name that we give in EHLO is that of the address, and has it: some receivers count a difference "
+    "against the mail.",
+    cure="Let the address's PTR record, its A record and the setting hostname say the same name.",
+)
+def named_as_we_say(facts: DoctorFacts, ip: str) -> Dialogue[Opinion]:
+    back = yield from addresses(facts.hostname)
+    if ip_address(ip) not in map(ip_address, back):
+        kind = "AAAA" if ":" in ip else "A"
+        mended = DnsRecord(name=facts.hostname, type=kind, value=ip, why="the name in EHLO")
+        return wrong(f"{facts.hostname}, our name in EHLO, has not the address {ip}.", mended)
+    names = yield from _names_of(ip)
+    if facts.hostname not in names:
+        called = names[0] if names else "nameless"
+        return wrong(f"We say {facts.hostname} in EHLO, and {ip} is {called}.", _pointer(ip, facts.hostname))
+    return fine(f"We say {facts.hostname} in EHLO, and so does the DNS.")
+
+
+@check(
+    "MX01",
+    Severity.ERROR,
+    _receiving,
+    meaning="Bounces and replies find a way back: the return path and the domain in From have MX records that lead to "
+    "hosts with addresses (RFC 5321 §5.1).",
+    cure="Publish the MX record, and addresses for the host that it names.",
+)
+def can_receive(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    hosts = yield from exchanges(name)
+    if not hosts:
+        return wrong(f"{name} has no MX record.", *facts.to_publish(name, "MX"))
+    if hosts == ("",):
+        return note(f"{name} takes no mail (null MX).")
+    dead = []
+    for host in hosts:
+        found = yield from addresses(host)
+        if not found:
+            dead.append(host)
+    if not dead:
+        return fine(f"Mail for {name} goes to {', '.join(hosts)}.")
+    said = f"{', '.join(dead)}, where mail for {name} goes, has no address."
+    return wrong(said) if len(dead) == len(hosts) else warn(said)
+
+
+@check(
+    "MX02",
+    Severity.ERROR,
+    _author,
+    meaning="A domain in From that people reply to takes mail: it has no null MX, and its MX record names no alias and "
+    "no address (RFC 7505, RFC 2181 §10.3).",
+    cure="Publish an MX record with the name of a host.",
+)
+def replies_arrive(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
+    hosts = yield from exchanges(domain)
+    if hosts == ("",):
+        return wrong(f"{domain} takes no mail (null MX), so replies to it fail.", *facts.to_publish(domain, "MX"))
+    for host in hosts:
+        if _is_address(host):
+            return wrong(f"The MX record of {domain} names the address {host}; it must name a host.")
+        target = yield from alias(host)
+        if target:
+            return warn(f"The MX record of {domain} names {host}, an alias of {target}; some senders refuse that.")
+    return fine(f"The MX records of {domain} name hosts.")
+
+
+@check(
+    "MX03",
+    Severity.ERROR,
+    _knocked,
+    meaning="The mail host answers at port 25, offers STARTTLS, and takes mail from the null sender, as bounces are.",
+    cure="Let the gateway listen at port 25 of this host, open the firewall, and give it a certificate.",
+)
+def host_answers(facts: DoctorFacts, host: str) -> Dialogue[Opinion]:
+    knock = facts.knocks[host]
+    sender_refused = [text for address, text in knock.refused.items() if not address]
+    if knock.silence:
+        return (yield from settled(unknown(f"{host} [{knock.ip}] said nothing at port 25: {knock.silence}.")))
+    if sender_refused:
+        return (yield from settled(wrong(f"{host} refuses the null sender: {sender_refused[0]}")))
+    if not knock.starttls:
+        return (yield from settled(warn(f"{host} offers no STARTTLS, so bounces travel in the clear.")))
+    return (yield from settled(fine(f"{host} answers, offers STARTTLS and takes mail from the null sender.")))
+
+
+@check(
+    "RP01",
+    Severity.WARNING,
+    _knocked,
+    meaning="postmaster@ and abuse@ take mail at our mail hosts (RFC 5321 §4.5.1, RFC 2142).",
+    cure="Let the host accept both addresses.",
+)
+def roles_answer(facts: DoctorFacts, host: str) -> Dialogue[Opinion]:
+    knock = facts.knocks[host]
+    refused = [f"{address} ({text})" for address, text in knock.refused.items() if address]
+    if knock.silence:
+        return (yield from settled(unknown(f"{host} said nothing at port 25: {knock.silence}.")))
+    if refused:
+        return (yield from settled(wrong(f"{host} refuses {', '.join(refused)}.")))
+    return (yield from settled(fine(f"{host} takes mail for postmaster and abuse.")))
+
+
+@check(
+    "TLS01",
+    Severity.WARNING,
+    _receiving,
+    meaning="MTA-STS makes senders use TLS with a valid certificate: a TXT record at _mta-sts, and over HTTPS a policy "
+    "that names every MX host (RFC 8461).",
+    cure="Publish policy and record; begin with mode: testing, and go on to enforce when TLS reports are clean.",
+)
+def strict_transport(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from records(f"_mta-sts.{name}", RecordType.TXT)
+    announced = [text for text in texts if text.lower().replace(" ", "").startswith("v=stsv1;")]
+    hosts = yield from exchanges(name)
+    if not announced:
+        return note(f"{name} announces no MTA-STS policy.", "Publish one, and mail to you cannot be read on its way.")
+    if len(announced) > 1 or "id=" not in announced[0].replace(" ", ""):
+        return wrong(f"_mta-sts.{name} must have one record, with an id=.")
+    fetched = facts.policies.get(name)
+    if fetched is None:
+        return unknown(f"The MTA-STS policy of {name} was not fetched.")
+    if fetched.failure:
+        return wrong(f"The MTA-STS policy that {name} announces cannot be had: {fetched.failure}.")
+    policy, faults = read_policy(fetched.text)
+    if faults:
+        return wrong(f"The MTA-STS policy of {name} is malformed: {' '.join(faults)}")
+    uncovered = [host for host in hosts if host and not matches(policy.hosts, host)]
+    if policy.mode != "none" and uncovered:
+        return wrong(f"The MTA-STS policy of {name} does not name {', '.join(uncovered)}, so mail does not go there.")
+    if policy.mode != "enforce":
+        return note(f"The MTA-STS policy of {name} has mode: {policy.mode}.", "Go on to mode: enforce.")
+    return fine(f"The MTA-STS policy of {name} is in force and names every MX host.")
+
+
+@check(
+    "TLS02",
+    Severity.ERROR,
+    _receiving,
+    meaning="TLSA records of mail hosts, where there are any, are of a kind that mail uses: DANE-TA(2) or DANE-EE(3) "
+    "(RFC 7672 §3.1).",
+    cure="Publish 3 1 1 with the SHA-256 of the host's public key, and only in a zone that is signed.",
+)
+def usable_tlsa(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    hosts = yield from exchanges(name)
+    seen = []
+    for host in filter(None, hosts):
+        for record in (yield from records(f"_25._tcp.{host}", RecordType.TLSA)):
+            seen.append(host)
+            if record.split()[0] not in _TLSA_USAGES:
+                return wrong(f"The TLSA record of {host} is of usage {record.split()[0]}, which mail does not know.")
+    if seen:
+        return fine(f"The TLSA records of {', '.join(dict.fromkeys(seen))} are of a kind that mail uses.")
+    return fine(f"The mail hosts of {name} have no TLSA records.")
+
+
+@check(
+    "TLS03",
+    Severity.WARNING,
+    _receiving,
+    meaning="Senders tell us when TLS to our mail hosts fails: a record at _smtp._tls (RFC 8460).",
+    cure="Publish the record.",
+)
+def tls_reports(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from records(f"_smtp._tls.{name}", RecordType.TXT)
+    if any(text.replace(" ", "").lower().startswith("v=tlsrptv1;rua=") for text in texts):
+        return fine(f"TLS reports of {name} are asked for.")
+    mailbox = facts.reports_to or f"tlsrpt@{name}"
+    mended = text_record(f"_smtp._tls.{name}", f"v=TLSRPTv1; rua=mailto:{mailbox}", "TLS reports (RFC 8460)")
+    said = f"_smtp._tls.{name} has no record that could be used." if texts else f"{name} asks for no TLS reports."
+    return wrong(said, mended)
+
+
+@check(
+    "DNS01",
+    Severity.ERROR,
+    _with_servers,
+    meaning="The zone's servers and the resolvers say the same: otherwise mail is judged now by one, now by another.",
+    cure="Wait for as long as the old record may be kept (its TTL); then look after the server that lags behind.",
+)
+def servers_agree(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    told = {server: answer for server, answer in facts.by_server[name].items() if not isinstance(answer, LookupFailed)}
+    answers = {frozenset(answer.records) if isinstance(answer, Found) else frozenset() for answer in told.values()}
+    if not told:
+        return (yield from settled(unknown(f"Nobody answers about {name}.")))
+    servers = ", ".join(told)
+    if len(answers) > 1:
+        return (yield from settled(wrong(f"About {name} these do not say the same: {servers}.")))
+    return (yield from settled(fine(f"About {name} these say the same: {servers}.")))
+
+
+@check(
+    "DNS03",
+    Severity.ERROR,
+    _aliases,
+    meaning="Aliases are short and lead somewhere: whoever registers the name at a loose end speaks for this one.",
+    cure="Let the CNAME lead to a name that exists, or take it out.",
+)
+def aliases_lead_somewhere(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    chain = [name]
+    while target := (yield from alias(chain[-1])):
+        if target in chain or len(chain) > 2 * _LONGEST_CHAIN:
+            return wrong(f"{name} leads in a circle or to no end: {' → '.join((*chain, target))}.")
+        chain.append(target)
+    if len(chain) == 1:
+        return fine(f"{name} is no alias.")
+    end = yield from reply(chain[-1], RecordType.TXT)
+    if isinstance(end, NoSuchName):
+        return wrong(f"{name} leads to {chain[-1]}, which does not exist.")
+    if len(chain) - 1 > _LONGEST_CHAIN:
+        return warn(f"{name} leads over {len(chain) - 1} aliases; some receivers give up.")
+    return fine(f"{name} leads to {chain[-1]}.")
+
+
+@check(
+    "DNS04",
+    Severity.ERROR,
+    _receiving,
+    meaning="The name exists: receivers treat mail from names that do not as forged (np=, RFC 9989 §4.7).",
+    cure="Publish its records.",
+)
+def exists(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    for kind in (RecordType.MX, RecordType.A):
+        answer = yield from reply(name, kind)
+        if isinstance(answer, NoSuchName):
+            return wrong(f"{name} does not exist.", *facts.to_publish(name, "MX"), *facts.to_publish(name, "TXT"))
+    return fine(f"{name} exists.")
+
+
+@check(
+    "DNS05",
+    Severity.WARNING,
+    _public_egress,
+    meaning="No address that mail leaves from is on a blocklist that many receivers ask (RFC 5782).",
+    cure="Find out why (the list's pages tell), stop it, and ask the list to take the address out.",
+)
+def not_listed(facts: DoctorFacts, ip: str) -> Dialogue[Opinion]:
+    reverse = ip_address(ip).reverse_pointer.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
+    listed, silent = [], []
+    for blocklist in facts.blocklists:
+        answer = yield Ask(f"{reverse}.{blocklist}", RecordType.A)
+        codes = answer.records if isinstance(answer, Found) else ()
+        if isinstance(answer, LookupFailed) or any(code.startswith(_REFUSES_RESOLVERS) for code in codes):
+            silent.append(blocklist)
+        elif codes:
+            listed.append(f"{blocklist} ({', '.join(codes)})")
+    if listed:
+        return wrong(f"{ip} is listed by {', '.join(listed)}.")
+    if silent:
+        return unknown(f"{', '.join(silent)} did not answer about {ip}; some do not serve public resolvers.")
+    return fine(f"{ip} is on none of {', '.join(facts.blocklists)}.")
+
+
+@check(
+    "BI01",
+    Severity.INFO,
+    _author,
+    meaning="A BIMI record shows a logo only if DMARC is enforced (quarantine or reject) for the whole domain.",
+    cure="Enforce DMARC first, then publish the logo.",
+)
+def logo(_: DoctorFacts, domain: str) -> Dialogue[Opinion]:
+    texts = yield from records(f"default._bimi.{domain}", RecordType.TXT)
+    announced = [text for text in texts if text.upper().replace(" ", "").startswith("V=BIMI1;")]
+    if not announced:
+        return fine(f"{domain} announces no logo.")
+    about = yield from records(f"_dmarc.{domain}", RecordType.TXT)
+    read = [record for text in about if (record := read_dmarc(text))]
+    if not read or read[0].policy in (None, Policy.NONE) or read[0].percent < 100:
+        return wrong(f"{domain} announces a logo, and nobody shows it: DMARC is not enforced.")
+    if "l=https://" not in announced[0].replace(" ", ""):
+        return wrong(f"The BIMI record of {domain} names no logo: l= must be an https address.")
+    return fine(f"{domain} announces a logo, and DMARC is enforced.")
+
+
+CHECKS = (
+    named_both_ways,
+    named_as_we_say,
+    can_receive,
+    replies_arrive,
+    host_answers,
+    roles_answer,
+    strict_transport,
+    usable_tlsa,
+    tls_reports,
+    servers_agree,
+    aliases_lead_somewhere,
+    exists,
+    not_listed,
+    logo,
+)
+
+
+def _names_of(ip: str) -> Dialogue[tuple[str, ...]]:
+    found = yield from records(ip_address(ip).reverse_pointer, RecordType.PTR)
+    return tuple(name for record in found if well_formed(name := record.rstrip(".").lower()))
+
+
+def _pointer(ip: str, name: str) -> DnsRecord:
+    return DnsRecord(name=ip_address(ip).reverse_pointer, type="PTR", value=name, why=f"the name of {ip}")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

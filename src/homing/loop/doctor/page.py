@@ -1,0 +1,29 @@
+"""docs/doctor.md: every check, what it wants, and how to mend it."""
+
+from homing.loop.doctor.checks import CHECKS, FAMILIES
+
+_OPENING = """# The doctor's checks
+
+`homing doctor` asks the DNS what receivers ask, says what is wrong, and gives the record that mends it. Each check has
+an id that stays. A fault is an *error* where mail fails or can be forged, a *warning* where it is at risk, and *info*
+where somebody may want to know. What the DNS did not answer is `unknown`: a timeout or SERVFAIL is never taken for a
+fault.
+
+| Outcome | |
+|---|---|
+| `ok` | as it should be |
+| `info` | worth knowing |
+| `warning` | mail is at risk |
+| `broken` | mail fails, or anybody can forge it; `homing doctor` ends with exit code 1 |
+| `unknown` | nobody could tell; ask again later |
+"""
+
+
+def doctor_page() -> str:
+    """The page, in Markdown."""
+    families = "".join(
+        f"\n## {title}\n\n| Check | Fault is | What should be so | How to mend it |\n|---|---|---|---|\n"
+        + "".join(f"| {one.id} | {one.severity} | {one.meaning} | {one.cure} |\n" for one in checks)
+        for title, checks in FAMILIES.items()
+    )
+    return f"{_OPENING}\nThere are {len(CHECKS)} of them.\n{families}"

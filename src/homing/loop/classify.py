@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from homing.loop.model import Verdict
-from homing.loop.rulebook import ABOUT_US, CLASSES, FAMILIES, HARD, Rule, Rules, RulesError, kind_of, load_rules
+from homing.loop.rulebook import CLASSES, FAMILIES, HARD, Rule, Rules, RulesError, kind_of, load_rules
 from homing.loop.wording import Phrase, fold, phrase_in
 from homing.mail.reply import Reply, Stage
 
@@ -29,11 +29,12 @@ __all__ = [
     "weight",
 ]
 
+_ABOUT_THE_RECIPIENT = HARD | {"recipient_refused", "mailbox_full", "undetermined"}
 TEXT_CHARACTERS = 4096
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _CODE = re.compile(r"(?<![\d.\[])([45]\d\d)(?=[ \-#:]|$)")
 _VAGUE_CODES = frozenset({"5.0", "2.0", "3.0", "4.0", "7.0"})
-_VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|4\.7|5\.[14]|3\.5)")
+_VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|5\.[14]|3\.5)")
 _STAGES: tuple[tuple[str, Stage], ...] = (
     ("in reply to mail from", Stage.MAIL_FROM),
     ("after mail from", Stage.MAIL_FROM),
@@ -81,7 +82,7 @@ def classify(
     transient = reply is not None and reply.transient
     failure_class, kind, about_us = rule.failure_class, rule.kind, rule.about_us
     if facts.stage is Stage.MAIL_FROM and not transient:  # the server has not heard of the recipient yet
-        failure_class = failure_class if failure_class in ABOUT_US else "policy"
+        failure_class = failure_class if failure_class not in _ABOUT_THE_RECIPIENT else "policy"
         kind, about_us = "soft", True
     return Verdict(
         failure_class=failure_class,

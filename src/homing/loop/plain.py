@@ -46,7 +46,12 @@ _NAME_LINE = re.compile(r"[ \t]+([A-Za-z0-9][\w.+-]{0,62})(?:[ \t]{2,}(.*))?$")
 _GATEWAY_PREFIX = re.compile(r"(?:.{0,40}[=;:])?(?:smtp|rfc-?822)=", re.IGNORECASE)
 _TRANSCRIBED = re.compile(r"[45]\d\d[ -].{0,200}\.\.\. ")
 _QUOTED = re.compile(r"[ \t]*>(?!>>)")
-_TALKING = re.compile(r"(?:\.\.\. )?while talking to|>>> (?!data)", re.IGNORECASE)
+_TALKING = re.compile(r"(?:\.\.\. )?while talking to|>>> (?!data)|5\d\d \S{1,200} \(\w{1,20}\)\.\.\.", re.IGNORECASE)
+_COPY_FOLLOWS = re.compile(
+    r"^[ \t]*[-=*_#|]{3,}[ \t]*(?:original|unsent|message header|message text|returned|begin|start of|below|forwarded|"
+    r"copy|this is a copy|the following)",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,12 @@ class Named:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """What a notice in words says. `form` is the known form that it has, None if it has none; `words` what it says of
-    the failure, without the form's own opening."""
+    the failure, without the form's own opening; `at` where the form begins."""
 
     named: tuple[Named, ...]
     words: str
     form: Form | None = None
+    at: int = 0
 
 
 def read_plain(mail: Mail, rules: Rules) -> Notice:
@@ -93,15 +99,17 @@ def _by_form(mail: Mail, rules: Rules) -> Notice:
         named = _at_place(form, began, rest, mail)
         if named:
             spoken = form.place in {"inside", "next"}
-            return Notice(named=named, words=f"{began[0]} {rest}" if spoken else rest, form=form)
+            return Notice(named=named, words=f"{began[0]} {rest}" if spoken else rest, form=form, at=began.start())
         if first.form is None:
-            first = Notice(named=(), words=prose, form=form)
+            first = Notice(named=(), words=prose, form=form, at=began.start())
     return first
 
 
 def _until_stop(form: Form, rest: str) -> str:
     folded = rest.lower()
     ends = [at for stop in form.stop if (at := folded.find(stop)) >= 0]
+    copy = _COPY_FOLLOWS.search(rest)
+    ends += [copy.start()] if copy else []
     return rest[: min(ends, default=len(rest))]
 
 
@@ -201,12 +209,14 @@ def _by_line(prose: str, ours: frozenset[str], *, loosely: bool) -> tuple[Named,
     """Addresses that begin a line. `loosely`: whatever stands behind them, since a known form said that they come."""
     found: dict[str, Named] = {}
     said: list[str] = []
+    used = False
     lines = prose.split("\n")[:_LINES]
     for number, line in enumerate(lines):
         if _ORIGINAL_BEGINS.match(line) or len(found) >= RECIPIENTS:
             break
         if line.startswith("<<<"):
-            said = [*said, line[3:]][-_TRANSCRIPT_LINES:]
+            said = [*([] if used else said), line[3:]][-_TRANSCRIPT_LINES:]
+            used = False
         elif _TALKING.match(line):
             said = []
         naming = _NAMING_LINE.match(line[:1000]) if "@" in line and not line.startswith((">>>", "<<<")) else None
@@ -216,6 +226,7 @@ def _by_line(prose: str, ours: frozenset[str], *, loosely: bool) -> tuple[Named,
             below = lines[number + 1 : number + 1 + _REASON_LINES]
             reason = naming[2].strip(" .") if _TRANSCRIBED.match(line) else _reason(naming[2], below)
             found[naming[1].lower()] = Named(_cleaned(naming[1]), reason, "\n".join(said))
+            used = True
     return tuple(found.values())
 
 

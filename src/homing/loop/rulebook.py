@@ -86,6 +86,7 @@ class Signature:
     id: str
     what: str
     field: str
+    equals: tuple[str, ...]
     starts: tuple[str, ...]
     contains: tuple[Phrase, ...]
     present: bool
@@ -196,7 +197,9 @@ _RULE_KEYS = frozenset(
     {"id", "family", "class", "kind", "about_us", "source", "example", "words", "unless", "hosts", "reply_codes"}
     | {"statuses", "stages", "narrow"}
 )
-_SIGNATURE_KEYS = frozenset({"id", "what", "field", "starts", "contains", "present", "source", "example", "narrow"})
+_SIGNATURE_KEYS = frozenset(
+    {"id", "what", "field", "equals", "starts", "contains", "present", "source", "example", "narrow"}
+)
 _FORM_KEYS = frozenset(
     {"id", "family", "start", "place", "stop", "class", "action", "source", "example", "narrow"},
 )
@@ -229,12 +232,13 @@ def _rule(entry: dict[str, object]) -> Rule:
 
 def _signature(entry: dict[str, object]) -> Signature:
     known = _checked(entry, _SIGNATURE_KEYS, required=("id", "what", "field", "source", "example"))
-    if not any(known.get(key) for key in ("starts", "contains", "present")):
+    if not any(known.get(key) for key in ("equals", "starts", "contains", "present")):
         raise RulesError(f"{known['id']}: a signature needs a condition")
     return Signature(
         id=str(known["id"]),
         what=str(known["what"]),
         field=str(known["field"]).lower(),
+        equals=_strings(known, "equals"),
         starts=_strings(known, "starts"),
         contains=_phrases(known, "contains"),
         present=bool(known.get("present", False)),

@@ -28,6 +28,8 @@ from homing.mail.text import clean
 __all__ = ["TRACE_HEADER", "RecipientReport", "Understood", "understand"]
 
 TRACE_HEADER = "Homing-Trace"
+_SHORT = 1200
+"""Characters. A note of absence is no longer than that."""
 
 
 def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Understood:
@@ -53,52 +55,81 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
 _SUFFICIENT = frozenset({"bounce.failed-recipients", "bounce.auto-submitted"})
 """Signatures that only a mail system bears and that say "failed"."""
 
+_SENDERS = frozenset({"bounce.from-daemon", "bounce.from-postmaster"})
+"""Signatures that tell only who wrote, and a postmaster writes other mail too."""
+
+_NEAR_THE_TOP = 120
+"""A person who asks what a notice means quotes it further down."""
+
 
 def _plain_bounce(seen: Seen) -> Understood | None:
     """A notice of failure in words: it looks like one, and comes from where such notices come from, or says why."""
     signatures = tuple(seen.signatures("bounce"))
-    official = _official(seen, signatures)
-    if not official and (seen.signature("human") or _in_thread(seen.mail.headers) or _to_many(seen)):
-        return None
     notice = read_plain(seen.mail, seen.rules)
-    known = notice.form is not None and notice.form.family != "general" and bool(notice.named[0].address)
-    if not signatures and not (known and official):
+    known = _known(notice)
+    official = _official(seen, signatures, known=known)
+    known = known and (official or not _SENDERS.isdisjoint(signatures) or notice.at < _NEAR_THE_TOP)
+    told = sum(signature not in _SENDERS for signature in signatures) + known
+    if (not signatures and not known) or (not official and _is_other_mail(seen, told)):
         return None
     action = _action(notice, seen)
     reports = [_plain_report(each, notice, action, seen) for each in notice.named]
-    quotes_a_reply = any(report.verdict.reply_code for report in reports)
-    telling = any(report.verdict.failure_class != "undetermined" for report in reports)
-    telling = telling and (quotes_a_reply or _says(signatures))
-    if len(signatures) + known < 2 and not _SUFFICIENT.intersection(signatures) and not telling:
+    sufficient = official and (seen.null_sender or told > 0 or not _SUFFICIENT.isdisjoint(signatures))
+    if not sufficient and not _convincing(signatures, reports, official=official, known=known):
         return None
-    if not official and not known and not quotes_a_reply and seen.signature("auto_reply"):
+    if not official and not known and not _quotes_a_reply(reports) and seen.signature("auto_reply"):
         return None
     rule = notice.form.id if known and notice.form is not None else signatures[0]
     return Understood(what=what_of(reports), rule=rule, reports=tuple(reports))
 
 
-def _official(seen: Seen, signatures: tuple[str, ...]) -> bool:
+def _official(seen: Seen, signatures: tuple[str, ...], *, known: bool) -> bool:
     """Whether it comes from a mail system, as against a person or a program that may write any words."""
-    daemon = "bounce.from-daemon" in signatures or bool(_SUFFICIENT.intersection(signatures))
-    reported = seen.mail.content_type == "multipart/report"
-    return daemon or reported or (seen.null_sender and not seen.from_address)
+    if "bounce.from-daemon" in signatures or not _SUFFICIENT.isdisjoint(signatures):
+        return True
+    if seen.mail.content_type == "multipart/report":
+        return True
+    postmaster = "bounce.from-postmaster" in signatures
+    if postmaster and (known or ("bounce.subject" in signatures and not seen.signature("human"))):
+        return True
+    return seen.null_sender and (
+        not seen.from_address or known or not seen.signature("auto_reply") and bool(signatures)
+    )
 
 
-def _says(signatures: tuple[str, ...]) -> bool:
-    """More than who it is from: a postmaster writes other mail too."""
-    return any(signature != "bounce.from-daemon" for signature in signatures)
+def _known(notice: Notice) -> bool:
+    """Whether it has a form that one program writes, as against words that anybody may use, and names somebody."""
+    return notice.form is not None and notice.form.family != "general" and bool(notice.named[0].address)
+
+
+def _convincing(signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool) -> bool:
+    """Whether the words alone are enough: a daemon that quotes a server, or anybody who names whom and why."""
+    telling = any(report.verdict.failure_class != "undetermined" for report in reports)
+    if official:
+        return telling and _quotes_a_reply(reports)
+    names_somebody = any(report.final_recipient for report in reports)
+    headed = "bounce.subject" in signatures or not _SENDERS.isdisjoint(signatures)
+    worded = "bounce.opening" in signatures or known
+    return names_somebody and ((headed and (worded or telling)) or (known and telling))
+
+
+def _quotes_a_reply(reports: list[RecipientReport]) -> bool:
+    return any(report.verdict.reply_code for report in reports)
+
+
+def _is_other_mail(seen: Seen, told: int) -> bool:
+    """Whether it is part of a conversation, or goes to many. Lists forward notices, too: those say twice what they are."""
+    if seen.signature("human") or seen.signature("forward"):
+        return True
+    return told < 2 and (bool(seen.signature("other")) or _in_thread(seen.mail.headers))
 
 
 def _in_thread(headers: Headers) -> bool:
     return "In-Reply-To" in headers or "References" in headers
 
 
-def _to_many(seen: Seen) -> bool:
-    return bool(seen.signature("other"))
-
-
 def _action(notice: Notice, seen: Seen) -> ReportAction:
-    if notice.form is not None and notice.form.action == "delayed" and not seen.signature("final"):
+    if notice.form is not None and notice.form.action == "delayed" and "final.text" not in seen.signatures("final"):
         return ReportAction.DELAYED
     return plain_action(seen)
 
@@ -106,7 +137,7 @@ def _action(notice: Notice, seen: Seen) -> ReportAction:
 def _plain_report(named: Named, notice: Notice, action: ReportAction, seen: Seen) -> RecipientReport:
     form = notice.form
     prose = (notice.words, seen.mail.prose) if len(notice.named) == 1 or not named.reason else ()
-    verdict = judge(Said(words=(named.reason, named.context), prose=prose), action, seen.rules)
+    verdict = judge(Said(words=(named.context, named.reason), prose=prose), action, seen.rules)
     if form is not None and verdict.failure_class == "undetermined" and form.failure_class != "undetermined":
         meant = replace(verdict, failure_class=form.failure_class, kind=kind_of(form.failure_class), rule=form.id)
         verdict = softened(meant, action)
@@ -122,24 +153,36 @@ def _plain_report(named: Named, notice: Notice, action: ReportAction, seen: Seen
 # -- answers ---------------------------------------------------------------------------------------------------------
 
 
+def _held(seen: Seen) -> Understood | None:
+    """A list holds the message until its owner has looked: an answer, though it comes from a list."""
+    rule = seen.signature("held")
+    return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
+
+
 def _no_answer(seen: Seen) -> Understood | None:
     rule = seen.signature("other")
     return Understood(what=What.UNKNOWN, rule=rule) if rule else None
 
 
 def _challenge(seen: Seen) -> Understood | None:
+    if seen.signature("forward"):
+        return None
     rule = seen.signature("challenge")
     return _automatic(What.CHALLENGE, "challenge_response", rule, seen) if rule else None
 
 
 def _auto_reply(seen: Seen) -> Understood | None:
+    if seen.signature("forward"):
+        return None
     rule = seen.signature("auto_reply")
     headers = seen.mail.headers
     generated = headers.first("Auto-Submitted").lower().startswith("auto-generated")
     if not rule and generated and "X-Auto-Response-Suppress" in headers and "In-Reply-To" in headers:
         rule = "auto-reply.exchange"
-    if not rule and seen.null_sender and seen.from_address:
+    if not rule and seen.null_sender and seen.from_address and not _SENDERS.intersection(seen.signatures("bounce")):
         rule = "auto-reply.null-sender"
+    if not rule and len(seen.mail.prose) < _SHORT and not _is_other_mail(seen, 0) and not seen.signature("bulk"):
+        rule = seen.signature("absence")
     return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
 
 
@@ -155,7 +198,7 @@ def _automatic(what: What, failure_class: str, rule: str, seen: Seen) -> Underst
 def _human_reply(seen: Seen) -> Understood | None:
     if seen.signature("bulk") or not seen.from_address:
         return None
-    rule = "human.thread" if _in_thread(seen.mail.headers) else seen.signature("human")
+    rule = "human.thread" if _in_thread(seen.mail.headers) else seen.signature("human") or seen.signature("forward")
     return Understood(what=What.HUMAN_REPLY, rule=rule) if rule else None
 
 
@@ -170,6 +213,7 @@ _READERS: tuple[Callable[[Seen], Understood | None], ...] = (
     disposition,
     notification,
     _plain_bounce,
+    _held,
     _no_answer,
     _challenge,
     _auto_reply,

@@ -82,7 +82,7 @@ class Seen:
         return next(self.signatures(what), "")
 
     def _borne(self, signature: Signature, number: int, value: str) -> str:
-        if signature.present or value.startswith(signature.starts):
+        if signature.present or value in signature.equals or value.startswith(signature.starts):
             return signature.id
         if not signature.contains:
             return ""

@@ -5,6 +5,7 @@ inside a recipient, missing address types, "Action: failure", status codes with 
 what is not understood is "" here and never an error.
 """
 
+import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ _TYPED = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9/_.-]{0,30})\s*;\s*(.*)", re.DOTA
 _STATUS = re.compile(r"(?<![\d.])([245])\s?\.\s?(\d{1,3})\s?\.\s?(\d{1,3})(?![\d.]*\d)")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _UTF8_XTEXT = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
+_ENCODED_INSIDE = re.compile(
+    r"^content-transfer-encoding:[ \t]*base64[ \t]*\n(?:[a-z-]+:.*\n){0,10}\n?([a-z0-9+/=\n]{20,})",
+    re.IGNORECASE | re.MULTILINE,
+)
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 _STARTS = re.compile(r"^(?:reporting-mta|final-recipient|original-recipient)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _ACTIONS = {
@@ -97,6 +102,7 @@ def find_in_text(text: str) -> DeliveryStatus | None:
 
 def read_dsn(text: str) -> DeliveryStatus | None:
     """The fields of a message/delivery-status body (newlines "\\n"). None if no recipient can be made out."""
+    text = _opened(text)
     message: list[tuple[str, str]] = []
     recipients: list[list[tuple[str, str]]] = []
     for group in _groups(text):
@@ -121,6 +127,18 @@ def read_dsn(text: str) -> DeliveryStatus | None:
         arrival_date=headers.first("Arrival-Date"),
         recipients=tuple(_recipient(Headers(tuple(fields))) for fields in recipients),
     )
+
+
+def _opened(text: str) -> str:
+    """Some gateways encode the fields a second time, and put the encoding's own field between them."""
+    found = _ENCODED_INSIDE.search(text)
+    if found is None:
+        return text
+    try:
+        inner = binascii.a2b_base64(found[1].encode("ascii", "ignore"))
+    except binascii.Error:
+        return text
+    return f"{text[: found.start()]}\n\n{inner.decode('utf-8', 'replace')}"
 
 
 def _groups(text: str) -> Iterator[list[tuple[str, str]]]:

@@ -112,6 +112,13 @@ FAILURES = {
         failed_at=SENT,
         verdict=replace(verdict("inactive_mailbox", kind="hard", rule="suppression"), matched="hard"),
     ),
+    "suppressed_mailbox_full": replace(
+        UNKNOWN_PERSON,
+        failure=State.SUPPRESSED,
+        attempts=0,
+        failed_at=SENT,
+        verdict=replace(verdict("inactive_mailbox", kind="hard", rule="suppression"), matched="mailbox_full"),
+    ),
     "suppressed_complaint": replace(
         UNKNOWN_PERSON,
         failure=State.SUPPRESSED,

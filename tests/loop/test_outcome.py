@@ -159,6 +159,26 @@ def test_a_refusal_about_us_raises_an_alarm_and_suppresses_nobody() -> None:
     assert outcome.suppress is None
 
 
+def test_a_server_that_finds_us_too_fast_is_left_alone_for_longer() -> None:
+    def waits(reply: str, **verdict: object) -> timedelta:
+        evidence = answered(Stage.RCPT_TO, reply, **verdict)
+        at = conclude(delivery(), evidence, BUILTIN_DEFAULT, NOW).delivery.next_attempt_at
+        assert at is not None
+        return at - NOW
+
+    greylisted = waits("450 4.7.1 come back", failure_class="rate_limited", kind="soft")
+    slowed = waits("421 4.7.28 too fast", failure_class="rate_limited", kind="soft", about_us=True)
+    assert greylisted < timedelta(minutes=2)
+    assert slowed >= policies.RETRY_SLOWED_DOWN
+
+
+def test_a_pace_that_was_refused_for_good_is_a_bounce_that_suppresses_nobody() -> None:
+    slow = {"failure_class": "rate_limited", "kind": "soft", "about_us": True}
+    outcome = conclude(delivery(), answered(Stage.RCPT_TO, "550 5.7.1 too fast", **slow), BUILTIN_DEFAULT, NOW)
+    assert (outcome.delivery.state, outcome.suppress) == (State.BOUNCED, None)
+    assert outcome.alarm
+
+
 def test_an_expired_delivery_that_then_bounces_does_not_open_a_second_case() -> None:
     assert conclude(delivery(State.EXPIRED), reported(), BUILTIN_DEFAULT, NOW).case is None
 
@@ -217,13 +237,19 @@ def test_conclude_is_total_and_keeps_to_the_table(before, evidence) -> None:
     if before.origin.ours:
         assert outcome.actions == ()
         assert outcome.suppress is None
+        assert not outcome.full
+    if outcome.suppress:
+        assert getattr(evidence, "strength", Strength.STRONG) is Strength.STRONG
+        assert not evidence.verdict.about_us
 
 
-@given(st.integers(0, 60), st.booleans())
-def test_retries_spread_grow_and_stay_within_the_lifetime(attempts: int, doubt: bool) -> None:
+@given(st.integers(0, 60), st.booleans(), st.booleans())
+def test_retries_spread_grow_and_stay_within_the_lifetime(attempts: int, doubt: bool, slow_down: bool) -> None:
     tried = delivery(State.SENDING, attempts=attempts, possibly_delivered=doubt)
-    at = policies.retry_at(tried, NOW)
+    at = policies.retry_at(tried, NOW, slow_down=slow_down)
     assert NOW < at <= tried.expires_at
-    assert at == policies.retry_at(tried, NOW)
+    assert at == policies.retry_at(tried, NOW, slow_down=slow_down)
+    if slow_down:
+        assert at - NOW >= policies.RETRY_SLOWED_DOWN
     if doubt:
         assert at - NOW >= policies.RETRY_IN_DOUBT

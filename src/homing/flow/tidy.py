@@ -12,7 +12,7 @@ from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock
 from homing.loop.model import InboundId
-from homing.store import actions, deliveries, figures, inbound, tidy
+from homing.store import actions, deliveries, figures, inbound, suppressions, tidy
 from homing.store.database import Database
 
 _RECOVER_EVERY = 5.0
@@ -79,6 +79,7 @@ class Tidier:
             await asyncio.to_thread(_remove, files)
         await self._forget_strays()
         await self.database.write(tidy.forget_counters, now - _COUNTERS_KEPT)
+        await self.database.write(suppressions.forget_full, now)
 
     async def _forget_strays(self) -> None:
         """Files of mails that were never kept after all, or that another node erased."""

@@ -139,8 +139,10 @@ def _told(outcome: Outcome) -> str:
 
 
 def _address(outcome: Outcome, report: RecipientReport) -> str:
+    if outcome.suppress and outcome.suppress.expires_at:
+        return f"The address is suppressed for the organization's stream, for 30 days ({outcome.suppress.reason})."
     if outcome.suppress:
-        return f"The address is suppressed for the organization's stream ({outcome.suppress})."
+        return f"The address is suppressed for the organization's stream ({outcome.suppress.reason})."
     if report.verdict.kind == "hard" and outcome.case and outcome.case.strength is Strength.WEAK:
         return "The address stays in use: words alone, without a machine-readable report, suppress nobody."
     return "The address stays in use."

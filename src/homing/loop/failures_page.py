@@ -32,6 +32,7 @@ _WHEN = {
     "undetermined": "class `undetermined`, where the other side gave words that no rule knows",
     "unexplained": "class `undetermined`, where the other side gave no words",
     "suppressed": "state `suppressed`, after a failure for good",
+    "suppressed_mailbox_full": "state `suppressed`, after one failure for a full mailbox after the other",
     "suppressed_complaint": "state `suppressed`, after a `complaint` or an `unsubscribe`",
     "failed": "state `failed`: the fault is ours",
     "failed_in_doubt": "state `failed`, where a copy may have arrived",

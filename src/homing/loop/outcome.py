@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import assert_never
 
 from homing.loop import policy as policies
+from homing.loop import suppression
 from homing.loop.evidence import (
     Answered,
     CancelRequested,
@@ -39,6 +40,7 @@ from homing.loop.model import (
     Strength,
     Verdict,
 )
+from homing.loop.suppression import Suppress
 from homing.mail.reply import Stage
 
 Facts = Mapping[str, str | int | bool | None]
@@ -50,7 +52,8 @@ class Outcome:
 
     `delivery` is the delivery as it now stands (unchanged where the evidence changes nothing); `case` is the case that
     this failure opens, `actions` its first steps. `step` tells how a letter fared for the case that it serves
-    (`delivery.case`, `delivery.step`). `suppress` is the reason under which the address goes on the suppression list.
+    (`delivery.case`, `delivery.step`). `suppress`: the address goes on the suppression list. `full`: the message failed
+    because the mailbox is full, which counts towards that once it has happened often enough (`loop.suppression`).
     `alarm` is for the operator: a refusal that is about us, or a message that kills its worker.
     """
 
@@ -59,7 +62,8 @@ class Outcome:
     actions: tuple[NewAction, ...] = ()
     case: Case | None = None
     step: StepState | None = None
-    suppress: str | None = None
+    suppress: Suppress | None = None
+    full: bool = False
     alarm: str | None = None
 
 
@@ -122,7 +126,8 @@ def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
         delivered = replace(move(delivery, State.DELIVERED), silent_deaths=0)
         return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=event),), None)
     if said.reply.permanent and said.stage not in _HOST_STAGES:
-        return _failed(delivery, State.BOUNCED, said.verdict, terms, event)
+        outcome = _failed(delivery, State.BOUNCED, said.verdict, terms, event)
+        return _suppressing(outcome, suppression.after_answer(said, terms.now))
     return _deferred(
         delivery, terms.now, event, verdict=said.verdict, in_doubt=said.stage is Stage.DOT and not said.reply.transient
     )
@@ -178,7 +183,8 @@ def _deferred(
         silent_deaths=0,
         verdict=verdict,
     )
-    next_attempt_at = policies.retry_at(delivery, now)
+    slow_down = verdict.about_us and verdict.failure_class == "rate_limited"
+    next_attempt_at = policies.retry_at(delivery, now, slow_down=slow_down)
     delivery = move(delivery, State.DEFERRED, next_attempt_at=next_attempt_at)
     data: Facts = {**event, "next_attempt_at": next_attempt_at.isoformat(), "possibly_delivered": in_doubt}
     return Outcome(
@@ -267,8 +273,8 @@ def _said(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
         case What.BOUNCE | What.DELAY:
             return _dsn(delivery, report, terms)
         case What.COMPLAINT:
-            suppress = "complaint" if report.strength is Strength.STRONG and not delivery.origin.ours else None
-            return replace(_noted(delivery, EventType.COMPLAINED, _facts(report)), suppress=suppress)
+            outcome = _noted(delivery, EventType.COMPLAINED, _facts(report))
+            return _suppressing(outcome, suppression.after_complaint(report))
         case What.AUTO_REPLY | What.CHALLENGE:
             step = StepState.UNHEARD if delivery.case else None
             return replace(_noted(delivery, EventType.AUTORESPONDED, _facts(report)), step=step)
@@ -288,13 +294,14 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     may_change = report.strength is Strength.STRONG or report.names_recipient
     match report.action:
         case ReportAction.FAILED if may_change and _can_bounce(delivery):
-            return _failed(
+            outcome = _failed(
                 replace(_overtaken(delivery), bounced_late=True),
                 State.BOUNCED,
                 report.verdict,
                 replace(terms, strength=report.strength),
                 {**facts, "late": True},
             )
+            return _suppressing(outcome, suppression.after_report(report, terms.now))
         case ReportAction.DELIVERED if may_change and allowed(delivery.state, State.DELIVERED):
             delivered = move(_overtaken(delivery), State.DELIVERED)
             return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=facts),), None)
@@ -354,7 +361,14 @@ def _failed(
     if delivery.origin.ours or already_a_case:
         return outcome
     opened = policies.open_case(delivery, verdict, strength=terms.strength, policy=terms.policy, now=terms.now)
-    return replace(outcome, events=events + opened.events, actions=opened.actions, case=opened.case)
+    full = verdict.failure_class == "mailbox_full" and terms.strength is Strength.STRONG
+    return replace(
+        outcome,
+        events=events + opened.events,
+        actions=opened.actions,
+        case=opened.case,
+        full=full and not delivery.possibly_delivered,
+    )
 
 
 def _settled(delivery: Delivery, events: tuple[NewEvent, ...], verdict: Verdict | None) -> Outcome:
@@ -367,6 +381,15 @@ def _settled(delivery: Delivery, events: tuple[NewEvent, ...], verdict: Verdict 
         step=step,
         alarm=_alarm(verdict),
     )
+
+
+def _suppressing(outcome: Outcome, suppress: Suppress | None) -> Outcome:
+    """A letter of ours suppresses nobody: it goes to people, not to the organization's recipients."""
+    if suppress is None or outcome.delivery.origin.ours:
+        return outcome
+    told, *others = outcome.events
+    told = replace(told, data={**told.data, "suppress": suppress.reason})
+    return replace(outcome, events=(told, *others), suppress=suppress)
 
 
 def _noted(delivery: Delivery, event_type: EventType, data: Facts) -> Outcome:

@@ -213,6 +213,16 @@ _TABLE = (
         short="earlier mail to it failed, so we sent none",
     ),
     Cause(
+        key="suppressed_mailbox_full",
+        headline="The mailbox of {recipient} has been full for weeks.",
+        explanation="Message after message to this address failed because the mailbox was full, so it seems that nobody "
+        "reads it any more. For some weeks {organization} sends nothing to it; then it is tried again.",
+        next_step="Reach the person in another way, and ask for an address that is in use. If the mailbox has been "
+        "emptied, ask your administrator to take it off the list.",
+        resend=_CORRECT,
+        short="the mailbox has been full for weeks",
+    ),
+    Cause(
         key="suppressed_complaint",
         headline="The recipient, {recipient}, wants no more such mail.",
         explanation="The recipient has reported an earlier message as unwanted, or has unsubscribed. "
@@ -308,7 +318,9 @@ def cause_key(facts: FailureFacts) -> str:
         case State.FAILED:
             return "failed_in_doubt" if facts.possibly_delivered else "failed"
         case State.SUPPRESSED:
-            return "suppressed_complaint" if _UNWANTED & {failure_class, verdict.matched} else "suppressed"
+            if _UNWANTED & {failure_class, verdict.matched}:
+                return "suppressed_complaint"
+            return "suppressed_mailbox_full" if verdict.matched == "mailbox_full" else "suppressed"
         case State.EXPIRED if failure_class in _SILENT or failure_class not in CLASSES:
             return "in_doubt" if facts.possibly_delivered else "expired"
     if failure_class != "rate_limited" and (verdict.about_us or failure_class in _ABOUT_US):

@@ -40,6 +40,9 @@ RETRY_AFTER: tuple[timedelta, ...] = (
 RETRY_IN_DOUBT = timedelta(minutes=15)
 """A message that may have arrived is not sent again sooner: each try may be another copy."""
 
+RETRY_SLOWED_DOWN = timedelta(minutes=15)
+"""A server that finds us too fast is left alone for at least so long, and for twice as long as else."""
+
 LIFETIME = timedelta(days=5)
 """RFC 5321 §4.5.4.1 asks for at least 4–5 days."""
 
@@ -64,12 +67,15 @@ REACHING = frozenset({StepKind.LETTER, StepKind.SMS, StepKind.WEBHOOK, StepKind.
 _HOPEFUL = frozenset({StepState.RUNNING, StepState.HEARD})
 
 
-def retry_at(delivery: Delivery, now: datetime) -> datetime:
+def retry_at(delivery: Delivery, now: datetime, *, slow_down: bool = False) -> datetime:
     """The next attempt, never after the lifetime's end. ±20 % jitter, from the delivery's id, so that a crowd that
-    failed together does not come back together and the same delivery gets the same answer twice."""
+    failed together does not come back together and the same delivery gets the same answer twice. `slow_down`: the
+    server asked us to."""
     wait = RETRY_AFTER[min(delivery.attempts, len(RETRY_AFTER)) - 1] if delivery.attempts else RETRY_AFTER[0]
     if delivery.possibly_delivered:
         wait = max(wait, RETRY_IN_DOUBT / 0.8)  # not sooner, whatever the jitter
+    if slow_down:
+        wait = max(2 * wait, RETRY_SLOWED_DOWN / 0.8)
     dice = hashlib.blake2b(delivery.id.bytes + delivery.attempts.to_bytes(4), digest_size=4).digest()
     spread = int.from_bytes(dice) / 0xFFFFFFFF  # 0 … 1
     return min(now + wait * (0.8 + 0.4 * spread), delivery.expires_at)

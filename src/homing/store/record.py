@@ -4,13 +4,14 @@ Rows are read fresh (and locked on PostgreSQL), so that nothing is concluded fro
 finding of a worker whose lease is gone is kept on its attempt and changes nothing else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from homing.loop import ids
 from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable
 from homing.loop.model import (
     AttemptId,
@@ -25,6 +26,7 @@ from homing.loop.model import (
 )
 from homing.loop.outcome import Outcome, conclude
 from homing.loop.policy import BUILTIN_DEFAULT
+from homing.loop.suppression import after_full_mailbox
 from homing.mail.reply import Reply, Stage
 from homing.store import cases, policies, suppressions, tables
 from homing.store.dialect import insert_all
@@ -189,7 +191,8 @@ def _write(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
     )
     cases.put(conn, _tasks(entries))
     cases.advance(conn, list(_steps(entries)))
-    suppressions.add(conn, _suppressions(entries))
+    suppressions.no_longer_full(conn, {_place(entry) for entry in entries if _now_delivered(entry)})
+    suppressions.add(conn, _suppressions(conn, entries))
     _tie_inbound(conn, entries)
 
 
@@ -297,17 +300,34 @@ def _steps(entries: Iterable[_Entry]) -> Iterable[cases.StepEnded]:
             yield cases.StepEnded(case=letter.case, step=letter.step, result=result, at=entry.finding.now)
 
 
-def _suppressions(entries: Iterable[_Entry]) -> Iterable[suppressions.Suppression]:
+def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[suppressions.Suppression]:
     for entry in entries:
-        if entry.outcome.suppress:
+        suppress = entry.outcome.suppress
+        if entry.outcome.full:
+            suppress = after_full_mailbox(
+                *suppressions.note_full(conn, _place(entry), entry.finding.now), entry.finding.now
+            )
+        if suppress:
+            organization, stream, address = _place(entry)
             yield suppressions.Suppression(
-                organization=entry.outcome.delivery.organization,
-                stream=entry.known.stream,
-                address=entry.outcome.delivery.recipient,
-                reason=entry.outcome.suppress,
+                organization=organization,
+                stream=stream,
+                address=address,
+                reason=suppress.reason,
                 evidence=_in_words(entry.finding),
                 created_at=entry.finding.now,
+                expires_at=suppress.expires_at,
             )
+
+
+def _place(entry: _Entry) -> suppressions.Listed:
+    delivery = entry.outcome.delivery
+    return delivery.organization, entry.known.stream, suppressions.fold(delivery.recipient)
+
+
+def _now_delivered(entry: _Entry) -> bool:
+    before, after = entry.known.delivery, entry.outcome.delivery
+    return after.state is State.DELIVERED and before.state is not State.DELIVERED and not after.origin.ours
 
 
 def _tie_inbound(conn: sa.Connection, entries: Iterable[_Entry]) -> None:
@@ -336,6 +356,15 @@ def _stale_facts(finding: Finding) -> dict[str, str | int | bool | None]:
 
 
 def _in_words(finding: Finding) -> str:
-    verdict = finding.evidence.verdict if isinstance(finding.evidence, Reported | Answered) else None
-    words = (type(finding.evidence).__name__.lower(), finding.now.date().isoformat(), verdict.text if verdict else "")
-    return " ".join(word for word in words if word)
+    """What was seen, for whoever wonders later why an address is on the list."""
+    day = finding.now.date().isoformat()
+    match finding.evidence:
+        case Answered() as said:
+            return f"{said.host} answered on {day} at {said.stage}: {said.reply} (rule {said.verdict.rule})"
+        case Reported() as report:
+            by = f" from {report.reporting_mta}" if report.reporting_mta else ""
+            told = f": {report.verdict.text}" if report.verdict.text else ""
+            mail = ids.show("inbound", report.inbound)
+            return f"{report.what}{by} on {day}{told} (rule {report.verdict.rule}, mail {mail})"
+        case evidence:
+            return f"{type(evidence).__name__} on {day}"

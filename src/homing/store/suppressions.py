@@ -7,11 +7,13 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from homing.loop.model import OrganizationId
+from homing.loop.suppression import FULL_FORGOTTEN_AFTER
 from homing.store import tables
 from homing.store.dialect import insert
 from homing.store.ids import fresh
 
 _T = tables.suppression
+_F = tables.full_mailbox
 
 Listed = tuple[OrganizationId, str, str]
 """Organization, stream, folded address."""
@@ -60,6 +62,40 @@ def find(conn: sa.Connection, wanted: Collection[Listed], now: datetime) -> dict
     return {(entry.organization, entry.stream, entry.address): entry for entry in found}
 
 
+def note_full(conn: sa.Connection, place: Listed, now: datetime) -> tuple[int, datetime]:
+    """One more message failed because this mailbox is full: how many that makes in a row, and when the first did."""
+    organization, stream, address = place
+    row = {"organization": organization, "stream": stream, "address": address, "last_at": now}
+    forgotten = _F.c.last_at < now - FULL_FORGOTTEN_AFTER
+    noted = (
+        insert(conn, _F)
+        .values(**row, times=1, first_at=now)
+        .on_conflict_do_update(
+            index_elements=["organization", "stream", "address"],
+            set_={
+                "times": sa.case((forgotten, 1), else_=_F.c.times + 1),
+                "first_at": sa.case((forgotten, sa.literal(now, tables.Moment)), else_=_F.c.first_at),
+                "last_at": now,
+            },
+        )
+        .returning(_F.c.times, _F.c.first_at)
+    )
+    times, first_at = conn.execute(noted).one()
+    return times, first_at
+
+
+def no_longer_full(conn: sa.Connection, places: Collection[Listed]) -> None:
+    """Messages to these mailboxes were delivered."""
+    if places:
+        names = ("b_organization", "b_stream", "b_address")
+        conn.execute(_EMPTIED, [dict(zip(names, place, strict=True)) for place in sorted(places)])
+
+
+def forget_full(conn: sa.Connection, now: datetime) -> int:
+    """Mailboxes that were full so long ago that they would begin anew."""
+    return conn.execute(_F.delete().where(_F.c.last_at < now - FULL_FORGOTTEN_AFTER)).rowcount
+
+
 def list_page(
     conn: sa.Connection,
     organization: OrganizationId,
@@ -93,4 +129,10 @@ def _columns() -> list[sa.Column[object]]:
 _LISTED = sa.select(*_columns()).where(
     sa.tuple_(_T.c.organization, _T.c.stream, _T.c.address).in_(sa.bindparam("wanted", expanding=True)),
     _counts(sa.bindparam("now", type_=tables.Moment)),
+)
+
+_EMPTIED = _F.delete().where(
+    _F.c.organization == sa.bindparam("b_organization"),
+    _F.c.stream == sa.bindparam("b_stream"),
+    _F.c.address == sa.bindparam("b_address"),
 )

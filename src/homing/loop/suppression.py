@@ -1,0 +1,72 @@
+"""To which addresses nothing more is sent, why, and for how long.
+
+A wrong entry burns a good customer's address, a missing one costs one more refusal; so whatever is in doubt suppresses
+nobody. Only a final refusal of the recipient counts, from the server itself at RCPT TO, where nothing but the recipient
+has been said, or in a strong report. Refusals that are about us, about the message or about the moment never count.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from homing.loop.evidence import Answered, Reported
+from homing.loop.model import Strength, Verdict
+from homing.mail.reply import Stage
+
+GONE_DOMAIN_FOR = timedelta(days=30)
+"""Domains come back: registrations lapse and are renewed. What the DNS itself says suppresses nobody, since it is asked
+afresh for each message, at nobody's cost."""
+
+FULL_TIMES = 5
+FULL_SPAN = timedelta(days=14)
+"""So many failed messages in a row, over at least so long: then a full mailbox is one that nobody empties."""
+
+FULL_FOR = timedelta(days=30)
+FULL_FORGOTTEN_AFTER = timedelta(days=60)
+"""A mailbox that was full longer ago than that begins anew."""
+
+COMPLAINTS = frozenset({"complaint", "unsubscribe"})
+"""Reasons for which sending again would be wrong, whoever asks for it."""
+
+_FOR_GOOD = frozenset({"invalid_recipient", "inactive_mailbox"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppress:
+    """The address goes on the suppression list of its organization and stream. `reason` is the class of the verdict;
+    `expires_at` None: until somebody lifts it."""
+
+    reason: str
+    expires_at: datetime | None = None
+
+
+def after_answer(said: Answered, now: datetime) -> Suppress | None:
+    """A server refused for good. A 5yz reply whose enhanced status code says 4 contradicts itself and does not count."""
+    final = said.reply.permanent and not said.verdict.enhanced_status_code.startswith("4")
+    return _address_is_dead(said.verdict, now) if final and said.stage is Stage.RCPT_TO else None
+
+
+def after_report(report: Reported, now: datetime) -> Suppress | None:
+    """A report of failure came for this very delivery. A weak one suppresses nobody: anybody may have written it."""
+    return _address_is_dead(report.verdict, now) if report.strength is Strength.STRONG else None
+
+
+def after_complaint(report: Reported) -> Suppress | None:
+    """Somebody wants no more. A weak complaint, which shows nothing that only we can have written, is noted only."""
+    if report.strength is Strength.WEAK:
+        return None
+    return Suppress(reason="unsubscribe" if report.verdict.failure_class == "unsubscribe" else "complaint")
+
+
+def after_full_mailbox(times: int, first_at: datetime, now: datetime) -> Suppress | None:
+    """The `times`-th message in a row failed because the mailbox was full, the first of them at `first_at`."""
+    if times < FULL_TIMES or now - first_at < FULL_SPAN:
+        return None
+    return Suppress(reason="mailbox_full", expires_at=now + FULL_FOR)
+
+
+def _address_is_dead(verdict: Verdict, now: datetime) -> Suppress | None:
+    if verdict.kind != "hard" or verdict.about_us:
+        return None
+    if verdict.failure_class == "invalid_domain":
+        return Suppress(reason=verdict.failure_class, expires_at=now + GONE_DOMAIN_FOR)
+    return Suppress(reason=verdict.failure_class) if verdict.failure_class in _FOR_GOOD else None

@@ -1,0 +1,121 @@
+"""Which failures take an address out of use, and which never do."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homing.loop import suppression
+from homing.loop.classify import CLASSES, HARD, kind_of
+from homing.loop.evidence import ReportAction, RouteFault, Unroutable, What
+from homing.loop.model import EventType, State, Strength
+from homing.loop.outcome import conclude
+from homing.loop.policy import BUILTIN_DEFAULT
+from homing.loop.suppression import FULL_SPAN, FULL_TIMES, Suppress
+from homing.mail.reply import Stage
+
+from .made import NOW, VERDICT, answered, delivery, letter, reported
+
+GONE = NOW + suppression.GONE_DOMAIN_FOR
+
+ANSWERS = [
+    (Stage.RCPT_TO, "550 5.1.1 no such user", {}, Suppress(reason="invalid_recipient")),
+    (Stage.RCPT_TO, "550 disabled", {"failure_class": "inactive_mailbox"}, Suppress(reason="inactive_mailbox")),
+    (Stage.RCPT_TO, "550 x", {"failure_class": "invalid_domain"}, Suppress(reason="invalid_domain", expires_at=GONE)),
+    (Stage.RCPT_TO, "450 5.1.1 no such user, perhaps", {}, None),
+    (Stage.RCPT_TO, "550 4.1.1 no such user, for now", {"enhanced_status_code": "4.1.1"}, None),
+    (Stage.RCPT_TO, "550 5.2.2 full", {"failure_class": "mailbox_full", "kind": "soft"}, None),
+    (Stage.RCPT_TO, "550 5.7.1 too fast", {"failure_class": "rate_limited", "kind": "soft", "about_us": True}, None),
+    (Stage.RCPT_TO, "550 5.7.1 listed", {"about_us": True}, None),
+    (Stage.RCPT_TO, "550 5.2.1 disabled for a while", {"failure_class": "inactive_mailbox", "kind": "soft"}, None),
+    (Stage.MAIL_FROM, "550 5.1.8 no", {}, None),
+    (Stage.DATA, "554 5.1.1 no", {}, None),
+    (Stage.DOT, "554 5.1.1 no", {}, None),
+    (Stage.BANNER, "554 5.1.1 no", {}, None),
+]
+
+
+@pytest.mark.parametrize(("stage", "reply", "verdict", "suppress"), ANSWERS)
+def test_after_an_answer(stage: Stage, reply: str, verdict: dict[str, object], suppress: Suppress | None) -> None:
+    outcome = conclude(delivery(), answered(stage, reply, **verdict), BUILTIN_DEFAULT, NOW)
+    assert outcome.suppress == suppress
+    assert outcome.events[0].data.get("suppress") == (suppress.reason if suppress else None)
+
+
+@pytest.mark.parametrize("state", [State.DELIVERED, State.DEFERRED, State.EXPIRED, State.SENDING])
+def test_after_a_report(state: State) -> None:
+    def of(*arguments: object, **named: object) -> Suppress | None:
+        return conclude(delivery(state), reported(*arguments, **named), BUILTIN_DEFAULT, NOW).suppress  # type: ignore[arg-type]
+
+    assert of() == Suppress(reason="invalid_recipient")
+    assert of(ours=False) == Suppress(reason="invalid_recipient"), "a report that names nobody came to its own token"
+    assert of(strength=Strength.WEAK) is None
+    assert of(ours=False, other=True) is None, "somebody to whom it was forwarded failed"
+    assert of(What.DELAY, ReportAction.DELAYED) is None
+    assert of(action=ReportAction.RELAYED) is None
+
+
+def test_after_a_complaint() -> None:
+    complaint = reported(What.COMPLAINT, ReportAction.NONE)
+    unsubscribe = replace(complaint, verdict=replace(VERDICT, failure_class="unsubscribe", kind="complaint"))
+    weak = replace(complaint, strength=Strength.WEAK)
+    told = [conclude(delivery(State.DELIVERED), one, BUILTIN_DEFAULT, NOW) for one in (complaint, unsubscribe, weak)]
+    assert [outcome.suppress for outcome in told] == [
+        Suppress(reason="complaint"),
+        Suppress(reason="unsubscribe"),
+        None,
+    ]
+    assert {outcome.events[0].type for outcome in told} == {EventType.COMPLAINED}
+
+
+def test_what_the_dns_says_suppresses_nobody() -> None:
+    gone = Unroutable(fault=RouteFault.NO_SUCH_DOMAIN, detail="NXDOMAIN")
+    outcome = conclude(delivery(), gone, BUILTIN_DEFAULT, NOW)
+    assert (outcome.delivery.state, outcome.suppress) == (State.BOUNCED, None)
+
+
+def test_a_letter_that_bounces_suppresses_nobody() -> None:
+    outcome = conclude(letter(), answered(Stage.RCPT_TO, "550 5.1.1 no such user"), BUILTIN_DEFAULT, NOW)
+    assert (outcome.delivery.state, outcome.suppress, outcome.full) == (State.BOUNCED, None, False)
+
+
+FULL = {"failure_class": "mailbox_full", "kind": "soft"}
+
+
+def test_a_full_mailbox_is_counted_when_the_message_has_failed_for_good() -> None:
+    refused = answered(Stage.RCPT_TO, "552 5.2.2 over quota", **FULL)
+    assert conclude(delivery(), refused, BUILTIN_DEFAULT, NOW).full
+    later = answered(Stage.RCPT_TO, "452 4.2.2 over quota", **FULL)
+    assert not conclude(delivery(), later, BUILTIN_DEFAULT, NOW).full
+    weak = replace(reported(strength=Strength.WEAK), verdict=replace(VERDICT, **FULL))
+    assert not conclude(delivery(State.DELIVERED), weak, BUILTIN_DEFAULT, NOW).full
+    assert not conclude(delivery(possibly_delivered=True), refused, BUILTIN_DEFAULT, NOW).full
+
+
+@pytest.mark.parametrize(
+    ("times", "span", "suppressed"),
+    [
+        (FULL_TIMES, FULL_SPAN, True),
+        (FULL_TIMES + 3, FULL_SPAN * 2, True),
+        (FULL_TIMES - 1, FULL_SPAN * 2, False),
+        (FULL_TIMES * 2, FULL_SPAN - timedelta(seconds=1), False),
+    ],
+)
+def test_often_enough_over_long_enough(times: int, span: timedelta, suppressed: bool) -> None:
+    suppress = suppression.after_full_mailbox(times, NOW - span, NOW)
+    expected = Suppress(reason="mailbox_full", expires_at=NOW + suppression.FULL_FOR)
+    assert suppress == (expected if suppressed else None)
+
+
+@given(st.sampled_from(sorted(CLASSES)), st.booleans(), st.sampled_from(Stage), st.integers(200, 599))
+def test_only_a_final_refusal_of_the_recipient_counts(
+    failure_class: str, about_us: bool, stage: Stage, code: int
+) -> None:
+    evidence = answered(
+        stage, f"{code} words", failure_class=failure_class, kind=kind_of(failure_class), about_us=about_us
+    )
+    suppress = conclude(delivery(), evidence, BUILTIN_DEFAULT, NOW).suppress
+    dead = failure_class in HARD and not about_us and stage is Stage.RCPT_TO and code >= 500
+    assert (suppress is not None) == dead

@@ -1,0 +1,112 @@
+"""The suppression list: who comes onto it with a conclusion, with which evidence, and how he comes off."""
+
+from datetime import datetime, timedelta
+
+from homing.loop.evidence import Answered
+from homing.loop.model import OrganizationId, State, Verdict
+from homing.mail.reply import Reply, Stage
+from homing.store import submissions, suppressions, tables
+from homing.store.database import Database
+from homing.store.record import AttemptResult, Finding, record
+from homing.store.submissions import Added
+from homing.store.suppressions import Suppression
+from tests.store.scenes import (
+    NOW,
+    a_submission,
+    all_rows,
+    an_organization,
+    claimed,
+    event_types,
+    state_of,
+    submitted,
+)
+
+DEAD = Verdict(failure_class="invalid_recipient", kind="hard", rule="words.unknown")
+FULL = Verdict(failure_class="mailbox_full", kind="soft", rule="words.full")
+TAKEN = Verdict(failure_class="delivered", kind="none", rule="reply-positive")
+DAY = timedelta(days=1)
+
+
+async def sent(database: Database, verdict: Verdict, now: datetime) -> None:
+    """One message, whose end is this verdict."""
+    (one,) = await claimed(database, now=now)
+    positive = verdict is TAKEN
+    reply = Reply.of(250, "2.0.0 ok") if positive else Reply.of(550, "5.1.1 no such user")
+    stage = Stage.DOT if positive else Stage.RCPT_TO
+    evidence = Answered(stage=stage, reply=reply, host="mx.example.net", verdict=verdict)
+    attempt = AttemptResult(started_at=now, stage=stage, reply=reply, verdict=verdict)
+    finding = Finding(delivery=one.delivery.id, evidence=evidence, now=now, epoch=one.delivery.epoch, attempt=attempt)
+    assert await database.write_grouped(record, finding)
+
+
+async def listed(database: Database, organization: OrganizationId, now: datetime = NOW) -> list[Suppression]:
+    return await database.read(suppressions.list_page, organization, now)
+
+
+async def test_a_refused_recipient_is_not_written_to_again_until_somebody_lifts_it(database: Database) -> None:
+    organization = await an_organization(database)
+    await submitted(database, organization, "Jonh@example.net")
+    await sent(database, DEAD, NOW)
+    (entry,) = await listed(database, organization.id)
+    assert (entry.address, entry.stream, entry.reason) == ("jonh@example.net", "default", "invalid_recipient")
+    assert entry.expires_at is None
+    assert entry.evidence == (
+        "mx.example.net answered on 2026-03-01 at rcpt_to: 550 5.1.1 no such user (rule words.unknown)"
+    )
+    second = await submitted(database, organization, "jonh@example.net")
+    assert await state_of(database, organization, second.deliveries[0].id) is State.SUPPRESSED
+    assert "opened_case" in await event_types(database, second.deliveries[0].id)
+    assert await database.write(suppressions.lift, organization.id, "default", "jonh@example.net")
+    third = await submitted(database, organization, "jonh@example.net")
+    assert await state_of(database, organization, third.deliveries[0].id) is State.QUEUED
+
+
+async def test_another_stream_and_another_organization_go_on(database: Database) -> None:
+    organization, other = await an_organization(database), await an_organization(database)
+    await submitted(database, organization, stream="news")
+    await sent(database, DEAD, NOW)
+    for owner, stream in ((organization, "default"), (other, "news")):
+        answer = await database.write_grouped(submissions.add, a_submission(owner, stream=stream))
+        assert isinstance(answer, Added)
+        assert answer.suppressed == frozenset()
+
+
+async def full_every(
+    database: Database, days: int, times: int, verdicts: dict[int, Verdict] | None = None
+) -> tuple[OrganizationId, datetime]:
+    """So many messages to one mailbox, so many days apart; all of them find it full, except as told."""
+    organization = await an_organization(database)
+    now = NOW
+    for number in range(times):
+        now = NOW + days * DAY * number
+        await submitted(database, organization, now=now)
+        await sent(database, (verdicts or {}).get(number, FULL), now)
+    return organization.id, now
+
+
+async def test_a_mailbox_that_stays_full_is_left_alone_for_thirty_days(database: Database) -> None:
+    organization, now = await full_every(database, 4, 5)
+    (entry,) = await listed(database, organization, now)
+    assert (entry.reason, entry.expires_at) == ("mailbox_full", now + 30 * DAY)
+    assert await listed(database, organization, now + 31 * DAY) == []
+
+
+async def test_four_times_or_within_a_week_is_not_enough(database: Database) -> None:
+    assert await listed(database, (await full_every(database, 5, 4))[0], NOW + 20 * DAY) == []
+    assert await listed(database, (await full_every(database, 1, 8))[0], NOW + 20 * DAY) == []
+
+
+async def test_a_message_that_arrives_begins_the_count_anew(database: Database) -> None:
+    organization, now = await full_every(database, 4, 7, {3: TAKEN})
+    assert await listed(database, organization, now) == []
+    (row,) = await database.read(all_rows, tables.full_mailbox)
+    assert (row["times"], row["first_at"]) == (3, NOW + 16 * DAY)
+
+
+async def test_what_is_long_ago_begins_anew_and_is_forgotten(database: Database) -> None:
+    organization, now = await full_every(database, 61, 6)
+    assert await listed(database, organization, now) == []
+    (row,) = await database.read(all_rows, tables.full_mailbox)
+    assert (row["times"], row["first_at"]) == (1, now)
+    assert await database.write(suppressions.forget_full, now + 60 * DAY) == 0
+    assert await database.write(suppressions.forget_full, now + 61 * DAY) == 1

@@ -31,7 +31,7 @@ async def test_an_organization_comes_back_as_it_was_written(database: Database) 
     assert await database.read(organizations.get, one.id) == one
     assert await database.read(organizations.by_name, "crm") == one
     assert not await database.write(organizations.create, replace(one, id=fresh()))  # the name is taken
-    await database.write(organizations.set_limits, one.id, 7, 8)
+    await database.write(organizations.change, one.id, {"rate_limit": 7, "daily_cap": 8})
     await database.write(organizations.pause, one.id, "complaints")
     paused = replace(one, rate_limit=7, daily_cap=8, paused=True, pause_reason="complaints")
     assert await database.read(organizations.get, one.id) == paused

@@ -63,10 +63,6 @@ class DnsServer:
         pieces = (escaped[start : start + 200] for start in range(0, len(escaped), 200))
         self.publish(name, "TXT " + " ".join(f'"{piece}"' for piece in pieces))
 
-    def withdraw(self, name: str) -> None:
-        """The name is gone: NXDOMAIN from now on."""
-        self.zones.pop(name.lower(), None)
-
     async def start(self, ip: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Listens on UDP and TCP at the same port; returns address and port. Started twice, it is two servers."""
         loop = asyncio.get_running_loop()

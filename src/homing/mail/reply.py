@@ -34,10 +34,6 @@ class Reply:
         return 200 <= self.reply_code < 300
 
     @property
-    def intermediate(self) -> bool:
-        return 300 <= self.reply_code < 400
-
-    @property
     def transient(self) -> bool:
         return 400 <= self.reply_code < 500
 

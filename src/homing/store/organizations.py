@@ -24,8 +24,8 @@ _STREAM = tables.stream
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
-    """A tenant. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `webhook_secret` is sealed by
-    its owner before it comes here."""
+    """A tenant. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `webhook_secret` stands
+    here as it is: whoever reads the table can forge calls."""
 
     id: OrganizationId
     name: str
@@ -104,10 +104,6 @@ def pause(conn: sa.Connection, organization: OrganizationId, reason: str) -> boo
 
 def resume(conn: sa.Connection, organization: OrganizationId) -> bool:
     return _set(conn, organization, {"paused": False, "pause_reason": None})
-
-
-def set_limits(conn: sa.Connection, organization: OrganizationId, rate_limit: int, daily_cap: int) -> bool:
-    return _set(conn, organization, {"rate_limit": rate_limit, "daily_cap": daily_cap})
 
 
 # -- API keys --------------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ organization = sa.Table(
     sa.Column("administrator", sa.String(320)),  # address for administrator letters
     sa.Column("sms_fallback", sa.String(32)),  # number for SMS steps without a metadata phone
     sa.Column("webhook_url", sa.Text),
-    sa.Column("webhook_secret", sa.Text),  # whsec_…; sealed with the store key
+    sa.Column("webhook_secret", sa.Text),  # whsec_…, as it is
     sa.Column("created_at", Moment, nullable=False),
 )
 

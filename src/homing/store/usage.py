@@ -53,11 +53,6 @@ def count(conn: sa.Connection, wishes: Mapping[int, Wish]) -> dict[int, OverCap]
     return over
 
 
-def used_today(conn: sa.Connection, organization: OrganizationId, now: datetime) -> int:
-    query = sa.select(_U.c.deliveries).where(_U.c.organization == organization, _U.c.day == day_of(now))
-    return conn.execute(query).scalar() or 0
-
-
 def _daily_caps(conn: sa.Connection, organizations: set[OrganizationId]) -> dict[OrganizationId, int]:
     return {row.id: row.daily_cap for row in conn.execute(_CAPS, {"wanted": list(organizations)})}
 

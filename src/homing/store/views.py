@@ -8,7 +8,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from homing.loop.model import (
-    ActionState,
     AttemptId,
     Case,
     CaseState,
@@ -127,16 +126,6 @@ class CaseLine:
     human_sender_address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overview:
-    """How things stand. `oldest_due`: since when the delivery that waits longest has been due; None: nothing waits."""
-
-    deliveries: Mapping[State, int]
-    cases: Mapping[CaseState, int]
-    actions: Mapping[ActionState, int]
-    oldest_due: datetime | None
-
-
 def message(conn: sa.Connection, organization: OrganizationId, wanted: MessageId) -> MessageView | None:
     """Everything that is known of a message; None when the organization has no such."""
     row = conn.execute(_M.select().where(_M.c.id == wanted, _M.c.organization == organization)).mappings().first()
@@ -217,17 +206,6 @@ def counts(conn: sa.Connection, organization: OrganizationId, since: datetime | 
     return {State(state): count for state, count in conn.execute(query.group_by(_D.c.state))}
 
 
-def overview(conn: sa.Connection) -> Overview:
-    """Of the whole gateway, for the operator."""
-    waiting = sa.select(sa.func.min(_D.c.next_attempt_at)).where(sa.text("delivery.state IN ('queued', 'deferred')"))
-    return Overview(
-        deliveries={State(word): count for word, count in _by_state(conn, _D)},
-        cases={CaseState(word): count for word, count in _by_state(conn, _C)},
-        actions={ActionState(word): count for word, count in _by_state(conn, tables.action)},
-        oldest_due=conn.execute(waiting).scalar(),
-    )
-
-
 # -- rows ------------------------------------------------------------------------------------------------------------
 
 _THEIRS = [origin.value for origin in Origin if not origin.ours]
@@ -273,11 +251,6 @@ def _attempts(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[Del
 def _cases(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[DeliveryId, Case]:
     rows = conn.execute(_C.select().where(_C.c.delivery.in_(deliveries))).mappings()
     return {row["delivery"]: to_case(row) for row in rows}
-
-
-def _by_state(conn: sa.Connection, table: sa.Table) -> list[tuple[str, int]]:
-    query = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
-    return [(state, count) for state, count in conn.execute(query)]
 
 
 def _message(row: sa.RowMapping) -> Message:

@@ -19,8 +19,9 @@ from homing.flow.sign import Signer
 from homing.loop.classify import Rules, classify
 from homing.loop.evidence import Answered, Evidence, Unanswered, Unroutable
 from homing.loop.ids import new_id, show
-from homing.loop.model import AttemptId, DeliveryId, Origin, Verdict
+from homing.loop.model import AttemptId, DeliveryId, Identity, Origin, Verdict
 from homing.loop.outcome import Outcome
+from homing.mail.gate import departure_gate
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript
 from homing.net.route import Host, Router
@@ -34,6 +35,7 @@ LEASE = timedelta(seconds=180)
 _RENEW_EVERY = 60.0
 _LOOK_EVERY = 0.5
 _HOSTS = 5
+_AT_A_GLANCE = 256 * 1024
 OCTETS_AT_ONCE = 128 * 1024 * 1024
 """Contents in memory: beyond that nothing new is claimed, however many deliveries there is room for."""
 _Lease = tuple[DeliveryId, int]
@@ -146,7 +148,16 @@ class Deliverer:
         raw = self.outgoing.front(job.delivery.id, job.identity, job.delivery.created_at) + job.content
         key = (job.identity.sending_domain, selector)
         signed = await self.signer.signed(raw, key, signed_at, job.delivery.expires_at)
+        await self._pass_gate(signed, job.identity)
         return signed, replace(job, selector=selector, signed_at=signed_at)
+
+    async def _pass_gate(self, content: bytes, identity: Identity) -> None:
+        """The last look at the very bytes that go out. What does not pass is a bug of ours and never leaves."""
+        domains = (identity.sending_domain, self.outgoing.operator.from_domain)
+        if len(content) <= _AT_A_GLANCE:
+            departure_gate(content, *domains)
+        else:
+            await asyncio.to_thread(departure_gate, content, *domains)
 
     async def _try_hosts(self, job: ClaimedDelivery, content: bytes, hosts: tuple[Host, ...]) -> _Try | None:
         """One attempt, over as many hosts as it takes until one hears us out. None: the lease was lost meanwhile."""

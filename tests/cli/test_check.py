@@ -43,6 +43,7 @@ def test_secrets_are_hidden(cli: Cli) -> None:
         ({"HOMING_HTTP_HOST": "0.0.0.0"}, "http_host"),
         ({"HOMING_PUBLIC_URL": "http://mail.operator.example"}, "public_url"),
         ({"HOMING_DATA_DIR": "here"}, "data_dir"),
+        ({"HOMING_SMTP_PROT": "2525"}, "HOMING_SMTP_PROT"),
         ({}, "tls_certificate"),
         ({}, "administrator"),
     ],

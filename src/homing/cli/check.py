@@ -1,5 +1,6 @@
 """`homing config check`: the settings in force, what is doubtful about them, and the DNS records to publish."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,8 +85,18 @@ def warnings(settings: "Settings") -> Iterator[str]:
         yield "administrator: failures that nobody else could be told of reach nobody"
     if not settings.data_dir.is_absolute():
         yield "data_dir: a relative folder depends on where the gateway is started"
+    for name in sorted(os.environ):
+        if name.startswith("HOMING_") and name not in _OTHER_VARIABLES and not _is_setting(settings, name):
+            yield f"{name}: a variable of the environment that is no setting"
     if not list(dkim_records(settings)):
         yield "data_dir: there is no DKIM key yet; the first start of the gateway makes it, then check again"
+
+
+_OTHER_VARIABLES = frozenset({"HOMING_CONFIG", "HOMING_URL", "HOMING_KEY", "HOMING_ORG"})
+
+
+def _is_setting(settings: "Settings", variable: str) -> bool:
+    return variable.removeprefix("HOMING_").lower() in type(settings).model_fields
 
 
 def dkim_records(settings: "Settings") -> Iterator[tuple[str, str]]:

@@ -261,7 +261,8 @@ def _reply_to_unproved(checked: CheckedRequest) -> Rejected:
     fault = Fault(
         path,
         REPLY_TO_UNPROVED,
-        f"Nobody has proved yet that {checked.reply_to.shown} is theirs: create the human sender.",
+        f"Nobody has proved yet that {checked.reply_to.shown} is theirs: create the human sender; "
+        "its owner then presses the button behind the link in the letter.",
     )
     problem = Problem(
         status=422,

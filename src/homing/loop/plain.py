@@ -17,7 +17,7 @@ RECIPIENTS = 100
 _LINES = 2000
 _REASON_LINES = 20
 _REASON_CHARACTERS = 2000
-_FORM_CHARACTERS = 16 << 10
+_FORM_CHARACTERS = 8 << 10
 _TRANSCRIPT_LINES = 20
 
 _ADDRESS = r"""(?:"[^"\n]{1,64}"|[^\s<>()\[\]:;,"'@\\|：，；（）【】「」、]{1,64})@[A-Za-z0-9][\w.-]{1,252}\w"""

@@ -170,7 +170,7 @@ def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: 
         raise RulesError(f"ids occur twice: {sorted({known for known in ids if ids.count(known) > 1})}")
     by_family = {family: tuple(rule for rule in rules if rule.family == family) for family in FAMILIES}
     worded = (*by_family["receiver"], *by_family["words"])
-    fields = {signature.field for signature in signatures}
+    fields = dict.fromkeys(signature.field for signature in signatures)
     by_field = {name: tuple(n for n, each in enumerate(signatures) if each.field == name) for name in fields}
     return Rules(
         receiver=by_family["receiver"],

@@ -93,7 +93,7 @@ def _official(seen: Seen, signatures: tuple[str, ...], *, known: bool) -> bool:
     if postmaster and (known or ("bounce.subject" in signatures and not seen.signature("human"))):
         return True
     return seen.null_sender and (
-        not seen.from_address or known or not seen.signature("auto_reply") and bool(signatures)
+        not seen.from_address or known or (bool(signatures) and not seen.signature("auto_reply"))
     )
 
 
@@ -118,7 +118,7 @@ def _quotes_a_reply(reports: list[RecipientReport]) -> bool:
 
 
 def _is_other_mail(seen: Seen, told: int) -> bool:
-    """Whether it is part of a conversation, or goes to many. Lists forward notices, too: those say twice what they are."""
+    """Whether it belongs to a conversation or goes to many. Lists forward notices, but those say twice what they are."""
     if seen.signature("human") or seen.signature("forward"):
         return True
     return told < 2 and (bool(seen.signature("other")) or _in_thread(seen.mail.headers))

@@ -1,13 +1,13 @@
 """A mail that came back, as it is understood, and the view of it that every reader shares."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from homing.loop.classify import classify, stage_in, weight
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.plain import first_address
-from homing.loop.rulebook import HARD, Rules, Signature
+from homing.loop.rulebook import HARD, Rules
 from homing.loop.wording import fold, phrase_in
 from homing.mail.mime import Headers, Mail
 from homing.mail.text import clean
@@ -61,7 +61,8 @@ class Understood:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A mail with the views that every reader needs, made once. `subject` and `opening` are folded."""
+    """A mail with what every reader asks of it, found once. `borne` holds the ids of the signatures that it bears, by
+    what they say that it is."""
 
     mail: Mail
     rules: Rules
@@ -69,57 +70,59 @@ class Seen:
     subject: str
     opening: str
     null_sender: bool
+    borne: Mapping[str, tuple[str, ...]]
 
-    def signatures(self, what: str) -> Iterator[str]:
+    def signatures(self, what: str) -> tuple[str, ...]:
         """The ids of the signatures of this kind that the mail bears."""
-        for name, numbers in self.rules.signatures_by_field.items():
-            wanted = [n for n in numbers if self.rules.signatures[n].what == what]
-            if wanted and (value := self._value(name)):
-                yield from (found for n in wanted if (found := self._borne(self.rules.signatures[n], n, value)))
+        return self.borne.get(what, ())
 
     def signature(self, what: str) -> str:
         """The first of them, "" if none."""
-        return next(self.signatures(what), "")
-
-    def _borne(self, signature: Signature, number: int, value: str) -> str:
-        if signature.present or value in signature.equals or value.startswith(signature.starts):
-            return signature.id
-        if not signature.contains:
-            return ""
-        found = self.rules.signature_index[signature.field].find(value).get(number, ())
-        return signature.id if any(phrase_in(phrase, value) for phrase in found) else ""
-
-    def _value(self, name: str) -> str:
-        match name:
-            case "subject":
-                return self.subject
-            case "text":
-                return self.opening
-            case "from-local":
-                return self.from_local
-            case _:
-                return self.mail.headers.first(name).lower()
-
-    @property
-    def from_local(self) -> str:
-        """The local part of From in lower case; where there is no address, its whole value."""
-        value = self.from_address or self.mail.headers.first("From")
-        return value.partition("@")[0].strip(' "<').lower()
+        return self.borne.get(what, ("",))[0]
 
 
 def see(mail: Mail, rules: Rules, *, null_sender: bool = False) -> Seen:
     """The view of a mail. `null_sender`: it came with MAIL FROM:<>; a Return-Path or From of "<>" says so too."""
-    sender = mail.headers.first("From")
+    headers = mail.headers
+    sender = headers.first("From")
+    from_address = first_address(sender)
+    subject = fold(headers.first("Subject")[:LINE]).strip()
+    opening = fold(mail.prose[:_OPENING_CHARACTERS]).strip()
+    values = {
+        "subject": subject,
+        "text": opening,
+        "from-local": (from_address or sender).partition("@")[0].strip(' "<').lower(),
+    }
     return Seen(
         mail=mail,
         rules=rules,
-        from_address=first_address(sender),
-        subject=fold(mail.headers.first("Subject")[:LINE]).strip(),
-        opening=fold(mail.prose[:_OPENING_CHARACTERS]).strip(),
+        from_address=from_address,
+        subject=subject,
+        opening=opening,
         null_sender=null_sender
-        or mail.headers.first("Return-Path").replace(" ", "") == "<>"
+        or headers.first("Return-Path").replace(" ", "") == "<>"
         or sender.rstrip().endswith("<>"),
+        borne=_borne(mail, values, rules),
     )
+
+
+def _borne(mail: Mail, values: Mapping[str, str], rules: Rules) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, numbers in rules.signatures_by_field.items():
+        value = values[name] if name in values else mail.headers.first(name).lower()
+        if not value:
+            continue
+        phrases = rules.signature_index[name].find(value)
+        for number in numbers:
+            signature = rules.signatures[number]
+            if (
+                signature.present
+                or value in signature.equals
+                or value.startswith(signature.starts)
+                or any(phrase_in(phrase, value) for phrase in phrases.get(number, ()))
+            ):
+                found[signature.what] = (*found.get(signature.what, ()), signature.id)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,26 +62,25 @@ class PhraseIndex:
     __slots__ = ("_beginning", "_foreign", "_unworded")
 
     def __init__(self, phrases: Iterable[tuple[int, Phrase]]) -> None:
-        self._beginning: dict[str, list[tuple[int, Phrase]]] = {}
-        self._unworded: list[tuple[int, Phrase]] = []
-        self._foreign: list[tuple[int, Phrase]] = []
-        for owner, phrase in phrases:
+        self._beginning: dict[str, list[tuple[int, int, Phrase]]] = {}
+        self._unworded: list[tuple[int, int, Phrase]] = []
+        self._foreign: list[tuple[int, int, Phrase]] = []
+        for number, (owner, phrase) in enumerate(phrases):
             first = phrase[0]
             if not first.isascii():
-                self._foreign.append((owner, phrase))
+                self._foreign.append((owner, number, phrase))
             elif len(first) >= _KEY_CHARACTERS and first[0].isalnum():
-                self._beginning.setdefault(first[:_KEY_CHARACTERS], []).append((owner, phrase))
+                self._beginning.setdefault(first[:_KEY_CHARACTERS], []).append((owner, number, phrase))
             else:
-                self._unworded.append((owner, phrase))
+                self._unworded.append((owner, number, phrase))
 
     def find(self, text: str) -> dict[int, list[Phrase]]:
-        """The phrases whose first piece stands in the folded text, by owner, owners in order."""
+        """The phrases whose first piece stands in the folded text, by owner, in their order."""
+        begun = self._beginning.keys() & set(_WORD_BEGINNINGS.findall(text))
+        candidates = [each for key in begun for each in self._beginning[key]] + self._unworded
+        if not text.isascii():
+            candidates += self._foreign
         found: dict[int, list[Phrase]] = {}
-        for key in dict.fromkeys(_WORD_BEGINNINGS.findall(text)):
-            for owner, phrase in self._beginning.get(key, ()):
-                if phrase[0] in text:
-                    found.setdefault(owner, []).append(phrase)
-        for owner, phrase in self._unworded if text.isascii() else (*self._unworded, *self._foreign):
-            if phrase[0] in text:
-                found.setdefault(owner, []).append(phrase)
-        return dict(sorted(found.items()))
+        for owner, _, phrase in sorted(each for each in candidates if each[2][0] in text):
+            found.setdefault(owner, []).append(phrase)
+        return found

@@ -35,6 +35,7 @@ _CHARSETS = frozenset(
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _UNSHOWABLE_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
+_PLAIN_BYTES = bytes([9, 10, *range(32, 127)])
 _FIELD = re.compile(r"([!-9;-~]{1,200})[ \t]*:(.*)")
 _MBOX_LINE = re.compile(r">?From [^:]*[0-9:]")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z-]{1,20})?\?([bBqQ])\?([^?]*)\?=([ \t]+(?==\?))?")
@@ -201,6 +202,8 @@ def decode_words(value: str) -> str:
 
 def _one_line(text: str) -> str:
     """Control and direction characters become spaces. For whole mails, so faster and coarser than `mail.text.clean`."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
     return _UNSHOWABLE_IN_LINE.sub(" ", text).strip()
 
 
@@ -249,7 +252,9 @@ def _leaf(headers: Headers, body: bytes, content_type: str, params: dict[str, st
     readable = content_type.startswith(("text/", "message/", "multipart/"))
     data = _transfer_decoded(body, headers.first("Content-Transfer-Encoding")) if readable else b""
     original = split_header(data.lstrip(b"\n"))[0] if content_type in _RETURNED_TYPES else None
-    text = _lines(_decoded(data, params.get("charset", "").lower()))
+    text = _decoded(data, params.get("charset", "").lower())
+    if data.translate(None, _PLAIN_BYTES):
+        text = _lines(text)
     return Part(content_type=content_type, params=params, headers=headers, text=text, original=original)
 
 

@@ -34,15 +34,18 @@ from homing.flow.act import Actor
 from homing.flow.authenticate import Keyring
 from homing.flow.bell import Bell, Chime
 from homing.flow.deliver import Deliverer
+from homing.flow.examine import Examiner
 from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
 from homing.flow.receive import Receiver
+from homing.flow.rotate import Rotation, Selectors, terms_for
 from homing.flow.sign import Signer
 from homing.flow.submit import LARGEST_MESSAGE, Submission
 from homing.flow.tidy import Tidier
 from homing.flow.vet import Vetting
-from homing.loop.rulebook import RULE_FILES, Rules, load_rules
 from homing.loop.problem import Fault
+from homing.loop.rulebook import RULE_FILES, Rules, load_rules
+from homing.loop.sealing import SealBroken, Sealer
 from homing.loop.token import TokenKey, Tokens
 from homing.mail.dkim import SigningKey
 from homing.net.dns import AS_PUBLISHED, Keep, Resolver
@@ -82,6 +85,8 @@ class _Base:
     outgoing: Outgoing
     rules: Rules
     resolver: Resolver
+    signer: Signer
+    rotation: Rotation
     fetcher: Fetcher
     owner: str
     work: Bell = field(default_factory=Bell)
@@ -95,13 +100,32 @@ class _Base:
         tokens = Tokens(keys.tokens)
         lab = settings.lab_private_addresses
         servers = [server_of(text) for text in settings.dns_servers] or None
-        resolver = Resolver(servers, keep=AS_PUBLISHED if lab else Keep(), allow_private=lab)
+        resolver = Resolver(
+            servers,
+            keep=AS_PUBLISHED if lab else Keep(),
+            allow_private=lab,
+            zone_port=servers[0][1] if lab and servers else 53,
+        )
         ports = frozenset(range(1, 65536)) if lab else WEBHOOK_PORTS
+        database = Database.open(settings.database_url)
+        sealer = Sealer(keys.secret)
+        signer = Signer(database, sealer, settings.signer_threads or os.cpu_count() or 1)
         return cls(
             settings=settings,
             clock=clock,
             keys=keys,
-            database=Database.open(settings.database_url),
+            database=database,
+            signer=signer,
+            rotation=Rotation(
+                database=database,
+                resolver=resolver,
+                sealer=sealer,
+                signer=signer,
+                clock=clock,
+                dice=_dice,
+                secret=_secret,
+                terms=terms_for(settings.lifetime, timedelta(days=settings.dkim_rotation_days)),
+            ),
             tokens=tokens,
             outgoing=Outgoing(
                 tokens=tokens,
@@ -109,6 +133,7 @@ class _Base:
                 operator_name=settings.operator_name,
                 lifetime=settings.lifetime,
                 dice=_dice,
+                url=settings.public_url,
             ),
             rules=_rules(),
             resolver=resolver,
@@ -129,6 +154,7 @@ class App:
     receiver: Receiver
     actor: Actor
     tidier: Tidier
+    examiner: Examiner
     http: FastAPI
     stopping: asyncio.Event
     smtp_port: int = 0
@@ -140,9 +166,20 @@ class App:
         await self.database.start()
         try:
             await self.database.migrate()
+            await self._take_keys()
             yield self
         finally:
             await self.database.close()
+
+    async def _take_keys(self) -> None:
+        """The signing keys of the store, with the one that lay in a file at the first start."""
+        for private, since in self.keys.signing_since:
+            await self.examiner.rotation.adopt(private, since)
+        try:
+            await self.examiner.signer.reload()
+        except SealBroken as error:
+            message = f"It does not open the DKIM keys in the database: {error}."
+            raise BadSettings(Fault("secret_key", "setting-invalid", message)) from None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
@@ -154,7 +191,7 @@ class App:
             workers.push_async_callback(self._close_connections)
             await self._open_smtp(doors, tls)
             await self._open_http(doors)
-            for worker in (self.deliverer, self.receiver, self.actor, self.tidier):
+            for worker in (self.deliverer, self.receiver, self.actor, self.tidier, self.examiner):
                 workers.push_async_callback(_ended, asyncio.create_task(worker.run()))
             yield self
 
@@ -233,6 +270,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     """Wire a gateway. Makes the data folder and the keys in it where they are missing."""
     base = _Base.of(settings, clock or Clock())
     actor = _actor(base)
+    examiner = _examiner(base)
     stopping = asyncio.Event()
     return App(
         settings=settings,
@@ -243,7 +281,8 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         receiver=_receiver(base),
         actor=actor,
         tidier=_tidier(base),
-        http=_http(base, actor, stopping),
+        examiner=examiner,
+        http=_http(base, actor, examiner, stopping),
         stopping=stopping,
     )
 
@@ -261,7 +300,7 @@ def _deliverer(base: _Base) -> Deliverer:
     return Deliverer(
         database=base.database,
         outgoing=base.outgoing,
-        signer=Signer(base.keys.signing, settings.signer_threads or os.cpu_count() or 1),
+        signer=base.signer,
         router=router,
         client=SmtpClient(settings.hostname),
         rules=base.rules,
@@ -320,7 +359,25 @@ def _tidier(base: _Base) -> Tidier:
     )
 
 
-def _http(base: _Base, actor: Actor, stopping: asyncio.Event) -> FastAPI:
+def _examiner(base: _Base) -> Examiner:
+    domain = base.settings.from_domain
+    own = Selectors(
+        organization=None,
+        domain=domain,
+        rsa=(SELECTOR, "h2"),
+        ed25519=("e1", "e2") if base.settings.dkim_ed25519 else None,
+        record_name=lambda selector: f"{selector}._domainkey.{domain}",
+    )
+    return Examiner(
+        rotation=base.rotation,
+        signer=base.signer,
+        own=own,
+        clock=base.clock,
+        spread=random.SystemRandom().random,
+    )
+
+
+def _http(base: _Base, actor: Actor, examiner: Examiner, stopping: asyncio.Event) -> FastAPI:
     submission = Submission(database=base.database, outgoing=base.outgoing, clock=base.clock, work=base.work)
     proving = Proving(
         database=base.database,
@@ -347,6 +404,7 @@ def _http(base: _Base, actor: Actor, stopping: asyncio.Event) -> FastAPI:
         sms_status=actor.sms_status,
         metrics=REGISTRY,
         stopping=stopping,
+        examiner=examiner,
     )
     http = create_api(parts)
     pages = WebParts(
@@ -446,19 +504,29 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The secrets on disk: token keys, DKIM keys, the administrator's key of the command line. Each file is 0600."""
+    """The secrets on disk: token keys, the secret key that seals those in the database, the DKIM key of the first
+    start, the administrator's key of the command line. Each file is 0600."""
 
     tokens: tuple[TokenKey, ...]
-    signing: tuple[SigningKey, ...]
+    secret: bytes
+    signing_since: tuple[tuple[SigningKey, datetime], ...]
     administrator: str
+
+    @property
+    def signing(self) -> tuple[SigningKey, ...]:
+        """The DKIM key of the first start, unless its file is gone: the store has it."""
+        return tuple(key for key, _ in self.signing_since)
 
     @classmethod
     def in_folder(cls, folder: Path, settings: Settings, now: datetime) -> "Keys":
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "inbound").mkdir(mode=0o700, exist_ok=True)
+        first = not (folder / "token-keys.json").exists()
+        file = folder / f"dkim-{settings.from_domain}-{SELECTOR}.pem"
         return cls(
             tokens=_token_keys(folder / "token-keys.json", now),
-            signing=(_signing_key(folder / f"dkim-{settings.from_domain}-{SELECTOR}.pem", settings.from_domain),),
+            secret=_secret_key(folder / "secret.key", settings),
+            signing_since=(_signing_key(file, settings.from_domain),) if first or file.exists() else (),
             administrator=_administrator_key(folder / "administrator.key", settings),
         )
 
@@ -473,10 +541,23 @@ def _token_keys(file: Path, now: datetime) -> tuple[TokenKey, ...]:
     )
 
 
-def _signing_key(file: Path, domain: str) -> SigningKey:
+def _signing_key(file: Path, domain: str) -> tuple[SigningKey, datetime]:
+    """The key, and since when it has been there."""
     if not file.exists():
         _write_secret(file, SigningKey.generate(domain, SELECTOR).pem())
-    return SigningKey.load(file.read_bytes(), domain, SELECTOR)
+    since = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    return SigningKey.load(file.read_bytes(), domain, SELECTOR), since
+
+
+def _secret_key(file: Path, settings: Settings) -> bytes:
+    if settings.secret_key is not None:
+        return bytes.fromhex(settings.secret_key.get_secret_value().strip())
+    if not file.exists():
+        _write_secret(file, f"{secrets.token_hex(32)}\n".encode())
+    try:
+        return bytes.fromhex(file.read_text().strip())
+    except ValueError:
+        raise BadSettings(Fault(str(file), "setting-invalid", "This must be 64 hexadecimal digits.")) from None
 
 
 def _administrator_key(file: Path, settings: Settings) -> str:

@@ -4,6 +4,7 @@ A setting exists because somebody has a reason to turn it; everything else is a 
 `docs/settings.md` is written from this file.
 """
 
+import re
 import tomllib
 from datetime import timedelta
 from difflib import get_close_matches
@@ -66,6 +67,12 @@ def _servers(texts: list[str]) -> list[str]:
     return texts
 
 
+def _secret_key(text: SecretStr | None) -> SecretStr | None:
+    if text is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", text.get_secret_value().strip()):
+        raise ValueError("must be 64 hexadecimal digits, as `openssl rand -hex 32` prints them")
+    return text
+
+
 Domain = Annotated[str, AfterValidator(_domain)]
 WebUrl = Annotated[str, _url("https://", "http://")]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -117,6 +124,16 @@ class Settings(BaseSettings):
     content_retention_days: int = Field(default=30, ge=1, description="Contents of messages are erased after that.")
     reply_retention_days: int = Field(
         default=7, ge=1, description="Mail to the unmonitored From address is erased after that; a tombstone stays."
+    )
+    secret_key: Annotated[SecretStr | None, AfterValidator(_secret_key)] = Field(
+        default=None,
+        description="Seals private keys in the database: 64 hexadecimal digits, the same on all nodes of one database. "
+        "Default: made at the first start, in data_dir.",
+    )
+    dkim_rotation_days: int = Field(default=180, ge=30, description="A DKIM key signs for so long, then the next does.")
+    dkim_ed25519: bool = Field(
+        default=False,
+        description="Sign with Ed25519 too (RFC 8463). Large receivers report such signatures as failed still.",
     )
     dns_servers: Annotated[list[str], AfterValidator(_servers)] = Field(
         default_factory=list, description="Resolvers as `ip` or `ip:port`; empty: those of the system."

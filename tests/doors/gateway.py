@@ -17,14 +17,19 @@ from homing.doors.api import ApiParts, create_api
 from homing.doors.web import WebParts, web_router
 from homing.flow.authenticate import Keyring
 from homing.flow.bell import Bell, Chime
+from homing.flow.examine import Examiner
 from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
+from homing.flow.rotate import Rotation, Selectors, terms_for
+from homing.flow.sign import Signer
 from homing.flow.submit import Submission
 from homing.loop import ids
 from homing.loop.api_key import hash_key, mint_key
 from homing.loop.identity import OperatorIdentity
 from homing.loop.model import HumanSenderId, OrganizationId
+from homing.loop.sealing import Sealer
 from homing.loop.token import TokenKey, Tokens
+from homing.net.dns import Resolver
 from homing.net.fetch import check_url
 from homing.store import organizations, people
 from homing.store.database import Database
@@ -168,8 +173,34 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         check_url=check_url,
         sms_status=sms_status,
         metrics=CollectorRegistry(),
+        examiner=_examiner(database, clock),
     )
     return parts, sms
+
+
+def _examiner(database: Database, clock: Clock) -> Examiner:
+    """One that hears nothing from the DNS: nobody listens at that port."""
+    sealer = Sealer(b"s" * 32)
+    signer = Signer(database, sealer, 1)
+    resolver = Resolver([("127.0.0.1", 9)], timeout=0.05)
+    rotation = Rotation(
+        database=database,
+        resolver=resolver,
+        sealer=sealer,
+        signer=signer,
+        clock=clock,
+        dice=lambda: os.urandom(10),
+        secret=lambda: os.urandom(32),
+        terms=terms_for(timedelta(days=5), timedelta(days=180)),
+    )
+    own = Selectors(
+        organization=None,
+        domain=OPERATOR.from_domain,
+        rsa=("h1", "h2"),
+        ed25519=None,
+        record_name=lambda selector: f"{selector}._domainkey.{OPERATOR.from_domain}",
+    )
+    return Examiner(rotation=rotation, signer=signer, own=own, clock=clock, spread=lambda: 0.0)
 
 
 def _web_parts(parts: ApiParts) -> WebParts:

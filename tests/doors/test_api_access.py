@@ -18,7 +18,7 @@ BODIES = {
     "/v1/failure_policies/{name}": {"steps": [{"kind": "log"}]},
     "/v1/streams/{name}": {"bulk": False},
 }
-ADMINISTRATORS_ALONE = {"organizations", "administrator_keys", "prove"}
+ADMINISTRATORS_ALONE = {"organizations", "administrator_keys", "prove", "dkim_keys"}
 NAMED_BY_THE_TENANT = {"/v1/failure_policies/{name}", "/v1/streams/{name}"}
 NOBODYS = {"/v1/sms/status/{token}", "/v1/administrator_keys/{key}"}
 
@@ -37,6 +37,7 @@ async def test_another_organizations_id_looks_exactly_like_an_unknown_one(home: 
         "human_senders": ids.show("human_sender", home.acme.sender.id),
         "organizations": ids.show("organization", home.acme.organization.id),
         "administrator_keys": "key_" + "1" * 32,
+        "dkim_keys": "dkm_" + "1" * 32,
     }
     tried = 0
     for method, path in routes(home):

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from homing.cli import check, events, messages, organizations, policies, senders, suppressions
+from homing.cli import check, dkim, events, messages, organizations, policies, senders, suppressions
 from homing.cli.docs import docs
+from homing.cli.doctor import doctor
 from homing.cli.endings import Commands, importing
 from homing.cli.explain import explain
 from homing.cli.send import send
@@ -61,6 +62,7 @@ def demo(
 
 app.command("send")(send)
 app.command("explain")(explain)
+app.command("doctor")(doctor)
 app.command("docs")(docs)
 for room in (
     organizations.organizations,
@@ -68,6 +70,7 @@ for room in (
     senders.senders,
     policies.policies,
     suppressions.suppressions,
+    dkim.dkim,
     messages.messages,
     events.events,
     check.config,

@@ -15,7 +15,7 @@ from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.ending import PATIENCE, all_to_their_end, to_its_end
 from homing.flow.outgoing import Clock, Dice, Outgoing
-from homing.flow.sign import Signer
+from homing.flow.sign import Plan, Signer
 from homing.loop.classify import Rules, classify
 from homing.loop.evidence import Answered, Evidence, Unanswered, Unroutable
 from homing.loop.ids import new_id, show
@@ -36,6 +36,7 @@ _RENEW_EVERY = 60.0
 _LOOK_EVERY = 0.5
 _HOSTS = 5
 _AT_A_GLANCE = 256 * 1024
+NO_SIGNING_KEY = "no DKIM key signs for the domain now"
 OCTETS_AT_ONCE = 128 * 1024 * 1024
 """Contents in memory: beyond that nothing new is claimed, however many deliveries there is room for."""
 _Lease = tuple[DeliveryId, int]
@@ -135,21 +136,35 @@ class Deliverer:
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self._record(job, route, result)
             return
-        content, signed = await self._content(job)
+        plan = self.signer.plan(
+            (job.delivery.organization, job.identity.sending_domain), job.selector, job.signed_at, self.clock()
+        )
+        if plan is None:
+            await self._hold_back(job)
+            return
+        content, signed = await self._content(job, plan)
         outcome = await self._try_hosts(signed, content, route.hosts[:_HOSTS])
         if outcome is not None:
             evidence = self._evidence(outcome.transcript)
             await self._record(job, evidence, _result(outcome, evidence))
 
-    async def _content(self, job: ClaimedDelivery) -> tuple[bytes, ClaimedDelivery]:
-        """The bytes that go out, the same at every attempt: the first one's key and time of signing are kept."""
-        selector = job.selector or self.signer.active_selector(job.identity.sending_domain)
-        signed_at = job.signed_at or self.clock()
+    async def _content(self, job: ClaimedDelivery, plan: Plan) -> tuple[bytes, ClaimedDelivery]:
+        """The bytes that go out, the same at every attempt: the first one's keys and time of signing are kept."""
         raw = self.outgoing.front(job.delivery.id, job.identity, job.delivery.created_at) + job.content
-        key = (job.identity.sending_domain, selector)
-        signed = await self.signer.signed(raw, key, signed_at, job.delivery.expires_at)
-        await self._pass_gate(signed, job.identity)
-        return signed, replace(job, selector=selector, signed_at=signed_at)
+        content = await self.signer.signed(raw, plan, job.delivery.expires_at)
+        await self._pass_gate(content, job.identity)
+        instead_of = job.selector if plan.anew else None
+        return content, replace(job, selector=plan.selectors, signed_at=plan.signed_at, instead_of=instead_of)
+
+    async def _hold_back(self, job: ClaimedDelivery) -> None:
+        """Nothing goes out unsigned: it waits until its domain has a key that signs."""
+        metrics.ALARMS.inc()
+        _log.error(
+            "no key to sign with", domain=job.identity.sending_domain, delivery=show("delivery", job.delivery.id)
+        )
+        now = self.clock()
+        evidence = Unanswered(stage=Stage.ROUTE, why=NO_SIGNING_KEY, host="")
+        await self._record(job, evidence, AttemptResult(started_at=now, stage=Stage.ROUTE, silence=NO_SIGNING_KEY))
 
     async def _pass_gate(self, content: bytes, identity: Identity) -> None:
         """The last look at the very bytes that go out. What does not pass is a bug of ours and never leaves."""
@@ -199,6 +214,7 @@ class Deliverer:
                 ip=host.ip,
                 selector=job.selector or "",
                 signed_at=job.signed_at or now,
+                instead_of=job.instead_of,
             ),
         )
         return attempt if opened else None

@@ -1,39 +1,109 @@
-"""Sign what leaves, off the event loop: RSA is most of a message's cost and runs on every core."""
+"""Sign what leaves, off the event loop: RSA is most of a message's cost and runs on every core.
+
+Keys come from the store, are opened once, and are looked at again when they change.
+"""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
+from homing.loop.model import OrganizationId
+from homing.loop.sealing import Sealer
+from homing.loop.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.mail.dkim import SigningKey, sign
+from homing.store import keys
+from homing.store.database import Database
+from homing.store.keys import SealedKey
 
 BEYOND_LIFETIME = timedelta(days=7)
 """A signature outlives the delivery's lifetime by that much: queues of receivers and forwarders."""
 
+_Owner = tuple[OrganizationId | None, str]
+"""Whose key, and for which domain."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    key: DkimKey
+    private: SigningKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """With which selectors (joined by commas) of whose domain a delivery is signed. `anew`: not as at its first
+    attempt, because that key signs no more."""
+
+    owner: _Owner
+    selectors: str
+    signed_at: datetime
+    anew: bool
+
 
 class Signer:
-    """Our signing keys. `keys`: the first key of a domain signs new deliveries; the others finish what they began."""
+    """The keys that sign. `threads`: how many signatures are made at once."""
 
-    def __init__(self, keys: Iterable[SigningKey], threads: int) -> None:
-        self._keys: dict[tuple[str, str], SigningKey] = {}
-        self._active: dict[str, SigningKey] = {}
-        for key in keys:
-            self._keys[key.domain, key.selector] = key
-            self._active.setdefault(key.domain, key)
+    def __init__(self, database: Database, sealer: Sealer, threads: int) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._keys: Mapping[_Owner, list[_Opened]] = {}
+        self._opened: dict[UUID, _Opened] = {}
+        self._version: object = None
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sign")
 
-    def active_selector(self, domain: str) -> str:
-        """The selector under which a new delivery from `domain` is signed; KeyError if there is no key for it."""
-        return self._active[domain].selector
+    async def reload(self) -> None:
+        """Take the keys as they now are. Raises SealBroken where they were sealed with another secret key."""
+        self._version = await self._database.read(keys.version)
+        stored = await self._database.read(keys.signing)
+        fresh = {one.key.id: self._open(one) for one in stored}
+        by_owner: dict[_Owner, list[_Opened]] = {}
+        for one in fresh.values():
+            by_owner.setdefault((one.key.organization, one.key.domain), []).append(one)
+        self._opened, self._keys = fresh, by_owner
 
-    async def signed(self, raw: bytes, key: tuple[str, str], signed_at: datetime, expires_at: datetime) -> bytes:
-        """`raw` with its signature in front. `key` is (domain, selector); equal arguments give equal bytes."""
-        loop = asyncio.get_running_loop()
+    async def reload_if_changed(self) -> None:
+        """Whoever changed them may be another node."""
+        if await self._database.read(keys.version) != self._version:
+            await self.reload()
+
+    def plan(self, owner: _Owner, before: str | None, signed_at: datetime | None, now: datetime) -> Plan | None:
+        """How to sign a delivery of this organization from this domain: as at its first attempt (`before`,
+        `signed_at`), else with what signs now. None: there is no key for the domain."""
+        owner = owner if owner in self._keys else (None, owner[1])
+        if before and signed_at and all(self._at(owner, selector, signed_at) for selector in before.split(",")):
+            return Plan(owner=owner, selectors=before, signed_at=signed_at, anew=False)
+        active = {one.key.algorithm: one.key for one in self._keys.get(owner, ()) if one.key.state is KeyState.ACTIVE}
+        if RSA not in active:
+            return None
+        selectors = ",".join(active[algorithm].selector for algorithm in (RSA, ED25519) if algorithm in active)
+        return Plan(owner=owner, selectors=selectors, signed_at=now, anew=before is not None)
+
+    async def signed(self, raw: bytes, plan: Plan, expires_at: datetime) -> bytes:
+        """`raw` with its signatures in front; equal arguments give equal bytes."""
         until = int((expires_at + BEYOND_LIFETIME).timestamp())
-        signature = await loop.run_in_executor(
-            self._threads, sign, raw, self._keys[key], int(signed_at.timestamp()), until
-        )
-        return signature + raw
+        moment = int(plan.signed_at.timestamp())
+        loop = asyncio.get_running_loop()
+        signatures = []
+        for selector in plan.selectors.split(","):
+            opened = self._at(plan.owner, selector, plan.signed_at)
+            assert opened is not None
+            signatures.append(await loop.run_in_executor(self._threads, sign, raw, opened.private, moment, until))
+        return b"".join((*signatures, raw))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _at(self, owner: _Owner, selector: str, moment: datetime) -> _Opened | None:
+        """The key that signed under this selector at that moment, if it may sign still."""
+        candidates = self._keys.get(owner, ())
+        return next((one for one in candidates if one.key.selector == selector and one.key.signed(moment)), None)
+
+    def _open(self, stored: SealedKey) -> _Opened:
+        key = stored.key
+        known = self._opened.get(key.id)
+        if known is not None:
+            return _Opened(key, known.private)
+        pem = self._sealer.open(stored.sealed, key.place)
+        return _Opened(key, SigningKey.load(pem, key.domain, key.selector))

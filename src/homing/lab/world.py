@@ -108,6 +108,9 @@ class World:
         self._running.push_async_callback(self.dns.close)
         await self.dns.start()
         await self.dns.start()  # the second resolver, which confirms that a domain does not exist
+        for suffix in ("com", "net", "org", "example"):
+            self.dns.publish(suffix, "NS ns.lab")  # the one server is that of every zone, too
+        self.dns.publish("ns.lab", "A 127.0.0.1")
         self.post = Post(self.dns.servers, self._gateway_mx)
         await self._start_hosts()
         self.post.smtp_port = self.smtp_port

@@ -15,6 +15,8 @@ PREFIXES = {
     "case": "cas",
     "action": "act",
     "suppression": "sup",
+    "dkim_key": "dkm",
+    "sending_domain": "dom",
 }
 
 

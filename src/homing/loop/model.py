@@ -65,6 +65,8 @@ class EventType(StrEnum):
     RESENT = "resent"
     UNEXPLAINED_RETURN = "unexplained_return"
     FORWARDING_FAILED = "forwarding_failed"
+    SIGNED_ANEW = "signed_anew"
+    DOMAIN_CHANGED = "domain_changed"
 
 
 ANYMAIL_EVENT: Mapping[EventType, str] = {
@@ -141,7 +143,12 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Under which names a delivery goes out, and why. `sending_domain` is DKIM's d=, equal to header_from's domain."""
+    """Under which names a delivery goes out, and why. `sending_domain` is DKIM's d=, equal to header_from's domain.
+
+    `feedback_to` is where providers may report complaints (RFC 9477), and `unsubscribe_at` the beginning of the URL at
+    which the recipient can leave (RFC 8058); None: the message says nothing of it. They are kept with the delivery, so
+    that every attempt sends the same bytes.
+    """
 
     level: Level
     header_from: str
@@ -151,6 +158,8 @@ class Identity:
     sending_domain: str
     reply_route: str = "direct"
     reasons: tuple[str, ...] = ()
+    feedback_to: str | None = None
+    unsubscribe_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

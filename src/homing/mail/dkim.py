@@ -39,6 +39,8 @@ SIGNED_HEADERS = (
     "List-Unsubscribe-Post",
     "Auto-Submitted",
     "Homing-Trace",
+    "CFBL-Address",
+    "CFBL-Feedback-ID",
 )
 RSA_BITS = 2048
 _WEAKEST_RSA_BITS = 1024  # RFC 8301 §3.2
@@ -86,6 +88,11 @@ class SigningKey:
     def generate(cls, domain: str, selector: str) -> "SigningKey":
         """A new RSA-2048 key, the only kind that every receiver verifies."""
         return cls(domain, selector, generate_private_key(public_exponent=65537, key_size=RSA_BITS))
+
+    @classmethod
+    def generate_ed25519(cls, domain: str, selector: str) -> "SigningKey":
+        """A new Ed25519 key (RFC 8463), for a second signature beside RSA's: large receivers do not verify it yet."""
+        return cls(domain, selector, Ed25519PrivateKey.generate())
 
     @property
     def algorithm(self) -> str:

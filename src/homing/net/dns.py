@@ -19,6 +19,7 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
+from homing.loop.sightings import Sighting
 from homing.mail.question import Answer as Answer
 from homing.mail.question import Ask, RecordT
 from homing.mail.question import Found as Found
@@ -136,6 +137,22 @@ class Resolver:
     async def records(self, ask: Ask) -> Answer[str]:
         """What any question is answered, each record in the text that `RecordType` names."""
         return await self._lookup(ask.name, ask.record_type.value)
+
+    async def everywhere(self, name: str, kind: str, rests_at: str | None = None) -> list[Sighting]:
+        """What each resolver and two of the zone's own servers say now, nothing remembered (`loop.sightings`).
+
+        `rests_at`: the name at the end of the aliases, which the servers of its own zone are asked about.
+        """
+        zone = await self._zone_servers(rests_at or name)
+        askings = [
+            *(self._ask_in_turn([server], name, kind) for server in self._servers),
+            *(self._ask_in_turn([server], rests_at or name, kind, recursive=False) for server in zone),
+        ]
+        heard = await asyncio.gather(*askings)
+        return [
+            Sighting(server=_shown(server), authoritative=place >= len(self._servers), answer=one.answer)
+            for place, (server, one) in enumerate(zip((*self._servers, *zone), heard, strict=True))
+        ]
 
     async def confirm_no_such_name(self, name: str, first: NoSuchName) -> bool:
         """Whether a second source says at once that the name does not exist: another resolver, or the zone's own.

@@ -14,12 +14,24 @@ import sqlalchemy as sa
 
 from homing.loop.evidence import CancelRequested, Evidence, LeaseLost, LeaseReleased, LifetimeOver, SuppressionFound
 from homing.loop.lifecycle import allowed
-from homing.loop.model import AttemptId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, Origin, State
+from homing.loop.model import (
+    AttemptId,
+    Delivery,
+    DeliveryId,
+    EventType,
+    Identity,
+    MessageId,
+    NewEvent,
+    OrganizationId,
+    Origin,
+    State,
+)
 from homing.loop.outcome import Outcome
 from homing.mail.reply import Stage
 from homing.store import suppressions, tables
 from homing.store.dialect import insert_all
 from homing.store.documents import identity_from_json
+from homing.store.events import Happening, Subject, append
 from homing.store.record import AttemptResult, Finding, record
 from homing.store.rows import DELIVERY, to_delivery
 
@@ -35,7 +47,7 @@ _CLAIMABLE = [state.value for state in State if allowed(state, State.SENDING)]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedDelivery:
     """A leased delivery with all that sending it needs. `selector` and `signed_at`: those of its first attempt, so that
-    every attempt sends the same bytes; None before."""
+    every attempt sends the same bytes; None before. `instead_of`: see `OpenAttempt`."""
 
     delivery: Delivery
     identity: Identity
@@ -46,11 +58,13 @@ class ClaimedDelivery:
     smtputf8: bool
     selector: str | None
     signed_at: datetime | None
+    instead_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAttempt:
-    """The intent to send, written just before MAIL FROM. `epoch`: that of the claim."""
+    """The intent to send, written just before MAIL FROM. `epoch`: that of the claim. `instead_of`: the selectors of the
+    first attempt, where their keys sign no more and the delivery was signed anew."""
 
     id: AttemptId
     delivery: DeliveryId
@@ -60,6 +74,7 @@ class OpenAttempt:
     ip: str
     selector: str
     signed_at: datetime
+    instead_of: str | None = None
 
 
 def claim(
@@ -269,8 +284,24 @@ def _claimed(row: sa.RowMapping, content: bytes) -> ClaimedDelivery:
 def _remember_signature(conn: sa.Connection, opened: Sequence[OpenAttempt]) -> None:
     if not opened:
         return
+    for one in opened:
+        if one.instead_of is not None:
+            _sign_anew(conn, one)
     rows = [{"b_id": one.delivery, "b_selector": one.selector, "b_signed_at": one.signed_at} for one in opened]
     conn.execute(_SIGNED, rows)
+
+
+def _sign_anew(conn: sa.Connection, opened: OpenAttempt) -> None:
+    """The one case in which a later attempt sends other bytes than an earlier one, and so it is told."""
+    conn.execute(_D.update().where(_D.c.id == opened.delivery).values(selector=None, signed_at=None))
+    about = sa.select(_D.c.organization, _D.c.message, _M.c.human_sender).join(_M, _M.c.id == _D.c.message)
+    row = conn.execute(about.where(_D.c.id == opened.delivery)).one()
+    subject = Subject(
+        organization=row.organization, message=row.message, delivery=opened.delivery, human_sender=row.human_sender
+    )
+    facts = {"selector": opened.selector, "instead_of": opened.instead_of, "why": "its DKIM key signs no more"}
+    event = NewEvent(type=EventType.SIGNED_ANEW, data=facts)
+    append(conn, [Happening(subject=subject, event=event, at=opened.started_at)])
 
 
 # -- recovering ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from homing.loop.model import ActionKind, ActionState, CaseState, EventType, Origin, Role, State
+from homing.loop.signing_keys import KeyState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -223,7 +224,8 @@ delivery = sa.Table(
     sa.Column("lease_until", Moment),
     sa.Column("lease_owner", sa.String(64)),
     sa.Column("expires_at", Moment, nullable=False),
-    sa.Column("selector", sa.String(63)),  # DKIM key and t= of the first attempt: later ones send the same bytes
+    # DKIM selectors (with commas) and t= of the first attempt: later ones send the same bytes.
+    sa.Column("selector", sa.String(63)),
     sa.Column("signed_at", Moment),
     sa.Column("verdict", Json),
     sa.Column("resent_from", sa.Uuid),
@@ -418,5 +420,34 @@ action = sa.Table(
         "due_at",
         sqlite_where=sa.text("state IN ('due', 'running')"),
         postgresql_where=sa.text("state IN ('due', 'running')"),
+    ),
+)
+
+dkim_key = sa.Table(
+    "dkim_key",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid),  # null: the operator's
+    sa.Column("domain", sa.String(255), nullable=False),  # d=
+    sa.Column("selector", sa.String(63), nullable=False),  # s=
+    sa.Column("algorithm", sa.String(16), nullable=False),
+    sa.Column("record_name", sa.String(255), nullable=False),  # where the record stands; CNAMEs lead there
+    sa.Column("record", sa.Text, nullable=False),  # the public half, as it is published
+    sa.Column("sealed", sa.LargeBinary, nullable=False),  # the private half: see loop.sealing
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("published_at", Moment),
+    sa.Column("activated_at", Moment),
+    sa.Column("draining_at", Moment),
+    sa.Column("retired_at", Moment),
+    sa.Column("revoked_at", Moment),
+    _one_of("state", KeyState),
+    # One key at a time stands under a name.
+    sa.Index(
+        "ix_dkim_key_in_use",
+        "record_name",
+        unique=True,
+        sqlite_where=sa.text("state IN ('created', 'published', 'active', 'draining')"),
+        postgresql_where=sa.text("state IN ('created', 'published', 'active', 'draining')"),
     ),
 )

@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI
 
 from homing.doors.api import (
     administrators,
+    dkim,
     events,
     messages,
     operations,
@@ -35,7 +36,7 @@ def api_router() -> APIRouter:
             },
         }
     )
-    for room in (messages, events, people, policies, suppressions, organizations, administrators, operations):
+    for room in (messages, events, people, policies, suppressions, organizations, administrators, dkim, operations):
         router.include_router(room.router)
     return router
 

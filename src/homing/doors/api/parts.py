@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from homing.flow.authenticate import Keyring
 from homing.flow.bell import Chime
+from homing.flow.examine import Examiner
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.prove import Proving
 from homing.flow.submit import Submission
@@ -38,6 +39,7 @@ class ApiParts:
     check_url: Callable[[str], list[Complaint]]
     sms_status: Callable[[str, bytes], Awaitable[bool]]
     metrics: CollectorRegistry
+    examiner: Examiner
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: Counter[UUID] = field(default_factory=Counter)
     """Open live streams of each organization."""

@@ -141,6 +141,8 @@ _PLAIN: Mapping[EventType, str] = {
     EventType.UNHEARD: "Nobody could be told that {recipient} did not get it.",
     EventType.UNEXPLAINED_RETURN: "Something came back about the message to {recipient} that we do not understand.",
     EventType.FORWARDING_FAILED: "{recipient} has it, but it could not be passed on from there.",
+    EventType.SIGNED_ANEW: "The message to {recipient} was signed with another key: the first one was withdrawn.",
+    EventType.DOMAIN_CHANGED: "What the DNS says of a sending domain has changed.",
 }
 
 _CHANNELS = {

@@ -1,0 +1,95 @@
+"""`homing dkim`: the keys that sign what leaves, for administrators."""
+
+from typing import Annotated
+
+import typer
+
+from homing.cli.endings import ExitCode, unsuccessful
+from homing.cli.gateway import Gateway, Json, given, segment, with_gateway
+from homing.cli.output import for_person, moment, say, show, table
+
+dkim = typer.Typer(name="dkim", help="DKIM keys: which sign, which follow, which end.", no_args_is_help=True)
+
+Domain = Annotated[str | None, typer.Option(help="Whose key. Default: your own shared domain.")]
+
+_HEADINGS = ("Id", "Domain", "Selector", "Algorithm", "State", "In the DNS", "Since (UTC)")
+
+
+@dkim.command("list")
+@with_gateway
+def list_keys(gateway: Gateway) -> None:
+    """List DKIM keys, the ended ones too."""
+    _show(gateway.get("/v1/dkim_keys"))
+
+
+@dkim.command("zone")
+@with_gateway
+def zone(gateway: Gateway) -> None:
+    """The records that must stand in the DNS now, as part of a zone file."""
+    from homing.loop.dns_records import DnsRecord
+
+    records = [
+        DnsRecord(name=one["record_name"], type="TXT", value=one["record"], why=f"DKIM key, {one['state']}")
+        for one in _latest(gateway.get("/v1/dkim_keys")["dkim_keys"])
+    ]
+    text = "".join(f"{record.in_zone()}\n" for record in records)
+    if for_person():
+        print(text, end="")
+    else:
+        show({"zone": text}, str)
+
+
+@dkim.command("rotate")
+@with_gateway
+def rotate(gateway: Gateway, domain: Domain = None) -> None:
+    """Let the next key sign now. Without this it does so after 180 days."""
+    _show(gateway.call("POST", "/v1/dkim_keys/rotate", given(domain=domain)))
+
+
+@dkim.command("revoke")
+@with_gateway
+def revoke(
+    gateway: Gateway,
+    selector: Annotated[str, typer.Argument(help="The key's selector, or its id.")],
+    domain: Domain = None,
+) -> None:
+    """Withdraw a key at once and for good. The next one signs; what waits is signed anew."""
+    found = gateway.get("/v1/dkim_keys")["dkim_keys"]
+    key = next((one for one in found if _is(one, selector, domain)), None)
+    if key is None:
+        raise unsuccessful(ExitCode.NOT_FOUND, "not-found", "No DKIM key in use has this selector.", selector)
+    after = gateway.call("POST", f"/v1/dkim_keys/{segment(key['id'])}/revoke")
+    _show(after)
+    say(f"Now publish at {key['record_name']}: v=DKIM1; p=")
+    if not any(one["domain"] == key["domain"] and one["state"] == "active" for one in after["dkim_keys"]):
+        say(f"NO KEY SIGNS for {key['domain']} now: its mail waits until the next key's record stands in the DNS.")
+
+
+def _is(key: Json, selector: str, domain: str | None) -> bool:
+    in_use = key["state"] in {"created", "published", "active", "draining"}
+    named = key["selector"] == selector and (key["domain"] == domain or (domain is None and not key["organization"]))
+    return key["id"] == selector or (in_use and named)
+
+
+def _latest(keys: list[Json]) -> list[Json]:
+    """The one key whose record must stand under each name: the newest."""
+    return list({key["record_name"]: key for key in keys}.values())
+
+
+def _show(found: Json) -> None:
+    show(found, lambda: table(_HEADINGS, map(_row, found["dkim_keys"])))
+
+
+def _row(key: Json) -> list[object]:
+    since = key[_SINCE[key["state"]]]
+    return [key[name] for name in ("id", "domain", "selector", "algorithm", "state", "standing")] + [moment(since)]
+
+
+_SINCE = {
+    "created": "created_at",
+    "published": "published_at",
+    "active": "activated_at",
+    "draining": "draining_at",
+    "retired": "retired_at",
+    "revoked": "revoked_at",
+}

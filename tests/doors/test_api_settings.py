@@ -197,6 +197,14 @@ async def test_streams(home: Gateway) -> None:
     assert (await home.call("PUT", "/v1/streams/Not%20a%20name", json={})).status_code == 422
 
 
+async def test_the_stream_of_our_own_letters_is_not_an_applications(home: Gateway) -> None:
+    made = await home.call("PUT", "/v1/streams/letters", json={})
+    sent = await home.call("POST", "/v1/messages", json=message(stream="letters"))
+    for answer, pointer in ((made, "/path:name"), (sent, "/stream")):
+        assert answer.status_code == 422
+        assert [(one["pointer"], one["code"]) for one in answer.json()["errors"]] == [(pointer, "stream-reserved")]
+
+
 async def test_health_metrics_and_callbacks(home: Gateway) -> None:
     assert (await home.client.get("/healthz")).json() == {"status": "ok"}
     assert (await home.client.get("/metrics")).status_code == 401

@@ -15,7 +15,7 @@ from homing.loop.identity import OperatorIdentity, own_identity
 from homing.loop.ids import new_id
 from homing.loop.letters import Text
 from homing.loop.model import CaseId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role, State
-from homing.loop.submission import CheckedRequest, Recipient
+from homing.loop.submission import LETTERS, CheckedRequest, Recipient
 from homing.loop.token import Purpose, Tokens
 from homing.mail.address import Address, parse_address
 from homing.mail.compose import Draft, Mailbox, compose, corrected, final_gate, front
@@ -160,7 +160,7 @@ class Outgoing:
             id=message,
             organization=letter.organization,
             origin=letter.origin,
-            stream="letters",
+            stream=LETTERS,
             human_sender=None,
             human_sender_name=self.operator_name,
             human_sender_address=self.operator.header_from,

@@ -29,6 +29,9 @@ ATTACHMENTS = 50
 METADATA = 20
 _METADATA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _METADATA_VALUE_LENGTH = 500
+LETTERS = "letters"
+"""The stream of what we write ourselves: its suppressions are ours."""
+RESERVED = f"The stream {LETTERS} is for the letters that we write ourselves. Take another name."
 _STREAM = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")  # E.164
 
@@ -156,6 +159,8 @@ def _text_faults(request: MessageRequest) -> Iterator[Fault]:
         yield Fault(
             "/stream", "stream-name", "A stream's name has up to 64 of a-z, 0-9, - and _, and begins with no sign."
         )
+    if request.stream == LETTERS:
+        yield Fault("/stream", "stream-reserved", RESERVED)
     key = request.idempotency_key
     if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
         yield Fault("", "idempotency-key-syntax", "An Idempotency-Key has 1 to 255 printable ASCII characters.")

@@ -15,6 +15,7 @@ from homing.doors.api.messages_in import Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.loop.problem import Fault
+from homing.loop.submission import LETTERS, RESERVED
 from homing.mail.address import AddressError, parse_address
 from homing.store import organizations, suppressions
 from homing.store.organizations import Stream
@@ -137,6 +138,8 @@ async def put_stream(
     name: Annotated[str, Path(pattern=_NAME)], body: StreamIn, tenant: Manager, parts: Parts
 ) -> StreamOut:
     """Once; what a stream is for does not change afterwards (409 `stream-differs`)."""
+    if name == LETTERS:
+        raise invalid([Fault("/path:name", "stream-reserved", RESERVED)])
     stream = Stream(organization=tenant.id, name=name, bulk=body.bulk, created_at=parts.clock())
     await parts.database.write(organizations.ensure_stream, stream)
     stored = await parts.database.read(organizations.get_stream, tenant.id, name)

@@ -14,6 +14,7 @@ from homing.loop import ids
 from homing.loop.identity import OperatorIdentity, own_identity
 from homing.loop.ids import new_id
 from homing.loop.letters import Text
+from homing.loop.marks import UNSUBSCRIBE_PATH, unsubscribe_uris
 from homing.loop.model import CaseId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role, State
 from homing.loop.submission import LETTERS, CheckedRequest, Recipient
 from homing.loop.token import Purpose, Tokens
@@ -52,13 +53,14 @@ class Letter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """Makes submissions under the operator's names and keys."""
+    """Makes submissions under the operator's names and keys. `url` is where people reach our pages."""
 
     tokens: Tokens
     operator: OperatorIdentity
     operator_name: str
     lifetime: timedelta
     dice: Dice
+    url: str = ""
 
     def application(
         self,
@@ -187,6 +189,13 @@ class Outgoing:
         token = self.tokens.mint(Purpose.ENVELOPE, delivery, made=created_at, last_day=last_day)
         return f"b+{token}@{identity.return_domain}"
 
+    def marked(self, identity: Identity, *, bulk: bool) -> Identity:
+        """The identity of an application's delivery, with where complaints go, and where its recipient can leave."""
+        feedback_to = f"fbl@{self.operator.from_domain}"
+        return replace(
+            identity, feedback_to=feedback_to, unsubscribe_at=f"{self.url}{UNSUBSCRIBE_PATH}" if bulk else None
+        )
+
     def trace(self, delivery: UUID, created_at: datetime) -> str:
         """The value of the delivery's signed trace header."""
         last_day = (created_at + TRACE_LIFETIME).date()
@@ -195,9 +204,22 @@ class Outgoing:
     def front(self, delivery: UUID, identity: Identity, created_at: datetime) -> bytes:
         """The header fields that belong to the delivery and stand before the message's own."""
         reply_to = None if identity.reply_to is None else parse_address(identity.reply_to)
+        feedback_to = None if identity.feedback_to is None else parse_address(identity.feedback_to)
         return front(
-            parse_address(identity.header_from), identity.display_name, reply_to, self.trace(delivery, created_at)
+            parse_address(identity.header_from),
+            identity.display_name,
+            reply_to,
+            self.trace(delivery, created_at),
+            feedback_to=feedback_to,
+            unsubscribe=self._ways_out(delivery, identity, created_at),
         )
+
+    def _ways_out(self, delivery: UUID, identity: Identity, created_at: datetime) -> tuple[str, ...]:
+        if identity.unsubscribe_at is None:
+            return ()
+        last_day = (created_at + TRACE_LIFETIME).date()
+        token = self.tokens.mint(Purpose.UNSUBSCRIBE, delivery, made=created_at, last_day=last_day)
+        return unsubscribe_uris(identity.unsubscribe_at, identity.return_domain, token)
 
     def _delivery_id(self, now: datetime) -> DeliveryId:
         return DeliveryId(new_id(now, self.dice()))

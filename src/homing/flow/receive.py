@@ -23,8 +23,9 @@ from homing.flow.outgoing import Clock, Dice
 from homing.flow.vet import Vetting
 from homing.loop import ids, oops
 from homing.loop.classify import Rules
-from homing.loop.evidence import ReportAction, Reported, What
+from homing.loop.evidence import ReportAction, Reported, Unsubscribed, What
 from homing.loop.identity import OperatorIdentity
+from homing.loop.marks import UNSUBSCRIBE_LOCAL
 from homing.loop.match import NOTHING_SAID, evidence_from
 from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength
 from homing.loop.token import Purpose, TokenRefused, Tokens
@@ -58,10 +59,11 @@ _log = structlog.get_logger()
 
 
 class Door(StrEnum):
-    """Which of our addresses a mail came to; `envelope` is a delivery's own."""
+    """Which of our addresses a mail came to; `envelope` and `unsubscribe` are a delivery's own."""
 
     ENVELOPE = "envelope"
     HEADER_FROM = "header_from"
+    UNSUBSCRIBE = "unsubscribe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """Where an address of ours leads. `delivery` is set behind a live envelope token only."""
+    """Where an address of ours leads. `delivery` is set behind a live token in it only."""
 
     purpose: str
     delivery: DeliveryId | None = None
@@ -180,6 +182,9 @@ class Receiver:
             except TokenRefused:
                 return None
             return _Place(purpose=Door.ENVELOPE, delivery=DeliveryId(subject))
+        if domain == self.operator.return_domain and local.startswith(UNSUBSCRIBE_LOCAL):
+            leaving = self._opened(Purpose.UNSUBSCRIBE, local.removeprefix(UNSUBSCRIBE_LOCAL))
+            return None if leaving is None else _Place(purpose=Door.UNSUBSCRIBE, delivery=DeliveryId(leaving))
         if recipient.lower() == self.operator.header_from.lower():
             return _Place(purpose=Door.HEADER_FROM)
         if domain in {self.operator.from_domain, self.operator.return_domain} and local in _ROLES:
@@ -241,8 +246,7 @@ class Receiver:
         if mail.purpose == Door.HEADER_FROM and understood.what not in _REPORTS:
             await self._answer(mail, understood, authentication)
             return
-        matched = await self._match(mail, understood)
-        findings = () if matched is None else (self._finding(mail, understood, matched, authentication),)
+        findings = await self._findings(mail, understood, authentication)
         verdict = understood.reports[0].verdict if understood.reports else None
         heard = inbound.Understood(id=mail.id, what=understood.what, verdict=verdict, authentication=authentication)
         outcomes = await self.database.write(inbound.finish, heard, findings)
@@ -277,15 +281,26 @@ class Receiver:
         await self.database.write(_answer_once, heard, finding, sent, answer, mail.envelope_sender)
         self.actions.ring()
 
+    async def _findings(
+        self, mail: Inbound, understood: Understood, authentication: Authentication
+    ) -> tuple[Finding, ...]:
+        if mail.purpose == Door.UNSUBSCRIBE and mail.delivery is not None:
+            if understood.what in _REPORTS:
+                return ()  # nobody's wish, and this address is no return address
+            wish = Unsubscribed(by="mail", inbound=mail.id)
+            return (Finding(delivery=mail.delivery, evidence=wish, now=self.clock(), inbound=mail.id),)
+        matched = await self._match(mail, understood)
+        return () if matched is None else (self._finding(mail, understood, matched, authentication),)
+
     async def _match(self, mail: Inbound, understood: Understood) -> _Matched | None:
         """The address it came to decides; only where that says nothing, the returned original may."""
-        trace = self._opened(Purpose.TRACE, understood.returned_trace)
+        trace = self._marked(understood)
         if mail.delivery is not None:
             sent = await self.database.read(returns.by_delivery, mail.delivery)
             by_trace = trace == mail.delivery
             return None if sent is None else _Matched(sent=sent, by_envelope=True, by_trace=by_trace)
         if trace is not None:
-            sent = await self.database.read(returns.by_delivery, DeliveryId(trace))
+            sent = await self.database.read(returns.by_delivery, trace)
             return None if sent is None else _Matched(sent=sent, by_trace=True)
         message = self._opened(Purpose.MESSAGE_ID, _local_part(understood.returned_message_id))
         if message is None:
@@ -295,6 +310,15 @@ class Receiver:
                 sent = await self.database.read(returns.by_recipient, MessageId(message), address)
                 if sent is not None:
                     return _Matched(sent=sent)
+        return None
+
+    def _marked(self, understood: Understood) -> DeliveryId | None:
+        """The delivery that the returned original bears a signed word of, in whichever field was left of it."""
+        for mark in understood.returned_marks:
+            for purpose in (Purpose.TRACE, Purpose.UNSUBSCRIBE):
+                opened = self._opened(purpose, mark)
+                if opened is not None:
+                    return DeliveryId(opened)
         return None
 
     async def _answerable(self, understood: Understood, envelope_sender: str | None) -> Sent | None:

@@ -18,7 +18,7 @@ from homing.loop.problem import Fault, Problem, Rejected
 from homing.loop.rate import Bucket
 from homing.loop.submission import CheckedRequest, MessageRequest, check_request
 from homing.mail.address import Address, AddressError, parse_address
-from homing.store import deliveries, people, policies, resends, submissions
+from homing.store import deliveries, organizations, people, policies, resends, submissions
 from homing.store.database import Database
 from homing.store.organizations import Organization
 from homing.store.people import HumanSender
@@ -31,6 +31,7 @@ LARGEST_MESSAGE = 20 * 1024 * 1024
 _COMPOSED_IN_THREAD = 128 * 1024
 _KNOWN_FOR = timedelta(seconds=30)
 _KNOWN_AT_MOST = 10_000
+_UNSUBSCRIBING = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,13 @@ class Submission:
     clock: Clock
     work: Bell
     _people: "_KnownPeople" = field(init=False)
+    _streams: "_KnownStreams" = field(init=False)
     _buckets: dict[OrganizationId, Bucket] = field(default_factory=dict)
     _in_progress: set[tuple[OrganizationId, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._people = _KnownPeople(self.database)
+        self._streams = _KnownStreams(self.database)
 
     async def accept(self, organization: Organization, request: MessageRequest) -> Accepted:
         """Accept a message of `organization`. Raises Rejected; after that nothing of it is stored."""
@@ -92,12 +95,21 @@ class Submission:
         reply_to = sender
         if checked.reply_to.folded != checked.human_sender.address.folded:
             reply_to = await self._people.find(organization.id, checked.reply_to, now)
-        identities = self._identities(organization, checked, reply_to)
+        bulk = await self._ours_to_leave(organization.id, checked.request, now)
+        identities = [
+            self.outgoing.marked(identity, bulk=bulk) for identity in self._identities(organization, checked, reply_to)
+        ]
         await self._check_policy(organization, checked.request.failure_policy)
         self._take_from_bucket(organization, len(identities), now)
         submission = await self._compose(organization, sender, checked, identities, now)
         answer = await self.database.write_grouped(submissions.add, submission)
         return self._answered(answer)
+
+    async def _ours_to_leave(self, organization: OrganizationId, request: MessageRequest, now: datetime) -> bool:
+        """Whether the message says how to leave. An application that says so itself knows better."""
+        if any(name.lower() in _UNSUBSCRIBING for name, _ in request.headers):
+            return False
+        return await self._streams.bulk(organization, request.stream, now)
 
     async def resend(self, organization: Organization, delivery: DeliveryId, recipient: str, key: str) -> Accepted:
         """Send the message of an ended delivery again, to the address that was meant. The same `key` for the same
@@ -211,6 +223,26 @@ class _KnownPeople:
             if len(self._known) > _KNOWN_AT_MOST:
                 self._known.popitem(last=False)
         return sender
+
+
+class _KnownStreams:
+    """Which streams are bulk, remembered for a moment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[tuple[OrganizationId, str], tuple[bool, datetime]] = OrderedDict()
+
+    async def bulk(self, organization: OrganizationId, name: str, now: datetime) -> bool:
+        """A stream that nobody made is not."""
+        known = self._known.get((organization, name))
+        if known and known[1] > now:
+            return known[0]
+        stream = await self._database.read(organizations.get_stream, organization, name)
+        bulk = stream is not None and stream.bulk
+        self._known[organization, name] = (bulk, now + _KNOWN_FOR)
+        if len(self._known) > _KNOWN_AT_MOST:
+            self._known.popitem(last=False)
+        return bulk
 
 
 def _refused(status: int, code: str, title: str) -> Rejected:

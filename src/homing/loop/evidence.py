@@ -82,6 +82,14 @@ class CancelRequested:
     by: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribed:
+    """The recipient wants no more of this stream: by `one-click` (RFC 8058), or by a `mail`."""
+
+    by: str
+    inbound: InboundId | None = None
+
+
 class What(StrEnum):
     """What a mail that came back is."""
 
@@ -137,4 +145,5 @@ Evidence = (
     | SuppressionFound
     | CancelRequested
     | Reported
+    | Unsubscribed
 )

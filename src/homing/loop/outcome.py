@@ -24,6 +24,7 @@ from homing.loop.evidence import (
     SuppressionFound,
     Unanswered,
     Unroutable,
+    Unsubscribed,
     What,
 )
 from homing.loop.lifecycle import allowed, move
@@ -101,6 +102,8 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
             return _canceled(delivery, evidence)
         case Reported():
             return _reported(delivery, evidence, terms)
+        case Unsubscribed():
+            return _unsubscribed(delivery, evidence)
         case _:
             assert_never(evidence)
 
@@ -284,6 +287,16 @@ def _said(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
             return _noted(delivery, EventType.UNEXPLAINED_RETURN, _facts(report))
         case _:
             assert_never(report.what)
+
+
+def _unsubscribed(delivery: Delivery, wish: Unsubscribed) -> Outcome:
+    """The gentle form of a complaint. It counts as one of the delivery's reports, so that nobody fills its timeline."""
+    delivery = replace(delivery, reports=delivery.reports + 1)
+    if delivery.origin.ours or delivery.reports > policies.REPORTS_WORKED_ON:
+        return Outcome(delivery=delivery, suppress=suppression.after_wish(delivery.origin))
+    inbound = None if wish.inbound is None else f"inb_{wish.inbound.hex}"
+    facts: Facts = {"what": "unsubscribe", "by": wish.by, "inbound": inbound}
+    return _suppressing(_noted(delivery, EventType.COMPLAINED, facts), suppression.after_wish(delivery.origin))
 
 
 def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from homing.loop.evidence import Answered, Reported
-from homing.loop.model import Strength, Verdict
+from homing.loop.model import Origin, Strength, Verdict
 from homing.mail.reply import Stage
 
 GONE_DOMAIN_FOR = timedelta(days=30)
@@ -40,7 +40,7 @@ class Suppress:
 
 
 def after_answer(said: Answered, now: datetime) -> Suppress | None:
-    """A server refused for good. A 5yz reply whose enhanced status code says 4 contradicts itself and does not count."""
+    """A server refused for good. A 5yz reply with a status of class 4 contradicts itself and does not count."""
     final = said.reply.permanent and not said.verdict.enhanced_status_code.startswith("4")
     return _address_is_dead(said.verdict, now) if final and said.stage is Stage.RCPT_TO else None
 
@@ -55,6 +55,11 @@ def after_complaint(report: Reported) -> Suppress | None:
     if report.strength is Strength.WEAK:
         return None
     return Suppress(reason="unsubscribe" if report.verdict.failure_class == "unsubscribe" else "complaint")
+
+
+def after_wish(origin: Origin) -> Suppress | None:
+    """The recipient left the stream."""
+    return None if origin.ours else Suppress(reason="unsubscribe")
 
 
 def after_full_mailbox(times: int, first_at: datetime, now: datetime) -> Suppress | None:

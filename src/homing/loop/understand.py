@@ -19,6 +19,7 @@ from homing.loop.formal import (
     plain_action,
     what_of,
 )
+from homing.loop.marks import marks_in
 from homing.loop.plain import Named, Notice, read_plain, returned_recipients
 from homing.loop.rulebook import Rules, kind_of
 from homing.loop.understood import LINE, RecipientReport, Said, Seen, Understood, judge, see, softened
@@ -45,6 +46,7 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
         auto_submitted=clean(mail.headers.first("Auto-Submitted"), LINE).lower(),
         returned_message_id=found.returned_message_id or clean(returned.first("Message-ID"), LINE),
         returned_trace=clean(returned.first(TRACE_HEADER), LINE),
+        returned_marks=marks_in(returned),
         returned_recipients=returned_recipients(mail),
         headers=mail.headers,
     )
@@ -118,7 +120,7 @@ def _quotes_a_reply(reports: list[RecipientReport]) -> bool:
 
 
 def _is_other_mail(seen: Seen, told: int) -> bool:
-    """Whether it belongs to a conversation or goes to many. Lists forward notices, but those say twice what they are."""
+    """Whether it belongs to a conversation or goes to many. Lists forward notices; those say twice what they are."""
     if seen.signature("human") or seen.signature("forward"):
         return True
     return told < 2 and (bool(seen.signature("other")) or _in_thread(seen.mail.headers))

@@ -55,6 +55,7 @@ class Understood:
     original_envelope_id: str = ""
     returned_message_id: str = ""
     returned_trace: str = ""
+    returned_marks: tuple[str, ...] = ()
     returned_recipients: tuple[str, ...] = ()
     headers: Headers = field(default_factory=Headers)
 

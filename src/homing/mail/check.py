@@ -50,6 +50,8 @@ ONCE_AT_MOST = TOKEN_HEADERS.keys() | {
     "content-type",
     "content-transfer-encoding",
     "homing-trace",
+    "cfbl-address",
+    "cfbl-feedback-id",
 }
 NEVER_SENT = frozenset({"bcc", "return-path"})
 _OURS = re.compile(

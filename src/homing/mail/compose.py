@@ -9,6 +9,7 @@ import re
 from base64 import encodebytes
 from binascii import b2a_qp
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.errors import MultipartInvariantViolationDefect
@@ -35,6 +36,7 @@ from homing.mail.check import check_text as check_text
 from homing.mail.header import LINE_OCTETS
 from homing.mail.header import ComposeError as ComposeError
 
+_URI = re.compile(r"(?:https?://|mailto:)[!#-;=?-~]{1,400}")
 _TRACE = re.compile(r"[A-Za-z0-9._=+-]{1,200}")
 
 
@@ -95,14 +97,39 @@ def compose(draft: Draft) -> bytes:
     return b"".join((*lines, b"MIME-Version: 1.0\r\n", part.head, b"\r\n", part.body))
 
 
-def front(header_from: Address, display_name: str, reply_to: Address | None, trace: str) -> bytes:
-    """The header lines of one delivery, to be put in front of what `compose` gave. Raises ComposeError."""
+def front(
+    header_from: Address,
+    display_name: str,
+    reply_to: Address | None,
+    trace: str,
+    *,
+    feedback_to: Address | None = None,
+    unsubscribe: Sequence[str] = (),
+) -> bytes:
+    """The header lines of one delivery, to be put in front of what `compose` gave. Raises ComposeError.
+
+    `feedback_to`: where a provider may send complaints, which name the trace (RFC 9477 §3). `unsubscribe`: URIs, the
+    first of which takes a one-click POST (RFC 8058 §3.1).
+    """
     if not _TRACE.fullmatch(trace):
         raise ComposeError("trace-invalid", "A trace token is 1 to 200 letters, digits and . _ = + -")
     lines = [header.mailboxes("From", [(display_name, header_from)])]
     if reply_to is not None:
         lines.append(header.mailboxes("Reply-To", [("", reply_to)]))
-    return b"".join((*lines, header.structured("Homing-Trace", [trace])))
+    lines.append(header.structured("Homing-Trace", [trace]))
+    if feedback_to is not None:
+        lines.append(header.structured("CFBL-Address", [f"{feedback_to};", "report=arf"]))
+        lines.append(header.structured("CFBL-Feedback-ID", [trace]))
+    if unsubscribe:
+        lines.append(header.structured("List-Unsubscribe", _angled_list(unsubscribe)))
+        lines.append(header.structured("List-Unsubscribe-Post", ["List-Unsubscribe=One-Click"]))
+    return b"".join(lines)
+
+
+def _angled_list(uris: Sequence[str]) -> list[str]:
+    if not all(map(_URI.fullmatch, uris)):
+        raise ComposeError("uri-invalid", "These are no addresses for List-Unsubscribe.")
+    return [f"<{uri}>," for uri in uris[:-1]] + [f"<{uris[-1]}>"]
 
 
 def corrected(content: bytes, mistaken: Address, right: Address, message_id: str) -> bytes:

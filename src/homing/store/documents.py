@@ -60,6 +60,8 @@ def identity_to_json(identity: Identity) -> Document:
         "sending_domain": identity.sending_domain,
         "reply_route": identity.reply_route,
         "reasons": list(identity.reasons),
+        "feedback_to": identity.feedback_to,
+        "unsubscribe_at": identity.unsubscribe_at,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from homing.loop import ids
-from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable
+from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable, Unsubscribed
 from homing.loop.model import (
     AttemptId,
     CaseId,
@@ -366,5 +366,7 @@ def _in_words(finding: Finding) -> str:
             told = f": {report.verdict.text}" if report.verdict.text else ""
             mail = ids.show("inbound", report.inbound)
             return f"{report.what}{by} on {day}{told} (rule {report.verdict.rule}, mail {mail})"
+        case Unsubscribed() as wish:
+            return f"the recipient left on {day}, by {wish.by}"
         case evidence:
             return f"{type(evidence).__name__} on {day}"

@@ -16,12 +16,13 @@ _M = tables.message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A delivery with what its message bore. `reply_to` is where answers should have gone."""
+    """A delivery with what its message bore, and its stream. `reply_to` is where answers should have gone."""
 
     delivery: Delivery
     message_id: str
     subject: str
     human_sender_name: str
+    stream: str
     reply_to: str | None
 
 
@@ -36,7 +37,7 @@ def by_recipient(conn: sa.Connection, message: MessageId, address: str) -> Sent 
 
 def _one(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> Sent | None:
     query = (
-        sa.select(*DELIVERY, _D.c.identity, _M.c.message_id, _M.c.subject, _M.c.human_sender_name)
+        sa.select(*DELIVERY, _D.c.identity, _M.c.message_id, _M.c.subject, _M.c.human_sender_name, _M.c.stream)
         .join_from(_D, _M, _M.c.id == _D.c.message)
         .where(*conditions)
         .order_by(_D.c.id)
@@ -52,5 +53,6 @@ def _sent(row: Any) -> Sent:
         message_id=row["message_id"],
         subject=row["subject"],
         human_sender_name=row["human_sender_name"],
+        stream=row["stream"],
         reply_to=identity_from_json(row["identity"]).reply_to,
     )

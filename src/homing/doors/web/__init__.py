@@ -20,6 +20,7 @@ def web_router(parts: WebParts) -> APIRouter:
         ("/static/{name}", pages.file),
         ("/prove/{token}", links.show_proof),
         ("/correct/{token}", links.show_correction),
+        ("/unsubscribe/{token}", links.show_leaving),
     ):
         router.add_api_route(path, get, methods=["GET"])
     for path, post in (
@@ -27,6 +28,7 @@ def web_router(parts: WebParts) -> APIRouter:
         ("/sign_out", visitors.sign_out),
         ("/prove/{token}", links.prove),
         ("/correct/{token}", links.correct),
+        ("/unsubscribe/{token}", links.leave),
     ):
         router.add_api_route(path, post, methods=["POST"])
     return router

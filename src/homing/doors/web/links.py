@@ -9,6 +9,7 @@ from homing.doors.web import told
 from homing.doors.web.paper import message_page, page
 from homing.doors.web.parts import WebParts
 from homing.doors.web.visitors import read_form
+from homing.flow.leave import Leave, Leaving
 from homing.loop.model import FAILURES, DeliveryId, EventType
 from homing.loop.problem import Rejected
 from homing.loop.token import Purpose, TokenRefused
@@ -17,6 +18,7 @@ from homing.store import deliveries, organizations, views
 from homing.store.organizations import Organization
 from homing.store.views import DeliveryView, MessageView
 
+_LEAVE_OTHERWISE = "To get no more of such mail, answer to the message that you got and say so."
 TRY_LATER = "Too many messages are on their way at the moment. Please try again in a while."
 
 
@@ -84,6 +86,28 @@ class Links:
         self.parts.news.ring()
         return _sent(str(address))
 
+    async def show_leaving(self, token: str) -> Response:
+        leave = await self._leaving.look(token)
+        if leave is None:
+            return _gone(_LEAVE_OTHERWISE)
+        if leave.left:
+            return _left(leave)
+        organization = leave.organization.display_name
+        return page("unsubscribe.html", visitor=None, address=leave.sent.delivery.recipient, organization=organization)
+
+    async def leave(self, token: str) -> Response:
+        """One click, from a person here or from his mail provider (RFC 8058 §3.2): no cookie, no redirection."""
+        leave = await self._leaving.use(token)
+        if leave is None:
+            return _gone(_LEAVE_OTHERWISE)
+        self.parts.news.ring()
+        return _left(leave)
+
+    @property
+    def _leaving(self) -> Leaving:
+        parts = self.parts
+        return Leaving(database=parts.database, tokens=parts.tokens, clock=parts.clock)
+
     async def _failed(self, token: str) -> Failed | None:
         try:
             identifier = self.parts.tokens.open(Purpose.CORRECTION, token, now=self.parts.clock())
@@ -133,6 +157,11 @@ def _sent_to(view: MessageView, one: DeliveryView) -> str | None:
 def _sent(address: str) -> Response:
     text = f"The message is on its way to {address}. Should it fail again, you get another letter."
     return message_page(200, "Sent again.", text)
+
+
+def _left(leave: Leave) -> Response:
+    text = f"{leave.organization.display_name} sends no more mail of this kind to {leave.sent.delivery.recipient}."
+    return message_page(200, "That is all.", text)
 
 
 def _gone(advice: str) -> Response:

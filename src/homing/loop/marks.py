@@ -1,0 +1,33 @@
+"""What a message says of itself in signed header fields, so that a copy of it still tells which delivery it was.
+
+A bounce comes to the delivery's own return address and needs none of this. A complaint or a wish to leave comes to an
+address of everybody's, weeks later, and with part of the header blacked out. So the delivery's trace token stands in
+two fields (Homing-Trace and CFBL-Feedback-ID, RFC 9477 §3.2), and on bulk streams another token in List-Unsubscribe
+(RFC 2369, RFC 8058). None of them is a secret: whoever has the message has them.
+"""
+
+import re
+
+from homing.mail.mime import Headers
+
+UNSUBSCRIBE_LOCAL = "u+"
+"""A mail to this and the token, at the return domain, is a wish to leave."""
+
+UNSUBSCRIBE_PATH = "/unsubscribe/"
+"""Below our public address; the token follows."""
+
+_FIELDS = ("Homing-Trace", "CFBL-Feedback-ID", "List-Unsubscribe")
+_TOKEN = re.compile(r"(?<![a-z0-9])[a-z2-7]{48}(?![a-z0-9])")
+_READ = 2000
+_MOST = 8
+
+
+def unsubscribe_uris(base: str, return_domain: str, token: str) -> tuple[str, ...]:
+    """Both ways to leave: one click over HTTPS (RFC 8058 §3.1), and a mail, for readers that know no other way."""
+    return f"{base}{token}", f"mailto:{UNSUBSCRIBE_LOCAL}{token}@{return_domain}?subject=unsubscribe"
+
+
+def marks_in(returned: Headers) -> tuple[str, ...]:
+    """What may be tokens of ours in the header of a returned original, each once, at most eight."""
+    values = (value[:_READ].lower() for name in _FIELDS for value in returned.all(name))
+    return tuple(dict.fromkeys(token for value in values for token in _TOKEN.findall(value)))[:_MOST]

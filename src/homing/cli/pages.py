@@ -52,7 +52,7 @@ needs none.
 """
 
 _CODES = {
-    ExitCode.OTHER: "anything else: our fault, most likely",
+    ExitCode.OTHER: "`doctor`: something is broken; anything else: our fault, most likely",
     ExitCode.AUTH: "no key, a wrong one, or one that may not do this",
     ExitCode.NOT_DELIVERED: "`send --wait`: not every delivery was delivered",
     ExitCode.INPUT: "options, settings or values that make no sense",

@@ -1,4 +1,4 @@
-"""HTTP POST to an address that somebody else chose, without being led inside our own network.
+"""HTTP to an address that somebody else chose, without being led inside our own network.
 
 The name is resolved once, every address is checked, and the connection goes to a checked address, with the name in
 SNI, certificate check and Host. Redirects are answers, not ways. Time and size of the answer are bounded, and it is
@@ -8,7 +8,7 @@ never unpacked.
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
@@ -108,7 +108,7 @@ def _as_address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 class Fetcher:
-    """Posts to strangers' URLs. `ports` are those that may be used; `allow_private` is for the lab only."""
+    """Posts to strangers' URLs and gets them. `ports` are those to be used; `allow_private` is for the lab only."""
 
     def __init__(
         self,
@@ -136,6 +136,13 @@ class Fetcher:
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> HttpAnswer | NoAnswer:
         """Posts once. Within `time_limit` seconds there is an answer, or the reason why there is none."""
+        return await self._fetch("POST", url, content, headers)
+
+    async def get(self, url: str) -> HttpAnswer | NoAnswer:
+        """Gets what stands there, under the same rules."""
+        return await self._fetch("GET", url, b"", {})
+
+    async def _fetch(self, method: str, url: str, content: bytes, headers: Mapping[str, str]) -> HttpAnswer | NoAnswer:
         complaints = check_url(url, ports=self._ports, allow_private=self._allow_private)
         if complaints:
             return NoAnswer(why=complaints[0][1], sent=False)
@@ -147,7 +154,8 @@ class Fetcher:
                 if isinstance(addresses, NoAnswer):
                     return addresses
                 sent = True
-                return await self._try_each(addresses, parts, content, headers)
+                requests = [self._request(method, ip, parts, content, headers) for ip in addresses[:TRIED_ADDRESSES]]
+                return await self._try_each(requests)
         except TimeoutError:
             return NoAnswer(why=f"no answer within {self._time_limit:g} seconds", sent=sent)
 
@@ -168,22 +176,22 @@ class Fetcher:
             case _:
                 return NoAnswer(why=f"{host} has no address", sent=False)
 
-    async def _try_each(
-        self, addresses: tuple[str, ...], parts: SplitResult, content: bytes, headers: Mapping[str, str]
-    ) -> HttpAnswer | NoAnswer:
+    async def _try_each(self, requests: Sequence[httpx2.Request]) -> HttpAnswer | NoAnswer:
         answer: HttpAnswer | NoAnswer = NoAnswer(why="no address", sent=False)
-        for ip in addresses[:TRIED_ADDRESSES]:
-            answer = await self._try(self._request(ip, parts, content, headers))
+        for request in requests:
+            answer = await self._try(request)
             if isinstance(answer, HttpAnswer) or answer.sent:
                 break
         return answer
 
-    def _request(self, ip: str, parts: SplitResult, content: bytes, headers: Mapping[str, str]) -> httpx2.Request:
+    def _request(
+        self, method: str, ip: str, parts: SplitResult, content: bytes, headers: Mapping[str, str]
+    ) -> httpx2.Request:
         port = parts.port or _DEFAULT_PORTS[parts.scheme]
         host = parts.hostname or ""
         named = f"[{host}]" if ":" in host else host
         return httpx2.Request(
-            "POST",
+            method,
             httpx2.URL(
                 scheme=parts.scheme,
                 host=ip,

@@ -116,7 +116,8 @@ def reports_come(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     rua = applied.record.rua
     if facts.reports_to and facts.reports_to.lower() not in [address.lower() for address in rua]:
         said = f"Reports go to {', '.join(rua)}, and not to us." if rua else "Nobody gets aggregate reports."
-        return wrong(said, _with_reports(applied, facts.reports_to))
+        faulty = applied.record.faults and _wanted(facts, applied.domain)
+        return wrong(said, *(faulty or (_with_reports(applied, facts.reports_to),)))
     if not rua:
         return wrong(f"The DMARC record of {applied.domain} asks for no aggregate reports.")
     return fine(f"Aggregate reports go to {', '.join(rua)}.")

@@ -254,8 +254,8 @@ def tls_reports(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from records(f"_smtp._tls.{name}", RecordType.TXT)
     if any(text.replace(" ", "").lower().startswith("v=tlsrptv1;rua=") for text in texts):
         return fine(f"TLS reports of {name} are asked for.")
-    mailbox = facts.reports_to or f"tlsrpt@{name}"
-    mended = text_record(f"_smtp._tls.{name}", f"v=TLSRPTv1; rua=mailto:{mailbox}", "TLS reports (RFC 8460)")
+    wanted = f"v=TLSRPTv1; rua=mailto:tlsrpt@{facts.domain}"
+    mended = text_record(f"_smtp._tls.{name}", wanted, "TLS reports (RFC 8460)")
     said = f"_smtp._tls.{name} has no record that could be used." if texts else f"{name} asks for no TLS reports."
     return wrong(said, mended)
 

@@ -149,6 +149,8 @@ def passes(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
         verdict = yield from evaluate(ip, f"doctor@{name}", facts.hostname or name)
         if verdict.result is SpfResult.TEMPERROR:
             return unknown(f"{verdict.reason}.")
+        if verdict.result is SpfResult.PERMERROR:
+            return wrong(f"SPF of {name} cannot be evaluated: {verdict.reason}.", cure="Mend the record first.")
         if verdict.result is not SpfResult.PASS:
             refused.append((ip, f"{verdict.result} for {ip}: {verdict.reason}"))
     if not refused:

@@ -1,0 +1,229 @@
+"""`homing doctor`: what is wrong in the DNS, and the records that mend it."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from homing.cli.endings import bad_input
+from homing.cli.output import cell, for_person, lines, show
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from homing.config import Settings
+    from homing.flow.diagnose import Doctor, Progress
+    from homing.loop.doctor.facts import DoctorFacts, PublishedAt
+    from homing.loop.doctor.finding import Finding
+
+    Examined = Callable[[Progress | None], Coroutine[Any, Any, tuple[Finding, ...]]]
+
+STYLES = {"broken": "bold red", "warning": "yellow", "unknown": "magenta", "info": "cyan", "ok": "green"}
+_ORDER = tuple(STYLES)
+_MENDED = ("broken", "warning")
+_MOST_EVIDENCE = 3
+
+
+def doctor(  # noqa: PLR0913 - each way to look is an option
+    domain: Annotated[
+        str | None, typer.Argument(help="Any domain. Default: your own names, from the settings.")
+    ] = None,
+    egress: Annotated[
+        list[str] | None,
+        typer.Option(metavar="IP", help="An address that mail leaves from. Default: those of your hostname."),
+    ] = None,
+    selector: Annotated[list[str] | None, typer.Option(help="A DKIM selector of a domain that is not yours.")] = None,
+    message: Annotated[Path | None, typer.Option(help="Look at this mail, too, as it left.")] = None,
+    resolver: Annotated[str, typer.Option(metavar="IP:PORT", help="Ask this resolver.")] = "",
+    knock: Annotated[bool, typer.Option(help="Connect to your own mail hosts at port 25.")] = True,
+    everything: Annotated[bool, typer.Option("--all", help="Show also what is well.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line for each finding.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", envvar="HOMING_CONFIG", help="Settings file (TOML), default ./homing.toml."),
+    ] = None,
+) -> None:
+    """Say what is wrong in the DNS with a domain that mail goes out under, and how to mend it.
+
+    Exit code 1 if anything is broken.
+    """
+    settings = _settings(config, needed=domain is None)
+    own = settings is not None and domain in (None, settings.operator_domain, settings.from_domain)
+    asker = _doctor(settings, resolver)
+    addresses = tuple(_address(text) for text in egress or ())
+
+    async def examined(progress: "Progress | None") -> "tuple[Finding, ...]":
+        if own and settings is not None:
+            patient = _ourselves(settings, addresses or await asker.egress_of(settings.hostname))
+        else:
+            patient = _somebody(domain or "", selector or (), addresses)
+        if message is not None:
+            patient = replace(patient, specimen=_octets(message))
+        try:
+            return await asker.examine(patient, knocks=own and knock, progress=progress)
+        finally:
+            await asker.fetcher.close()
+
+    findings = _with_bar(examined)
+    _tell(findings, everything=everything, jsonl=jsonl)
+    if any(finding.outcome == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+# -- whom to examine, and how -----------------------------------------------------------------------------------------
+
+
+def _settings(config: Path | None, *, needed: bool) -> "Settings | None":
+    """None where there are none and none are needed: any domain can be examined from anywhere."""
+    from homing.cli.endings import Unsuccessful
+    from homing.cli.serve import settings_from
+
+    try:
+        return settings_from(config)
+    except Unsuccessful:
+        if needed or config is not None:
+            raise
+        return None
+
+
+def _doctor(settings: "Settings | None", resolver: str) -> "Doctor":
+    from homing.config import server_of
+    from homing.flow.diagnose import Doctor
+    from homing.net.dns import Resolver
+    from homing.net.fetch import Fetcher
+
+    texts = [resolver] if resolver else list(settings.dns_servers) if settings else []
+    try:
+        servers = [server_of(text) for text in texts]
+    except ValueError:
+        raise bad_input("--resolver", "resolver", "A resolver is given as 9.9.9.9 or 9.9.9.9:53.") from None
+    lab = settings is not None and settings.lab_private_addresses
+    asking = Resolver(servers or None, allow_private=lab)
+    return Doctor(
+        resolver=asking,
+        fetcher=Fetcher(asking, allow_private=lab),
+        hello=settings.hostname if settings else "localhost",
+        smtp_port=settings.lab_outbound_port if settings else 25,
+        allow_private=lab,
+    )
+
+
+def _ourselves(settings: "Settings", egress: tuple[str, ...]) -> "DoctorFacts":
+    from homing.loop.doctor.patients import ourselves
+    from homing.net.suffix import suffix_list
+
+    own = ourselves(settings.operator_domain, settings.operator, settings.hostname, keys=_keys(settings), egress=egress)
+    return replace(own, suffix_of=suffix_list())
+
+
+def _keys(settings: "Settings") -> "list[PublishedAt]":
+    """The keys of the shared domain that can be read."""
+    from homing.loop.doctor.patients import in_use
+    from homing.mail.dkim import SigningKey
+
+    prefix, now = f"dkim-{settings.from_domain}-", datetime.now(UTC)
+    return [
+        in_use(SigningKey.load(file.read_bytes(), settings.from_domain, selector), settings.operator, now)
+        for file in sorted(settings.data_dir.glob(f"{prefix}*.pem"))
+        if (selector := file.stem.removeprefix(prefix))
+    ]
+
+
+def _somebody(domain: str, selectors: Iterable[str], egress: tuple[str, ...]) -> "DoctorFacts":
+    from homing.loop.doctor.patients import somebody
+    from homing.mail.address import AddressError, parse_domain
+    from homing.net.suffix import suffix_list
+
+    try:
+        name = parse_domain(domain)
+    except AddressError:
+        raise bad_input("domain", "domain", f"“{domain}” is not a domain name such as example.com.") from None
+    return replace(somebody(name, selectors=selectors, egress=egress), suffix_of=suffix_list())
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise bad_input("--egress", "ip-address", f"“{text}” is not an IP address.") from None
+
+
+def _octets(file: Path) -> bytes:
+    """The message, with lines as they are on the wire: files mostly lose the CR."""
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise bad_input("--message", "file", f"{file} cannot be read: {error.strerror}.") from None
+    return raw if b"\r\n" in raw else raw.replace(b"\n", b"\r\n")
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def _with_bar(examined: "Examined") -> "tuple[Finding, ...]":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    if not for_person():
+        return asyncio.run(examined(None))
+    columns = (TextColumn("asking the DNS"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        return asyncio.run(examined(lambda done, of: bar.update(task, completed=done, total=of)))
+
+
+def _tell(findings: "Sequence[Finding]", *, everything: bool, jsonl: bool) -> None:
+    if jsonl:
+        for finding in findings:
+            print(json.dumps(asdict(finding)))
+        return
+    outcomes = Counter(str(finding.outcome) for finding in findings)
+    document = {
+        "outcome": next((word for word in _ORDER if outcomes[word]), "ok"),
+        "outcomes": {word: outcomes[word] for word in _ORDER},
+        "findings": [asdict(finding) for finding in findings],
+    }
+    shown = sorted(
+        (finding for finding in findings if everything or finding.outcome != "ok"),
+        key=lambda finding: _ORDER.index(finding.outcome),
+    )
+    show(document, lambda: _table(shown))
+    if for_person():
+        _tell_person(shown, outcomes)
+
+
+def _tell_person(shown: "Sequence[Finding]", outcomes: Counter[str]) -> None:
+    """How to mend it. Records are never broken into lines, so that they can be copied."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for finding in shown:
+        if finding.outcome in _MENDED:
+            console.print(Text.assemble((finding.check, "bold"), f"  {finding.about}: ", cell(finding.cure)))
+            for record in finding.records:
+                console.print(lines(record.in_zone()), soft_wrap=True)
+            for told in finding.evidence[:_MOST_EVIDENCE]:
+                console.print(Text.assemble(cell(f"  {told.query}? {told.server}: {told.answer}")), style="dim")
+            console.print()
+    console.print(Text(" · ").join(Text(f"{outcomes[word]} {word}", STYLES[word]) for word in _ORDER if outcomes[word]))
+
+
+def _table(findings: "Sequence[Finding]") -> "RenderableType":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    picture = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "Check", "What is the case"):
+        picture.add_column(heading, overflow="fold", no_wrap=heading != "What is the case")
+    for finding in findings:
+        picture.add_row(Text(finding.outcome, STYLES[finding.outcome]), finding.check, cell(finding.sentence))
+    return picture if findings else Text("All is well.", "green")

@@ -1,0 +1,58 @@
+"""Whom the doctor examines: ourselves and all that should be published, or a domain of which only the name is known."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from homing.loop.dns_records import records_to_publish
+from homing.loop.doctor.facts import DoctorFacts, PublishedAt
+from homing.loop.identity import OperatorIdentity
+from homing.mail.address import Address
+from homing.mail.compose import Draft, Mailbox, compose, front
+from homing.mail.dkim import SigningKey, sign
+
+_HOLDS = timedelta(days=7)
+
+
+def ourselves(
+    operator_domain: str,
+    identity: OperatorIdentity,
+    hostname: str,
+    *,
+    keys: Sequence[PublishedAt],
+    egress: tuple[str, ...],
+) -> DoctorFacts:
+    """The operator's own names. `egress`: the addresses that mail leaves from."""
+    records = [(key.name, key.record) for key in keys if key.record and not key.retired]
+    return DoctorFacts(
+        domain=identity.from_domain,
+        return_domain=identity.return_domain,
+        hostname=hostname,
+        egress=egress,
+        keys=tuple(keys),
+        reports_to=f"dmarc@{identity.from_domain}",
+        organization=operator_domain,
+        publish=records_to_publish(operator_domain, identity, hostname, records),
+        specimen=next((key.proof for key in keys if key.proof), b""),
+    )
+
+
+def somebody(domain: str, *, selectors: Iterable[str] = (), egress: tuple[str, ...] = ()) -> DoctorFacts:
+    """Any domain: what is published is judged by itself. `egress`: addresses that should be allowed to send."""
+    keys = tuple(PublishedAt(domain=domain, selector=selector) for selector in selectors)
+    return DoctorFacts(domain=domain, egress=egress, keys=keys)
+
+
+def in_use(key: SigningKey, identity: OperatorIdentity, now: datetime) -> PublishedAt:
+    """A key that we sign with, and a message of ours signed with it, as it would leave."""
+    draft = Draft(
+        subject="The doctor's own message",
+        to=(Mailbox("", Address("postmaster", identity.from_domain)),),
+        date=now,
+        message_id=f"doctor@{identity.return_domain}",
+        text="This message is signed and verified, and never sent.\n",
+    )
+    sender = Address(identity.local_part, identity.from_domain)
+    raw = front(sender, "The doctor", None, "doctor") + compose(draft)
+    moment = int(now.timestamp())
+    proof = sign(raw, key, moment, moment + int(_HOLDS.total_seconds())) + raw
+    return PublishedAt(domain=key.domain, selector=key.selector, record=key.dns_record(), proof=proof)

@@ -1,0 +1,100 @@
+"""`homing doctor`: for a person a table and records to copy, for a program JSON, and an exit code."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from homing.lab.dns import DnsServer
+
+from .console import Cli, beside, settings_in
+from .test_output import at_terminal
+
+HELO = "mx.operator.example"
+
+
+@pytest.fixture
+async def dns() -> AsyncIterator[DnsServer]:
+    server = DnsServer()
+    await server.start()
+    server.publish("corp.com", 'TXT "v=spf1 +all"', "MX 10 mx.corp.com.")
+    server.publish("mx.corp.com", "A 192.0.2.9")
+    server.publish("_dmarc.corp.com", 'TXT "v=DMARC1; p=reject; np=reject; rua=mailto:d@corp.com"')
+    yield server
+    await server.close()
+
+
+def at(server: DnsServer) -> str:
+    return "{}:{}".format(*server.address)
+
+
+async def test_any_domain_without_settings(dns: DnsServer) -> None:
+    ended = await beside("doctor", "corp.com", "--resolver", at(dns))
+    assert ended.code == 1
+    told = json.loads(ended.out)
+    assert told["outcome"] == "broken"
+    (broken,) = [one for one in told["findings"] if one["outcome"] == "broken"]
+    assert (broken["check"], broken["about"], broken["severity"]) == ("SPF06", "corp.com", "error")
+    assert broken["records"][0]["value"] == "v=spf1 -all"
+    assert broken["evidence"] == [
+        {"query": "corp.com TXT", "server": at(dns).replace(":", "#"), "answer": "v=spf1 +all"}
+    ]
+    assert told["outcomes"]["broken"] == 1
+
+
+async def test_a_line_for_each_finding(dns: DnsServer) -> None:
+    dns.publish("corp.com", 'TXT "v=spf1 mx -all"', "MX 10 mx.corp.com.")
+    ended = await beside("doctor", "corp.com", "--resolver", at(dns), "--jsonl")
+    assert ended.code == 0
+    found = [json.loads(line) for line in ended.out.splitlines()]
+    assert [one["check"] for one in found][:2] == ["SPF01", "SPF02"]
+    assert "broken" not in {one["outcome"] for one in found}
+
+
+async def test_our_own_names(dns: DnsServer, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, 1)
+    ended = await beside("doctor", "--resolver", at(dns), "--no-knock", **settings)
+    assert ended.code == 1
+    told = json.loads(ended.out)["findings"]
+    mended = {record["name"]: record for one in told for record in one["records"]}
+    assert mended["b.post.operator.example"]["value"] in ("10 mx.operator.example", f"v=spf1 a:{HELO} -all")
+    assert {one["about"] for one in told} >= {"post.operator.example", "b.post.operator.example", HELO}
+
+
+async def test_a_message_as_it_left(dns: DnsServer, tmp_path: Path) -> None:
+    mail = tmp_path / "mail.eml"
+    mail.write_bytes(b"From: a@corp.com\nFrom: b@corp.com\n\nHello\n")
+    ended = await beside("doctor", "corp.com", "--resolver", at(dns), "--message", str(mail))
+    found = {one["check"]: one["outcome"] for one in json.loads(ended.out)["findings"]}
+    assert (found["M01"], found["M02"], found["M06"]) == ("broken", "broken", "ok")
+
+
+async def test_to_a_person(dns: DnsServer) -> None:
+    shown = await asyncio.to_thread(at_terminal, "doctor", "corp.com", "--resolver", at(dns))
+    assert "broken" in shown
+    assert 'corp.com. 3600 IN TXT "v=spf1 -all"' in shown
+    assert "corp.com TXT? 127.0.0.1#" in shown
+    assert "1 broken" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pointer"),
+    [
+        (("-x-",), None),
+        (("not a domain",), "domain"),
+        (("corp.com", "--resolver", "dns.google"), "--resolver"),
+        (("corp.com", "--egress", "here"), "--egress"),
+        (("corp.com", "--message", "nowhere.eml"), "--message"),
+        ((), "operator_domain"),
+    ],
+)
+def test_bad_input(
+    arguments: tuple[str, ...], pointer: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = Cli()("doctor", *arguments)
+    assert ended.code == 4
+    if pointer:
+        assert ended.error["errors"][0]["pointer"] == pointer

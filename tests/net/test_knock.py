@@ -1,0 +1,90 @@
+"""Knocking at a mail host's door: what each kind of host says, and hosts that say nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from homing.loop.doctor.facts import Knock
+from homing.net.knock import knock
+from homing.net.route import Host
+
+WHO = ("postmaster@x.com", "abuse@x.com")
+Script = dict[str, str]
+GOOD: Script = {
+    "": "220 mx.x.com",
+    "EHLO": "250-mx.x.com\r\n250-PIPELINING\r\n250 STARTTLS",
+    "MAIL": "250 ok",
+    "RCPT": "250 ok",
+    "QUIT": "221 bye",
+}
+Serve = Callable[[Script], "asyncio.Future[Host]"]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[[Script], object]]:
+    servers: list[asyncio.Server] = []
+
+    async def started(script: Script) -> Host:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                said = script.get("")
+                while said is not None:
+                    writer.write(f"{said}\r\n".encode())
+                    line = (await reader.readline()).decode().rstrip("\r\n")
+                    said = script.get(line, script.get(line[:4])) if line else None
+            except ConnectionError:
+                pass
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        servers.append(server)
+        return Host("mx.x.com", "127.0.0.1", server.sockets[0].getsockname()[1])
+
+    yield started
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Knock(host="mx.x.com", ip="127.0.0.1", starttls=True)),
+        ({"EHLO": "250 mx.x.com"}, Knock(host="mx.x.com", ip="127.0.0.1")),
+        (
+            {"MAIL": "550 5.7.1 no\x1b[31m bounces"},
+            Knock(host="mx.x.com", ip="127.0.0.1", starttls=True, refused={"": "550 5.7.1 no bounces"}),
+        ),
+        ({"": "554 5.7.1 go away"}, Knock(host="mx.x.com", ip="127.0.0.1", refused={"": "554 5.7.1 go away"})),
+        (
+            {f"RCPT TO:<{WHO[1]}>": "550-5.1.1 no\r\n550 such user"},
+            Knock(host="mx.x.com", ip="127.0.0.1", starttls=True, refused={WHO[1]: "550-5.1.1 no 550 such user"}),
+        ),
+        ({"": "hello"}, Knock(host="mx.x.com", ip="127.0.0.1", silence="it does not speak SMTP")),
+        ({"": "220 " + "x" * 9000}, Knock(host="mx.x.com", ip="127.0.0.1", silence="it does not speak SMTP")),
+        ({"": "\r\n".join(["220-x"] * 99)}, Knock(host="mx.x.com", ip="127.0.0.1", silence="it does not speak SMTP")),
+    ],
+)
+async def test_what_a_host_says(serve: Serve, changes: Script, expected: Knock) -> None:
+    assert await knock(await serve(GOOD | changes), "mx.me.com", WHO) == expected
+
+
+async def test_a_host_that_hangs_up(serve: Serve) -> None:
+    host = await serve({"": "220 mx.x.com"})
+    assert (await knock(host, "mx.me.com", WHO)).silence == "the connection was refused or closed"
+
+
+async def test_nobody_there(serve: Serve) -> None:
+    host = Host("mx.x.com", "127.0.0.1", 1)
+    assert (await knock(host, "mx.me.com", WHO)).silence == "the connection was refused or closed"
+
+
+async def test_a_host_that_says_nothing() -> None:
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
+        host = Host("mx.x.com", "127.0.0.1", server.sockets[0].getsockname()[1])
+        assert (await knock(host, "mx.me.com", WHO, time_limit=0.1)).silence == "no answer within 0.1 seconds"

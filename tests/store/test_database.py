@@ -6,15 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from homing.store import tables
+from homing.store import postgres, tables
 from homing.store.database import Database
+from homing.store.dialect import hopeless
 from homing.store.lock import AlreadyOpen
-from homing.store.postgres import NotDurable
+from homing.store.postgres import NotDurable, PostgresRunner
 from tests.postgres import Cluster
 from tests.store.scenes import NOW, a_statement, all_rows
 
@@ -146,6 +148,17 @@ async def test_closing_writes_what_waits(url: str) -> None:
     await database.close()
 
 
+async def test_what_no_repetition_mends_is_told_from_what_may_pass(database: Database) -> None:
+    await database.write(_put, "a")
+    with pytest.raises(sa.exc.IntegrityError) as twice:
+        await database.write(_put, "a")
+    with pytest.raises(sa.exc.DBAPIError) as unknown:
+        await database.write(a_statement("SELECT * FROM nowhere"))
+    assert hopeless(twice.value)
+    assert not hopeless(unknown.value)  # a table that is not there may be an upgrade that is not yet done
+    assert not hopeless(TimeoutError())
+
+
 only_postgresql = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 
 
@@ -189,6 +202,84 @@ async def test_a_connection_lost_before_commit_is_no_failure(database: Database)
 
     assert await database.write(put, "a") == "a"
     assert await _names(database) == ["a"]
+
+
+@only_postgresql
+@pytest.mark.parametrize("name", ["n" * 65, "nul \0"], ids=["too long", "nul"])
+async def test_data_that_postgresql_does_not_take_are_hopeless(database: Database, name: str) -> None:
+    with pytest.raises(sa.exc.DBAPIError) as refused:
+        await database.write(_put, name)
+    assert hopeless(refused.value)
+
+
+@only_postgresql
+async def test_a_number_too_large_for_its_column_is_hopeless(database: Database) -> None:
+    def count(conn: sa.Connection) -> None:
+        conn.execute(sa.update(tables.usage).values(deliveries=2**40))
+
+    with pytest.raises(sa.exc.DBAPIError) as refused:
+        await database.write(count)
+    assert hopeless(refused.value)
+
+
+@only_postgresql
+async def test_an_unreachable_server_fails_a_whole_batch_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    knocks: list[dict[str, object]] = []
+
+    async def nobody(*_: object, **options: object) -> object:
+        knocks.append(options)
+        raise TimeoutError
+
+    database = Database.open(url, durable=False)
+    await database.start()
+    assert isinstance(database._runner, PostgresRunner)
+    await database._runner._engine.dispose()  # so that each needs a new connection
+    with monkeypatch.context() as away:
+        away.setattr(asyncpg, "connect", nobody)
+        waiting = [database.write_grouped(_put_all, f"n{number}") for number in range(100)]
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {TimeoutError}
+    assert len(knocks) <= 3, "one after the other waited for a connection of his own"
+    assert {(options["timeout"], options["command_timeout"]) for options in knocks} == {(10, 60)}
+    assert await database.write(_put, "back") == "back"
+    await database.close()
+
+
+@only_postgresql
+async def test_a_server_that_falls_silent_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "COMMAND_TIMEOUT", 0.2)
+    database = Database.open(url, durable=False)
+    await database.start()
+    runs = 0
+
+    def sleep_all(conn: sa.Connection, names: list[str]) -> list[str]:
+        nonlocal runs
+        runs += 1
+        conn.exec_driver_sql("SELECT pg_sleep(30)")
+        return names
+
+    waiting = [database.write_grouped(sleep_all, name) for name in "abcdefghij"]
+    answers = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    assert {type(answer) for answer in answers} == {TimeoutError}
+    assert runs <= 3
+    assert await database.write(_put, "back") == "back"
+    await database.close()
+
+
+@only_postgresql
+async def test_migrations_take_the_time_that_they_need(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "COMMAND_TIMEOUT", 0.2)
+    database = Database.open(url, durable=False)
+    await database.start()
+
+    def slow(conn: sa.Connection) -> None:
+        conn.exec_driver_sql("SELECT pg_sleep(0.5)")
+        _put(conn, "migrated")
+
+    monkeypatch.setattr("homing.store.database.upgrade", slow)
+    await database.migrate()
+    assert await _names(database) == ["migrated"]
+    await database.close()
 
 
 # -- durability ------------------------------------------------------------------------------------------------------

@@ -53,7 +53,10 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the schema to this version's. Safe when several nodes start at once."""
-        await self.write(upgrade)
+        if isinstance(self._runner, PostgresRunner):
+            await self._runner.migrate(upgrade)
+        else:
+            await self.write(upgrade)
 
     async def close(self) -> None:
         await self._runner.close()

@@ -20,3 +20,24 @@ def on_postgresql(conn: sa.Connection) -> bool:
 def insert_all(conn: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     if rows:
         conn.execute(table.insert(), rows)
+
+
+def hopeless(error: Exception) -> bool:
+    """Whether it is the data themselves that the database refuses, so that no repetition makes it take them."""
+    match error:
+        case sa.exc.IntegrityError() | sa.exc.DataError():
+            return True
+        case sa.exc.DBAPIError():
+            return str(getattr(error.orig, "sqlstate", None))[:2] in _REFUSED or _never_sent(error)
+        case sa.exc.StatementError():
+            return True  # a value that its column's type cannot say
+    return False
+
+
+_REFUSED = {"22", "23"}
+"""Classes of SQLSTATE: data exception, integrity constraint violation (ISO/IEC 9075-2 §24)."""
+
+
+def _never_sent(error: sa.exc.DBAPIError) -> bool:
+    """asyncpg looks at the values before the server does."""
+    return error.orig is not None and isinstance(error.orig.__cause__, ValueError)

@@ -7,16 +7,21 @@ COMMIT itself is lost, nobody knows, and the caller gets the exception.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from homing.store.calls import Answer, Call, Failed, run_together, settle
 
 BATCHERS = 3
 LARGEST_BATCH = 500
 TRIES = 3
+CONNECT_TIMEOUT = 10
+COMMAND_TIMEOUT = 60
+"""Seconds without an answer after which the server counts as gone."""
 OLDEST = 150_000
 """server_version_num of the oldest PostgreSQL that we know."""
 
@@ -29,22 +34,31 @@ class _CommitUnknown(Exception):  # noqa: N818 - never leaves this file
     """COMMIT was sent, and its answer did not come."""
 
 
+class _Unreachable(Exception):  # noqa: N818 - never leaves this file
+    """No connection could be had, or the server fell silent: all who wait hear it now, none after a wait of his own."""
+
+
 class PostgresRunner:
     def __init__(self, url: str, *, durable: bool, options: dict[str, Any]) -> None:
-        settings = {"application_name": "homing"} | ({} if durable else {"synchronous_commit": "off"})
         self._durable = durable
-        self._engine = create_async_engine(
-            sa.make_url(url).set(drivername="postgresql+asyncpg"),
-            pool_size=BATCHERS + 8,
-            max_overflow=8,
-            connect_args={"server_settings": settings},
-            execution_options=options,
-        )
+        self._url = sa.make_url(url).set(drivername="postgresql+asyncpg")
+        self._options = options
+        self._engine = self._new_engine(COMMAND_TIMEOUT, pool_size=BATCHERS + 8, max_overflow=8)
         self._lines: dict[Callable[..., Any], list[Call]] = {}
         self._wake = asyncio.Event()
         self._closing = False
         self._batchers: list[asyncio.Task[None]] = []
         self._single: set[asyncio.Task[None]] = set()
+
+    def _new_engine(self, command_timeout: float | None, **pool: Any) -> AsyncEngine:
+        settings = {"application_name": "homing"} | ({} if self._durable else {"synchronous_commit": "off"})
+        timeouts = {"timeout": CONNECT_TIMEOUT, "command_timeout": command_timeout}
+        return create_async_engine(
+            self._url,
+            connect_args={"server_settings": settings, **timeouts},
+            execution_options=self._options,
+            **pool,
+        )
 
     async def start(self) -> None:
         """Raises `NotDurable` when the server does not write through, unless asked not to care."""
@@ -77,6 +91,12 @@ class PostgresRunner:
             await conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             return await conn.run_sync(fn)
 
+    async def migrate(self, upgrade: Callable[[sa.Connection], None]) -> None:
+        """However long it takes: a large table is rewritten, or another node is at it."""
+        engine = self._new_engine(None, poolclass=NullPool)
+        async with engine.begin() as conn:
+            await conn.run_sync(upgrade)
+
     async def _batch_until_closed(self) -> None:
         while True:
             if self._lines:
@@ -98,8 +118,8 @@ class PostgresRunner:
     async def _run(self, calls: Sequence[Call]) -> None:
         try:
             settle(await self._transaction(calls))
-        except _CommitUnknown as unknown:
-            settle((call, Failed(_cause(unknown))) for call in calls)
+        except (_CommitUnknown, _Unreachable) as failure:
+            settle((call, Failed(_cause(failure))) for call in calls)
         except Exception as error:  # noqa: BLE001 - the culprit's own, handed to its caller
             if len(calls) == 1:
                 settle([(calls[0], Failed(error))])
@@ -117,9 +137,16 @@ class PostgresRunner:
         return await self._once(calls)
 
     async def _once(self, calls: Sequence[Call]) -> list[Answer]:
-        async with self._engine.connect() as conn:
+        async with AsyncExitStack() as stack:
+            try:
+                conn = await stack.enter_async_context(self._engine.connect())
+            except Exception as error:
+                raise _Unreachable from error
             transaction = await conn.begin()
-            answers = await conn.run_sync(run_together, calls)
+            try:
+                answers = await conn.run_sync(run_together, calls)
+            except TimeoutError as error:
+                raise _Unreachable from error
             try:
                 await transaction.commit()
             except Exception as error:
@@ -127,9 +154,9 @@ class PostgresRunner:
         return answers
 
 
-def _cause(unknown: _CommitUnknown) -> Exception:
-    assert isinstance(unknown.__cause__, Exception)
-    return unknown.__cause__
+def _cause(failure: _CommitUnknown | _Unreachable) -> Exception:
+    assert isinstance(failure.__cause__, Exception)
+    return failure.__cause__
 
 
 def _certainly_undone(error: sa.exc.DBAPIError) -> bool:

@@ -18,12 +18,11 @@ NOW = int(datetime.now(UTC).timestamp())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A message on its way into a receiver, from `ip`; `records` stand in the DNS besides those of everybody."""
+    """A message on its way into a receiver, from `ip`."""
 
     raw: bytes
     mail_from: str
     ip: str = IP
-    records: dict[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,17 @@ class Cells:
 KEYS = {domain: SigningKey.generate(domain, "k1") for domain in ("post.acmepost.com", "customer.com")}
 REVOKED = SigningKey("post.acmepost.com", "old", KEYS["post.acmepost.com"].private_key)
 
-COMMON = {
+
+def _siblings(domain: str) -> dict[str, list[tuple[str, str]]]:
+    """A return path beside the From domain instead of below it."""
+    return {
+        f"post.{domain}": [("MX", "10 mx.acmepost.com.")],
+        f"notes.{domain}": [("TXT", f"v=spf1 ip4:{IP} -all"), ("MX", "10 mx.acmepost.com.")],
+        f"_dmarc.post.{domain}": [("TXT", "v=DMARC1; p=reject")],
+    }
+
+
+RECORDS = {
     "acmepost.com": [("MX", "10 mx.acmepost.com.")],
     "_dmarc.acmepost.com": [("TXT", "v=DMARC1; p=none")],
     "post.acmepost.com": [("MX", "10 mx.acmepost.com."), ("TXT", f"v=spf1 ip4:{IP} -all")],
@@ -58,11 +67,9 @@ COMMON = {
     "bounce.customer.com": [("CNAME", "rp.acmepost.com.")],
     **{key.dns_name: [("TXT", key.dns_record())] for key in KEYS.values()},
     REVOKED.dns_name: [("TXT", "v=DKIM1; p=")],
-}
-_SIBLINGS = {
-    "post.xpost.com": [("MX", "10 mx.acmepost.com.")],
-    "notes.xpost.com": [("TXT", f"v=spf1 ip4:{IP} -all"), ("MX", "10 mx.acmepost.com.")],
-    "_dmarc.post.xpost.com": [("TXT", "v=DMARC1; p=reject")],
+    **_siblings("xpost.com"),
+    **_siblings("ypost.com"),
+    "_dmarc.ypost.com": [("TXT", "v=DMARC1; p=none")],
 }
 
 
@@ -88,10 +95,8 @@ _SECOND = b"From: Boss <boss@customer.com>\r\n" + _SHARED
 _RETURN = "b+token@b.post.acmepost.com"
 
 
-def _case(
-    raw: bytes, mail_from: str, ip: str = IP, records: dict[str, list[tuple[str, str]]] | None = None
-) -> Scenario:
-    return Scenario(raw=raw, mail_from=mail_from, ip=ip, records={**COMMON, **(records or {})})
+def _case(raw: bytes, mail_from: str, ip: str = IP) -> Scenario:
+    return Scenario(raw=raw, mail_from=mail_from, ip=ip)
 
 
 SCENARIOS: dict[str, tuple[Scenario, Cells]] = {
@@ -123,15 +128,11 @@ SCENARIOS: dict[str, tuple[Scenario, Cells]] = {
         Cells(spf="fail", dkim="fail", walk="fail", suffix="fail"),
     ),
     "sibling_return_path": (
-        _case(_message("service@post.xpost.com"), "b@notes.xpost.com", records=_SIBLINGS),
+        _case(_message("service@post.xpost.com"), "b@notes.xpost.com"),
         Cells(spf="pass", dkim="none", walk="fail", suffix="pass"),
     ),
     "sibling_with_record_above": (
-        _case(
-            _message("service@post.xpost.com"),
-            "b@notes.xpost.com",
-            records={**_SIBLINGS, "_dmarc.xpost.com": [("TXT", "v=DMARC1; p=none")]},
-        ),
+        _case(_message("service@post.ypost.com"), "b@notes.ypost.com"),
         Cells(spf="pass", dkim="none", walk="pass", suffix="pass"),
     ),
 }
@@ -146,7 +147,7 @@ def mutants() -> dict[str, bytes]:
     changed: dict[str, bytes] = {}
     for name in dict.fromkeys(re.sub(rb"\s", b"", names[1]).split(b":")):
         label = name.decode()
-        changed[f"second-{label}"] = name + b": something else\r\n" + _SHARED
-        if found := re.search(rb"(?im)^" + name + rb": ?[^\r\n]", _SHARED):
+        changed[f"second-{label}"] = name + b": boss@customer.com\r\n" + _SHARED
+        if found := re.search(rb"(?im)^" + name + rb": ?[^\r\n]{2}", _SHARED):
             changed[f"changed-{label}"] = _SHARED[: found.end() - 1] + b"Q" + _SHARED[found.end() :]
     return changed

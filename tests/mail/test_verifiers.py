@@ -10,15 +10,15 @@ from homing.mail.dkim import Result, keys_of, verify
 from homing.mail.dmarc import evaluate
 from homing.mail.question import Ask, Found, RecordType
 from homing.mail.spf import check
-from tests.interop.scenarios import HELO, NOW, SCENARIOS, Scenario, mutants
+from tests.interop.scenarios import HELO, NOW, RECORDS, SCENARIOS, Scenario, mutants
 
 from .answering import Zones, run
 from .test_dmarc import suffix_of
 
 
-def txt(scenario: Scenario):
-    """The scenario's DNS for a library that asks for texts."""
-    zones = Zones(scenario.records)
+def txt():
+    """The DNS for a library that asks for texts."""
+    zones = Zones(RECORDS)
 
     def look_up(name, *_, **__):
         answer = zones.answer(Ask((name.decode() if isinstance(name, bytes) else name).rstrip("."), RecordType.TXT))
@@ -29,7 +29,7 @@ def txt(scenario: Scenario):
 
 
 def ours(scenario: Scenario) -> Authentication:
-    zones = Zones(scenario.records)
+    zones = Zones(RECORDS)
     spf = run(check(scenario.ip, scenario.mail_from, HELO), zones)
     signatures = verify(scenario.raw, run(keys_of(scenario.raw), zones).get, NOW)
     author = author_domain(scenario.raw)
@@ -56,7 +56,7 @@ def test_we_ourselves(name: str) -> None:
 def test_dkimpy_and_authheaders(name: str) -> None:
     """authheaders has no SPF of its own here, so it is given ours; it aligns by the public suffix list."""
     scenario, cells = SCENARIOS[name]
-    look_up = txt(scenario)
+    look_up = txt()
     signature = check_dkim(scenario.raw, dnsfunc=look_up) if cells.dkim != "none" else None
     assert (signature.result if signature else "none") == cells.dkim
     spf = SPFAuthenticationResult(result=cells.spf, smtp_mailfrom=scenario.mail_from)
@@ -67,9 +67,9 @@ def test_dkimpy_and_authheaders(name: str) -> None:
 
 def test_every_mutant_fails_everywhere() -> None:
     scenario, _ = SCENARIOS["shared"]
-    keys = run(keys_of(scenario.raw), Zones(scenario.records))
-    assert dkim.verify(scenario.raw, dnsfunc=txt(scenario))
+    keys = run(keys_of(scenario.raw), Zones(RECORDS))
+    assert dkim.verify(scenario.raw, dnsfunc=txt())
     assert len(mutants()) > 20
     for name, raw in mutants().items():
-        assert not dkim.verify(raw, dnsfunc=txt(scenario)), name
+        assert not dkim.verify(raw, dnsfunc=txt()), name
         assert [one.result for one in verify(raw, keys.get, NOW).signatures] == [Result.FAIL], name

@@ -33,7 +33,9 @@ from homing.doors.web import WebParts, web_router
 from homing.flow.act import Actor
 from homing.flow.authenticate import Keyring
 from homing.flow.bell import Bell, Chime
+from homing.flow.consult import Practice
 from homing.flow.deliver import Deliverer
+from homing.flow.diagnose import Doctor
 from homing.flow.examine import Examiner
 from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
@@ -53,6 +55,7 @@ from homing.net.fetch import Fetcher, check_url
 from homing.net.route import Router
 from homing.net.sms import GenericHttp, SmsSender, TwilioShaped
 from homing.net.smtp_client import SmtpClient
+from homing.net.suffix import suffix_list
 from homing.store.database import Database
 
 _log = structlog.get_logger()
@@ -377,6 +380,27 @@ def _examiner(base: _Base) -> Examiner:
     )
 
 
+def _practice(base: _Base) -> Practice:
+    settings = base.settings
+    doctor = Doctor(
+        resolver=base.resolver,
+        fetcher=base.fetcher,
+        hello=settings.hostname,
+        smtp_port=settings.lab_outbound_port,
+        allow_private=settings.lab_private_addresses,
+    )
+    return Practice(
+        doctor=doctor,
+        database=base.database,
+        signer=base.signer,
+        operator_domain=settings.operator_domain,
+        identity=settings.operator,
+        hostname=settings.hostname,
+        suffix_of=suffix_list(),
+        clock=base.clock,
+    )
+
+
 def _http(base: _Base, actor: Actor, examiner: Examiner, stopping: asyncio.Event) -> FastAPI:
     submission = Submission(database=base.database, outgoing=base.outgoing, clock=base.clock, work=base.work)
     proving = Proving(
@@ -405,6 +429,7 @@ def _http(base: _Base, actor: Actor, examiner: Examiner, stopping: asyncio.Event
         metrics=REGISTRY,
         stopping=stopping,
         examiner=examiner,
+        practice=_practice(base),
     )
     http = create_api(parts)
     pages = WebParts(

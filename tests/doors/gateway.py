@@ -17,6 +17,8 @@ from homing.doors.api import ApiParts, create_api
 from homing.doors.web import WebParts, web_router
 from homing.flow.authenticate import Keyring
 from homing.flow.bell import Bell, Chime
+from homing.flow.consult import Practice
+from homing.flow.diagnose import Doctor
 from homing.flow.examine import Examiner
 from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
@@ -30,7 +32,7 @@ from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.sealing import Sealer
 from homing.loop.token import TokenKey, Tokens
 from homing.net.dns import Resolver
-from homing.net.fetch import check_url
+from homing.net.fetch import Fetcher, check_url
 from homing.store import organizations, people
 from homing.store.database import Database
 from homing.store.organizations import ApiKey, Organization
@@ -153,6 +155,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         sms.append(body)
         return body == b"known"
 
+    examiner = _examiner(database, clock)
     parts = ApiParts(
         database=database,
         submission=Submission(database=database, outgoing=outgoing, clock=clock, work=Bell()),
@@ -173,7 +176,8 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         check_url=check_url,
         sms_status=sms_status,
         metrics=CollectorRegistry(),
-        examiner=_examiner(database, clock),
+        examiner=examiner,
+        practice=_practice(database, clock, examiner.signer),
     )
     return parts, sms
 
@@ -201,6 +205,20 @@ def _examiner(database: Database, clock: Clock) -> Examiner:
         record_name=lambda selector: f"{selector}._domainkey.{OPERATOR.from_domain}",
     )
     return Examiner(rotation=rotation, signer=signer, own=own, clock=clock, spread=lambda: 0.0)
+
+
+def _practice(database: Database, clock: Clock, signer: Signer) -> Practice:
+    resolver = Resolver([("127.0.0.1", 9)], timeout=0.05)
+    return Practice(
+        doctor=Doctor(resolver=resolver, fetcher=Fetcher(resolver), hello="mx.operator.example"),
+        database=database,
+        signer=signer,
+        operator_domain="operator.example",
+        identity=OPERATOR,
+        hostname="mx.operator.example",
+        suffix_of=None,
+        clock=clock,
+    )
 
 
 def _web_parts(parts: ApiParts) -> WebParts:

@@ -60,14 +60,20 @@ class Doctor:
         return found.records if isinstance(found, Found) else ()
 
     async def _looked_around(self, patient: DoctorFacts, *, knocks: bool) -> DoctorFacts:
-        """What is not a question to the DNS: policies over HTTPS, doors of mail hosts."""
+        """What is no question to a resolver: the zone's own servers, policies over HTTPS, doors of mail hosts."""
         names = tuple(dict.fromkeys(name for name in (patient.domain, patient.return_domain) if name))
         policies = dict(zip(names, await asyncio.gather(*map(self._policy, names)), strict=True))
+        watched = (f"_dmarc.{patient.domain}", *(key.name for key in patient.keys if key.record and not key.retired))
         return replace(
             patient,
+            by_server=dict(zip(watched, await asyncio.gather(*map(self._by_server, watched)), strict=True)),
             policies={name: policy for name, policy in policies.items() if policy is not None},
             knocks=await self._knocks(names) if knocks else {},
         )
+
+    async def _by_server(self, name: str) -> Mapping[str, Answer[str]]:
+        sightings = await self.resolver.everywhere(name, "TXT")
+        return {sighting.server: sighting.answer for sighting in sightings}
 
     async def _policy(self, name: str) -> FetchedPolicy | None:
         """The MTA-STS policy (RFC 8461 §3.3: no redirects), None where none is announced."""

@@ -5,6 +5,7 @@ from fastapi import APIRouter, FastAPI
 from homing.doors.api import (
     administrators,
     dkim,
+    doctor,
     events,
     messages,
     operations,
@@ -36,7 +37,18 @@ def api_router() -> APIRouter:
             },
         }
     )
-    for room in (messages, events, people, policies, suppressions, organizations, administrators, dkim, operations):
+    for room in (
+        messages,
+        events,
+        people,
+        policies,
+        suppressions,
+        organizations,
+        administrators,
+        dkim,
+        doctor,
+        operations,
+    ):
         router.include_router(room.router)
     return router
 

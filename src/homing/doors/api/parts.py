@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from homing.flow.authenticate import Keyring
 from homing.flow.bell import Chime
+from homing.flow.consult import Practice
 from homing.flow.examine import Examiner
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.prove import Proving
@@ -40,6 +41,7 @@ class ApiParts:
     sms_status: Callable[[str, bytes], Awaitable[bool]]
     metrics: CollectorRegistry
     examiner: Examiner
+    practice: Practice
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: Counter[UUID] = field(default_factory=Counter)
     """Open live streams of each organization."""

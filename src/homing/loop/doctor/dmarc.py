@@ -353,7 +353,7 @@ CHECKS = (
 def _at(domain: str) -> Dialogue[tuple[str, ...]]:
     """What stands at `_dmarc` of a domain and is a DMARC record."""
     texts = yield from records(f"_dmarc.{domain}", RecordType.TXT)
-    return tuple(text for text in texts if read_dmarc(text) is not None)
+    return tuple(sorted(text for text in texts if read_dmarc(text) is not None))
 
 
 def _walk(domain: str) -> Dialogue[tuple[Published, ...]]:

@@ -42,8 +42,8 @@ def somebody(domain: str, *, selectors: Iterable[str] = (), egress: tuple[str, .
     return DoctorFacts(domain=domain, egress=egress, keys=keys)
 
 
-def in_use(key: SigningKey, identity: OperatorIdentity, now: datetime) -> PublishedAt:
-    """A key that we sign with, and a message of ours signed with it, as it would leave."""
+def canned(identity: OperatorIdentity, now: datetime) -> bytes:
+    """A message of ours, as it is before it is signed."""
     draft = Draft(
         subject="The doctor's own message",
         to=(Mailbox("", Address("postmaster", identity.from_domain)),),
@@ -51,8 +51,11 @@ def in_use(key: SigningKey, identity: OperatorIdentity, now: datetime) -> Publis
         message_id=f"doctor@{identity.return_domain}",
         text="This message is signed and verified, and never sent.\n",
     )
-    sender = Address(identity.local_part, identity.from_domain)
-    raw = front(sender, "The doctor", None, "doctor") + compose(draft)
-    moment = int(now.timestamp())
+    return front(Address(identity.local_part, identity.from_domain), "The doctor", None, "doctor") + compose(draft)
+
+
+def in_use(key: SigningKey, identity: OperatorIdentity, now: datetime) -> PublishedAt:
+    """A key that we sign with, and a message signed with it."""
+    raw, moment = canned(identity, now), int(now.timestamp())
     proof = sign(raw, key, moment, moment + int(_HOLDS.total_seconds())) + raw
     return PublishedAt(domain=key.domain, selector=key.selector, record=key.dns_record(), proof=proof)

@@ -300,7 +300,7 @@ class _Tree:
             return
         self.seen.add(name)
         texts = yield from _spf_texts(name)
-        read = read_spf(texts[0]) if texts else ()
+        read = read_spf(texts[0]) if len(texts) == 1 else ()
         if not isinstance(read, SpfRecord):
             return
         for term in read.mechanisms:
@@ -335,7 +335,7 @@ class _Tree:
 
 def _spf_texts(name: str) -> Dialogue[tuple[str, ...]]:
     texts = yield from records(name, RecordType.TXT)
-    return tuple(text for text in texts if is_spf(text))
+    return tuple(sorted(text for text in texts if is_spf(text)))
 
 
 def _plain(pieces: Pieces | None) -> str:

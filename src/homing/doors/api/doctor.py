@@ -1,0 +1,79 @@
+"""The doctor over HTTP: what is wrong in the DNS with a domain, and the records that mend it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.callers import Administrator
+from homing.doors.api.parts import Parts
+from homing.doors.api.problems import invalid
+from homing.loop.doctor.checks import worst
+from homing.loop.doctor.finding import Finding, Outcome, Severity
+from homing.loop.problem import Fault
+from homing.mail.address import AddressError, parse_domain
+
+router = APIRouter(route_class=JsonRoute, tags=["doctor"])
+
+
+class RecordOut(BaseModel):
+    name: str = Field(examples=["_dmarc.example.com"])
+    type: str = Field(examples=["TXT"])
+    value: str = Field(examples=["v=DMARC1; p=none"])
+    why: str
+
+
+class EvidenceOut(BaseModel):
+    query: str = Field(examples=["_dmarc.example.com TXT"])
+    server: str = Field(description="Who answered.")
+    answer: str
+
+
+class FindingOut(BaseModel):
+    check: str = Field(description="docs/doctor.md has them all.", examples=["DM01"])
+    severity: Severity
+    about: str = Field(description="The name or address.", examples=["example.com"])
+    outcome: Outcome
+    sentence: str
+    cure: str
+    records: list[RecordOut] = Field(description="Publish them as they are.")
+    evidence: list[EvidenceOut]
+
+
+class Diagnosis(BaseModel):
+    domain: str
+    outcome: Outcome = Field(description="The gravest.")
+    findings: list[FindingOut]
+
+
+@router.get("/v1/doctor", summary="Examine a domain's DNS")
+async def examine(
+    _: Administrator,
+    parts: Parts,
+    domain: Annotated[str | None, Query(max_length=300, description="Default: the operator's own names.")] = None,
+) -> Diagnosis:
+    """Asks the DNS now, which takes some seconds. `unknown` is what the DNS did not answer: ask again later."""
+    name = _name(domain or parts.practice.operator_domain)
+    findings = await parts.practice.consult(name)
+    return Diagnosis(domain=name, outcome=worst(findings), findings=[_out(finding) for finding in findings])
+
+
+def _name(text: str) -> str:
+    try:
+        return parse_domain(text)
+    except AddressError as error:
+        raise invalid([Fault("/query:domain", error.code, str(error))]) from None
+
+
+def _out(finding: Finding) -> FindingOut:
+    return FindingOut(
+        check=finding.check,
+        severity=finding.severity,
+        about=finding.about,
+        outcome=finding.outcome,
+        sentence=finding.sentence,
+        cure=finding.cure,
+        records=[RecordOut(name=one.name, type=one.type, value=one.value, why=one.why) for one in finding.records],
+        evidence=[EvidenceOut(query=one.query, server=one.server, answer=one.answer) for one in finding.evidence],
+    )

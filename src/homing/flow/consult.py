@@ -1,0 +1,74 @@
+"""The doctor for those whom we know: our own names with the keys that sign, as the store has them now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from homing.flow.diagnose import Doctor
+from homing.flow.outgoing import Clock
+from homing.flow.sign import BEYOND_LIFETIME, Signer
+from homing.loop.doctor.facts import DoctorFacts, PublishedAt
+from homing.loop.doctor.finding import Finding
+from homing.loop.doctor.patients import canned, ourselves, somebody
+from homing.loop.identity import OperatorIdentity
+from homing.loop.signing_keys import SIGNING, DkimKey, KeyState
+from homing.mail.dmarc import SuffixOf
+from homing.store import keys
+from homing.store.database import Database
+
+_EXPECTED = SIGNING | {KeyState.PUBLISHED}
+_ENDED = frozenset({KeyState.RETIRED, KeyState.REVOKED})
+
+
+@dataclass(slots=True, kw_only=True)
+class Practice:
+    """`operator_domain`, `identity` and `hostname` are our own names. `knocks`: connect to our own mail hosts, too."""
+
+    doctor: Doctor
+    database: Database
+    signer: Signer
+    operator_domain: str
+    identity: OperatorIdentity
+    hostname: str
+    suffix_of: SuffixOf | None
+    clock: Clock
+    knocks: bool = True
+
+    def is_ours(self, domain: str) -> bool:
+        return domain in (self.operator_domain, self.identity.from_domain)
+
+    async def consult(self, domain: str) -> tuple[Finding, ...]:
+        """What is wrong with a domain; of our own names all that we know is held against what is published."""
+        if not self.is_ours(domain):
+            return await self.doctor.examine(replace(somebody(domain), suffix_of=self.suffix_of))
+        return await self.doctor.examine(await self._ourselves(), knocks=self.knocks)
+
+    async def _ourselves(self) -> DoctorFacts:
+        known = await self.database.read(keys.list_all, self.identity.from_domain)
+        patient = ourselves(
+            self.operator_domain,
+            self.identity,
+            self.hostname,
+            keys=[replace(key, proof=await self._proof(key)) for key in published(known)],
+            egress=await self.doctor.egress_of(self.hostname),
+        )
+        return replace(patient, suffix_of=self.suffix_of)
+
+    async def _proof(self, key: PublishedAt) -> bytes:
+        """A message signed as all are, if with this key."""
+        now = self.clock()
+        plan = self.signer.plan((None, self.identity.from_domain), None, None, now)
+        if plan is None or key.retired or key.selector not in plan.selectors.split(","):
+            return b""
+        return await self.signer.signed(canned(self.identity, now), plan, now + BEYOND_LIFETIME)
+
+
+def published(known: Sequence[DkimKey]) -> list[PublishedAt]:
+    """What should stand in the DNS for these keys. One that was just made and is not published yet is no fault, unless
+    there is no other."""
+    live = [key for key in known if key.state in _EXPECTED] or [key for key in known if key.state not in _ENDED]
+    taken = {key.selector for key in live}
+    ended = {key.selector: key for key in known if key.state in _ENDED and key.selector not in taken}
+    return [
+        *(PublishedAt(domain=key.domain, selector=key.selector, record=key.record) for key in live),
+        *(PublishedAt(domain=key.domain, selector=key.selector, retired=True) for key in ended.values()),
+    ]

@@ -148,6 +148,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         operator_name="Operator",
         lifetime=timedelta(days=5),
         dice=lambda: os.urandom(10),
+        url="http://gateway.example",
     )
     sms: list[bytes] = []
 

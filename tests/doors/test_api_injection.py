@@ -61,7 +61,20 @@ def header_names(content: bytes) -> Counter[str]:
 
 
 CLEAN = Counter(
-    ["from", "reply-to", "homing-trace", "date", "message-id", "subject", "to", "mime-version", "content-type", "x-own"]
+    [
+        "from",
+        "reply-to",
+        "homing-trace",
+        "cfbl-address",
+        "cfbl-feedback-id",
+        "date",
+        "message-id",
+        "subject",
+        "to",
+        "mime-version",
+        "content-type",
+        "x-own",
+    ]
 )
 
 

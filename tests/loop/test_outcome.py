@@ -21,6 +21,7 @@ from homing.loop.evidence import (
     SuppressionFound,
     Unanswered,
     Unroutable,
+    Unsubscribed,
     What,
 )
 from homing.loop.lifecycle import allowed, move
@@ -73,6 +74,7 @@ TABLE = [
     (State.DELIVERED, reported(What.AUTO_REPLY), State.DELIVERED, EventType.AUTORESPONDED),
     (State.DELIVERED, reported(What.HUMAN_REPLY), State.DELIVERED, EventType.REPLIED),
     (State.DELIVERED, reported(What.UNKNOWN), State.DELIVERED, EventType.UNEXPLAINED_RETURN),
+    (State.DELIVERED, Unsubscribed(by="one-click"), State.DELIVERED, EventType.COMPLAINED),
     (State.QUEUED, LifetimeOver(), State.EXPIRED, EventType.EXPIRED),
     (State.DEFERRED, LifetimeOver(), State.EXPIRED, EventType.EXPIRED),
     (State.SENDING, LifetimeOver(), State.SENDING, None),
@@ -197,6 +199,7 @@ any_evidence = st.one_of(
     st.just(LifetimeOver()),
     st.builds(SuppressionFound, reason=st.text(max_size=9), since=st.just("")),
     st.builds(CancelRequested, by=st.text(max_size=9)),
+    st.builds(Unsubscribed, by=st.sampled_from(["one-click", "mail"])),
     st.builds(
         Reported,
         what=st.sampled_from(What),
@@ -240,7 +243,7 @@ def test_conclude_is_total_and_keeps_to_the_table(before, evidence) -> None:
         assert not outcome.full
     if outcome.suppress:
         assert getattr(evidence, "strength", Strength.STRONG) is Strength.STRONG
-        assert not evidence.verdict.about_us
+        assert isinstance(evidence, Unsubscribed) or not evidence.verdict.about_us
 
 
 @given(st.integers(0, 60), st.booleans(), st.booleans())

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from homing.loop import suppression
 from homing.loop.classify import CLASSES, HARD, kind_of
-from homing.loop.evidence import ReportAction, RouteFault, Unroutable, What
+from homing.loop.evidence import ReportAction, RouteFault, Unroutable, Unsubscribed, What
 from homing.loop.model import EventType, State, Strength
 from homing.loop.outcome import conclude
-from homing.loop.policy import BUILTIN_DEFAULT
+from homing.loop.policy import BUILTIN_DEFAULT, REPORTS_WORKED_ON
 from homing.loop.suppression import FULL_SPAN, FULL_TIMES, Suppress
 from homing.mail.reply import Stage
 
@@ -68,6 +68,18 @@ def test_after_a_complaint() -> None:
         None,
     ]
     assert {outcome.events[0].type for outcome in told} == {EventType.COMPLAINED}
+
+
+def test_a_wish_to_leave_is_heard_each_time_and_told_a_few_times() -> None:
+    wish, one = Unsubscribed(by="mail"), delivery(State.DELIVERED)
+    told = []
+    for _ in range(REPORTS_WORKED_ON + 3):
+        outcome = conclude(one, wish, BUILTIN_DEFAULT, NOW)
+        assert outcome.suppress == Suppress(reason="unsubscribe")
+        told += outcome.events
+        one = outcome.delivery
+    assert [event.type for event in told] == [EventType.COMPLAINED] * REPORTS_WORKED_ON
+    assert conclude(letter(State.DELIVERED), wish, BUILTIN_DEFAULT, NOW).suppress is None
 
 
 def test_what_the_dns_says_suppresses_nobody() -> None:

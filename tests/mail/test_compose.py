@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from homing.mail.address import parse_address
-from homing.mail.compose import Attachment, ComposeError, Mailbox, check_filename, final_gate, front
+from homing.mail.compose import Attachment, ComposeError, Mailbox, check_filename, compose, final_gate, front
 from homing.mail.dkim import sign, verify
 from homing.mail.header import encoded_words
-from tests.mail.drafts import JOE, JOHN, KEY, OURS, decoded, read, unfolded, wire
+from tests.mail.drafts import JOE, JOHN, KEY, OURS, decoded, draft, read, unfolded, wire
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
 
@@ -249,6 +249,31 @@ def test_the_gate_is_shut(old, new):
 def test_the_gate_is_shut_where_two_parsers_disagree():
     with pytest.raises(ComposeError, match="disagree"):
         final_gate(b"From nobody: x\r\n" + wire())  # one parser's mbox line is the other's header
+
+
+def test_a_delivery_says_where_complaints_go_and_how_to_leave():
+    fbl = parse_address("fbl@post.example.com")
+    ways = ("https://mail.example.com/unsubscribe/abc234", "mailto:u+abc234@b.post.example.com?subject=unsubscribe")
+    raw = front(OURS, "Joe", JOE, "abc234", feedback_to=fbl, unsubscribe=ways) + compose(draft())
+    final_gate(raw)
+    mail = read(raw)
+    assert mail["CFBL-Address"] == "fbl@post.example.com; report=arf"
+    assert mail["CFBL-Feedback-ID"] == mail["Homing-Trace"] == "abc234"
+    assert mail["List-Unsubscribe"] == f"<{ways[0]}>, <{ways[1]}>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+@pytest.mark.parametrize("way", ["https://x/ y", "https://x/>", "ftp://x/", "https://x/\r\nBcc: y", "", "https://x/é"])
+def test_a_way_to_leave_is_one_uri(way):
+    with pytest.raises(ComposeError):
+        front(OURS, "Joe", None, "abc234", unsubscribe=["https://x/", way])
+
+
+def test_the_gate_is_shut_for_two_ways_to_leave():
+    own = (("List-Unsubscribe", "<https://app.example/leave>"),)
+    raw = front(OURS, "Joe", None, "abc234", unsubscribe=["https://x/y"]) + compose(draft(headers=own))
+    with pytest.raises(ComposeError, match="twice"):
+        final_gate(raw)
 
 
 @pytest.mark.parametrize("trace", ["", "a b", "a\r\nBcc: x", "a" * 201, "ä"])

@@ -49,6 +49,8 @@ HEADERS = {
     "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     "Auto-Submitted": "auto-generated",
     "Homing-Trace": "abcdefg",
+    "CFBL-Address": "fbl@post.example.com; report=arf",
+    "CFBL-Feedback-ID": "abcdefg",
 }
 BODY = b"Dear John,\r\n\r\nhere  is\tyour invoice. \r\n\r\nJoe\r\n\r\n\r\n"
 

@@ -60,7 +60,7 @@ class Outgoing:
     operator_name: str
     lifetime: timedelta
     dice: Dice
-    url: str = ""
+    url: str
 
     def application(
         self,

@@ -46,6 +46,8 @@ _LOOK_EVERY = 0.5
 _AT_ONCE = 20
 _ROLES = frozenset({"postmaster", "abuse", "fbl", "dmarc", "tlsrpt"})
 _REPORTS = frozenset({What.BOUNCE, What.DELAY, What.COMPLAINT, What.REPORT})
+_NO_WISH = frozenset({What.BOUNCE, What.DELAY, What.REPORT})
+"""What may stray to the address for leaving: nobody's wish, and this address is no return address either."""
 
 _OK = Reply(250, "2.1.5", "ok")
 _KEPT = Reply(250, "2.0.0", "kept")
@@ -285,8 +287,8 @@ class Receiver:
         self, mail: Inbound, understood: Understood, authentication: Authentication
     ) -> tuple[Finding, ...]:
         if mail.purpose == Door.UNSUBSCRIBE and mail.delivery is not None:
-            if understood.what in _REPORTS:
-                return ()  # nobody's wish, and this address is no return address
+            if understood.what in _NO_WISH:
+                return ()
             wish = Unsubscribed(by="mail", inbound=mail.id)
             return (Finding(delivery=mail.delivery, evidence=wish, now=self.clock(), inbound=mail.id),)
         matched = await self._match(mail, understood)

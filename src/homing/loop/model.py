@@ -85,6 +85,13 @@ ANYMAIL_EVENT: Mapping[EventType, str] = {
 """django-anymail's word for an event; events that it has no word for are "unknown"."""
 
 
+def anymail_event(event_type: EventType, data: Mapping[str, object]) -> str:
+    """The word for this very event: who leaves a stream has complained gently, and that has a word of its own."""
+    if event_type is EventType.COMPLAINED and data.get("suppress") == "unsubscribe":
+        return "unsubscribed"
+    return ANYMAIL_EVENT.get(event_type, "unknown")
+
+
 class Origin(StrEnum):
     """Why a message exists. Only `api` and `submission` are an application's; the rest we write ourselves."""
 

@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from homing.loop import ids
 from homing.loop.model import (
-    ANYMAIL_EVENT,
     ActionKind,
     ActionState,
     Case,
@@ -23,6 +22,7 @@ from homing.loop.model import (
     StepKind,
     StepState,
     Verdict,
+    anymail_event,
 )
 from homing.mail.reply import Stage
 from homing.store.actions import Action
@@ -189,7 +189,7 @@ def event_out(event: Event) -> EventOut:
     return EventOut(
         id=ids.show("event", event.id),
         type=event.type,
-        anymail_event=ANYMAIL_EVENT.get(event.type, "unknown"),
+        anymail_event=anymail_event(event.type, event.data),
         at=event.at,
         message=_shown("message", event.message),
         delivery=_shown("delivery", event.delivery),

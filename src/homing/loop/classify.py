@@ -31,8 +31,8 @@ __all__ = [
 
 _ABOUT_THE_RECIPIENT = HARD | {"recipient_refused", "mailbox_full", "undetermined"}
 TEXT_CHARACTERS = 4096
-_STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
-_CODE = re.compile(r"(?<![\d.\[])([45]\d\d)(?=[ \-#:]|$)")
+_STATUS = re.compile(r"([245])(?<![\d.].)\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
+_CODE = re.compile(r"([45](?<![\d.\[].)\d\d)(?=[ \-#:]|$)")
 _VAGUE_CODES = frozenset({"5.0", "2.0", "3.0", "4.0", "7.0"})
 _VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|5\.[14]|3\.5)")
 _STAGES: tuple[tuple[str, Stage], ...] = (
@@ -135,13 +135,15 @@ def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
             yield rules.worded[number], matched
     coded = [(rule, status) for status in facts.statuses if (rule := _by_code(status, rules))]
     yield from (each for each in coded if each[1].partition(".")[2] not in _VAGUE_CODES)
-    for family in (rules.hints, rules.replies):
-        for rule in family:
-            matched = _holds(rule, facts, rule.words)
-            if matched:
-                yield rule, matched
-        yield from coded
-        coded = []
+    for number, phrases in rules.hint_index.find(facts.text).items():
+        matched = _holds(rules.hints[number], facts, phrases)
+        if matched:
+            yield rules.hints[number], matched
+    yield from coded
+    for rule in rules.replies:
+        matched = _holds(rule, facts, ())
+        if matched:
+            yield rule, matched
 
 
 def _by_code(status: str, rules: Rules) -> Rule | None:

@@ -4,12 +4,13 @@ RFC 3464 and 6533, 5965 and 6591, 8098, 8460, 9990. Each reader answers None whe
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
-from homing.loop.classify import plain_verdict
+from homing.loop.classify import plain_verdict, stage_in
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
-from homing.loop.plain import Named, Notice, read_plain, returned_recipients
+from homing.loop.plain import Named, returned_recipients
 from homing.loop.understood import DIAGNOSTIC, LINE, RecipientReport, Said, Seen, Understood, judge, softened
 from homing.mail.arf import COMPLAINTS, UNSUBSCRIBES, Feedback, find_feedback
 from homing.mail.dsn import DeliveryStatus, RecipientStatus, find_dsn, find_in_text, read_recipient
@@ -18,6 +19,7 @@ from homing.mail.sns import Notification, NotifiedRecipient, find_notification
 from homing.mail.text import clean
 
 _READ_IN_FULL = 50
+_STAGE_CHARACTERS = 4000
 _AGENT_REJECTED = re.compile(r"was automatically rejected:\s*(\S.{0,400})", re.DOTALL)
 
 
@@ -73,15 +75,13 @@ def delivery_status(seen: Seen) -> Understood | None:
 
 
 def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Understood:
-    notice: Notice | None = None
     reports: list[RecipientReport] = []
     for each in status.recipients:
         recipient, action = each, _action(each, seen)
         if action in {ReportAction.FAILED, ReportAction.DELAYED}:
-            notice = notice or read_plain(seen.mail, seen.rules)
             alone = len(status.recipients) == 1
-            recipient = _addressed(recipient, notice.named) if alone else recipient
-            said = _said(recipient, notice, seen, alone=alone, in_full=len(reports) < _READ_IN_FULL)
+            recipient = _addressed(recipient, seen) if alone else recipient
+            said = _said(recipient, seen, alone=alone, in_full=len(reports) < _READ_IN_FULL)
             verdict = judge(said, action, seen.rules)
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
@@ -138,35 +138,46 @@ def _about(recipient: RecipientStatus, named: tuple[Named, ...]) -> Named | None
     return known.get(recipient.final_recipient.lower()) or known.get(recipient.original_recipient.lower())
 
 
-def _addressed(recipient: RecipientStatus, named: tuple[Named, ...]) -> RecipientStatus:
+def _addressed(recipient: RecipientStatus, seen: Seen) -> RecipientStatus:
     """Where a file, a pipe or an X.400 name failed, the words often hold the address behind it."""
     if "@" in recipient.final_recipient or "@" in recipient.original_recipient:
         return recipient
+    named = seen.notice.named
     if len(named) != 1 or not named[0].address:
         return recipient
     return replace(recipient, original_recipient=named[0].address)
 
 
-def _said(recipient: RecipientStatus, notice: Notice, seen: Seen, *, alone: bool, in_full: bool) -> Said:
+def _said(recipient: RecipientStatus, seen: Seen, *, alone: bool, in_full: bool) -> Said:
     """Nothing but codes where a report names very many."""
     if not in_full:
         return Said(words=(), status=recipient.status, remote_mta=recipient.remote_mta)
-    private = f"{recipient.diagnostic_type}; " if recipient.diagnostic_type.startswith("x-") else ""
-    agent = _AGENT_REJECTED.search(seen.mail.prose)
-    about = _about(recipient, notice.named)
-    words = (
-        agent[1] if agent and alone else "",
-        private + recipient.diagnostic_code,
-        about.reason if about else "",
-        about.context if about else "",
-        *_categories(recipient.fields),
-    )
     return Said(
-        words=words,
-        prose=(notice.words, seen.mail.prose) if alone or not about else (),
+        words=_words(recipient, seen, alone=alone),
+        prose=_prose(recipient, seen, alone=alone),
         status=recipient.status,
         remote_mta=recipient.remote_mta,
+        stage=stage_in(recipient.diagnostic_code) or (stage_in(seen.mail.prose[:_STAGE_CHARACTERS]) if alone else None),
     )
+
+
+def _words(recipient: RecipientStatus, seen: Seen, *, alone: bool) -> Iterator[str]:
+    agent = _AGENT_REJECTED.search(seen.mail.prose) if alone else None
+    if agent:
+        yield agent[1]
+    private = f"{recipient.diagnostic_type}; " if recipient.diagnostic_type.startswith("x-") else ""
+    yield private + recipient.diagnostic_code
+    about = _about(recipient, seen.notice.named)
+    if about:
+        yield about.reason
+        yield about.context
+    yield from _categories(recipient.fields)
+
+
+def _prose(recipient: RecipientStatus, seen: Seen, *, alone: bool) -> Iterator[str]:
+    if alone or not _about(recipient, seen.notice.named):
+        yield seen.notice.words
+        yield seen.mail.prose
 
 
 def _categories(fields: Headers) -> tuple[str, ...]:

@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from homing.loop.rulebook import Form, Rules
-from homing.loop.wording import fold
+from homing.loop.wording import addresses_in, fold
 from homing.mail.mime import Mail
 
 RECIPIENTS = 100
 _LINES = 2000
 _REASON_LINES = 20
 _REASON_CHARACTERS = 2000
-_FORM_CHARACTERS = 8 << 10
+_FORM_CHARACTERS = 6000
 _TRANSCRIPT_LINES = 20
 
 _ADDRESS = r"""(?:"[^"\n]{1,64}"|[^\s<>()\[\]:;,"'@\\|：，；（）【】「」、]{1,64})@[A-Za-z0-9][\w.-]{1,252}\w"""
-_ANY_ADDRESS = re.compile(_ADDRESS)
 _NAMING_LINE = re.compile(
     r"[ \t>*•|-]{0,40}(?:\d{1,3}[.)][ \t]+)?(?:[45]\d\d[ -](?:[45]\.\d{1,3}\.\d{1,3}[ \t]+)?)?"
     r"(?:(?:to|addressed to|rcpt to|recipients?|"
@@ -77,7 +76,7 @@ class Notice:
 def read_plain(mail: Mail, rules: Rules) -> Notice:
     """Whom the notice names, each with its reason; one nameless entry if it names nobody."""
     notice = _by_form(mail, rules)
-    listed = [found for value in mail.headers.all("X-Failed-Recipients") for found in _ANY_ADDRESS.findall(value)]
+    listed = [found for value in mail.headers.all("X-Failed-Recipients") for found in _all(value)]
     if listed:
         known = {each.address.lower(): each for each in notice.named or _by_shape(mail)}
         addresses = dict.fromkeys(listed[:RECIPIENTS])
@@ -90,16 +89,19 @@ def _by_form(mail: Mail, rules: Rules) -> Notice:
     """The first form that the notice has and that names somebody, else the first that it has."""
     prose = mail.prose[:_FORM_CHARACTERS]
     first = Notice(named=(), words=mail.prose)
+    lowered = prose.lower()
+    lowered = lowered if len(lowered) == len(prose) else prose
     for number in rules.form_index.find(fold(prose)):
         form = rules.forms[number]
-        began = form.start.search(prose)
+        began = form.start.search(lowered)
         if began is None or _QUOTED.match(prose, prose.rfind("\n", 0, began.start()) + 1, began.start()):
             continue
         rest = _until_stop(form, prose[began.end() :])
-        named = _at_place(form, began, rest, mail)
+        start = prose[began.start() : began.end()]
+        named = _at_place(form, start, rest, mail)
         if named:
             spoken = form.place in {"inside", "next"}
-            return Notice(named=named, words=f"{began[0]} {rest}" if spoken else rest, form=form, at=began.start())
+            return Notice(named=named, words=f"{start} {rest}" if spoken else rest, form=form, at=began.start())
         if first.form is None:
             first = Notice(named=(), words=prose, form=form, at=began.start())
     return first
@@ -113,17 +115,14 @@ def _until_stop(form: Form, rest: str) -> str:
     return rest[: min(ends, default=len(rest))]
 
 
-def _at_place(form: Form, began: re.Match[str], rest: str, mail: Mail) -> tuple[Named, ...]:
+def _at_place(form: Form, start: str, rest: str, mail: Mail) -> tuple[Named, ...]:
     match form.place:
         case "inside":
-            inside = "\n".join(group for group in began.groups() if group)
-            return tuple(Named(each, rest[:_REASON_CHARACTERS]) for each in _addresses(inside))
+            return tuple(Named(each, rest[:_REASON_CHARACTERS]) for each in _addresses(start))
         case "next":
-            found = _ANY_ADDRESS.search(rest[:_REASON_CHARACTERS])
-            if found is None:
-                return ()
-            reason = f"{rest[found.end() : found.end() + _REASON_CHARACTERS]}\n{rest[: found.start()]}".strip(" :\n>")
-            return (Named(_cleaned(found[0]), reason),)
+            at, end = next(addresses_in(rest[:_REASON_CHARACTERS]), (0, 0))
+            reason = f"{rest[end : end + _REASON_CHARACTERS]}\n{rest[:at]}".strip(" :\n>")
+            return (Named(_cleaned(rest[at:end]), reason),) if end else ()
         case "every":
             return tuple(_every(rest))
         case "names":
@@ -135,7 +134,7 @@ def _at_place(form: Form, began: re.Match[str], rest: str, mail: Mail) -> tuple[
 
 
 def _addresses(text: str) -> list[str]:
-    return list(dict.fromkeys(_cleaned(found) for found in _ANY_ADDRESS.findall(text)))
+    return list(dict.fromkeys(_cleaned(found) for found in _all(text)))
 
 
 def _cleaned(address: str) -> str:
@@ -145,13 +144,12 @@ def _cleaned(address: str) -> str:
 
 def _every(rest: str) -> Iterator[Named]:
     """Each address, with the words up to the next."""
-    found = list(_ANY_ADDRESS.finditer(rest))[:RECIPIENTS]
+    found = list(addresses_in(rest))[:RECIPIENTS]
     seen: set[str] = set()
-    for number, each in enumerate(found):
-        end = found[number + 1].start() if number + 1 < len(found) else each.end() + _REASON_CHARACTERS
-        if each[0].lower() not in seen:
-            seen.add(each[0].lower())
-            yield Named(_cleaned(each[0]), rest[each.end() : end].strip(" :;\n")[:_REASON_CHARACTERS])
+    for (start, end), (until, _) in zip(found, [*found[1:], (len(rest), 0)], strict=False):
+        if rest[start:end].lower() not in seen:
+            seen.add(rest[start:end].lower())
+            yield Named(_cleaned(rest[start:end]), rest[end:until].strip(" :;\n")[:_REASON_CHARACTERS])
 
 
 def _names(rest: str, domain: str) -> Iterator[Named]:
@@ -175,7 +173,7 @@ def _by_shape(mail: Mail) -> tuple[Named, ...]:
 def _by_mention(mail: Mail) -> tuple[Named, ...]:
     """Nobody has a line of his own: the only address that is mentioned, else the only one that was written to."""
     ours = _not_recipients(mail)
-    mentioned = {found.lower(): found for found in _ANY_ADDRESS.findall(mail.prose) if found.lower() not in ours}
+    mentioned = {found.lower(): found for found in _all(mail.prose) if found.lower() not in ours}
     if len(mentioned) == 1:
         return (Named(_cleaned(next(iter(mentioned.values()))), mail.prose),)
     returned = returned_recipients(mail)
@@ -187,14 +185,17 @@ def returned_recipients(mail: Mail) -> tuple[str, ...]:
     if mail.returned is None:
         return ()
     fields = (*mail.returned.all("To"), *mail.returned.all("Cc"))
-    return tuple(dict.fromkeys(found for value in fields for found in _ANY_ADDRESS.findall(value)))
+    return tuple(dict.fromkeys(found for value in fields for found in _all(value)))
 
 
 def first_address(value: str) -> str:
     """The address of a From field: the one in angle brackets, else the first; "" if none."""
-    bracketed = _ANY_ADDRESS.search(value, value.rfind("<")) if "<" in value else None
-    found = bracketed or _ANY_ADDRESS.search(value)
-    return found[0] if found else ""
+    bracketed = _all(value[value.rfind("<") :]) if "<" in value else []
+    return next(iter(bracketed or _all(value)), "")
+
+
+def _all(text: str) -> list[str]:
+    return [text[start:end] for start, end in addresses_in(text)]
 
 
 def _not_recipients(mail: Mail) -> frozenset[str]:
@@ -202,7 +203,7 @@ def _not_recipients(mail: Mail) -> frozenset[str]:
     values = [value for name in ("From", "To", "Reply-To", "Sender") for value in mail.headers.all(name)]
     if mail.returned is not None:
         values += [value for name in ("From", "Return-Path", "Sender", "Reply-To") for value in mail.returned.all(name)]
-    return frozenset(found.lower() for value in values for found in _ANY_ADDRESS.findall(value))
+    return frozenset(found.lower() for value in values for found in _all(value))
 
 
 def _by_line(prose: str, ours: frozenset[str], *, loosely: bool) -> tuple[Named, ...]:

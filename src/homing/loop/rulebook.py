@@ -131,6 +131,7 @@ class Rules:
     worded: tuple[Rule, ...]
     worded_index: PhraseIndex = field(repr=False)
     unworded: tuple[int, ...] = ()
+    hint_index: PhraseIndex = field(repr=False)
     signatures_by_field: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     signature_index: Mapping[str, PhraseIndex] = field(default_factory=dict, repr=False)
     form_index: PhraseIndex = field(repr=False)
@@ -183,11 +184,13 @@ def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: 
         families={rule.id: rule.family for rule in rules},
         worded=worded,
         worded_index=PhraseIndex((n, phrase) for n, rule in enumerate(worded) for phrase in rule.words),
+        hint_index=PhraseIndex((n, phrase) for n, rule in enumerate(by_family["hint"]) for phrase in rule.words),
         unworded=tuple(n for n, rule in enumerate(worded) if not rule.words),
         signatures_by_field=by_field,
         signature_index={
             name: PhraseIndex((n, phrase) for n in numbers for phrase in signatures[n].contains)
             for name, numbers in by_field.items()
+            if any(signatures[n].contains for n in numbers)
         },
         form_index=PhraseIndex((n, form.phrase) for n, form in enumerate(forms)),
     )
@@ -258,7 +261,7 @@ def _form(entry: dict[str, object]) -> Form:
     return Form(
         id=str(known["id"]),
         family=str(known["family"]),
-        start=re.compile(f"(.{{0,{_FORM_GAP}}}?)".join(spaced), re.IGNORECASE | re.DOTALL),
+        start=re.compile(f"(.{{0,{_FORM_GAP}}}?)".join(spaced), re.DOTALL),
         phrase=(phrase[0],),
         place=place,
         stop=_strings(known, "stop"),

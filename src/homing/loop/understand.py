@@ -8,7 +8,7 @@ is left. A mail that nothing here understands is `unknown`, which is an answer a
 from collections.abc import Callable
 from dataclasses import replace
 
-from homing.loop.classify import plain_verdict
+from homing.loop.classify import plain_verdict, stage_in
 from homing.loop.evidence import ReportAction, What
 from homing.loop.formal import (
     delivery_status,
@@ -20,7 +20,7 @@ from homing.loop.formal import (
     what_of,
 )
 from homing.loop.marks import marks_in
-from homing.loop.plain import Named, Notice, read_plain, returned_recipients
+from homing.loop.plain import Named, Notice, returned_recipients
 from homing.loop.rulebook import Rules, kind_of
 from homing.loop.understood import LINE, RecipientReport, Said, Seen, Understood, judge, see, softened
 from homing.mail.mime import Headers, read_mail
@@ -67,7 +67,7 @@ _NEAR_THE_TOP = 120
 def _plain_bounce(seen: Seen) -> Understood | None:
     """A notice of failure in words: it looks like one, and comes from where such notices come from, or says why."""
     signatures = tuple(seen.signatures("bounce"))
-    notice = read_plain(seen.mail, seen.rules)
+    notice = seen.notice
     known = _known(notice)
     official = _official(seen, signatures, known=known)
     known = known and (official or not _SENDERS.isdisjoint(signatures) or notice.at < _NEAR_THE_TOP)
@@ -139,7 +139,8 @@ def _action(notice: Notice, seen: Seen) -> ReportAction:
 def _plain_report(named: Named, notice: Notice, action: ReportAction, seen: Seen) -> RecipientReport:
     form = notice.form
     prose = (notice.words, seen.mail.prose) if len(notice.named) == 1 or not named.reason else ()
-    verdict = judge(Said(words=(named.context, named.reason), prose=prose), action, seen.rules)
+    said = Said(words=(named.context, named.reason), prose=prose, stage=stage_in(f"{named.context}\n{named.reason}"))
+    verdict = judge(said, action, seen.rules)
     if form is not None and verdict.failure_class == "undetermined" and form.failure_class != "undetermined":
         meant = replace(verdict, failure_class=form.failure_class, kind=kind_of(form.failure_class), rule=form.id)
         verdict = softened(meant, action)

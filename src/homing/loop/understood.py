@@ -1,20 +1,25 @@
 """A mail that came back, as it is understood, and the view of it that every reader shares."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from homing.loop.classify import classify, stage_in, weight
+from homing.loop.classify import classify, weight
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
-from homing.loop.plain import first_address
-from homing.loop.rulebook import HARD, Rules
+from homing.loop.plain import Notice, first_address, read_plain
+from homing.loop.rulebook import HARD, Rules, Signature
 from homing.loop.wording import fold, phrase_in
 from homing.mail.mime import Headers, Mail
+from homing.mail.reply import Stage
 from homing.mail.text import clean
 
 LINE = 500
 DIAGNOSTIC = 2000
 _OPENING_CHARACTERS = 1500
+_VIEWS = frozenset({"subject", "text", "from-local"})
+"""Fields of signatures that are no header fields, or are read folded."""
+
 _STRONG, _GENUINE, _VAGUE = 3, 2, 1
 
 
@@ -60,18 +65,37 @@ class Understood:
     headers: Headers = field(default_factory=Headers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A mail with what every reader asks of it, found once. `borne` holds the ids of the signatures that it bears, by
-    what they say that it is."""
+    """A mail with what readers ask of it, found when it is first asked for (hence without slots), and once."""
 
     mail: Mail
     rules: Rules
     from_address: str
-    subject: str
-    opening: str
     null_sender: bool
-    borne: Mapping[str, tuple[str, ...]]
+
+    @cached_property
+    def subject(self) -> str:
+        """Folded."""
+        return fold(self.mail.headers.first("Subject")[:LINE]).strip()
+
+    @cached_property
+    def opening(self) -> str:
+        """The first words, folded."""
+        return fold(self.mail.prose[:_OPENING_CHARACTERS]).strip()
+
+    @cached_property
+    def notice(self) -> Notice:
+        """What it says if it is a notice in words."""
+        return read_plain(self.mail, self.rules)
+
+    @cached_property
+    def borne(self) -> Mapping[str, tuple[str, ...]]:
+        """The ids of the signatures that it bears, by what they say that it is."""
+        found: dict[str, tuple[str, ...]] = {}
+        for signature in _signatures(self):
+            found[signature.what] = (*found.get(signature.what, ()), signature.id)
+        return found
 
     def signatures(self, what: str) -> tuple[str, ...]:
         """The ids of the signatures of this kind that the mail bears."""
@@ -81,79 +105,88 @@ class Seen:
         """The first of them, "" if none."""
         return self.borne.get(what, ("",))[0]
 
+    def value(self, name: str) -> str:
+        """What a signature's field says here, in lower case."""
+        match name:
+            case "subject":
+                return self.subject
+            case "text":
+                return self.opening
+            case "from-local":
+                sender = self.from_address or self.mail.headers.first("From")
+                return sender.partition("@")[0].strip(' "<').lower()
+            case _:
+                return self.mail.headers.first(name).lower()
+
 
 def see(mail: Mail, rules: Rules, *, null_sender: bool = False) -> Seen:
     """The view of a mail. `null_sender`: it came with MAIL FROM:<>; a Return-Path or From of "<>" says so too."""
-    headers = mail.headers
-    sender = headers.first("From")
-    from_address = first_address(sender)
-    subject = fold(headers.first("Subject")[:LINE]).strip()
-    opening = fold(mail.prose[:_OPENING_CHARACTERS]).strip()
-    values = {
-        "subject": subject,
-        "text": opening,
-        "from-local": (from_address or sender).partition("@")[0].strip(' "<').lower(),
-    }
+    sender = mail.headers.first("From")
     return Seen(
         mail=mail,
         rules=rules,
-        from_address=from_address,
-        subject=subject,
-        opening=opening,
+        from_address=first_address(sender),
         null_sender=null_sender
-        or headers.first("Return-Path").replace(" ", "") == "<>"
+        or mail.headers.first("Return-Path").replace(" ", "") == "<>"
         or sender.rstrip().endswith("<>"),
-        borne=_borne(mail, values, rules),
     )
 
 
-def _borne(mail: Mail, values: Mapping[str, str], rules: Rules) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for name, numbers in rules.signatures_by_field.items():
-        value = values[name] if name in values else mail.headers.first(name).lower()
-        if not value:
+def _signatures(seen: Seen) -> Iterator[Signature]:
+    present = seen.mail.headers.names() | _VIEWS
+    for name, numbers in seen.rules.signatures_by_field.items():
+        if name not in present or not (value := seen.value(name)):
             continue
-        phrases = rules.signature_index[name].find(value)
+        index = seen.rules.signature_index.get(name)
+        phrases = index.find(value) if index else {}
         for number in numbers:
-            signature = rules.signatures[number]
+            signature = seen.rules.signatures[number]
             if (
                 signature.present
                 or value in signature.equals
                 or value.startswith(signature.starts)
                 or any(phrase_in(phrase, value) for phrase in phrases.get(number, ()))
             ):
-                found[signature.what] = (*found.get(signature.what, ()), signature.id)
-    return found
+                yield signature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """What a notice says of one recipient: `words` about him alone, best first; then `prose` about the whole mail, what
-    comes closer to him first."""
+    comes closer to him first. Both may be found only as they are asked for: most verdicts need no more than the first.
+    """
 
-    words: tuple[str, ...]
-    prose: tuple[str, ...] = ()
+    words: Iterable[str]
+    prose: Iterable[str] = ()
     status: str = ""
     remote_mta: str = ""
+    stage: Stage | None = None
 
 
 def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
     """The verdict of the first words that tell; a genuine code beats the prose, the prose beats a vague code."""
-    words = [text for text in said.words if text.strip()]
-    stage = next((known for text in words if (known := stage_in(text))), None)
-    best: Verdict | None = None
-    best_weight = -1
-    for text, enough in (*((text, _STRONG) for text in words), *zip(said.prose, (_GENUINE, _VAGUE), strict=False)):
-        if best_weight >= enough:
+    best, heavy, shown = None, -1, ""
+    for text, enough in _told(said):
+        if heavy >= enough:
             break
-        verdict = classify(None, stage=stage, status=said.status, text=text, remote_mta=said.remote_mta, rules=rules)
-        tells = weight(verdict, rules)
-        if tells > best_weight:
-            best, best_weight = verdict, tells
+        if not text.strip():
+            continue
+        verdict = classify(
+            None, stage=said.stage, status=said.status, text=text, remote_mta=said.remote_mta, rules=rules
+        )
+        shown = shown or verdict.text
+        if (tells := weight(verdict, rules)) > heavy:
+            best, heavy = verdict, tells
     if best is None:
         best = classify(None, stage=None, status=said.status, text="", remote_mta=said.remote_mta, rules=rules)
-    best = replace(best, text=clean([*words, *said.prose, ""][0], DIAGNOSTIC), remote_mta=clean(best.remote_mta, LINE))
+    best = replace(best, text=clean(shown, DIAGNOSTIC), remote_mta=clean(best.remote_mta, LINE))
     return softened(best, action)
+
+
+def _told(said: Said) -> Iterator[tuple[str, int]]:
+    """Each text, and how much a verdict must weigh so that this text is not asked."""
+    yield from ((text, _STRONG) for text in said.words)
+    yield from zip(said.prose, (_GENUINE, _VAGUE), strict=False)
 
 
 def softened(verdict: Verdict, action: ReportAction) -> Verdict:

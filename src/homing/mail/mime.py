@@ -9,7 +9,7 @@ and direction-changing characters; it is still a stranger's text and must be esc
 import binascii
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 MESSAGE_BYTES = 1 << 20
@@ -37,6 +37,7 @@ _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\
 _UNSHOWABLE_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
 _PLAIN_BYTES = bytes([9, 10, *range(32, 127)])
 _FIELD = re.compile(r"([!-9;-~]{1,200})[ \t]*:(.*)")
+_WHOLE_FIELD = re.compile(r"^([!-9;-~]{1,200}[ \t]*):(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _MBOX_LINE = re.compile(r">?From [^:]*[0-9:]")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z-]{1,20})?\?([bBqQ])\?([^?]*)\?=([ \t]+(?==\?))?")
 _MEDIA_TYPE = re.compile(r"\s*([\w.+-]{1,80})\s*/\s*([\w.+-]{1,80})", re.ASCII)
@@ -85,6 +86,10 @@ class Headers:
 
     def all(self, name: str) -> tuple[str, ...]:
         return tuple(self._index.get(name.lower(), ()))
+
+    def names(self) -> Set[str]:
+        """The names that occur, in lower case."""
+        return self._index.keys()
 
     def first(self, name: str) -> str:
         """The first value of a field, "" where there is none."""
@@ -156,7 +161,11 @@ def split_header(data: bytes) -> tuple[Headers, bytes]:
         return Headers(), data[1:]
     end = data.find(b"\n\n")
     block, body = (data, b"") if end < 0 else (data[:end], data[end + 2 :])
-    lines = _decoded(block[:HEADER_BLOCK_BYTES]).split("\n")
+    text = _decoded(block[:HEADER_BLOCK_BYTES])
+    whole = _WHOLE_FIELD.findall(text) if end >= 0 else []
+    if whole and sum(len(name) + len(value) + 2 for name, value in whole) - 1 == len(text):
+        return Headers(tuple((name.rstrip(" \t"), _value(name, value)) for name, value in whole[:FIELDS])), body
+    lines = text.split("\n")
     fields: list[tuple[str, list[str]]] = []
     for number, line in enumerate(lines):
         if line.startswith((" ", "\t")) and fields:
@@ -168,17 +177,20 @@ def split_header(data: bytes) -> tuple[Headers, bytes]:
         ):
             body = b"\n".join(block.split(b"\n")[number:]) + (data[end:] if end >= 0 else b"")
             break
-    return Headers(tuple((name, _value(name, pieces)) for name, pieces in fields[:FIELDS])), body
+    return Headers(tuple((name, _value(name, "\n".join(pieces))) for name, pieces in fields[:FIELDS])), body
 
 
 def _field_at(lines: list[str], number: int) -> bool:
     return number < len(lines) and _FIELD.match(lines[number]) is not None
 
 
-def _value(name: str, pieces: list[str]) -> str:
+def _value(name: str, text: str) -> str:
     """Unfolded and decoded; a recipient field holds an address, in which an encoded word means itself (RFC 2047 §5)."""
-    value = " ".join(piece.strip() for piece in pieces)[:FIELD_BYTES]
-    return _one_line(value if name[-10:].lower() == "-recipient" else decode_words(value))
+    value = " ".join(line.strip() for line in text.split("\n")) if "\n" in text else text.strip()
+    value = value[:FIELD_BYTES]
+    if "=?" in value and not name.lower().endswith("-recipient"):
+        value = decode_words(value)
+    return _one_line(value)
 
 
 def decode_words(value: str) -> str:

@@ -63,6 +63,17 @@ async def test_our_own_names(dns: DnsServer, tmp_path: Path) -> None:
     assert {one["about"] for one in told} >= {"post.operator.example", "b.post.operator.example", HELO}
 
 
+async def test_our_keys_are_held_against_what_is_published(dns: DnsServer, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, 1)
+    assert (await beside("org", "list", **settings)).code == 0  # makes the keys
+    ended = await beside("doctor", "--resolver", at(dns), "--no-knock", **settings)
+    (lost,) = [one for one in json.loads(ended.out)["findings"] if one["check"] == "DK04"]
+    assert lost["about"] == "h1._domainkey.post.operator.example"
+    dns.publish_text(lost["about"], lost["records"][0]["value"])
+    ended = await beside("doctor", "--resolver", at(dns), "--no-knock", **settings)
+    assert [one["outcome"] for one in json.loads(ended.out)["findings"] if one["check"] == "DK04"] == ["ok"]
+
+
 async def test_a_message_as_it_left(dns: DnsServer, tmp_path: Path) -> None:
     mail = tmp_path / "mail.eml"
     mail.write_bytes(b"From: a@corp.com\nFrom: b@corp.com\n\nHello\n")

@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +28,8 @@ STYLES = {"broken": "bold red", "warning": "yellow", "unknown": "magenta", "info
 _ORDER = tuple(STYLES)
 _MENDED = ("broken", "warning")
 _MOST_EVIDENCE = 3
+_LIVE = ("published", "active", "draining")
+_ENDED = ("retired", "revoked")
 
 
 def doctor(  # noqa: PLR0913 - each way to look is an option
@@ -59,9 +60,11 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
     asker = _doctor(settings, resolver)
     addresses = tuple(_address(text) for text in egress or ())
 
+    keys = _keys(settings, config) if own and settings else []
+
     async def examined(progress: "Progress | None") -> "tuple[Finding, ...]":
         if own and settings is not None:
-            patient = _ourselves(settings, addresses or await asker.egress_of(settings.hostname))
+            patient = _ourselves(settings, keys, addresses or await asker.egress_of(settings.hostname))
         else:
             patient = _somebody(domain or "", selector or (), addresses)
         if message is not None:
@@ -115,24 +118,30 @@ def _doctor(settings: "Settings | None", resolver: str) -> "Doctor":
     )
 
 
-def _ourselves(settings: "Settings", egress: tuple[str, ...]) -> "DoctorFacts":
+def _ourselves(settings: "Settings", keys: "list[PublishedAt]", egress: tuple[str, ...]) -> "DoctorFacts":
     from homing.loop.doctor.patients import ourselves
     from homing.net.suffix import suffix_list
 
-    own = ourselves(settings.operator_domain, settings.operator, settings.hostname, keys=_keys(settings), egress=egress)
+    own = ourselves(settings.operator_domain, settings.operator, settings.hostname, keys=keys, egress=egress)
     return replace(own, suffix_of=suffix_list())
 
 
-def _keys(settings: "Settings") -> "list[PublishedAt]":
-    """The keys of the shared domain that can be read."""
-    from homing.loop.doctor.patients import in_use
-    from homing.mail.dkim import SigningKey
+def _keys(settings: "Settings", config: Path | None) -> "list[PublishedAt]":
+    """What should be published for our keys, as the gateway has them. None are made for the question's sake."""
+    from homing.cli.gateway import Way, reach
+    from homing.loop.doctor.facts import PublishedAt
 
-    prefix, now = f"dkim-{settings.from_domain}-", datetime.now(UTC)
+    if not (settings.data_dir / "administrator.key").exists():
+        return []
+    with reach(Way(config=config)) as gateway:
+        listed = gateway.get("/v1/dkim_keys")["dkim_keys"]
+    own = [one for one in listed if one["domain"] == settings.from_domain]
+    live = [one for one in own if one["state"] in _LIVE] or [one for one in own if one["state"] not in _ENDED]
+    taken = {one["selector"] for one in live}
+    ended = {one["selector"] for one in own if one["state"] in _ENDED} - taken
     return [
-        in_use(SigningKey.load(file.read_bytes(), settings.from_domain, selector), settings.operator, now)
-        for file in sorted(settings.data_dir.glob(f"{prefix}*.pem"))
-        if (selector := file.stem.removeprefix(prefix))
+        *(PublishedAt(domain=one["domain"], selector=one["selector"], record=one["record"]) for one in live),
+        *(PublishedAt(domain=settings.from_domain, selector=selector, retired=True) for selector in sorted(ended)),
     ]
 
 

@@ -77,11 +77,11 @@ def _mail_on_stdin(given: Iterable[str]) -> Iterator[Found]:
 def _reader() -> Callable[[Found], Explained]:
     from importlib import resources
 
-    from homing.loop.classify import load_rules
+    from homing.loop.rulebook import RULE_FILES, load_rules
     from homing.loop.understand import understand
 
-    files = sorted(resources.files("homing.loop").iterdir(), key=lambda file: file.name)
-    rules = load_rules(*(file.read_text("utf-8") for file in files if file.name.endswith(".toml")))
+    folder = resources.files("homing.loop")
+    rules = load_rules(*(folder.joinpath(name).read_text("utf-8") for name in RULE_FILES))
 
     def read(found: Found) -> Explained:
         if found.error:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from homing.cli.output import cell, lines, table
-from homing.loop.explained import WHAT_IT_IS, address_of, consequence, meaning, sentences
+from homing.loop.explained import WHAT_IT_IS, consequence, meaning, sentences
 from homing.loop.understand import RecipientReport, Understood
 from homing.mail.text import clean
 
@@ -66,8 +66,8 @@ def _of_a_recipient(understood: Understood, report: RecipientReport) -> list[tup
     verdict = report.verdict
     status = report.status or verdict.enhanced_status_code
     code = " ".join(word for word in (str(verdict.reply_code or ""), status) if word)
-    whom = Text.assemble((clean(address_of(report), 300) or "not named", "bold"), f"  {report.action.value}  {code}")
-    if report.final_recipient not in {"", address_of(report)}:
+    whom = Text.assemble((clean(report.address, 300) or "not named", "bold"), f"  {report.action.value}  {code}")
+    if report.final_recipient not in {"", report.address}:
         whom.append(clean(f"  (there: {report.final_recipient})", 300))
     words = dict.fromkeys((verdict.failure_class, verdict.kind))
     kind = Text(", ".join(words), _COLOURS.get(verdict.kind, ""))

@@ -53,7 +53,7 @@ def rows(understood: Understood) -> tuple[Row, ...]:
     return tuple(
         Row(
             {
-                "address": address_of(report),
+                "address": report.address,
                 "status": report.status or report.verdict.enhanced_status_code,
                 "reason": report.verdict.rule,
                 "class": report.verdict.failure_class,
@@ -62,13 +62,8 @@ def rows(understood: Understood) -> tuple[Row, ...]:
             }
         )
         for report in understood.reports
-        if report.verdict.failure_class != "not_a_report" or address_of(report)
+        if report.verdict.failure_class != "not_a_report" or report.address
     )
-
-
-def address_of(report: RecipientReport) -> str:
-    """The recipient as we know it, if the mail says so, else as the last server does; "" if it names nobody."""
-    return report.original_recipient or report.final_recipient
 
 
 def meaning(report: RecipientReport) -> str:
@@ -80,7 +75,7 @@ def meaning(report: RecipientReport) -> str:
         verdict.about_us and verdict.failure_class != "rate_limited"
     )
     cause = CAUSES.get("about_us" if about_us else verdict.failure_class, CAUSES["undetermined"])
-    recipient = address_of(report)
+    recipient = report.address
     domain = recipient.rpartition("@")[2]
     return cause.headline.format(recipient=recipient or "the recipient", domain=domain or "the recipient's domain")
 
@@ -92,7 +87,7 @@ def consequence(understood: Understood, report: RecipientReport, now: datetime) 
         id=DeliveryId(_NOBODY),
         organization=OrganizationId(_NOBODY),
         message=MessageId(_NOBODY),
-        recipient=address_of(report),
+        recipient=report.address,
         state=State.DELIVERED,
         origin=Origin.API,
         created_at=now,

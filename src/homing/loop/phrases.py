@@ -215,8 +215,8 @@ _TABLE = (
     Cause(
         key="suppressed_mailbox_full",
         headline="The mailbox of {recipient} has been full for weeks.",
-        explanation="Message after message to this address failed because the mailbox was full, so it seems that nobody "
-        "reads it any more. For some weeks {organization} sends nothing to it; then it is tried again.",
+        explanation="Message after message to this address failed because the mailbox was full, so it seems that "
+        "nobody reads it any more. For some weeks {organization} sends nothing to it; then it is tried again.",
         next_step="Reach the person in another way, and ask for an address that is in use. If the mailbox has been "
         "emptied, ask your administrator to take it off the list.",
         resend=_CORRECT,

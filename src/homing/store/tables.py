@@ -330,7 +330,7 @@ inbound = sa.Table(
     sa.Column("received_at", Moment, nullable=False),
     sa.Column("envelope_sender", sa.String(320)),  # null: the null sender
     sa.Column("recipient", sa.String(320), nullable=False),
-    sa.Column("purpose", sa.String(16), nullable=False),  # envelope, header_from, postmaster, abuse, fbl, dmarc, tlsrpt
+    sa.Column("purpose", sa.String(16), nullable=False),  # envelope, header_from, unsubscribe, postmaster, abuse, …
     sa.Column("organization", sa.Uuid),
     sa.Column("delivery", sa.Uuid, index=True),
     sa.Column("ip", sa.String(64), nullable=False),

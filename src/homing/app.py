@@ -328,7 +328,7 @@ def _receiver(base: _Base) -> Receiver:
         spool=base.settings.data_dir / "inbound",
         reply_retention=timedelta(days=base.settings.reply_retention_days),
         retention=timedelta(days=base.settings.content_retention_days),
-        vetting=Vetting(resolver=base.resolver, suffix_of=None, clock=base.clock),
+        vetting=Vetting(resolver=base.resolver, suffix_of=suffix_list(), clock=base.clock),
         returns=base.returns,
         actions=base.actions,
         news=base.news,

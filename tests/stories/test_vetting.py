@@ -88,3 +88,15 @@ async def test_dns_that_is_silent_keeps_no_bounce_waiting(story: Story) -> None:
     assert bounced["data"]["authentication"] == (
         "spf=temperror(mx.stranger.net) dkim=none dmarc=temperror(mx.stranger.net)"
     )
+
+
+async def test_where_the_two_methods_of_dmarc_differ_both_are_told(story: Story) -> None:
+    """A sibling of the From domain as return path: aligned by the public suffix list, not by the tree walk."""
+    crm, sent = await _sent_to_john(story)
+    [mail] = story.world.inbox(JOHN)
+    story.world.dns.publish("notes.late.org", 'TXT "v=spf1 ip4:127.0.0.1 -all"')
+    story.world.dns.publish_text("_dmarc.post.late.org", "v=DMARC1; p=reject")
+    returned = bounce("post.late.org", mail.envelope_sender or "", mail.content, Failure(final_recipient=JOHN))
+    await story.world.writes("x@notes.late.org", mail.envelope_sender or "", returned)
+    bounced = await crm.hears("bounced", sent)
+    assert bounced["data"]["authentication"] == "spf=pass(notes.late.org) dkim=none dmarc=fail/pass(post.late.org)"

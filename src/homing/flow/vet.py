@@ -24,7 +24,7 @@ _PATIENCE = 2.0
 
 @dataclass(slots=True, kw_only=True)
 class Vetting:
-    """`suffix_of` None: there is no public suffix list at hand, and DMARC goes by the tree walk alone."""
+    """`suffix_of` None: no public suffix list is installed, and DMARC goes by the tree walk alone."""
 
     resolver: Resolver
     suffix_of: SuffixOf | None

@@ -40,6 +40,7 @@ class Cells:
 
 
 KEYS = {domain: SigningKey.generate(domain, "k1") for domain in ("post.acmepost.com", "customer.com")}
+ED25519 = SigningKey.generate_ed25519("post.acmepost.com", "e1")
 REVOKED = SigningKey("post.acmepost.com", "old", KEYS["post.acmepost.com"].private_key)
 
 
@@ -65,7 +66,7 @@ RECORDS = {
     "mx.customer.com": [("A", "203.0.113.5")],
     "_dmarc.customer.com": [("TXT", "v=DMARC1; p=reject")],
     "bounce.customer.com": [("CNAME", "rp.acmepost.com.")],
-    **{key.dns_name: [("TXT", key.dns_record())] for key in KEYS.values()},
+    **{key.dns_name: [("TXT", key.dns_record())] for key in (*KEYS.values(), ED25519)},
     REVOKED.dns_name: [("TXT", "v=DKIM1; p=")],
     **_siblings("xpost.com"),
     **_siblings("ypost.com"),
@@ -101,6 +102,10 @@ def _case(raw: bytes, mail_from: str, ip: str = IP) -> Scenario:
 
 SCENARIOS: dict[str, tuple[Scenario, Cells]] = {
     "shared": (_case(_SHARED, _RETURN), Cells(spf="pass", dkim="pass", walk="pass", suffix="pass")),
+    "shared_signed_twice": (
+        _case(_message("service@post.acmepost.com", _OURS, ED25519), _RETURN),
+        Cells(spf="pass", dkim="pass", walk="pass", suffix="pass"),
+    ),
     "shared_forwarded": (
         _case(_SHARED, _RETURN, STRANGER),
         Cells(spf="fail", dkim="pass", walk="pass", suffix="pass"),

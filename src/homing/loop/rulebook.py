@@ -7,10 +7,10 @@ the source of the knowledge and an example composed for it.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from homing.loop.wording import Phrase, PhraseIndex
+from homing.loop.wording import Phrase, PhraseIndex, phrase_in
 from homing.mail.reply import Stage
 
 RULE_FILES = ("rules.toml", "signatures.toml", "forms.toml")
@@ -96,6 +96,32 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FieldSignatures:
+    """The signatures of one field together, so that a value which bears none of them is told at once."""
+
+    signatures: tuple[Signature, ...]
+    present: bool
+    equals: frozenset[str]
+    starts: tuple[str, ...]
+    index: PhraseIndex
+
+    def borne(self, value: str) -> Iterator[Signature]:
+        """Those that a value bears."""
+        phrases = self.index.find(value)
+        begins = value.startswith(self.starts)
+        if not (phrases or begins or self.present or value in self.equals):
+            return
+        for number, signature in enumerate(self.signatures):
+            if (
+                signature.present
+                or value in signature.equals
+                or (begins and value.startswith(signature.starts))
+                or any(phrase_in(phrase, value) for phrase in phrases.get(number, ()))
+            ):
+                yield signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     """How one program writes its notices: the words that begin its list of recipients, and what follows them.
 
@@ -132,8 +158,7 @@ class Rules:
     worded_index: PhraseIndex = field(repr=False)
     unworded: tuple[int, ...] = ()
     hint_index: PhraseIndex = field(repr=False)
-    signatures_by_field: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
-    signature_index: Mapping[str, PhraseIndex] = field(default_factory=dict, repr=False)
+    signatures_by_field: Mapping[str, FieldSignatures] = field(default_factory=dict, repr=False)
     form_index: PhraseIndex = field(repr=False)
 
     @property
@@ -172,7 +197,7 @@ def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: 
     by_family = {family: tuple(rule for rule in rules if rule.family == family) for family in FAMILIES}
     worded = (*by_family["receiver"], *by_family["words"])
     fields = dict.fromkeys(signature.field for signature in signatures)
-    by_field = {name: tuple(n for n, each in enumerate(signatures) if each.field == name) for name in fields}
+    by_field = {name: _of_field([each for each in signatures if each.field == name]) for name in fields}
     return Rules(
         receiver=by_family["receiver"],
         words=by_family["words"],
@@ -187,12 +212,17 @@ def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: 
         hint_index=PhraseIndex((n, phrase) for n, rule in enumerate(by_family["hint"]) for phrase in rule.words),
         unworded=tuple(n for n, rule in enumerate(worded) if not rule.words),
         signatures_by_field=by_field,
-        signature_index={
-            name: PhraseIndex((n, phrase) for n in numbers for phrase in signatures[n].contains)
-            for name, numbers in by_field.items()
-            if any(signatures[n].contains for n in numbers)
-        },
         form_index=PhraseIndex((n, form.phrase) for n, form in enumerate(forms)),
+    )
+
+
+def _of_field(signatures: list[Signature]) -> FieldSignatures:
+    return FieldSignatures(
+        signatures=tuple(signatures),
+        present=any(each.present for each in signatures),
+        equals=frozenset(value for each in signatures for value in each.equals),
+        starts=tuple(start for each in signatures for start in each.starts),
+        index=PhraseIndex((n, phrase) for n, each in enumerate(signatures) for phrase in each.contains),
     )
 
 

@@ -9,7 +9,7 @@ from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.plain import Notice, first_address, read_plain
 from homing.loop.rulebook import HARD, Rules, Signature
-from homing.loop.wording import fold, phrase_in
+from homing.loop.wording import fold
 from homing.mail.mime import Headers, Mail
 from homing.mail.reply import Stage
 from homing.mail.text import clean
@@ -134,20 +134,9 @@ def see(mail: Mail, rules: Rules, *, null_sender: bool = False) -> Seen:
 
 def _signatures(seen: Seen) -> Iterator[Signature]:
     present = seen.mail.headers.names() | _VIEWS
-    for name, numbers in seen.rules.signatures_by_field.items():
-        if name not in present or not (value := seen.value(name)):
-            continue
-        index = seen.rules.signature_index.get(name)
-        phrases = index.find(value) if index else {}
-        for number in numbers:
-            signature = seen.rules.signatures[number]
-            if (
-                signature.present
-                or value in signature.equals
-                or value.startswith(signature.starts)
-                or any(phrase_in(phrase, value) for phrase in phrases.get(number, ()))
-            ):
-                yield signature
+    for name, signatures in seen.rules.signatures_by_field.items():
+        if name in present and (value := seen.value(name)):
+            yield from signatures.borne(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,10 @@ _CONTINUED = re.compile(r"[245](?<![\d.].)\d\d-(?:[245]\.\d{1,3}\.\d{1,3}[ -])?"
 _WRAPPER = re.compile(r"[45]\.\d\.\d - (?:Unknown address error|Other mail system problem)(?= [45]\d\d[-' ])")
 _QUOTES = str.maketrans("’‘“”´`«»", "''\"\"''\"\"")
 _BEGINNING = 4
+_EVERYWHERE = frozenset(
+    ["message", "mess", "mail", "email", "emai", "e", "address", "addr", "recipient", "reci", "user", "account", "acco", "mailbox", "server", "serv", "host", "sender", "send", "your", "the", "this", "that", "not", "is", "to", "of", "in", "on", "for", "from", "was", "has", "been", "be", "by", "with", "and", "or", "a", "an", "it", "no", "delivery", "deli", "delivered", "error", "erro", "failed", "fail", "following", "foll", "reason", "reas", "domain", "doma", "you", "could", "sent", "at", "are"]
+)
+"""Words, and beginnings of words, that nearly every notice holds: they tell phrases apart badly."""
 _TO_SPACES = str.maketrans({number: " " for number in range(128) if not chr(number).isalnum()})
 _WORD = re.compile(r"[a-z0-9]+")
 _LOCAL_CHARACTERS = 64
@@ -77,7 +81,7 @@ class PhraseIndex:
     A word that a piece ends with may go on in the text ("throttl" in "throttled"), so it is known by how it begins.
     """
 
-    __slots__ = ("_by_beginning", "_by_word", "_foreign", "_unworded")
+    __slots__ = ("_by_beginning", "_by_word", "_foreign", "_size", "_unworded")
 
     def __init__(self, phrases: Iterable[tuple[int, Phrase]]) -> None:
         self._by_word: dict[str, list[_Owned]] = {}
@@ -85,9 +89,10 @@ class PhraseIndex:
         self._unworded: list[_Owned] = []
         self._foreign: list[_Owned] = []
         listed = [(owner, number, phrase) for number, (owner, phrase) in enumerate(phrases)]
+        self._size = len(listed)
         common = Counter(key for _, _, phrase in listed for key in set(_keys(phrase)))
         for owned in listed:
-            key = min(_keys(owned[2]), key=lambda each: (common[each], each), default=None)
+            key = min(_keys(owned[2]), key=lambda each: (each[0] in _EVERYWHERE, common[each], each), default=None)
             if key is not None:
                 (self._by_word if key[1] else self._by_beginning).setdefault(key[0], []).append(owned)
             elif any(not piece.isascii() for piece in owned[2]):
@@ -97,6 +102,8 @@ class PhraseIndex:
 
     def find(self, text: str) -> dict[int, list[Phrase]]:
         """The phrases that may stand in the folded text, and whose first piece does, by owner, in their order."""
+        if not self._size:
+            return {}
         words = set(_words_of(text))
         beginnings = self._by_beginning.keys() & {word[:_BEGINNING] for word in words}
         candidates = [each for word in self._by_word.keys() & words for each in self._by_word[word]]

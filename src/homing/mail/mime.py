@@ -336,8 +336,10 @@ def _prose_and_returned(parts: list[Part]) -> tuple[str, Headers | None]:
         prose = "\n".join([prose, *map(strip_html, marked_up)]).strip()
     if not prose:
         prose = next((part.text for part in parts if part.content_type.startswith("multipart/")), "")
-    prose, copied = _split_at_original(prose[:PROSE_CHARACTERS])
-    return prose, returned or copied
+    prose = prose[:PROSE_CHARACTERS]
+    if returned is not None:
+        return prose, returned
+    return _split_at_original(prose)
 
 
 def _attached(part: Part) -> bool:

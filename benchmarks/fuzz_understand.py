@@ -2,8 +2,8 @@
 
     python benchmarks/fuzz_understand.py FOLDER... [--minutes 10] [--seed 1]
 
-Takes the mails below the folders, mutates them (bits, lines, cuts, splices, repeated blocks, hostile tokens)
-and reads each. Prints a line of figures every minute; stops with status 1, keeping the mail in `stumble.eml`, when
+Takes the mails below the folders, mutates them (bits, lines, cuts, splices, repeated blocks, hostile tokens) and
+reads each. Prints a line of figures every minute; stops with status 1, keeping the mail in `stumble.eml`, when
 reading raised, took more than a second of CPU, or the process grew beyond 600 MB.
 """
 

@@ -17,10 +17,6 @@ _CONTINUED = re.compile(r"[245](?<![\d.].)\d\d-(?:[245]\.\d{1,3}\.\d{1,3}[ -])?"
 _WRAPPER = re.compile(r"[45]\.\d\.\d - (?:Unknown address error|Other mail system problem)(?= [45]\d\d[-' ])")
 _QUOTES = str.maketrans("’‘“”´`«»", "''\"\"''\"\"")
 _BEGINNING = 4
-_EVERYWHERE = frozenset(
-    ["message", "mess", "mail", "email", "emai", "e", "address", "addr", "recipient", "reci", "user", "account", "acco", "mailbox", "server", "serv", "host", "sender", "send", "your", "the", "this", "that", "not", "is", "to", "of", "in", "on", "for", "from", "was", "has", "been", "be", "by", "with", "and", "or", "a", "an", "it", "no", "delivery", "deli", "delivered", "error", "erro", "failed", "fail", "following", "foll", "reason", "reas", "domain", "doma", "you", "could", "sent", "at", "are"]
-)
-"""Words, and beginnings of words, that nearly every notice holds: they tell phrases apart badly."""
 _TO_SPACES = str.maketrans({number: " " for number in range(128) if not chr(number).isalnum()})
 _WORD = re.compile(r"[a-z0-9]+")
 _LOCAL_CHARACTERS = 64
@@ -92,7 +88,7 @@ class PhraseIndex:
         self._size = len(listed)
         common = Counter(key for _, _, phrase in listed for key in set(_keys(phrase)))
         for owned in listed:
-            key = min(_keys(owned[2]), key=lambda each: (each[0] in _EVERYWHERE, common[each], each), default=None)
+            key = min(_keys(owned[2]), key=lambda each: (common[each], each), default=None)
             if key is not None:
                 (self._by_word if key[1] else self._by_beginning).setdefault(key[0], []).append(owned)
             elif any(not piece.isascii() for piece in owned[2]):

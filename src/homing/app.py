@@ -37,6 +37,7 @@ from homing.flow.consult import Practice
 from homing.flow.deliver import Deliverer
 from homing.flow.diagnose import Doctor
 from homing.flow.examine import Examiner
+from homing.flow.names import Names
 from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
 from homing.flow.receive import Receiver
@@ -90,6 +91,7 @@ class _Base:
     resolver: Resolver
     signer: Signer
     rotation: Rotation
+    names: Names
     fetcher: Fetcher
     owner: str
     work: Bell = field(default_factory=Bell)
@@ -112,13 +114,15 @@ class _Base:
         ports = frozenset(range(1, 65536)) if lab else WEBHOOK_PORTS
         database = Database.open(settings.database_url)
         sealer = Sealer(keys.secret)
-        signer = Signer(database, sealer, settings.signer_threads or os.cpu_count() or 1)
+        threads = settings.signer_threads or os.cpu_count() or 1
+        signer = Signer(database, sealer, settings.delegation.dkim_domain, threads)
         return cls(
             settings=settings,
             clock=clock,
             keys=keys,
             database=database,
             signer=signer,
+            names=Names(database=database, tenant_addresses=settings.tenant_addresses),
             rotation=Rotation(
                 database=database,
                 resolver=resolver,
@@ -191,6 +195,7 @@ class App:
         tls = _tls(self.settings)
         async with self.storing(), AsyncExitStack() as workers, AsyncExitStack() as doors:
             await self.tidier.recover()
+            await self.examiner.names.learn()
             workers.push_async_callback(self._close_connections)
             await self._open_smtp(doors, tls)
             await self._open_http(doors)
@@ -332,6 +337,7 @@ def _receiver(base: _Base) -> Receiver:
         returns=base.returns,
         actions=base.actions,
         news=base.news,
+        names=base.names,
     )
 
 
@@ -363,20 +369,29 @@ def _tidier(base: _Base) -> Tidier:
 
 
 def _examiner(base: _Base) -> Examiner:
-    domain = base.settings.from_domain
-    own = Selectors(
-        organization=None,
-        domain=domain,
-        rsa=(SELECTOR, "h2"),
-        ed25519=("e1", "e2") if base.settings.dkim_ed25519 else None,
-        record_name=lambda selector: f"{selector}._domainkey.{domain}",
-    )
+    domain, delegation = base.settings.from_domain, base.settings.delegation
     return Examiner(
+        database=base.database,
+        resolver=base.resolver,
         rotation=base.rotation,
         signer=base.signer,
-        own=own,
+        own=Selectors(
+            domain=domain,
+            rsa=(SELECTOR, "h2"),
+            ed25519=("e1", "e2") if base.settings.dkim_ed25519 else None,
+            record_name=lambda selector: f"{selector}._domainkey.{domain}",
+        ),
+        delegated=Selectors(
+            domain=delegation.dkim_domain,
+            rsa=delegation.selectors,
+            ed25519=None,
+            record_name=delegation.record_name,
+        ),
+        delegation=delegation,
         clock=base.clock,
         spread=random.SystemRandom().random,
+        news=base.news,
+        names=base.names,
     )
 
 
@@ -402,7 +417,13 @@ def _practice(base: _Base) -> Practice:
 
 
 def _http(base: _Base, actor: Actor, examiner: Examiner, stopping: asyncio.Event) -> FastAPI:
-    submission = Submission(database=base.database, outgoing=base.outgoing, clock=base.clock, work=base.work)
+    submission = Submission(
+        database=base.database,
+        outgoing=base.outgoing,
+        clock=base.clock,
+        work=base.work,
+        tenant_addresses=base.settings.tenant_addresses,
+    )
     proving = Proving(
         database=base.database,
         outgoing=base.outgoing,

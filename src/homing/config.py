@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from homing.loop.identity import OperatorIdentity
 from homing.loop.problem import Fault
+from homing.loop.sending_domains import Delegation
 from homing.mail.address import AddressError, parse_address, parse_domain
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class Settings(BaseSettings):
     return_domain: Domain = Field(
         default="",
         description="Domain of the envelope sender; must be a child of from_domain. Default: `b.` before it.",
+    )
+    tenant_addresses: bool = Field(
+        default=False, description="Each organization has a From address of its own at from_domain, by its name."
     )
     hostname: Domain = Field(
         default="", description="The name we give in EHLO and in our banner: `mx.` + operator_domain."
@@ -192,6 +196,19 @@ class Settings(BaseSettings):
         return OperatorIdentity(from_domain=self.from_domain, return_domain=self.return_domain)
 
     @property
+    def delegation(self) -> Delegation:
+        """Names of ours that tenants' domains lead to, with selectors that no other service of theirs will have."""
+        prefix = self.operator_domain.partition(".")[0][:_PREFIX]
+        return Delegation(
+            operator_domain=self.operator_domain,
+            dkim_domain=f"dkim.{self.operator_domain}",
+            return_host=f"rp.{self.operator_domain}",
+            hostname=self.hostname,
+            selectors=(f"{prefix}1", f"{prefix}2"),
+            reports_to=f"dmarc@{self.from_domain}",
+        )
+
+    @property
     def lifetime(self) -> timedelta:
         return timedelta(hours=self.lifetime_hours)
 
@@ -204,6 +221,9 @@ class Settings(BaseSettings):
             found.append("lab_private_addresses = true")
         return found
 
+
+_PREFIX = 20
+"""Letters of the operator's name in a selector; "1" and "2" follow."""
 
 _NEEDED_BY = {
     "none": (),

@@ -20,6 +20,7 @@ from homing.flow.bell import Bell, Chime
 from homing.flow.consult import Practice
 from homing.flow.diagnose import Doctor
 from homing.flow.examine import Examiner
+from homing.flow.names import Names
 from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
 from homing.flow.rotate import Rotation, Selectors, terms_for
@@ -30,6 +31,7 @@ from homing.loop.api_key import hash_key, mint_key
 from homing.loop.identity import OperatorIdentity
 from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.sealing import Sealer
+from homing.loop.sending_domains import Delegation
 from homing.loop.token import TokenKey, Tokens
 from homing.net.dns import Resolver
 from homing.net.fetch import Fetcher, check_url
@@ -41,6 +43,14 @@ from homing.store.people import HumanSender
 ADMINISTRATOR = "the administrator key of the settings"
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OPERATOR = OperatorIdentity(from_domain="post.operator.example", return_domain="b.post.operator.example")
+DELEGATION = Delegation(
+    operator_domain="operator.example",
+    dkim_domain="dkim.operator.example",
+    return_host="rp.operator.example",
+    hostname="mx.operator.example",
+    selectors=("operator1", "operator2"),
+    reports_to="dmarc@post.operator.example",
+)
 ALL = ("send", "read", "manage")
 
 _template: list[Path] = []
@@ -186,7 +196,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
 def _examiner(database: Database, clock: Clock) -> Examiner:
     """One that hears nothing from the DNS: nobody listens at that port."""
     sealer = Sealer(b"s" * 32)
-    signer = Signer(database, sealer, 1)
+    signer = Signer(database, sealer, DELEGATION.dkim_domain, 1)
     resolver = Resolver([("127.0.0.1", 9)], timeout=0.05)
     rotation = Rotation(
         database=database,
@@ -198,14 +208,29 @@ def _examiner(database: Database, clock: Clock) -> Examiner:
         secret=lambda: os.urandom(32),
         terms=terms_for(timedelta(days=5), timedelta(days=180)),
     )
-    own = Selectors(
-        organization=None,
-        domain=OPERATOR.from_domain,
-        rsa=("h1", "h2"),
-        ed25519=None,
-        record_name=lambda selector: f"{selector}._domainkey.{OPERATOR.from_domain}",
+    return Examiner(
+        database=database,
+        resolver=resolver,
+        rotation=rotation,
+        signer=signer,
+        own=Selectors(
+            domain=OPERATOR.from_domain,
+            rsa=("h1", "h2"),
+            ed25519=None,
+            record_name=lambda selector: f"{selector}._domainkey.{OPERATOR.from_domain}",
+        ),
+        delegated=Selectors(
+            domain=DELEGATION.dkim_domain,
+            rsa=DELEGATION.selectors,
+            ed25519=None,
+            record_name=DELEGATION.record_name,
+        ),
+        delegation=DELEGATION,
+        clock=clock,
+        spread=lambda: 0.0,
+        news=Chime(),
+        names=Names(database=database, tenant_addresses=False),
     )
-    return Examiner(rotation=rotation, signer=signer, own=own, clock=clock, spread=lambda: 0.0)
 
 
 def _practice(database: Database, clock: Clock, signer: Signer) -> Practice:

@@ -19,7 +19,11 @@ BODIES = {
     "/v1/streams/{name}": {"bulk": False},
 }
 ADMINISTRATORS_ALONE = {"organizations", "administrator_keys", "prove", "dkim_keys"}
-NAMED_BY_THE_TENANT = {"/v1/failure_policies/{name}", "/v1/streams/{name}"}
+NAMED_BY_THE_TENANT = {
+    "/v1/failure_policies/{name}",
+    "/v1/streams/{name}",
+    *(f"/v1/domains/{{name}}{more}" for more in ("", "/records", "/verify")),
+}
 NOBODYS = {"/v1/sms/status/{token}", "/v1/administrator_keys/{key}"}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from homing.lab.behaviour import Mail
+from homing.lab.dns import Failing
 from homing.mail.dkim import keys_of, verify
 from homing.net.questions import answer
 from tests.stories.gateway import Story, Tenant, a_story, until
@@ -175,3 +176,204 @@ async def test_a_gateway_with_another_secret_key_does_not_start(tmp_path: Path) 
     with pytest.raises(BadSettings, match="secret_key"):
         async with build(settings).storing():
             pass
+
+
+D = "bloggs.com"
+JOE = f"joe@{D}"
+
+
+async def follow(story: Story, records: list[dict[str, Any]]) -> None:
+    """What a tenant does: copy the records into his zone."""
+    for record in records:
+        if record["type"] == "TXT":
+            story.world.dns.publish_text(record["name"], record["value"])
+        else:
+            story.world.dns.publish(record["name"], f"{record['type']} {record['value']}.")
+
+
+async def publish_zone(story: Story) -> None:
+    """What the operator does, once: put `homing dkim zone` into the DNS."""
+    listed = await story.http.get("/v1/dkim_keys", headers=story.administrator)
+    for line in listed.json()["zone"].splitlines():
+        name, _, _, kind, value = line.split(maxsplit=4)
+        at = name.rstrip(".")
+        before = [] if kind == "TXT" and "_domainkey" in at else story.world.dns.zones.get(at, [])
+        kept = [record for record in before if not record.startswith(f"{kind} ")]
+        story.world.dns.publish(at, *kept, f"{kind} {value}")
+    story.world.dns.publish("mx.acme-mail.com", "A 127.0.0.1")
+
+
+async def ask(crm: Tenant, name: str = D) -> dict[str, Any]:
+    """What the DNS says of a domain now."""
+    asked = await crm.call("POST", f"/v1/domains/{name}/verify")
+    assert asked.status_code == 200, asked.text
+    return dict(asked.json())
+
+
+def states(domain: dict[str, Any]) -> dict[str, str]:
+    return {record["purpose"]: record["state"] for record in domain["records"]}
+
+
+async def a_domain(story: Story, crm: Tenant) -> dict[str, Any]:
+    """The organization's own domain, with its records published by tenant and operator."""
+    story.world.mx(D)
+    added = await crm.call("POST", "/v1/domains", {"domain": D.upper()})
+    assert added.status_code == 201, added.text
+    records = (await crm.call("GET", f"/v1/domains/{D}/records")).json()
+    await ask(crm)
+    await follow(story, records["records"])
+    await publish_zone(story)
+    return await ask(crm)
+
+
+async def level_of(crm: Tenant, sent: dict[str, Any]) -> str:
+    return str((await crm.message(sent))["deliveries"][0]["identity"]["level"])
+
+
+async def sent_as(story: Story, crm: Tenant, to: str = "john@corp.com") -> tuple[str, str, str]:
+    """Level, From and domain of the envelope sender of a message of Joe's as it arrives."""
+    site = story.world.mx(to.rpartition("@")[2])
+    site.mails.clear()
+    sent = await crm.becomes(await crm.send(JOE, to), "delivered")
+    [mail] = site.inbox(to)
+    assert {result for *_, result in await signatures(story, mail)} == {"pass"}
+    [(domain, _, _)] = await signatures(story, mail)
+    assert mail.addresses("From")[0].endswith(f"@{domain}")
+    return_domain = (mail.envelope_sender or "").rpartition("@")[2]
+    return sent["deliveries"][0]["identity"]["level"], mail.addresses("From")[0], return_domain
+
+
+async def test_a_proved_domain_stands_in_from_and_its_bounces_come_home(story: Story) -> None:
+    crm = await story.tenant()
+    refused = await crm.call(
+        "POST", "/v1/messages", {"human_sender": {"name": "Joe", "address": JOE}, "to": ["a@b.com"]}
+    )
+    assert refused.status_code == 422
+    domain = await a_domain(story, crm)
+    assert domain["level"] == "custom-full", domain
+    assert set(states(domain).values()) == {"verified"}
+    assert await sent_as(story, crm) == ("custom-full", JOE, f"bounce.{D}")
+
+    site = story.world.mx("late.com")
+    site.bounces_later("john@late.com")
+    sent = await crm.send(JOE, "john@late.com")
+    await crm.becomes(sent, "bounced")
+    event = await crm.hears("domain_changed")
+    assert (event["data"]["domain"], event["data"]["held"]) == (D, True)
+
+
+async def test_mail_to_the_domain_itself_goes_out_as_ours_until_it_is_known_to_be_taken(story: Story) -> None:
+    crm = await story.tenant()
+    await a_domain(story, crm)
+    colleague = f"ann@{D}"
+    assert (await sent_as(story, crm, colleague))[:2] == ("shared", f"message-service@{OWN}")
+    changed = await crm.call("PATCH", f"/v1/domains/{D}", {"own_recipients": True})
+    assert changed.json()["own_recipients"]
+    story.advance(minutes=1)
+    assert (await sent_as(story, crm, colleague))[:2] == ("custom-full", JOE)
+
+
+async def test_a_return_path_without_cname(story: Story) -> None:
+    crm = await story.tenant()
+    await a_domain(story, crm)
+    records = (await crm.call("GET", f"/v1/domains/{D}/records")).json()["return_path_without_cname"]
+    mx, spf = records
+    story.world.dns.publish(f"bounce.{D}", f"MX {mx['value']}.", f'TXT "{spf["value"]}"')
+    assert (await ask(crm))["level"] == "custom-full"
+    story.world.dns.publish(f"bounce.{D}", f"MX {mx['value']}.", 'TXT "v=spf1 -all"')
+    for _ in range(3):
+        found = await ask(crm)
+    assert (found["level"], states(found)["return_path"]) == ("custom-dkim", "failed")
+    story.advance(minutes=1)
+    assert await sent_as(story, crm) == ("custom-dkim", JOE, f"b.{OWN}")
+
+
+async def test_a_broken_dns_demotes_slowly_and_comes_back(story: Story) -> None:
+    crm = await story.tenant()
+    await a_domain(story, crm)
+    await crm.person("Joe Bloggs", JOE)
+    dns = story.world.dns
+    alias = f"acme-mail1._domainkey.{D}"
+
+    dns.failing[D] = Failing.SERVFAIL  # an outage proves nothing, however long
+    for _ in range(10):
+        await look(story, hours=2)
+    found = (await crm.call("GET", f"/v1/domains/{D}")).json()
+    assert (found["level"], states(found)["dkim_1"]) == ("custom-full", "temporary_failure")
+    del dns.failing[D]
+    await look(story, hours=2)
+    assert (await crm.call("GET", f"/v1/domains/{D}")).json()["level"] == "custom-full"
+
+    before = dns.zones[alias]
+    del dns.zones[alias]  # somebody tidied up
+    for times in (1, 2):
+        await look(story, minutes=80)
+        found = (await crm.call("GET", f"/v1/domains/{D}")).json()
+        assert (found["level"], states(found)["dkim_1"]) == ("custom-full", "failed"), times
+    await look(story, minutes=80)
+    found = (await crm.call("GET", f"/v1/domains/{D}")).json()
+    assert found["level"] == "shared"
+    [dkim] = [record for record in found["records"] if record["purpose"] == "dkim_1"]
+    assert (dkim["query"], dkim["answer"]) == (f"{alias} CNAME", "no such name")
+    lost = [event["data"] for event in await crm.events() if event["type"] == "domain_changed"][-1]
+    assert (lost["record"], lost["held"], lost["level"]) == ("dkim_1", False, "shared")
+    assert (await sent_as(story, crm))[:2] == ("shared", f"message-service@{OWN}")
+
+    dns.publish(alias, *before)
+    await look(story, minutes=80)
+    assert (await crm.call("GET", f"/v1/domains/{D}")).json()["level"] == "shared"  # once is not enough
+    await look(story, minutes=80)
+    assert (await crm.call("GET", f"/v1/domains/{D}")).json()["level"] == "custom-full"
+    assert (await sent_as(story, crm))[:2] == ("custom-full", JOE)
+
+
+async def test_keys_rotate_behind_the_aliases_and_nobody_is_asked(story: Story) -> None:
+    crm = await story.tenant()
+    await a_domain(story, crm)
+    await look(story, minutes=20)
+    tenants_zone = {name: records for name, records in story.world.dns.zones.items() if name.endswith(D)}
+    used = []
+    for _ in range(3):
+        site = story.world.mx("corp.com")
+        site.mails.clear()
+        await crm.becomes(await crm.send(JOE, "john@corp.com"), "delivered")
+        [signature] = await signatures(story, site.inbox("john@corp.com")[0])
+        used.append(signature)
+        await look(story, days=20)  # what drained is retired, and its successor made
+        await publish_zone(story)
+        await look(story, days=1)
+        await look(story, days=181)
+        await look(story, hours=3)
+    assert used == [(D, f"acme-mail{slot}", "pass") for slot in (1, 2, 1)]
+    assert (await ask(crm))["level"] == "custom-full"
+    assert {name: records for name, records in story.world.dns.zones.items() if name.endswith(D)} == tenants_zone
+
+
+async def test_another_organizations_records_prove_nothing(story: Story) -> None:
+    crm = await story.tenant()
+    thief = await story.tenant("thief")
+    await a_domain(story, crm)
+    added = await thief.call("POST", "/v1/domains", {"domain": D})
+    assert added.status_code == 201
+    found = await ask(thief)
+    assert found["level"] == "shared"
+    assert states(found)["dkim_1"] == "failed"  # something else stands there
+    await thief.call("DELETE", f"/v1/domains/{D}")
+    assert (await thief.call("GET", f"/v1/domains/{D}")).status_code == 404
+
+
+async def test_an_organization_with_an_address_of_its_own_at_the_shared_domain(tmp_path: Path) -> None:
+    async with a_story(tmp_path, tenant_addresses=True) as story:
+        crm = await story.tenant()
+        await crm.person("Joe Bloggs", JOE)
+        await story.app.examiner.names.learn()
+        assert (await sent_as(story, crm))[:2] == ("shared-tenant", f"crm@{OWN}")
+        mail = story.world.mx("corp.com").inbox("john@corp.com")[0]
+        reply = (
+            f"From: John <john@corp.com>\r\nTo: crm@{OWN}\r\nSubject: Re: Your call\r\n"
+            f"Message-ID: <1@corp.com>\r\nIn-Reply-To: {mail.headers['Message-ID']}\r\n\r\nThank you\r\n"
+        )
+        answered = await story.world.writes("john@corp.com", f"crm@{OWN}", reply.encode())
+        assert answered.accepted
+        nobody = await story.world.writes("john@corp.com", f"nobody@{OWN}", reply.encode())
+        assert not nobody.accepted

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from homing.cli import check, dkim, events, messages, organizations, policies, senders, suppressions
+from homing.cli import check, dkim, domains, events, messages, organizations, policies, senders, suppressions
 from homing.cli.docs import docs
 from homing.cli.doctor import doctor
 from homing.cli.endings import Commands, importing
@@ -70,6 +70,7 @@ for room in (
     senders.senders,
     policies.policies,
     suppressions.suppressions,
+    domains.domains,
     dkim.dkim,
     messages.messages,
     events.events,

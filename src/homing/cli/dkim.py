@@ -10,7 +10,9 @@ from homing.cli.output import for_person, moment, say, show, table
 
 dkim = typer.Typer(name="dkim", help="DKIM keys: which sign, which follow, which end.", no_args_is_help=True)
 
-Domain = Annotated[str | None, typer.Option(help="Whose key. Default: your own shared domain.")]
+Domain = Annotated[
+    str | None, typer.Option(help="Whose key, as `homing dkim list` has it. Default: your own shared domain.")
+]
 
 _HEADINGS = ("Id", "Domain", "Selector", "Algorithm", "State", "In the DNS", "Since (UTC)")
 
@@ -26,13 +28,7 @@ def list_keys(gateway: Gateway) -> None:
 @with_gateway
 def zone(gateway: Gateway) -> None:
     """The records that must stand in the DNS now, as part of a zone file."""
-    from homing.loop.dns_records import DnsRecord
-
-    records = [
-        DnsRecord(name=one["record_name"], type="TXT", value=one["record"], why=f"DKIM key, {one['state']}")
-        for one in _latest(gateway.get("/v1/dkim_keys")["dkim_keys"])
-    ]
-    text = "".join(f"{record.in_zone()}\n" for record in records)
+    text = gateway.get("/v1/dkim_keys")["zone"]
     if for_person():
         print(text, end="")
     else:
@@ -69,11 +65,6 @@ def _is(key: Json, selector: str, domain: str | None) -> bool:
     in_use = key["state"] in {"created", "published", "active", "draining"}
     named = key["selector"] == selector and (key["domain"] == domain or (domain is None and not key["organization"]))
     return key["id"] == selector or (in_use and named)
-
-
-def _latest(keys: list[Json]) -> list[Json]:
-    """The one key whose record must stand under each name: the newest."""
-    return list({key["record_name"]: key for key in keys}.values())
 
 
 def _show(found: Json) -> None:

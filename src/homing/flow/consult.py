@@ -56,7 +56,7 @@ class Practice:
     async def _proof(self, key: PublishedAt) -> bytes:
         """A message signed as all are, if with this key."""
         now = self.clock()
-        plan = self.signer.plan((None, self.identity.from_domain), None, None, now)
+        plan = self.signer.plan(self.identity.from_domain, None, None, now)
         if plan is None or key.retired or key.selector not in plan.selectors.split(","):
             return b""
         return await self.signer.signed(canned(self.identity, now), plan, now + BEYOND_LIFETIME)

@@ -136,9 +136,7 @@ class Deliverer:
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self._record(job, route, result)
             return
-        plan = self.signer.plan(
-            (job.delivery.organization, job.identity.sending_domain), job.selector, job.signed_at, self.clock()
-        )
+        plan = self.signer.plan(job.identity.sending_domain, job.selector, job.signed_at, self.clock())
         if plan is None:
             await self._hold_back(job)
             return

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.ending import to_its_end
+from homing.flow.names import Names
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.vet import Vetting
 from homing.loop import ids, oops
@@ -119,6 +120,7 @@ class Receiver:
     returns: Bell
     actions: Bell
     news: Bell
+    names: Names
 
     # -- at the door --------------------------------------------------------------------------------------------------
 
@@ -178,20 +180,24 @@ class Receiver:
         local, _, domain = recipient.lower().rpartition("@")
         if not local:
             return _Place(purpose="postmaster") if domain == "postmaster" else None
-        if domain == self.operator.return_domain and local.startswith("b+"):
+        if local.startswith("b+") and self._returns_to(domain):
             try:
                 subject = self.tokens.open(Purpose.ENVELOPE, local[2:], now=self.clock())
             except TokenRefused:
                 return None
             return _Place(purpose=Door.ENVELOPE, delivery=DeliveryId(subject))
-        if domain == self.operator.return_domain and local.startswith(UNSUBSCRIBE_LOCAL):
+        if local.startswith(UNSUBSCRIBE_LOCAL) and self._returns_to(domain):
             leaving = self._opened(Purpose.UNSUBSCRIBE, local.removeprefix(UNSUBSCRIBE_LOCAL))
             return None if leaving is None else _Place(purpose=Door.UNSUBSCRIBE, delivery=DeliveryId(leaving))
-        if recipient.lower() == self.operator.header_from.lower():
+        own = self.names.local_parts if domain == self.operator.from_domain else frozenset()
+        if recipient.lower() == self.operator.header_from.lower() or local in own:
             return _Place(purpose=Door.HEADER_FROM)
-        if domain in {self.operator.from_domain, self.operator.return_domain} and local in _ROLES:
+        if local in _ROLES and (domain == self.operator.from_domain or self._returns_to(domain)):
             return _Place(purpose=local)
         return None
+
+    def _returns_to(self, domain: str) -> bool:
+        return domain == self.operator.return_domain or domain in self.names.return_domains
 
     # -- in its own time ----------------------------------------------------------------------------------------------
 
@@ -325,7 +331,7 @@ class Receiver:
 
     async def _answerable(self, understood: Understood, envelope_sender: str | None) -> Sent | None:
         """The delivery that this mail answers, if a machine may answer it at all."""
-        domains = {self.operator.from_domain, self.operator.return_domain}
+        domains = {self.operator.from_domain, self.operator.return_domain, *self.names.return_domains}
         if oops.may_answer(understood.headers, envelope_sender, domains) is not None or envelope_sender is None:
             return None
         for answered in oops.threads(understood.headers):

@@ -17,7 +17,6 @@ from homing.flow import metrics
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.sign import BEYOND_LIFETIME, Signer
 from homing.loop.ids import new_id
-from homing.loop.model import OrganizationId
 from homing.loop.problem import Problem, Rejected
 from homing.loop.sealing import NONCE_OCTETS, Sealer
 from homing.loop.sightings import Judgement, Standing, judge, same_text
@@ -49,10 +48,9 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selectors:
-    """A domain that we sign for: whose it is, its two selectors for each algorithm, and where their records stand (by
-    selector)."""
+    """A domain that we sign for, or one that others lead to: its two selectors for each algorithm, and where their
+    records stand (by selector)."""
 
-    organization: OrganizationId | None
     domain: str
     rsa: tuple[str, str]
     ed25519: tuple[str, str] | None
@@ -137,7 +135,7 @@ class Rotation:
 
     async def _known(self, selectors: Selectors, algorithm: str) -> list[DkimKey]:
         found = await self.database.read(keys.list_all, selectors.domain)
-        return [one for one in found if one.organization == selectors.organization and one.algorithm == algorithm]
+        return [one for one in found if one.algorithm == algorithm]
 
     async def _seen(self, known: Sequence[DkimKey]) -> frozenset[UUID]:
         asked = [one for one in known if one.state in IN_USE]
@@ -148,8 +146,7 @@ class Rotation:
         )
 
     async def _judged(self, key: DkimKey) -> Judgement:
-        sightings = await self.resolver.everywhere(key.dns_name, "TXT", key.record_name)
-        return judge(sightings, same_text(key.record))
+        return judge(await self.resolver.everywhere(key.probe, "TXT"), same_text(key.record))
 
     async def _do(self, selectors: Selectors, algorithm: str, steps: Collection[Due]) -> bool:
         """Write what is due; whether it may have made more due."""
@@ -169,7 +166,7 @@ class Rotation:
         now = self.clock()
         key = DkimKey(
             id=new_id(now, self.dice()),
-            organization=selectors.organization,
+            organization=None,
             domain=selectors.domain,
             selector=selector,
             algorithm=algorithm,

@@ -6,11 +6,10 @@ Keys come from the store, are opened once, and are looked at again when they cha
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from homing.loop.model import OrganizationId
 from homing.loop.sealing import Sealer
 from homing.loop.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.mail.dkim import SigningKey, sign
@@ -21,9 +20,6 @@ from homing.store.keys import SealedKey
 BEYOND_LIFETIME = timedelta(days=7)
 """A signature outlives the delivery's lifetime by that much: queues of receivers and forwarders."""
 
-_Owner = tuple[OrganizationId | None, str]
-"""Whose key, and for which domain."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
@@ -33,23 +29,26 @@ class _Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """With which selectors (joined by commas) of whose domain a delivery is signed. `anew`: not as at its first
-    attempt, because that key signs no more."""
+    """With which selectors (joined by commas) of a domain a delivery is signed. `anew`: not as at its first attempt,
+    because that key signs no more."""
 
-    owner: _Owner
+    domain: str
     selectors: str
     signed_at: datetime
     anew: bool
 
 
 class Signer:
-    """The keys that sign. `threads`: how many signatures are made at once."""
+    """The keys that sign. `delegated`: the domain of ours whose keys sign for all domains that have none of their own,
+    since their selectors lead there. `threads`: how many signatures are made at once."""
 
-    def __init__(self, database: Database, sealer: Sealer, threads: int) -> None:
+    def __init__(self, database: Database, sealer: Sealer, delegated: str, threads: int) -> None:
         self._database = database
         self._sealer = sealer
-        self._keys: Mapping[_Owner, list[_Opened]] = {}
+        self._delegated = delegated
+        self._keys: Mapping[str, list[_Opened]] = {}
         self._opened: dict[UUID, _Opened] = {}
+        self._own: set[str] = set()
         self._version: object = None
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sign")
 
@@ -58,27 +57,27 @@ class Signer:
         self._version = await self._database.read(keys.version)
         stored = await self._database.read(keys.signing)
         fresh = {one.key.id: self._open(one) for one in stored}
-        by_owner: dict[_Owner, list[_Opened]] = {}
+        by_domain: dict[str, list[_Opened]] = {}
         for one in fresh.values():
-            by_owner.setdefault((one.key.organization, one.key.domain), []).append(one)
-        self._opened, self._keys = fresh, by_owner
+            by_domain.setdefault(one.key.domain, []).append(one)
+        self._opened, self._keys = fresh, by_domain
+        self._own = await self._database.read(keys.domains)
 
     async def reload_if_changed(self) -> None:
         """Whoever changed them may be another node."""
         if await self._database.read(keys.version) != self._version:
             await self.reload()
 
-    def plan(self, owner: _Owner, before: str | None, signed_at: datetime | None, now: datetime) -> Plan | None:
-        """How to sign a delivery of this organization from this domain: as at its first attempt (`before`,
-        `signed_at`), else with what signs now. None: there is no key for the domain."""
-        owner = owner if owner in self._keys else (None, owner[1])
-        if before and signed_at and all(self._at(owner, selector, signed_at) for selector in before.split(",")):
-            return Plan(owner=owner, selectors=before, signed_at=signed_at, anew=False)
-        active = {one.key.algorithm: one.key for one in self._keys.get(owner, ()) if one.key.state is KeyState.ACTIVE}
+    def plan(self, domain: str, before: str | None, signed_at: datetime | None, now: datetime) -> Plan | None:
+        """How to sign a delivery from this domain: as at its first attempt (`before`, `signed_at`), else with what
+        signs now. None: there is no key for the domain."""
+        if before and signed_at and all(self._at(domain, selector, signed_at) for selector in before.split(",")):
+            return Plan(domain=domain, selectors=before, signed_at=signed_at, anew=False)
+        active = {one.key.algorithm: one.key for one in self._of(domain) if one.key.state is KeyState.ACTIVE}
         if RSA not in active:
             return None
         selectors = ",".join(active[algorithm].selector for algorithm in (RSA, ED25519) if algorithm in active)
-        return Plan(owner=owner, selectors=selectors, signed_at=now, anew=before is not None)
+        return Plan(domain=domain, selectors=selectors, signed_at=now, anew=before is not None)
 
     async def signed(self, raw: bytes, plan: Plan, expires_at: datetime) -> bytes:
         """`raw` with its signatures in front; equal arguments give equal bytes."""
@@ -87,17 +86,21 @@ class Signer:
         loop = asyncio.get_running_loop()
         signatures = []
         for selector in plan.selectors.split(","):
-            opened = self._at(plan.owner, selector, plan.signed_at)
+            opened = self._at(plan.domain, selector, plan.signed_at)
             assert opened is not None
-            signatures.append(await loop.run_in_executor(self._threads, sign, raw, opened.private, moment, until))
+            private = replace(opened.private, domain=plan.domain)
+            signatures.append(await loop.run_in_executor(self._threads, sign, raw, private, moment, until))
         return b"".join((*signatures, raw))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _at(self, owner: _Owner, selector: str, moment: datetime) -> _Opened | None:
+    def _of(self, domain: str) -> list[_Opened]:
+        return self._keys.get(domain if domain in self._own else self._delegated, [])
+
+    def _at(self, domain: str, selector: str, moment: datetime) -> _Opened | None:
         """The key that signed under this selector at that moment, if it may sign still."""
-        candidates = self._keys.get(owner, ())
+        candidates = self._of(domain)
         return next((one for one in candidates if one.key.selector == selector and one.key.signed(moment)), None)
 
     def _open(self, stored: SealedKey) -> _Opened:

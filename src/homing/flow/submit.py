@@ -5,20 +5,24 @@ Nothing is promised before the commit, and a refused request leaves no trace.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from homing.flow.bell import Bell
+from homing.flow.names import RESERVED
 from homing.flow.outgoing import Clock, Outgoing, answer_again
-from homing.loop.identity import REPLY_TO_UNPROVED, Facts, RequestedFrom, resolve
+from homing.loop.identity import NAME_DECEIVES, REPLY_TO_UNPROVED, DomainFact, Facts, RequestedFrom, resolve
 from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import DeliveryId, Identity, Level, OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.problem import Fault, Problem, Rejected
 from homing.loop.rate import Bucket
+from homing.loop.sending_domains import level_of
 from homing.loop.submission import CheckedRequest, MessageRequest, check_request
 from homing.mail.address import Address, AddressError, parse_address
-from homing.store import deliveries, organizations, people, policies, resends, submissions
+from homing.mail.text import clean
+from homing.store import deliveries, domains, organizations, people, policies, resends, submissions
 from homing.store.database import Database
 from homing.store.organizations import Organization
 from homing.store.people import HumanSender
@@ -31,6 +35,7 @@ LARGEST_MESSAGE = 20 * 1024 * 1024
 _COMPOSED_IN_THREAD = 128 * 1024
 _KNOWN_FOR = timedelta(seconds=30)
 _KNOWN_AT_MOST = 10_000
+_DOMAINS_KNOWN_FOR = timedelta(seconds=5)
 _UNSUBSCRIBING = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
 
 
@@ -44,19 +49,23 @@ class Accepted:
 
 @dataclass(slots=True, kw_only=True)
 class Submission:
-    """The way in for applications, whichever door they come through."""
+    """The way in for applications, whichever door they come through. `tenant_addresses`: each organization has a From
+    address of its own at the shared domain."""
 
     database: Database
     outgoing: Outgoing
     clock: Clock
     work: Bell
+    tenant_addresses: bool = False
     _people: "_KnownPeople" = field(init=False)
+    _domains: "_KnownDomains" = field(init=False)
     _streams: "_KnownStreams" = field(init=False)
     _buckets: dict[OrganizationId, Bucket] = field(default_factory=dict)
     _in_progress: set[tuple[OrganizationId, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._people = _KnownPeople(self.database)
+        self._domains = _KnownDomains(self.database)
         self._streams = _KnownStreams(self.database)
 
     async def accept(self, organization: Organization, request: MessageRequest) -> Accepted:
@@ -96,8 +105,10 @@ class Submission:
         if checked.reply_to.folded != checked.human_sender.address.folded:
             reply_to = await self._people.find(organization.id, checked.reply_to, now)
         bulk = await self._ours_to_leave(organization.id, checked.request, now)
+        own = await self._domains.of(organization.id, now)
         identities = [
-            self.outgoing.marked(identity, bulk=bulk) for identity in self._identities(organization, checked, reply_to)
+            self.outgoing.marked(identity, bulk=bulk)
+            for identity in self._identities(organization, checked, reply_to, own)
         ]
         await self._check_policy(organization, checked.request.failure_policy)
         self._take_from_bucket(organization, len(identities), now)
@@ -148,18 +159,24 @@ class Submission:
             raise _invalid((Fault("/failure_policy", "failure-policy-unknown", "There is no policy of that name."),))
 
     def _identities(
-        self, organization: Organization, checked: CheckedRequest, reply_to: HumanSender | None
+        self,
+        organization: Organization,
+        checked: CheckedRequest,
+        reply_to: HumanSender | None,
+        own: Mapping[str, DomainFact],
     ) -> list[Identity]:
         proved = frozenset({checked.reply_to.folded} if reply_to and reply_to.proved_at else ())
-        facts = Facts(operator=self.outgoing.operator, proved=proved)
+        local_part = organization.name if self.tenant_addresses and organization.name not in RESERVED else None
+        facts = Facts(operator=self.outgoing.operator, proved=proved, domains=own, local_part=local_part)
         name = checked.human_sender.name or organization.display_name
-        requested = RequestedFrom(name=name, reply_to=checked.reply_to)
+        requested = RequestedFrom(name=name, reply_to=checked.reply_to, address=checked.wanted_from)
         identities = [
             resolve(organization.display_name, requested, recipient.mailbox.address.domain, facts)
             for recipient in checked.recipients
         ]
-        if any(identity.level is Level.REFUSE for identity in identities):
-            raise _reply_to_unproved(checked)
+        refused = next((identity for identity in identities if identity.level is Level.REFUSE), None)
+        if refused is not None:
+            raise _name_deceives(name) if refused.reasons[0] == NAME_DECEIVES else _reply_to_unproved(checked)
         return identities
 
     def _take_from_bucket(self, organization: Organization, deliveries: int, now: datetime) -> None:
@@ -245,6 +262,32 @@ class _KnownStreams:
         return bulk
 
 
+class _KnownDomains:
+    """What is proved of organizations' domains, remembered for a moment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[OrganizationId, tuple[Mapping[str, DomainFact], datetime]] = OrderedDict()
+
+    async def of(self, organization: OrganizationId, now: datetime) -> Mapping[str, DomainFact]:
+        known = self._known.get(organization)
+        if known and known[1] > now:
+            return known[0]
+        stored = await self._database.read(domains.list_all, organization)
+        proved = {
+            one.domain: DomainFact(
+                level=level_of(one), return_domain=one.return_domain, own_recipients=one.own_recipients
+            )
+            for one in stored
+            if level_of(one) is not Level.SHARED
+        }
+        self._known[organization] = (proved, now + _DOMAINS_KNOWN_FOR)
+        self._known.move_to_end(organization)
+        if len(self._known) > _KNOWN_AT_MOST:
+            self._known.popitem(last=False)
+        return proved
+
+
 def _refused(status: int, code: str, title: str) -> Rejected:
     return Rejected(550, "5.7.1", Problem(status=status, code=code, title=title))
 
@@ -301,5 +344,16 @@ def _reply_to_unproved(checked: CheckedRequest) -> Rejected:
         code=REPLY_TO_UNPROVED,
         title="Replies would go to an address that its owner has not proved.",
         faults=(fault,),
+    )
+    return Rejected(553, "5.7.1", problem)
+
+
+def _name_deceives(name: str) -> Rejected:
+    message = f"“{clean(name, 64)}” mixes alphabets within a word, or reads like an address or a domain."
+    problem = Problem(
+        status=422,
+        code="display-name-deceives",
+        title="The name that would stand in From deceives.",
+        faults=(Fault("/human_sender/name", NAME_DECEIVES, message),),
     )
     return Rejected(553, "5.7.1", problem)

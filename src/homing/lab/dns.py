@@ -39,7 +39,8 @@ class Failing(StrEnum):
 class DnsServer:
     """`zones` maps a name to its records as a zone file has them: `{"corp.com": ["MX 10 mx.corp.com"]}`.
 
-    `failing` overrides it, for a name and everything below it. `asked` lists (name, type) of all questions.
+    A name like `*.corp.com` stands for all that do not exist
+    below it. `failing` overrides `zones`, for a name and everything below it. `asked` lists (name, type) of all questions.
     """
 
     zones: dict[str, list[str]] = field(default_factory=dict)
@@ -118,7 +119,7 @@ class DnsServer:
     def _fill(self, response: dns.message.Message, name: str, kind: dns.rdatatype.RdataType) -> None:
         response.flags |= dns.flags.AA
         for _ in range(_CHAIN_LIMIT):
-            records = self.zones.get(name, [])
+            records = self.zones.get(name) or self.zones.get(self._wildcard(name), [])
             wanted = [record for record in records if record.split()[0] == dns.rdatatype.to_text(kind)]
             alias = next((record for record in records if record.split()[0] == "CNAME"), None)
             if wanted:
@@ -128,10 +129,21 @@ class DnsServer:
                 break
             response.answer.append(_rrset(dns.name.from_text(name), alias))
             name = alias.split()[1].rstrip(".").lower()
-        if not any(known == name or known.endswith(f".{name}") for known in self.zones):
+        if not self._exists(name) and self._wildcard(name) not in self.zones:
             response.set_rcode(dns.rcode.NXDOMAIN)
         top = dns.name.from_text(name.rpartition(".")[2])
         response.authority.append(_rrset(top, "SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 0"))
+
+    def _exists(self, name: str) -> bool:
+        return any(known == name or known.endswith(f".{name}") for known in self.zones)
+
+    def _wildcard(self, name: str) -> str:
+        """The wildcard below the closest encloser (RFC 4592 §3.3.1); what exists itself has none."""
+        if self._exists(name):
+            return ""
+        while "." in name and not self._exists(name):
+            name = name.partition(".")[2]
+        return f"*.{name}"
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

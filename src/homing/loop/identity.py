@@ -1,14 +1,17 @@
 """Under whose name a delivery goes out: the strongest identity that is proved now, with the reasons.
 
-`resolve` is pure. Facts are cached verdicts about DNS and about who proved what; nothing is looked up here. So far the
-operator's shared domain is the one level that facts can bear out; the levels on an organization's own domain need
-facts about its DNS, and where those are absent the answer is `shared`, never a guess.
+`resolve` is pure. Facts are cached verdicts about DNS and about who proved what; nothing is looked up here. A name in
+From is one of two: an address of a domain that its owner has delegated to us, or an address of the operator's. There is
+no third.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from homing.loop.model import Identity, Level
-from homing.mail.address import Address
+from homing.loop.typos import WELL_KNOWN
+from homing.mail.address import Address, mixed_script
+from homing.mail.check import check_display_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +30,52 @@ class OperatorIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedFrom:
-    """On whose behalf: the person's name, and the address that replies shall go to."""
+    """On whose behalf: the person's name, the address that replies shall go to, and the address that would stand in
+    From if it may (None: the one of `reply_to`)."""
 
     name: str
     reply_to: Address
+    address: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainFact:
+    """What is proved of a domain of the organization's: `level` is `custom-full` or `custom-dkim`. `own_recipients`:
+    its own mail server takes mail from it that comes from outside."""
+
+    level: Level
+    return_domain: str
+    own_recipients: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is proved now. `proved`: folded addresses of the organization's that their owners have proved."""
+    """What is proved now. `proved`: folded addresses of the organization's that their owners have proved; `domains`:
+    its proved domains. `local_part`: the organization's own at the operator's shared domain, None where it has
+    none."""
 
     operator: OperatorIdentity
     proved: frozenset[str] = frozenset()
+    domains: Mapping[str, DomainFact] = field(default_factory=dict)
+    local_part: str | None = None
 
 
 REPLY_TO_UNPROVED = "reply-to-unproved"
+NAME_DECEIVES = "display-name-deceives"
+OWN_DOMAIN = "own-domain-proved"
+OWN_RECIPIENTS = "own-recipients"
+NO_OWN_DOMAIN = "no-own-domain-proved"
+RETURN_PATH_UNPROVED = "return-path-unproved"
+NEEDS_SMTPUTF8 = "from-needs-smtputf8"
+FREEMAIL = "reply-to-freemail"
+
+_CUSTOM = frozenset({Level.CUSTOM_FULL, Level.CUSTOM_DKIM})
+_PUBLIC = frozenset(WELL_KNOWN)
+
+
+def is_freemail(domain: str) -> bool:
+    """Whether it belongs to a provider of mailboxes, and so can never be anybody's own."""
+    return domain in _PUBLIC
 
 
 def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: str, facts: Facts) -> Identity:
@@ -49,19 +83,27 @@ def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: 
 
     Level `refuse` means that nothing may be sent; `reasons` are stable words, decisive one first.
     """
-    level, reasons = Level.SHARED, ("no-own-domain-proved",)
-    if requested_from.reply_to.folded not in facts.proved:
-        level, reasons = Level.REFUSE, (REPLY_TO_UNPROVED,)
-    operator = facts.operator
-    return Identity(
-        level=level,
-        header_from=operator.header_from,
-        display_name=requested_from.name or organization,
-        reply_to=str(requested_from.reply_to),
-        return_domain=operator.return_domain,
-        sending_domain=operator.from_domain,
-        reasons=(*reasons, f"recipient-domain={recipient_domain}"),
-    )
+    name = requested_from.name or organization
+    refusal = _refusal(name, requested_from, facts)
+    if refusal is not None:
+        return _ours(Level.REFUSE, name, requested_from, facts, (refusal,))
+    notes = (*_notes(requested_from), f"recipient-domain={recipient_domain}")
+    wanted = requested_from.address or requested_from.reply_to
+    fact = facts.domains.get(wanted.domain)
+    why_not = _why_not_custom(wanted, fact, recipient_domain)
+    if fact is not None and why_not is None:
+        weaker = () if fact.level is Level.CUSTOM_FULL else (RETURN_PATH_UNPROVED,)
+        return Identity(
+            level=fact.level,
+            header_from=str(wanted),
+            display_name=name,
+            reply_to=str(requested_from.reply_to),
+            return_domain=fact.return_domain if fact.level is Level.CUSTOM_FULL else facts.operator.return_domain,
+            sending_domain=wanted.domain,
+            reasons=(OWN_DOMAIN, *weaker, *notes),
+        )
+    level = Level.SHARED if facts.local_part is None else Level.SHARED_TENANT
+    return _ours(level, name, requested_from, facts, (why_not or NO_OWN_DOMAIN, *notes))
 
 
 def own_identity(display_name: str, operator: OperatorIdentity, reply_to: str | None = None) -> Identity:
@@ -74,4 +116,48 @@ def own_identity(display_name: str, operator: OperatorIdentity, reply_to: str | 
         return_domain=operator.return_domain,
         sending_domain=operator.from_domain,
         reasons=("own-letter",),
+    )
+
+
+def _refusal(name: str, requested_from: RequestedFrom, facts: Facts) -> str | None:
+    reply_to = requested_from.reply_to
+    if reply_to.folded not in facts.proved and reply_to.domain not in facts.domains:
+        return REPLY_TO_UNPROVED
+    if check_display_name(name) or mixed_script(name):
+        return NAME_DECEIVES
+    return None
+
+
+def _why_not_custom(wanted: Address, fact: DomainFact | None, recipient_domain: str) -> str | None:
+    """Why the address may not stand in From of this delivery; None: it may."""
+    if fact is None or fact.level not in _CUSTOM or is_freemail(wanted.domain):
+        return NO_OWN_DOMAIN
+    if wanted.needs_smtputf8:
+        return NEEDS_SMTPUTF8
+    if not fact.own_recipients and _one_house(wanted.domain, recipient_domain):
+        return OWN_RECIPIENTS
+    return None
+
+
+def _one_house(domain: str, other: str) -> bool:
+    """Whether one is the other, or below it: the same people run the mail server, and many refuse their own domain when
+    it comes from outside."""
+    return domain == other or domain.endswith(f".{other}") or other.endswith(f".{domain}")
+
+
+def _notes(requested_from: RequestedFrom) -> tuple[str, ...]:
+    return (FREEMAIL,) if is_freemail(requested_from.reply_to.domain) else ()
+
+
+def _ours(level: Level, name: str, requested_from: RequestedFrom, facts: Facts, reasons: tuple[str, ...]) -> Identity:
+    operator = facts.operator
+    local_part = facts.local_part if level is Level.SHARED_TENANT else None
+    return Identity(
+        level=level,
+        header_from=operator.header_from if local_part is None else f"{local_part}@{operator.from_domain}",
+        display_name=name,
+        reply_to=str(requested_from.reply_to),
+        return_domain=operator.return_domain,
+        sending_domain=operator.from_domain,
+        reasons=reasons,
     )

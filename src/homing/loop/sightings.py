@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from homing.mail.question import Answer, Found, LookupFailed, NoSuchName
+from homing.mail.text import clean
 
 _SHOWN = 200
 
@@ -61,6 +62,12 @@ def judge(sightings: Sequence[Sighting], matches: Matches) -> Judgement:
     return _judgement(Standing.UNKNOWN, witness)
 
 
+def worst(*judgements: Judgement) -> Judgement:
+    """What holds of records that must all stand: the first that is missing, else the first that nobody can tell of."""
+    order = (Standing.MISSING, Standing.UNKNOWN, Standing.THERE)
+    return min(judgements, key=lambda one: order.index(one.standing))
+
+
 def same_text(expected: str) -> Matches:
     """One text record, equal but for white space, which means nothing in a tag list (RFC 6376 §3.2)."""
     wanted = "".join(expected.split())
@@ -77,7 +84,7 @@ def shown_answer(answer: Answer[str]) -> str:
     """An answer for people, in one line; its text is a stranger's."""
     match answer:
         case Found(records=records):
-            return " | ".join(records)[:_SHOWN]
+            return clean(" | ".join(records), _SHOWN)
         case NoSuchName():
             return "no such name"
         case LookupFailed(why=why):

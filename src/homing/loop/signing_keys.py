@@ -60,8 +60,11 @@ SKEW = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DkimKey:
-    """The public side of a key. `organization` None: the operator's. `record_name`: where its record stands, which for
-    an organization's domain is a name of ours that the domain's own selector points to."""
+    """The public side of a key. `organization` None: the operator's.
+
+    `domain` is d= of its signatures, or the domain of ours that the selectors of other domains lead to, for all of
+    which it then signs. `record_name`: where its record stands; a wildcard (RFC 4592) for the latter.
+    """
 
     id: UUID
     organization: OrganizationId | None
@@ -79,9 +82,9 @@ class DkimKey:
     revoked_at: datetime | None = None
 
     @property
-    def dns_name(self) -> str:
-        """Where receivers look for it (RFC 6376 §3.6.2.1)."""
-        return f"{self.selector}._domainkey.{self.domain}"
+    def probe(self) -> str:
+        """A name at which its record is found, if it stands."""
+        return self.record_name.replace("*", "probe", 1)
 
     @property
     def place(self) -> tuple[str, ...]:

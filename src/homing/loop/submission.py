@@ -82,6 +82,12 @@ class CheckedRequest:
     human_sender: Mailbox
     reply_to: Address
     recipients: tuple[Recipient, ...]
+    requested_from: Address | None = None
+
+    @property
+    def wanted_from(self) -> Address:
+        """What would stand in From if it may."""
+        return self.requested_from or self.human_sender.address
 
     def mailboxes(self, role: Role) -> tuple[Mailbox, ...]:
         return tuple(recipient.mailbox for recipient in self.recipients if recipient.role is role)
@@ -96,12 +102,19 @@ def check_request(request: MessageRequest) -> CheckedRequest | tuple[Fault, ...]
     reply_to = human_sender.address if human_sender else None
     if request.reply_to is not None:
         reply_to = _address("/reply_to", request.reply_to, faults)
+    requested_from = None
     if request.requested_from is not None:
-        _address("/from", request.requested_from, faults)
+        requested_from = _address("/from", request.requested_from, faults)
     recipients = _recipients(request, faults)
     if faults or human_sender is None or reply_to is None:
         return tuple(faults)
-    return CheckedRequest(request=request, human_sender=human_sender, reply_to=reply_to, recipients=tuple(recipients))
+    return CheckedRequest(
+        request=request,
+        human_sender=human_sender,
+        reply_to=reply_to,
+        recipients=tuple(recipients),
+        requested_from=requested_from,
+    )
 
 
 def _recipients(request: MessageRequest, faults: list[Fault]) -> list[Recipient]:

@@ -57,6 +57,11 @@ def signing(conn: sa.Connection) -> list[SealedKey]:
     ]
 
 
+def domains(conn: sa.Connection) -> set[str]:
+    """All domains that ever had a key of their own."""
+    return set(conn.execute(sa.select(_K.c.domain).distinct()).scalars())
+
+
 def version(conn: sa.Connection) -> tuple[object, ...]:
     """Another one whenever a key came or moved."""
     latest = (sa.func.max(_K.c[name]) for name in ("created_at", *_MOMENTS))

@@ -13,6 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from homing.loop.model import ActionKind, ActionState, CaseState, EventType, Origin, Role, State
+from homing.loop.sending_domains import RecordPurpose
 from homing.loop.signing_keys import KeyState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -449,5 +450,29 @@ dkim_key = sa.Table(
         unique=True,
         sqlite_where=sa.text("state IN ('created', 'published', 'active', 'draining')"),
         postgresql_where=sa.text("state IN ('created', 'published', 'active', 'draining')"),
+    ),
+)
+
+sending_domain = sa.Table(
+    "sending_domain",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("domain", sa.String(255), nullable=False),  # A-label, lower case
+    sa.Column("label", sa.String(16), nullable=False),  # of the names of ours that its records lead to
+    sa.Column("own_recipients", sa.Boolean, nullable=False),
+    sa.Column("facts", Json, nullable=False),  # what is known of each record, by its purpose
+    sa.Column("signing", sa.String(16)),  # which DKIM record leads to the key that signs; null: none does
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("checked_at", Moment),
+    sa.Column("next_check_at", Moment, nullable=False),
+    sa.Column("removed_at", Moment),  # bounces still come to its return path
+    _one_of("signing", RecordPurpose),
+    sa.UniqueConstraint("organization", "domain"),
+    sa.Index(
+        "ix_sending_domain_due",
+        "next_check_at",
+        sqlite_where=sa.text("removed_at IS NULL"),
+        postgresql_where=sa.text("removed_at IS NULL"),
     ),
 )

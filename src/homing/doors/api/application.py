@@ -6,6 +6,7 @@ from homing.doors.api import (
     administrators,
     dkim,
     doctor,
+    domains,
     events,
     messages,
     operations,
@@ -46,6 +47,7 @@ def api_router() -> APIRouter:
         organizations,
         administrators,
         dkim,
+        domains,
         doctor,
         operations,
     ):

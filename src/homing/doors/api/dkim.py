@@ -1,5 +1,6 @@
 """DKIM keys, for administrators: what stands where, rotation, revocation. Private halves never leave the gateway."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from fastapi import APIRouter
@@ -12,6 +13,8 @@ from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused
 from homing.flow.rotate import Selectors
 from homing.loop import ids
+from homing.loop.dns_records import DnsRecord
+from homing.loop.sending_domains import behind_aliases
 from homing.loop.signing_keys import IN_USE, DkimKey
 from homing.store import keys
 
@@ -21,7 +24,10 @@ router = APIRouter(route_class=JsonRoute, tags=["dkim"])
 class DkimKeyOut(BaseModel):
     id: str = Field(examples=["dkm_0190c3a100007000800000000000e001"])
     organization: str | None = Field(description="Null: the operator's own.")
-    domain: str = Field(description="d= of its signatures.", examples=["post.operator.example"])
+    domain: str = Field(
+        description="d= of its signatures, or the domain that tenants' selectors lead to.",
+        examples=["post.operator.example"],
+    )
     selector: str = Field(examples=["h2"])
     algorithm: str = Field(examples=["rsa-sha256"])
     state: str = Field(description="created, published, active, draining, retired or revoked.")
@@ -39,10 +45,13 @@ class DkimKeyOut(BaseModel):
 
 class DkimKeys(BaseModel):
     dkim_keys: list[DkimKeyOut]
+    zone: str = Field(
+        description="The records that must stand now, as part of a zone file: keys, and where tenants lead."
+    )
 
 
 class Rotate(Strict):
-    domain: str | None = Field(None, description="Null: the operator's shared domain.")
+    domain: str | None = Field(None, description="As the list has it. Null: the operator's shared domain.")
 
 
 @router.get("/v1/dkim_keys", summary="List DKIM keys")
@@ -55,7 +64,7 @@ async def list_dkim_keys(_: Administrator, parts: Parts) -> DkimKeys:
 async def rotate_dkim_keys(body: Rotate, _: Administrator, parts: Parts) -> DkimKeys:
     """Now rather than at its time. 409 `key-not-ready` where its record does not stand in the DNS yet."""
     domain = body.domain or parts.examiner.own.domain
-    selectors = await _selectors(parts, domain)
+    selectors = _selectors(parts, domain)
     await parts.examiner.rotation.look_after(selectors)
     await parts.examiner.rotation.rotate(selectors)
     return await _all(parts)
@@ -71,21 +80,34 @@ async def revoke_dkim_key(id: str, _: Administrator, parts: Parts) -> DkimKeys: 
         raise not_found()
     if key.state not in IN_USE:
         raise refused(409, "key-ended", "This DKIM key signs no more already.")
-    await parts.examiner.rotation.revoke(await _selectors(parts, key.domain), key)
+    await parts.examiner.rotation.revoke(_selectors(parts, key.domain), key)
     parts.examiner.bell.ring()
     return await _all(parts)
 
 
-async def _selectors(parts: ApiParts, domain: str) -> Selectors:
-    own = parts.examiner.own
-    if domain != own.domain:
-        raise not_found("We sign for no such domain.")
-    return own
+def _selectors(parts: ApiParts, domain: str) -> Selectors:
+    for selectors in (parts.examiner.own, parts.examiner.delegated):
+        if domain == selectors.domain:
+            return selectors
+    raise not_found("There are no DKIM keys for this domain.")
 
 
 async def _all(parts: ApiParts) -> DkimKeys:
     found = await parts.database.read(keys.list_all)
-    return DkimKeys(dkim_keys=[_out(parts, key) for key in found])
+    return DkimKeys(dkim_keys=[_out(parts, key) for key in found], zone=_zone(found, parts))
+
+
+def _zone(found: Sequence[DkimKey], parts: ApiParts) -> str:
+    """Under each name its newest key. What tenants' domains lead to is there as soon as one of them has been added."""
+    latest = {key.record_name: key for key in found}.values()
+    records = [DnsRecord(name=key.record_name, type="TXT", value=_text(key), why="DKIM key") for key in latest]
+    if any(key.domain == parts.examiner.delegated.domain for key in found):
+        records += behind_aliases(parts.examiner.delegation)
+    return "".join(f"{record.in_zone()}\n" for record in records)
+
+
+def _text(key: DkimKey) -> str:
+    return key.record if key.state in IN_USE else "v=DKIM1; p="
 
 
 def _out(parts: ApiParts, key: DkimKey) -> DkimKeyOut:
@@ -96,7 +118,7 @@ def _out(parts: ApiParts, key: DkimKey) -> DkimKeyOut:
         id=ids.show("dkim_key", key.id),
         organization=ids.show("organization", key.organization) if key.organization else None,
         state=key.state.value,
-        record=key.record if key.state in IN_USE else "v=DKIM1; p=",
+        record=_text(key),
         standing=judgement.standing.value if judgement else None,
         evidence=f"{judgement.server}: {judgement.answer}" if judgement else None,
         **{name: getattr(key, name) for name in (*same, *ends)},

@@ -1,0 +1,113 @@
+"""`homing domains`: an organization's own domains, and the records that prove them."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from homing.cli.endings import ExitCode, unsuccessful
+from homing.cli.gateway import Gateway, Json, segment, with_organization
+from homing.cli.output import for_person, moment, say, show, table
+
+domains = typer.Typer(name="domains", help="Domains of your own to send from.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The domain, as in example.com.")]
+
+_ASK_EVERY = 10.0
+
+
+@domains.command("add")
+@with_organization
+def add(gateway: Gateway, name: Name) -> None:
+    """Add a domain, and print the records to publish."""
+    made = gateway.call("POST", "/v1/domains", {"domain": name})
+    _show_records(gateway, made["domain"])
+
+
+@domains.command("records")
+@with_organization
+def records(
+    gateway: Gateway,
+    name: Name,
+    zone: Annotated[bool, typer.Option("--zone", help="As part of a zone file, and nothing else.")] = False,
+) -> None:
+    """Print the records to publish."""
+    if zone:
+        print(gateway.get(_path(name, "/records"))["zone"], end="")
+    else:
+        _show_records(gateway, name)
+
+
+@domains.command("verify")
+@with_organization
+def verify(
+    gateway: Gateway,
+    name: Name,
+    wait: Annotated[bool, typer.Option("--wait", help="Until everything is proved.")] = False,
+    seconds: Annotated[int, typer.Option(min=1, help="How long to wait at most.")] = 600,
+) -> None:
+    """Ask the DNS now, and tell what it says."""
+    deadline = time.monotonic() + seconds
+    found = gateway.call("POST", _path(name, "/verify"))
+    while wait and found["level"] != "custom-full" and time.monotonic() < deadline:
+        time.sleep(min(_ASK_EVERY, seconds))
+        found = gateway.call("POST", _path(name, "/verify"))
+    _show(found)
+    if wait and found["level"] != "custom-full":
+        raise unsuccessful(ExitCode.NOT_DELIVERED, "domain-unproved", "The domain is not wholly proved yet.", name)
+
+
+@domains.command("list")
+@with_organization
+def list_domains(gateway: Gateway) -> None:
+    """List domains, and what mail from each goes out as."""
+    found = gateway.get("/v1/domains")
+    headings = ("Domain", "Level", "Own recipients", "Not as it should be", "Asked (UTC)")
+    show(found, lambda: table(headings, map(_row, found["domains"])))
+
+
+@domains.command("own-recipients")
+@with_organization
+def own_recipients(
+    gateway: Gateway,
+    name: Name,
+    on: Annotated[bool, typer.Option("--on/--off", help="Whether its mail server takes them from outside.")] = True,
+) -> None:
+    """Send to people at the domain itself under the domain, too."""
+    _show(gateway.call("PATCH", _path(name), {"own_recipients": on}))
+
+
+@domains.command("remove")
+@with_organization
+def remove(gateway: Gateway, name: Name) -> None:
+    """Send nothing more from a domain."""
+    gateway.call("DELETE", _path(name))
+    show({"removed": name}, lambda: "Removed. What comes back to it is heard still.")
+
+
+def _path(name: str, more: str = "") -> str:
+    return f"/v1/domains/{segment(name)}{more}"
+
+
+def _show_records(gateway: Gateway, name: str) -> None:
+    found = gateway.get(_path(name, "/records"))
+    rows = [[record[field] for field in ("type", "name", "value", "why")] for record in found["records"]]
+    show(found, lambda: table(("Type", "Name", "Value", "Why"), rows))
+    if for_person():
+        print(found["zone"], end="")
+        say("Then: homing domains verify --wait. Where no CNAME can stand for the return path, see the API's answer.")
+
+
+def _show(found: Json) -> None:
+    show(found, lambda: table(("Record", "State", "Asked", "Answered by", "Answer"), map(_evidence, found["records"])))
+    if for_person():
+        say(f"{found['domain']}: {found['level']}")
+
+
+def _evidence(record: Json) -> list[object]:
+    return [record["purpose"], record["state"], record["query"] or record["name"], record["server"], record["answer"]]
+
+
+def _row(found: Json) -> list[object]:
+    amiss = [record["purpose"] for record in found["records"] if record["state"] != "verified"]
+    return [found["domain"], found["level"], found["own_recipients"], amiss, moment(found["checked_at"])]

@@ -1,0 +1,209 @@
+"""An organization's own domains: which records to publish, how they stand, and under which level mail goes out."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.callers import Manager, Reader, Tenant
+from homing.doors.api.messages_in import Strict
+from homing.doors.api.parts import ApiParts, Parts
+from homing.doors.api.problems import invalid, not_found, refused
+from homing.loop.dns_records import DnsRecord
+from homing.loop.identity import is_freemail
+from homing.loop.ids import new_id
+from homing.loop.model import Level
+from homing.loop.problem import Fault
+from homing.loop.sending_domains import (
+    RecordPurpose,
+    RecordState,
+    SendingDomain,
+    alternatives,
+    label_of,
+    level_of,
+    records_of,
+)
+from homing.mail.address import AddressError, parse_domain
+from homing.store import domains
+
+router = APIRouter(route_class=JsonRoute, tags=["domains"])
+
+MOST = 100
+
+
+class RecordToPublish(BaseModel):
+    purpose: RecordPurpose
+    type: str = Field(examples=["CNAME"])
+    name: str = Field(examples=["operator1._domainkey.example.com"])
+    value: str = Field(examples=["k3v5q2x7m4n6p8r2.operator1.dkim.operator.example"])
+    why: str
+
+
+class RecordsToPublish(BaseModel):
+    records: list[RecordToPublish]
+    return_path_without_cname: list[RecordToPublish] = Field(
+        description="Instead of the return path's CNAME, where your DNS provider has none."
+    )
+    zone: str = Field(description="The records as part of a zone file (BIND).")
+
+
+class RecordOut(BaseModel):
+    purpose: RecordPurpose
+    name: str
+    type: str
+    value: str
+    state: RecordState
+    held: bool = Field(description="It counts as proved; a timeout does not change that, nor do one or two denials.")
+    checked_at: datetime | None
+    query: str = Field(description="The last evidence: what was asked,")
+    server: str = Field(description="who answered,")
+    answer: str = Field(description="and what.")
+
+
+class DomainOut(BaseModel):
+    domain: str
+    level: Level = Field(description="What mail from it goes out as: custom-full, custom-dkim, or shared (not proved).")
+    own_recipients: bool = Field(description="Mail to the domain itself goes out under it, too.")
+    records: list[RecordOut]
+    created_at: datetime
+    checked_at: datetime | None
+    next_check_at: datetime
+
+
+class Domains(BaseModel):
+    domains: list[DomainOut]
+
+
+class DomainIn(Strict):
+    domain: str = Field(examples=["example.com"])
+
+
+class DomainChange(Strict):
+    own_recipients: bool = Field(
+        description="True once you have seen that your own mail server takes mail from your domain from outside."
+    )
+
+
+@router.post("/v1/domains", status_code=201, summary="Add a sending domain")
+async def add_domain(body: DomainIn, tenant: Manager, parts: Parts) -> DomainOut:
+    """Then publish its records. Nothing goes out under the domain before they are seen."""
+    name = _checked(body.domain, parts)
+    if len(await parts.database.read(domains.list_all, tenant.id)) >= MOST:
+        raise refused(409, "domains-too-many", f"An organization has at most {MOST} sending domains.")
+    now = parts.clock()
+    domain = SendingDomain(
+        id=new_id(now, parts.dice()),
+        organization=tenant.id,
+        domain=name,
+        label=label_of(tenant.id, name),
+        created_at=now,
+        next_check_at=now,
+    )
+    if not await parts.database.write(domains.add, domain):
+        fault = Fault("/domain", "domain-exists", "This domain is there already.")
+        raise refused(409, "domain-exists", fault.message, faults=[fault])
+    await parts.examiner.names.learn()
+    parts.examiner.bell.ring()
+    return _out(domain, parts)
+
+
+@router.get("/v1/domains", summary="List sending domains")
+async def list_domains(tenant: Reader, parts: Parts) -> Domains:
+    found = await parts.database.read(domains.list_all, tenant.id)
+    return Domains(domains=[_out(domain, parts) for domain in found])
+
+
+@router.get("/v1/domains/{name}", summary="Look up a sending domain")
+async def get_domain(name: str, tenant: Reader, parts: Parts) -> DomainOut:
+    """With the last evidence about each record."""
+    return _out(await _find(name, tenant, parts), parts)
+
+
+@router.patch("/v1/domains/{name}", summary="Change a sending domain")
+async def change_domain(name: str, body: DomainChange, tenant: Manager, parts: Parts) -> DomainOut:
+    domain = await _find(name, tenant, parts)
+    await parts.database.write(domains.set_own_recipients, tenant.id, domain.domain, body.own_recipients)
+    return _out(await _find(name, tenant, parts), parts)
+
+
+@router.get("/v1/domains/{name}/records", summary="The records to publish")
+async def get_records(name: str, tenant: Reader, parts: Parts) -> RecordsToPublish:
+    """To copy, one by one or as part of a zone file. Keys change behind the aliases: you are not asked again."""
+    domain = await _find(name, tenant, parts)
+    records = records_of(domain, parts.examiner.delegation)
+    return RecordsToPublish(
+        records=[_record(purpose, record) for purpose, some in records.items() for record in some],
+        return_path_without_cname=[
+            _record(RecordPurpose.RETURN_PATH, record) for record in alternatives(domain, parts.examiner.delegation)
+        ],
+        zone="".join(f"{record.in_zone()}\n" for some in records.values() for record in some),
+    )
+
+
+@router.post("/v1/domains/{name}/verify", summary="Ask the DNS now")
+async def verify_domain(name: str, tenant: Manager, parts: Parts) -> DomainOut:
+    """It is asked from time to time anyway. A record that is there counts at once; what was lost, after two good
+    looks."""
+    domain = await parts.examiner.check(await _find(name, tenant, parts))
+    return _out(domain, parts)
+
+
+@router.delete("/v1/domains/{name}", status_code=204, summary="Remove a sending domain")
+async def remove_domain(name: str, tenant: Manager, parts: Parts) -> Response:
+    """Nothing more goes out under it; what comes back to it is heard still."""
+    domain = await _find(name, tenant, parts)
+    await parts.database.write(domains.remove, tenant.id, domain.domain, parts.clock())
+    return Response(status_code=204)
+
+
+def _checked(text: str, parts: ApiParts) -> str:
+    try:
+        name = parse_domain(text)
+    except AddressError as error:
+        raise invalid([Fault("/domain", error.code, str(error))]) from None
+    ours = parts.examiner.delegation.operator_domain
+    if name == ours or name.endswith(f".{ours}"):
+        raise invalid([Fault("/domain", "domain-ours", "This domain is the operator's.")])
+    if is_freemail(name):
+        raise invalid(
+            [Fault("/domain", "domain-public", "Anybody may have a mailbox there: it is nobody's own domain.")]
+        )
+    return name
+
+
+async def _find(name: str, tenant: Tenant, parts: ApiParts) -> SendingDomain:
+    try:
+        wanted = parse_domain(name)
+    except AddressError:
+        raise not_found() from None
+    domain = await parts.database.read(domains.get, tenant.id, wanted)
+    if domain is None:
+        raise not_found()
+    return domain
+
+
+def _record(purpose: RecordPurpose, record: DnsRecord) -> RecordToPublish:
+    return RecordToPublish(purpose=purpose, type=record.type, name=record.name, value=record.value, why=record.why)
+
+
+def _out(domain: SendingDomain, parts: ApiParts) -> DomainOut:
+    same = ("domain", "own_recipients", "created_at", "checked_at", "next_check_at")
+    records = [
+        _with_fact(domain, purpose, record)
+        for purpose, some in records_of(domain, parts.examiner.delegation).items()
+        for record in some
+    ]
+    return DomainOut(level=level_of(domain), records=records, **{name: getattr(domain, name) for name in same})
+
+
+def _with_fact(domain: SendingDomain, purpose: RecordPurpose, record: DnsRecord) -> RecordOut:
+    fact = domain.fact(purpose)
+    same = ("state", "held", "checked_at", "query", "server", "answer")
+    return RecordOut(
+        purpose=purpose,
+        name=record.name,
+        type=record.type,
+        value=record.value,
+        **{name: getattr(fact, name) for name in same},
+    )

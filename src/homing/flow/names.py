@@ -1,0 +1,26 @@
+"""Names of ours that change while we run, as the store last told them: admission at the MX door asks no database."""
+
+from dataclasses import dataclass
+
+from homing.store import domains, organizations
+from homing.store.database import Database
+
+RESERVED = frozenset({"postmaster", "abuse", "fbl", "dmarc", "tlsrpt", "message-service"})
+"""Local parts that mean somebody else at the shared domain."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Names:
+    """`return_domains`: those of all envelope senders that may be in use, beside the operator's. `local_parts`: those
+    of organizations' own addresses at the shared domain, where they have such (`tenant_addresses`)."""
+
+    database: Database
+    tenant_addresses: bool
+    return_domains: frozenset[str] = frozenset()
+    local_parts: frozenset[str] = frozenset()
+
+    async def learn(self) -> None:
+        self.return_domains = await self.database.read(domains.return_domains)
+        if self.tenant_addresses:
+            found = await self.database.read(organizations.list_all)
+            self.local_parts = frozenset(organization.name for organization in found) - RESERVED

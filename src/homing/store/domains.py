@@ -1,0 +1,117 @@
+"""Organizations' own domains: what is known of their records, and when the DNS is asked again."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from homing.loop.model import NewEvent, OrganizationId
+from homing.loop.sending_domains import RecordFact, RecordPurpose, RecordState, SendingDomain, return_domain_of
+from homing.store import tables
+from homing.store.dialect import insert
+from homing.store.events import Happening, Subject, append
+
+_T = tables.sending_domain
+_THERE = _T.c.removed_at.is_(None)
+
+
+def add(conn: sa.Connection, domain: SendingDomain) -> bool:
+    """False when the organization has it already. One that was removed comes back, and is proved anew."""
+    row = _row(domain)
+    placed = insert(conn, _T).values(row)
+    again = {
+        name: row[name] for name in ("facts", "signing", "created_at", "checked_at", "next_check_at", "removed_at")
+    }
+    result = conn.execute(
+        placed.on_conflict_do_update(
+            index_elements=["organization", "domain"], set_=again, where=_T.c.removed_at.is_not(None)
+        ).returning(_T.c.id)
+    )
+    return result.first() is not None
+
+
+def list_all(conn: sa.Connection, organization: OrganizationId) -> list[SendingDomain]:
+    query = _T.select().where(_T.c.organization == organization, _THERE).order_by(_T.c.domain)
+    return [_domain(row) for row in conn.execute(query).mappings()]
+
+
+def get(conn: sa.Connection, organization: OrganizationId, domain: str) -> SendingDomain | None:
+    query = _T.select().where(_T.c.organization == organization, _T.c.domain == domain, _THERE)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else _domain(row)
+
+
+def return_domains(conn: sa.Connection) -> frozenset[str]:
+    """The domains of all envelope senders that may be in use: of removed domains too, to which bounces come still."""
+    return frozenset(return_domain_of(domain) for domain in conn.execute(sa.select(_T.c.domain)).scalars())
+
+
+def take_due(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -> list[SendingDomain]:
+    """Those whose time has come, longest due first; nobody else gets them within `lease`."""
+    due = _T.select().where(_THERE, _T.c.next_check_at <= now).order_by(_T.c.next_check_at).limit(limit)
+    found = [_domain(row) for row in conn.execute(due.with_for_update(skip_locked=True)).mappings()]
+    if found:
+        taken = _T.update().where(_T.c.id.in_([one.id for one in found]))
+        conn.execute(taken.values(next_check_at=now + lease))
+    return found
+
+
+def record(conn: sa.Connection, before: SendingDomain, after: SendingDomain, events: Iterable[NewEvent]) -> bool:
+    """What a look at the DNS came to. False when somebody else has looked meanwhile, or it was removed: then nothing is
+    written, so that one answer never counts twice."""
+    row = {name: _row(after)[name] for name in ("facts", "signing", "checked_at", "next_check_at")}
+    same = _T.c.checked_at.is_not_distinct_from(before.checked_at)
+    written = conn.execute(_T.update().where(_T.c.id == before.id, _THERE, same).values(row))
+    if written.rowcount != 1:
+        return False
+    subject = Subject(organization=after.organization)
+    moment = after.checked_at
+    assert moment is not None
+    append(conn, [Happening(subject=subject, event=event, at=moment) for event in events])
+    return True
+
+
+def set_own_recipients(conn: sa.Connection, organization: OrganizationId, domain: str, value: bool) -> bool:
+    mine = (_T.c.organization == organization, _T.c.domain == domain, _THERE)
+    return conn.execute(_T.update().where(*mine).values(own_recipients=value)).rowcount == 1
+
+
+def remove(conn: sa.Connection, organization: OrganizationId, domain: str, now: datetime) -> bool:
+    """Nothing more goes out from it; what comes back to it is heard still."""
+    mine = (_T.c.organization == organization, _T.c.domain == domain, _THERE)
+    return conn.execute(_T.update().where(*mine).values(removed_at=now, signing=None)).rowcount == 1
+
+
+def _row(domain: SendingDomain) -> dict[str, Any]:
+    row = {name: getattr(domain, name) for name in _T.c.keys()}  # noqa: SIM118 - a column collection
+    row["facts"] = {purpose.value: _fact_to_json(fact) for purpose, fact in domain.facts.items()}
+    row["signing"] = domain.signing.value if domain.signing else None
+    return row
+
+
+def _domain(row: sa.RowMapping) -> SendingDomain:
+    known = dict(row)
+    known["facts"] = {RecordPurpose(name): _fact_from_json(fact) for name, fact in known["facts"].items()}
+    known["signing"] = RecordPurpose(known["signing"]) if known["signing"] else None
+    return SendingDomain(**known)
+
+
+def _fact_to_json(fact: RecordFact) -> dict[str, Any]:
+    return {
+        "state": fact.state.value,
+        "held": fact.held,
+        "lost": fact.lost,
+        "good": fact.good,
+        "bad": fact.bad,
+        "checked_at": fact.checked_at.isoformat() if fact.checked_at else None,
+        "query": fact.query,
+        "server": fact.server,
+        "answer": fact.answer,
+    }
+
+
+def _fact_from_json(document: Mapping[str, Any]) -> RecordFact:
+    moment = document["checked_at"]
+    state, checked_at = RecordState(document["state"]), datetime.fromisoformat(moment) if moment else None
+    return RecordFact(**{**document, "state": state, "checked_at": checked_at})

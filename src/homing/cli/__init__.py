@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from homing.cli import check, dkim, domains, events, messages, organizations, policies, senders, suppressions
+from homing.cli.audit import audit
 from homing.cli.docs import docs
 from homing.cli.doctor import doctor
 from homing.cli.endings import Commands, importing
@@ -63,6 +64,7 @@ def demo(
 app.command("send")(send)
 app.command("explain")(explain)
 app.command("doctor")(doctor)
+app.command("audit")(audit)
 app.command("docs")(docs)
 for room in (
     organizations.organizations,

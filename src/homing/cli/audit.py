@@ -1,0 +1,297 @@
+"""`homing audit`: how much of the mail that goes out under users' own addresses fails today, and why."""
+
+import asyncio
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from homing.cli.endings import bad_input
+from homing.cli.output import for_person, say, show, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from homing.flow.audit import Auditor, StateFile
+    from homing.loop.audit import Audited
+
+_LOOKED_AT = 200
+_DELIMITERS = ",;\t|"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_BAR = 40
+_COLUMNS = (
+    "address",
+    "domain",
+    "verdict",
+    "fails",
+    "reasons",
+    "own_refusal",
+    "spf",
+    "dmarc",
+    "mail_host",
+    "mx",
+    "unknown",
+)
+_COLOURS = {"fine": "green", "unknown": "magenta", "invalid": "dim", "own_refusal": "yellow"}
+
+
+def audit(  # noqa: PLR0913 - each way to look is an option
+    file: Annotated[Path, typer.Argument(help="A CSV file with your users' addresses.", exists=True, dir_okay=False)],
+    column: Annotated[str, typer.Option(help="Name or number of the addresses' column. Default: found.")] = "",
+    egress: Annotated[
+        list[str] | None,
+        typer.Option(metavar="IP", help="An address that you send from; repeat. Default: some stranger's."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV with a verdict a line. Default: FILE.audit.csv.")] = None,
+    state: Annotated[Path | None, typer.Option(help="What is known so far. Default: FILE.audit.state.")] = None,
+    resolver: Annotated[str, typer.Option(metavar="IP:PORT", help="Ask this resolver.")] = "",
+    at_once: Annotated[int, typer.Option(min=1, max=500, help="Domains that are asked about at a time.")] = 40,
+    pace: Annotated[float, typer.Option(min=0.1, help="Domains a second at most.")] = 100.0,
+) -> None:
+    """Say which of your users' addresses cannot be put into From today, and why: by what their domains publish.
+
+    Ended early, it goes on where it was.
+    """
+    sheet = _Sheet(file, column)
+    auditor = _auditor(resolver, egress or [], at_once, pace)
+    kept = _state(state or file.with_name(f"{file.name}.audit.state"), auditor)
+    domains = sheet.domains()
+    _look_up([domain for domain in domains if domain not in kept.known], auditor, kept, of=len(domains))
+    target = out or file.with_name(f"{file.name}.audit.csv")
+    summary = _write(target, sheet, kept.known)
+    kept.close(done=not any(found.unknown for found in kept.known.values()))
+    document = summary.document() | {"domains": len(domains), "csv": str(target)}
+    show(document, summary.picture)
+    say(f"A verdict for each address is in {target}.")
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+class _Sheet:
+    """A CSV file and its column of addresses."""
+
+    def __init__(self, file: Path, column: str) -> None:
+        self._file = file
+        with self._open() as lines:
+            head = [line for _, line in zip(range(_LOOKED_AT), lines, strict=False)]
+        if not head:
+            raise bad_input("file", "file-empty", f"{file} is empty.")
+        self._delimiter = max(_DELIMITERS, key=lambda one: (head[0].count(one), -_DELIMITERS.index(one)))
+        rows = [row for row in csv.reader(head, delimiter=self._delimiter) if row]
+        self._column = _named(rows[0], column) if column else _found(rows)
+        self._titled = not _is_address(_cell(rows[0], self._column))
+
+    def addresses(self) -> Iterator[str]:
+        with self._open() as lines:
+            rows = csv.reader(lines, delimiter=self._delimiter)
+            for number, row in enumerate(rows):
+                if row and not (number == 0 and self._titled):
+                    yield _cell(row, self._column)
+
+    def domains(self) -> list[str]:
+        """Each domain once, in order."""
+        return list(dict.fromkeys(domain for address in self.addresses() if (domain := domain_of(address))))
+
+    def _open(self) -> Any:
+        return self._file.open(encoding="utf-8-sig", errors="replace", newline="")
+
+
+def _named(titles: Sequence[str], column: str) -> int:
+    names = [title.strip().lower() for title in titles]
+    if column.strip().lower() in names:
+        return names.index(column.strip().lower())
+    if column.isdecimal() and 1 <= int(column) <= len(titles):
+        return int(column) - 1
+    raise bad_input("--column", "column-unknown", f"There is no column “{column}”.")
+
+
+def _found(rows: Sequence[Sequence[str]]) -> int:
+    """The column with the most addresses in it."""
+    counted = Counter(place for row in rows for place, text in enumerate(row) if _is_address(text))
+    if not counted:
+        raise bad_input("file", "column-unknown", "No column holds addresses; name it with --column.")
+    return counted.most_common(1)[0][0]
+
+
+def _cell(row: Sequence[str], column: int) -> str:
+    return row[column].strip() if column < len(row) else ""
+
+
+def _is_address(text: str) -> bool:
+    return domain_of(text) is not None
+
+
+def domain_of(text: str) -> str | None:
+    """The domain of an address as lower-case A-labels, None for what is no address."""
+    from homing.mail.address import AddressError, parse_address
+
+    try:
+        return parse_address(text.strip()).domain
+    except AddressError:
+        return None
+
+
+# -- asking -----------------------------------------------------------------------------------------------------------
+
+
+def _auditor(resolver: str, egress: Sequence[str], at_once: int, pace: float) -> "Auditor":
+    from homing.config import server_of
+    from homing.flow.audit import Auditor
+    from homing.net.dns import Resolver
+    from homing.net.suffix import suffix_list
+
+    try:
+        servers = [server_of(resolver)] if resolver else None
+    except ValueError:
+        raise bad_input("--resolver", "resolver", "A resolver is given as 9.9.9.9 or 9.9.9.9:53.") from None
+    try:
+        addresses = tuple(str(ip_address(text)) for text in egress)
+    except ValueError as error:
+        raise bad_input("--egress", "ip-address", f"{error}.") from None
+    return Auditor(resolver=Resolver(servers), egress=addresses, suffix_of=suffix_list(), at_once=at_once, pace=pace)
+
+
+def _state(path: Path, auditor: "Auditor") -> "StateFile":
+    from homing.flow.audit import StateFile
+
+    question = hashlib.sha256(repr(("1", auditor.egress)).encode()).hexdigest()
+    kept = StateFile(path, question)
+    try:
+        kept.open()
+    except OSError as error:
+        raise bad_input("--state", "file", f"{path} cannot be used: {error.strerror}.") from None
+    return kept
+
+
+def _look_up(domains: Sequence[str], auditor: "Auditor", kept: "StateFile", *, of: int) -> None:
+    """Asks, with a bar, its rate and its end for a person. What is known is kept also when it ends early."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("domains"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not for_person()) as bar:
+        task = bar.add_task("", total=of, completed=of - len(domains), rate="")
+
+        def judged(found: "Audited") -> None:
+            kept.keep(found)
+            speed = bar.tasks[0].speed
+            bar.update(task, advance=1, rate=f"{speed:.0f}/s" if speed else "")
+
+        asyncio.run(auditor.audit(domains, judged))
+
+
+# -- telling ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Summary:
+    """How many addresses there are of each verdict, and how many have each reason, perhaps several."""
+
+    addresses: int = 0
+    fails: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    own_refusal: Counter[str] = field(default_factory=Counter)
+
+    def add(self, found: "Audited | None") -> None:
+        from homing.loop.audit import INVALID
+
+        self.addresses += 1
+        self.verdicts[INVALID if found is None else found.verdict] += 1
+        if found is not None:
+            self.fails += found.fails
+            self.reasons.update(found.reasons)
+            if found.own_refusal:
+                self.own_refusal[found.own_refusal] += 1
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "addresses": self.addresses,
+            "fails": self.fails,
+            "share": round(self.fails / self.addresses, 4) if self.addresses else 0.0,
+            "verdicts": dict(self.verdicts.most_common()),
+            "reasons": dict(self.reasons.most_common()),
+            "own_refusal": dict(self.own_refusal),
+        }
+
+    def picture(self) -> "RenderableType":
+        """Table and bars in one: a line for each verdict."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        bars = Table(box=None, pad_edge=False, padding=(0, 1))
+        for heading, where in (("Verdict", "left"), ("Addresses", "right"), ("", "right"), ("", "left")):
+            bars.add_column(heading, justify=where, no_wrap=True)  # type: ignore[arg-type]
+        for verdict, number in self.verdicts.most_common():
+            share = number / self.addresses
+            colour = _COLOURS.get(verdict, "red")
+            bars.add_row(Text(verdict, colour), f"{number:,}", f"{share:.1%}", Text(bar(share), colour))
+        headline = Text.assemble(
+            (f"{self.fails:,} of {self.addresses:,} addresses ", "bold"),
+            (f"({self.fails / max(1, self.addresses):.1%}) ", "bold red"),
+            ("cannot be put into From: receivers refuse it or hide it.", "bold"),
+        )
+        return Group(headline, Text(), bars, Text(), *self._meanings())
+
+    def _meanings(self) -> "Iterator[RenderableType]":
+        from homing.loop.audit import MEANING
+
+        yield table(
+            ("Reason", "Addresses", "What it means"),
+            ((reason, f"{self.reasons[reason]:,}", MEANING[reason]) for reason in MEANING if self.reasons[reason]),
+        )
+
+
+def bar(share: float) -> str:
+    """A bar of eighths, so that small shares can be told apart."""
+    eighths = round(share * _BAR * 8)
+    return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
+
+
+def _write(target: Path, sheet: _Sheet, known: "dict[str, Audited]") -> Summary:
+    summary = Summary()
+    try:
+        with target.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(_COLUMNS)
+            for address in sheet.addresses():
+                found = known.get(domain_of(address) or "")
+                summary.add(found)
+                writer.writerow(_row(address, found))
+    except OSError as error:
+        raise bad_input("--out", "file", f"{target} cannot be written: {error.strerror}.") from None
+    return summary
+
+
+def _row(address: str, found: "Audited | None") -> list[str]:
+    """No cell can be taken for a formula by who opens it in a spreadsheet."""
+    harmless = f"'{address}" if address.startswith(_FORMULA) else address
+    if found is None:
+        return [harmless, "", "invalid", *([""] * (len(_COLUMNS) - 3))]
+    return [
+        harmless,
+        found.domain,
+        found.verdict,
+        "yes" if found.fails else "no",
+        " ".join(found.reasons),
+        found.own_refusal,
+        found.spf,
+        found.dmarc,
+        found.mail_host,
+        found.mx,
+        found.unknown,
+    ]

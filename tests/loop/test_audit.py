@@ -1,0 +1,104 @@
+"""What becomes of mail in the name of a domain: each reason, what it rests on, and how sure the guess is."""
+
+import pytest
+
+from homing.loop.audit import MEANING, Audited, MailHost, Reason, Sureness, audit, is_freemail
+from tests.mail.answering import FAILS, Zones, run
+
+D = "corp.com"
+HARD, SOFT = ("TXT", "v=spf1 ip4:198.51.100.7 -all"), ("TXT", "v=spf1 ip4:198.51.100.7 ~all")
+REJECT, QUARANTINE = ("TXT", "v=DMARC1; p=reject"), ("TXT", "v=DMARC1; p=quarantine")
+Records = list[tuple[str, str]]
+
+
+def judged(records: Records, dmarc: Records = [], egress: tuple[str, ...] = ()) -> Audited:  # noqa: B006 - not changed
+    zones: dict[str, Records] = {"com": []}
+    if records:
+        zones[D] = records
+    if dmarc:
+        zones[f"_dmarc.{D}"] = dmarc
+    return run(audit(D, egress, lambda name: "com"), Zones(zones))
+
+
+def mx(host: str) -> tuple[str, str]:
+    return ("MX", f"10 {host}.")
+
+
+OTHER = mx("mx.host.net")
+
+
+@pytest.mark.parametrize(
+    ("records", "dmarc", "egress", "reasons"),
+    [
+        ([], [], (), [Reason.NO_SUCH_DOMAIN]),
+        ([("TXT", "hello")], [], (), [Reason.NO_MAIL]),
+        ([("MX", "0 .")], [], (), [Reason.NO_MAIL]),
+        ([("A", "192.0.2.9")], [], (), []),
+        ([("AAAA", "2001:db8::9")], [], (), []),
+        ([OTHER], [], (), []),
+        ([OTHER, SOFT], [], (), []),
+        ([OTHER, HARD], [], (), [Reason.SPF_HARD_FAIL]),
+        ([OTHER, HARD], [], ("198.51.100.7",), []),
+        ([OTHER, HARD], [], ("198.51.100.7", "198.51.100.8"), [Reason.SPF_HARD_FAIL]),
+        ([OTHER], [REJECT], (), [Reason.DMARC_REJECT]),
+        ([OTHER, HARD], [REJECT], (), [Reason.DMARC_REJECT, Reason.SPF_HARD_FAIL]),
+        ([OTHER, SOFT], [REJECT], ("198.51.100.7",), []),
+        ([OTHER], [QUARANTINE], (), [Reason.DMARC_QUARANTINE]),
+        ([OTHER], [("TXT", "v=DMARC1; p=reject; t=y")], (), [Reason.DMARC_REJECT]),
+        ([OTHER], [("TXT", "v=DMARC1; p=none")], (), []),
+        ([mx(f"mx.{D}"), HARD], [], (), [Reason.SPF_HARD_FAIL, Reason.OWN_REFUSAL]),
+        ([("TXT", "v=spf1 -all")], [], (), [Reason.NO_MAIL, Reason.SPF_HARD_FAIL]),
+    ],
+)
+def test_the_reasons(records: Records, dmarc: Records, egress: tuple[str, ...], reasons: list[Reason]) -> None:
+    assert list(judged(records, dmarc, egress).reasons) == reasons
+
+
+@pytest.mark.parametrize(
+    ("host", "more", "dmarc", "kind", "sureness"),
+    [
+        (f"mx.{D}", [HARD], [], MailHost.OWN, Sureness.LIKELY),
+        (f"mx.{D}", [], [REJECT], MailHost.OWN, Sureness.LIKELY),
+        (f"mx.{D}", [SOFT], [], MailHost.OWN, Sureness.POSSIBLE),
+        (f"mx.{D}", [], [], MailHost.OWN, Sureness.NO),
+        ("eu.in.mimecast.com", [], [], MailHost.GATEWAY, Sureness.POSSIBLE),
+        ("mx1.pphosted.com", [HARD], [], MailHost.GATEWAY, Sureness.LIKELY),
+        ("aspmx.l.google.com", [], [QUARANTINE], MailHost.GOOGLE, Sureness.LIKELY),
+        ("aspmx.l.google.com", [HARD], [], MailHost.GOOGLE, Sureness.NO),
+        ("corp-com.mail.protection.outlook.com", [HARD], [], MailHost.MICROSOFT, Sureness.POSSIBLE),
+        ("corp-com.mail.protection.outlook.com", [], [REJECT], MailHost.MICROSOFT, Sureness.LIKELY),
+        ("mx.notmimecast.com", [HARD], [], MailHost.OTHER, Sureness.NO),
+    ],
+)
+def test_how_sure_an_own_refusal_is(
+    host: str, more: Records, dmarc: Records, kind: MailHost, sureness: Sureness
+) -> None:
+    found = judged([mx(host), *more], dmarc)
+    assert (found.mail_host, found.own_refusal, found.mx) == (kind, sureness, host)
+    assert (Reason.OWN_REFUSAL in found.reasons) is (sureness is Sureness.LIKELY)
+
+
+def test_one_word_for_each() -> None:
+    assert judged([OTHER]).verdict == "fine"
+    assert judged([OTHER], [REJECT]).verdict == "dmarc_reject"
+    guess = judged([mx("x.mimecast.com")])
+    assert (guess.verdict, guess.fails) == ("own_refusal", False)
+    assert Audited(domain=D, unknown="MX").verdict == "unknown"
+    assert set(MEANING) == set(Reason)
+
+
+def test_what_nobody_could_tell_is_no_reason() -> None:
+    found = judged([(FAILS, FAILS)])
+    assert (found.reasons, found.unknown) == ((), "MX, SPF")
+    found = judged([OTHER], [(FAILS, FAILS)])
+    assert (found.reasons, found.unknown) == ((), "DMARC")
+
+
+@pytest.mark.parametrize("domain", ["gmail.com", "yahoo.co.uk", "hotmail.com.br", "gmx.at", "t-online.de", "live.nl"])
+def test_freemail(domain: str) -> None:
+    assert is_freemail(domain)
+
+
+@pytest.mark.parametrize("domain", ["corp.com", "mygmail.com", "live.corp.com", "outlook.company.org"])
+def test_no_freemail(domain: str) -> None:
+    assert not is_freemail(domain)

@@ -100,7 +100,7 @@ def _mapping(document: Mapping[str, object], key: str) -> Mapping[str, object]:
 
 
 def _text(document: Mapping[str, object], *keys: str) -> str:
-    return next((found for key in keys if isinstance(found := document.get(key), str)), "")
+    return next((found for key in keys if isinstance(found := document.get(key), str) and found), "")
 
 
 def _recipient(entry: object) -> NotifiedRecipient:

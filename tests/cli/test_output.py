@@ -61,7 +61,7 @@ def delivery() -> dict[str, object]:
         "id": "dlv_1",
         "recipient": "ann@example.org",
         "state": "bounced",
-        "attempts": [{}],
+        "attempts": [{"number": 1}],
         "verdict": verdict,
         "case": case,
     }

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from homing.loop.evidence import LeaseReleased, ReportAction, Reported, What
 from homing.loop.model import CaseState, FailurePolicy, Origin, State, Step, StepKind, StepState
-from homing.mail.reply import Stage
+from homing.mail.reply import Reply, Stage
 from homing.store import cases, deliveries, organizations, policies, suppressions, tables, views
 from homing.store.database import Database
-from homing.store.record import Finding, record
+from homing.store.record import AttemptResult, Finding, record
 from homing.store.suppressions import Suppression
 from tests.store.scenes import (
     LEASE,
@@ -280,6 +280,27 @@ async def test_a_stale_epoch_changes_nothing_but_its_attempt(database: Database)
     assert await database.read(all_rows, tables.case) == []
     events = await database.read(all_rows, tables.event, tables.event.c.type == "attempted")
     assert [event["data"]["stale"] for event in events] == [True, True]
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+async def test_hosts_that_were_passed_over_are_kept_and_count_as_no_attempt(database: Database, in_time: bool) -> None:
+    organization = await an_organization(database)
+    await submitted(database, organization)
+    (claim,) = await claimed(database)
+    attempt = await attempted(database, claim)
+    if not in_time:
+        await database.write(deliveries.recover, NOW + LEASE + MINUTE)
+    deaf = AttemptResult(started_at=NOW - MINUTE, ended_at=NOW, stage=Stage.CONNECT, host="mx1", silence="refused")
+    busy = AttemptResult(started_at=NOW, stage=Stage.MAIL_FROM, host="mx2", reply=Reply(421, "4.3.2", "busy"))
+    finding = replace(answered(claim, attempt), passed_over=(deaf, busy))
+    await database.write_grouped(record, finding)
+    rows = await database.read(all_rows, tables.attempt)
+    assert len(rows) == 3
+    by_host = {row["host"]: row for row in rows}
+    assert (by_host["mx1"]["text"], by_host["mx1"]["ended_at"]) == ("refused", NOW)
+    assert (by_host["mx2"]["reply_code"], by_host["mx2"]["ended_at"]) == (421, finding.now)
+    assert {row["epoch"] for row in rows} == {claim.delivery.epoch}
+    assert (await the_delivery(database, organization, claim.delivery.id)).attempts == 1
 
 
 async def test_the_same_epoch_without_the_lease_is_stale_too(database: Database) -> None:

@@ -83,7 +83,8 @@ def _row(message: Json) -> list[object]:
 def _delivery(delivery: Json) -> list[object]:
     verdict = delivery["verdict"]
     why = f"{verdict['failure_class']} ({verdict['rule']})" if verdict else ""
-    return [delivery["id"], delivery["recipient"], delivery["state"], len(delivery["attempts"]), why]
+    tries = max((attempt["number"] for attempt in delivery["attempts"]), default=0)
+    return [delivery["id"], delivery["recipient"], delivery["state"], tries, why]
 
 
 def _steps(delivery: Json) -> list[list[object]]:

@@ -25,7 +25,7 @@ from homing.mail.gate import departure_gate
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript
 from homing.net.route import Host, Router
-from homing.net.smtp_client import SmtpClient
+from homing.net.smtp_client import Connection, SmtpClient
 from homing.store import deliveries
 from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery, OpenAttempt
@@ -36,25 +36,31 @@ _RENEW_EVERY = 60.0
 _LOOK_EVERY = 0.5
 _HOSTS = 5
 _AT_A_GLANCE = 256 * 1024
+LONGEST = 1800.0
+"""Seconds for one attempt, from its first question to its last answer."""
+DEADLINE = "deadline"
 NO_SIGNING_KEY = "no DKIM key signs for the domain now"
 OCTETS_AT_ONCE = 128 * 1024 * 1024
 """Contents in memory: beyond that nothing new is claimed, however many deliveries there is room for."""
 _Lease = tuple[DeliveryId, int]
 """A delivery and the epoch of its claim."""
 
+_Heard = tuple[datetime, Transcript]
+
 _HOST_STAGES = frozenset({Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.TLS})
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Try:
-    """What one attempt came to: the last host's transcript (None: no host was reached for) and the row that was
-    opened before MAIL FROM, if it came so far."""
+    """One attempt on its way. `until`: when it is given up, in the loop's time. `attempt`: the row that was opened before
+    MAIL FROM, if it came so far. `heard`: what came of each host, and since when; the last one decides."""
 
-    transcript: Transcript
-    attempt: AttemptId | None
-    started_at: datetime
+    job: ClaimedDelivery
+    until: float
+    attempt: AttemptId | None = None
+    heard: list[_Heard] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +82,7 @@ class Deliverer:
     actions: Bell
     news: Bell
     patience: float = PATIENCE
+    longest: float = LONGEST
     _running: dict[_Lease, asyncio.Task[None]] = field(default_factory=dict)
     _octets: int = 0
 
@@ -131,7 +138,14 @@ class Deliverer:
 
     async def _deliver(self, job: ClaimedDelivery) -> None:
         domain = job.delivery.recipient.rpartition("@")[2]
-        route = await self.router.route(domain)
+        trial = _Try(job=job, until=asyncio.get_running_loop().time() + self.longest)
+        try:
+            async with asyncio.timeout_at(trial.until):
+                route = await self.router.route(domain)
+        except TimeoutError:
+            trial.heard.append((self.clock(), _given_up(Stage.CONNECT)))
+            await self._conclude(trial)
+            return
         if isinstance(route, Unroutable):
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self._record(job, route, result)
@@ -140,11 +154,9 @@ class Deliverer:
         if plan is None:
             await self._hold_back(job)
             return
-        content, signed = await self._content(job, plan)
-        outcome = await self._try_hosts(signed, content, route.hosts[:_HOSTS])
-        if outcome is not None:
-            evidence = self._evidence(outcome.transcript)
-            await self._record(job, evidence, _result(outcome, evidence))
+        content, trial.job = await self._content(job, plan)
+        if await self._try_hosts(trial, content, route.hosts[:_HOSTS]):
+            await self._conclude(trial)
 
     async def _content(self, job: ClaimedDelivery, plan: Plan) -> tuple[bytes, ClaimedDelivery]:
         """The bytes that go out, the same at every attempt: the first one's keys and time of signing are kept."""
@@ -172,31 +184,51 @@ class Deliverer:
         else:
             await asyncio.to_thread(departure_gate, content, *domains)
 
-    async def _try_hosts(self, job: ClaimedDelivery, content: bytes, hosts: tuple[Host, ...]) -> _Try | None:
-        """One attempt, over as many hosts as it takes until one hears us out. None: the lease was lost meanwhile."""
-        started_at = self.clock()
-        attempt: AttemptId | None = None
-        transcript: Transcript | None = None
+    async def _try_hosts(self, trial: _Try, content: bytes, hosts: tuple[Host, ...]) -> bool:
+        """As many hosts as it takes until one hears us out. False: the lease was lost meanwhile."""
         for host in hosts:
-            connection = await self.client.acquire(host)
-            if isinstance(connection, Transcript) and connection.stage is Stage.TLS:
-                connection = await self.client.acquire(host, starttls=False)  # opportunistic: better in clear than not
-            if isinstance(connection, Transcript):
-                transcript = connection
-                continue
-            if attempt is None:
-                try:
-                    attempt = await self._open_attempt(job, host)
-                finally:
-                    if attempt is None:
-                        connection.release()
-                if attempt is None:
-                    return None
-            transcript = await connection.send(self._envelope(job, content))
-            if not _worth_another_host(transcript):
+            connection = await self._reach(trial, host)
+            if connection is not None:
+                if not await self._may_send(trial, host, connection):
+                    return False
+                trial.heard.append((self.clock(), await self._send(trial, host, connection, content)))
+            if not _worth_another_host(trial.heard[-1][1]):
                 break
-        assert transcript is not None
-        return _Try(transcript=transcript, attempt=attempt, started_at=started_at)
+        return True
+
+    async def _reach(self, trial: _Try, host: Host) -> Connection | None:
+        """A connection; else what came of it is in the trial."""
+        for starttls in (True, False):
+            since = self.clock()
+            try:
+                async with asyncio.timeout_at(trial.until):
+                    reached = await self.client.acquire(host, starttls=starttls)
+            except TimeoutError:
+                reached = _given_up(Stage.CONNECT, host)
+            if isinstance(reached, Connection):
+                return reached
+            trial.heard.append((since, reached))
+            if reached.stage is not Stage.TLS:  # TLS is opportunistic: better in clear than not
+                break
+        return None
+
+    async def _may_send(self, trial: _Try, host: Host, connection: Connection) -> bool:
+        """Whether the intent to send stands in the store; without it the connection is given back."""
+        if trial.attempt is not None:
+            return True
+        try:
+            trial.attempt = await self._open_attempt(trial.job, host)
+        finally:
+            if trial.attempt is None:
+                connection.release()
+        return trial.attempt is not None
+
+    async def _send(self, trial: _Try, host: Host, connection: Connection, content: bytes) -> Transcript:
+        try:
+            async with asyncio.timeout_at(trial.until):
+                return await connection.send(self._envelope(trial.job, content))
+        except TimeoutError:
+            return _given_up(connection.reached, host, connection.tls)
 
     async def _open_attempt(self, job: ClaimedDelivery, host: Host) -> AttemptId | None:
         now = self.clock()
@@ -246,9 +278,46 @@ class Deliverer:
             return Verdict(failure_class="delivered", kind="none", rule="reply-positive", reply_code=reply.reply_code)
         return classify(reply, stage=stage, status="", text="", remote_mta=host, rules=self.rules)
 
-    async def _record(self, job: ClaimedDelivery, evidence: Evidence, result: AttemptResult) -> None:
+    async def _conclude(self, trial: _Try) -> None:
+        """The last host decides; what came of those before it is kept beside."""
+        *before, (_, last) = trial.heard
+        ends = [since for since, _ in trial.heard[1:]]
+        passed_over = tuple(
+            replace(self._result(since, transcript), ended_at=end)
+            for (since, transcript), end in zip(before, ends, strict=True)
+        )
+        since, _ = trial.heard[-1]
+        result = replace(self._result(since, last), id=trial.attempt)
+        await self._record(trial.job, self._evidence(last), result, passed_over)
+
+    def _result(self, since: datetime, transcript: Transcript) -> AttemptResult:
+        evidence = self._evidence(transcript)
+        return AttemptResult(
+            started_at=since,
+            stage=transcript.stage,
+            host=transcript.host,
+            ip=transcript.ip,
+            tls=transcript.tls,
+            reply=transcript.reply,
+            silence=transcript.silence or "",
+            verdict=evidence.verdict if isinstance(evidence, Answered) else None,
+            in_doubt=transcript.stage is Stage.DOT and transcript.reply is None,
+        )
+
+    async def _record(
+        self,
+        job: ClaimedDelivery,
+        evidence: Evidence,
+        result: AttemptResult,
+        passed_over: tuple[AttemptResult, ...] = (),
+    ) -> None:
         finding = Finding(
-            delivery=job.delivery.id, evidence=evidence, now=self.clock(), epoch=job.delivery.epoch, attempt=result
+            delivery=job.delivery.id,
+            evidence=evidence,
+            now=self.clock(),
+            epoch=job.delivery.epoch,
+            attempt=result,
+            passed_over=passed_over,
         )
         outcome = await self._written(finding)
         if outcome:
@@ -299,7 +368,9 @@ _OUR_OWN_FINDINGS = {
 
 
 def _worth_another_host(transcript: Transcript) -> bool:
-    """A host that could not be talked to, or that broke off before the message was on its way."""
+    """A host that could not be talked to, or that broke off before the message was on its way, with time left."""
+    if transcript.silence == DEADLINE:
+        return False
     if transcript.stage in _HOST_STAGES:
         return True
     if transcript.stage is Stage.DOT:
@@ -307,17 +378,7 @@ def _worth_another_host(transcript: Transcript) -> bool:
     return transcript.reply is None or transcript.reply.reply_code == 421
 
 
-def _result(outcome: _Try, evidence: Evidence) -> AttemptResult:
-    transcript = outcome.transcript
-    return AttemptResult(
-        id=outcome.attempt,
-        started_at=outcome.started_at,
-        stage=transcript.stage,
-        host=transcript.host,
-        ip=transcript.ip,
-        tls=transcript.tls,
-        reply=transcript.reply,
-        silence=transcript.silence or "",
-        verdict=evidence.verdict if isinstance(evidence, Answered) else None,
-        in_doubt=transcript.stage is Stage.DOT and transcript.reply is None,
-    )
+def _given_up(stage: Stage, host: Host | None = None, tls: str = "") -> Transcript:
+    """The attempt has lasted too long. At stage `dot` a copy may be out there."""
+    name, ip = (host.name, host.ip) if host else ("", "")
+    return Transcript(stage=stage, reply=None, silence=DEADLINE, host=name, ip=ip, tls=tls, lines=())

@@ -86,6 +86,11 @@ class Connection:
         """What protects this connection, such as "TLSv1.3 TLS_AES_256_GCM_SHA384"; "" if nothing does."""
         return self._line.tls
 
+    @property
+    def reached(self) -> Stage:
+        """How far `send` has come: what the caller goes by who cancels it. At `dot` the server may have the message."""
+        return self._line.wire.reached
+
     async def send(self, envelope: Envelope) -> Transcript:
         """One SMTP transaction. The connection goes back to the pool if it is still good, and is closed otherwise.
 

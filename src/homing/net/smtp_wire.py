@@ -59,6 +59,8 @@ class Wire(asyncio.Protocol):
     def __init__(self) -> None:
         self.closed = False
         self.idle = False
+        self.reached = Stage.BANNER
+        """Where we are in the dialogue; `dot` as soon as the dot has left, and not before."""
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reader = ReplyReader()
         self._transport: asyncio.Transport | None = None
@@ -220,6 +222,7 @@ async def pump(dialogue: Generator[Turn, Answer, T], wire: Wire, log: Log, timeo
 async def _take_turn(turn: Turn, wire: Wire, log: Log, timeouts: Timeouts) -> Answer:
     patience = timeouts.of(turn.stage)
     answer: Answer | None = None
+    wire.reached = turn.stage if turn.content is None else Stage.DATA
     if turn.content is not None:
         log.note(f"> (a message of {len(turn.content)} octets)")
         answer = await wire.message(turn.content, timeouts.body_rate)
@@ -227,6 +230,7 @@ async def _take_turn(turn: Turn, wire: Wire, log: Log, timeouts: Timeouts) -> An
         log.sent(turn.octets)
         answer = await wire.command(turn.octets, patience)
     if answer is None:
+        wire.reached = turn.stage
         answer = await wire.reply(patience)
     log.heard(answer)
     return answer

@@ -43,10 +43,11 @@ _A = tables.attempt
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
     """How an attempt ended. `id` None: it ended before its row was opened (no host could be talked to), and is written
-    now. `silence`: why there was no usable reply."""
+    now. `silence`: why there was no usable reply. `ended_at` None: when it was found."""
 
     id: AttemptId | None = None
     started_at: datetime
+    ended_at: datetime | None = None
     stage: Stage | None = None
     host: str = ""
     ip: str = ""
@@ -60,13 +61,15 @@ class AttemptResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A piece of evidence about one delivery. `epoch`: that of the lease under which it was found; None for evidence
-    that needs no lease (reports, requests, time). `inbound`: the mail that it came with."""
+    that needs no lease (reports, requests, time). `inbound`: the mail that it came with. `passed_over`: what came of the
+    hosts that were tried before the one that `attempt` ended at; they are of the same attempt, and count as none."""
 
     delivery: DeliveryId
     evidence: Evidence
     now: datetime
     epoch: int | None = None
     attempt: AttemptResult | None = None
+    passed_over: tuple[AttemptResult, ...] = ()
     inbound: InboundId | None = None
 
 
@@ -233,7 +236,12 @@ _CHANGE_AND_LET_GO = _CHANGE.values(lease_until=None, lease_owner=None)
 
 
 def _write_attempts(conn: sa.Connection, found: Iterable[tuple[Finding, _Known]]) -> None:
-    ended = [(finding, known, finding.attempt) for finding, known in found if finding.attempt]
+    ended = [
+        (finding, known, result)
+        for finding, known in found
+        for result in (*finding.passed_over, finding.attempt)
+        if result is not None
+    ]
     closed = [
         {"b_id": result.id, "b_in_doubt": result.in_doubt, **_result_row(finding, result)}
         for finding, _, result in ended
@@ -268,7 +276,7 @@ _CLOSE = (
 def _result_row(finding: Finding, result: AttemptResult) -> dict[str, Any]:
     reply = result.reply
     return {
-        "ended_at": finding.now,
+        "ended_at": result.ended_at or finding.now,
         "stage": result.stage.value if result.stage else None,
         "host": result.host[:255],
         "ip": result.ip[:64],

@@ -56,11 +56,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """`ended_at` None: open. `text`: of the reply, or why there was none."""
+    """What came of one host. `ended_at` None: open. `text`: of the reply, or why there was none. `number`: which attempt
+    of its delivery it belongs to; the last one of a number is where the attempt ended, those before were passed over."""
 
     id: AttemptId
     delivery: DeliveryId
-    epoch: int
+    number: int
     started_at: datetime
     ended_at: datetime | None
     in_doubt: bool
@@ -242,7 +243,9 @@ def _deliveries(conn: sa.Connection, messages: Sequence[MessageId]) -> dict[Mess
 def _attempts(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[DeliveryId, list[Attempt]]:
     attempt = tables.attempt
     found: dict[DeliveryId, list[Attempt]] = {}
-    rows = conn.execute(attempt.select().where(attempt.c.delivery.in_(deliveries)).order_by(attempt.c.started_at))
+    number = sa.func.dense_rank().over(partition_by=attempt.c.delivery, order_by=attempt.c.epoch).label("number")
+    query = sa.select(attempt, number).where(attempt.c.delivery.in_(deliveries))
+    rows = conn.execute(query.order_by(attempt.c.epoch, attempt.c.ended_at.nulls_last(), attempt.c.started_at))
     for row in rows.mappings():
         found.setdefault(row["delivery"], []).append(_attempt(row))
     return found

@@ -58,9 +58,11 @@ class VerdictOut(BaseModel):
 
 
 class AttemptOut(BaseModel):
-    """One SMTP try. `stage`: where the answer came; `text`: the answer, or why there was none."""
+    """What came of one host. `stage`: where the answer came; `text`: the answer, or why there was none. `number`: which
+    attempt of the delivery it belongs to; hosts that were passed over stand before the one at which it ended."""
 
     id: str
+    number: int
     started_at: datetime
     ended_at: datetime | None
     in_doubt: bool
@@ -263,13 +265,8 @@ def _identity(identity: Identity) -> IdentityOut:
 
 
 def _attempt(attempt: Attempt) -> AttemptOut:
-    same = ("started_at", "ended_at", "in_doubt", "stage", "host", "ip", "tls", "reply_code", "enhanced_status_code")
-    return AttemptOut(
-        id=ids.show("attempt", attempt.id),
-        verdict=_verdict(attempt.verdict),
-        text=attempt.text,
-        **{name: getattr(attempt, name) for name in same},
-    )
+    shown = {name: getattr(attempt, name) for name in AttemptOut.model_fields}
+    return AttemptOut(**shown | {"id": ids.show("attempt", attempt.id), "verdict": _verdict(attempt.verdict)})
 
 
 def _verdict(verdict: Verdict | None) -> VerdictOut | None:

@@ -73,7 +73,7 @@ def failure_facts(organization: Organization, message: Message, one: DeliveryVie
         verdict=delivery.verdict,
         suggestion=suggestion(one),
         correct_link=None,
-        attempts=sum(1 for attempt in one.attempts if attempt.host),
+        attempts=len({attempt.number for attempt in one.attempts if attempt.host}),
     )
 
 

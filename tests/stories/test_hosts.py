@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from .gateway import Story, Tenant, until
 
 JANET, JOHN = "janet@example.net", "john@corp.com"
@@ -153,3 +155,18 @@ async def test_after_the_dot_it_is_in_doubt(story: Story) -> None:
 class _Endless:
     async def route(self, domain: str) -> None:
         await asyncio.Event().wait()
+
+
+# -- a result that no database takes -----------------------------------------------------------------------------------
+
+
+async def test_a_result_that_can_never_be_written_is_not_tried_for_ever(story: Story) -> None:
+    crm = await _janets(story)
+    story.world.mx("corp.com").refuses(JOHN)
+    never = "CREATE TRIGGER never BEFORE UPDATE ON attempt BEGIN SELECT RAISE(ABORT, 'never'); END"
+    await story.app.database.write(lambda conn: conn.exec_driver_sql(never) and None)
+    with capture_logs() as logs:
+        await crm.send(JANET, JOHN)
+        await until(lambda: any(one["event"] == "delivery attempt broke" for one in logs))
+        await until(lambda: not story.app.deliverer._running)
+    assert not any(one["event"] == "cannot write a result" for one in logs)

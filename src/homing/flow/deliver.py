@@ -29,6 +29,7 @@ from homing.net.smtp_client import Connection, SmtpClient
 from homing.store import deliveries
 from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.dialect import hopeless
 from homing.store.record import AttemptResult, Finding, record
 
 LEASE = timedelta(seconds=180)
@@ -329,12 +330,15 @@ class Deliverer:
             self.actions.ring()
 
     async def _written(self, finding: Finding) -> Outcome | None:
-        """However long the database takes: what we know of a copy must not become a doubt."""
+        """However long the database takes: what we know of a copy must not become a doubt. Raises what no repetition
+        mends."""
         patience = 0.1
         while True:
             try:
                 return await self.database.write_grouped(record, finding)
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, OSError) as error:
+                if hopeless(error):
+                    raise
                 _log.exception("cannot write a result", delivery=show("delivery", finding.delivery))
                 await asyncio.sleep(patience)
                 patience = min(patience * 2, 10.0)

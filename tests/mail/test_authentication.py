@@ -1,5 +1,7 @@
 """Mail that comes in is held against SPF, DKIM and DMARC, and nothing in it can pretend to more."""
 
+import time
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
@@ -53,6 +55,28 @@ def test_no_bytes_break_the_reading(raw: bytes) -> None:
     for mail in (raw, b"From:" + raw, b"DKIM-Signature:" + raw + b"\r\n\r\n"):
         author_domain(mail)
         verify(mail, run(keys_of(mail), Zones({})).get)
+
+
+SIGNATURE = SIGNED.partition(b"\r\nFrom:")[0]
+FLOODS = {
+    "folded lines": RAW.replace(b"\r\nTo:", b"\r\nX: a\r\n" + b" x\r\n" * 250_000 + b"To:"),
+    "fields that are read": (SIGNATURE + b"\r\n") * 8 + RAW.replace(b"\r\nTo:", b"\r\n" + b"To:\r\n" * 30_000 + b"To:"),
+    "fields": (SIGNATURE + b"\r\n") * 8 + RAW.replace(b"\r\nTo:", b"\r\n" + b"X:\r\n" * 250_000 + b"To:"),
+    "tags": SIGNATURE + b"; x=" * 250_000 + b"\r\n" + RAW,
+    "names": SIGNATURE.replace(b"h=", b"h=" + b"x:" * 500_000) + b"\r\n" + RAW,
+    "spaces": SIGNATURE + b" " * 1_000_000 + b"\r\n" + RAW,
+    "brackets": b"From: " + b'<("' * 330_000 + b"\r\n\r\n",
+    "empty lines": SIGNATURE + b"\r\n" + RAW + b"\r\n" * 500_000,
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_takes_no_longer_than_its_length(name: str) -> None:
+    began = time.process_time()
+    keys = run(keys_of(FLOODS[name]), Zones({}))
+    verify(FLOODS[name], keys.get)
+    author_domain(FLOODS[name])
+    assert time.process_time() - began < 3.0
 
 
 def test_keys_are_asked_for_once_and_a_failure_is_not_a_denial() -> None:

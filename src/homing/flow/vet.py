@@ -4,13 +4,13 @@ Nothing is refused for the answer, and no answer is waited for: what the DNS doe
 """
 
 import asyncio
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from homing.flow.outgoing import Clock
 from homing.mail.authentication import Authentication, author_domain, vouched_by
-from homing.mail.dkim import keys_of, verify
+from homing.mail.dkim import PublishedKey, Verification, keys_of, verify
 from homing.mail.dmarc import SuffixOf, evaluate
 from homing.mail.spf import SpfVerdict, check
 from homing.mail.spf_record import SpfResult
@@ -30,18 +30,26 @@ class Vetting:
     suffix_of: SuffixOf | None
     clock: Clock
     patience: float = _PATIENCE
+    _one_large: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def vet(self, mail: Inbound) -> Authentication:
         """What the three say of a kept mail, judged on all of its bytes."""
-        raw = await asyncio.to_thread(_whole, mail)
-        spf, keys = await asyncio.gather(self._spf(mail), answer(keys_of(raw), self.resolver, patience=self.patience))
-        dkim = await asyncio.to_thread(verify, raw, keys.get, int(self.clock().timestamp()))
-        author = author_domain(raw)
+        head = mail.raw or b""
+        keys_asked = answer(keys_of(head), self.resolver, patience=self.patience)
+        spf, keys = await asyncio.gather(self._spf(mail), keys_asked)
+        dkim = await self._dkim(mail, keys)
+        author = author_domain(head)
         dmarc = None
         if author is not None:
             dialogue = evaluate(author, vouched_by(spf, dkim), self.suffix_of)
             dmarc = await answer(dialogue, self.resolver, patience=self.patience)
         return Authentication(spf=spf, dkim=dkim, dmarc=dmarc)
+
+    async def _dkim(self, mail: Inbound, keys: dict[str, PublishedKey]) -> Verification:
+        """Mails that lie in files are large: one of them in memory at a time."""
+        now = int(self.clock().timestamp())
+        async with self._one_large if mail.spool else nullcontext():
+            return await asyncio.to_thread(lambda: verify(_whole(mail), keys.get, now))
 
     async def _spf(self, mail: Inbound) -> SpfVerdict:
         if not mail.ip:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from homing.mail.address import AddressError, parse_domain
-from homing.mail.dkim import Result, Verification, relaxed_headers
+from homing.mail.dkim import HEADER_OCTETS, Result, Verification, relaxed_headers
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, Vouched
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
@@ -74,7 +74,10 @@ def vouched_by(spf: SpfVerdict, dkim: Verification) -> Vouched:
 
 def author_domain(raw: bytes) -> str | None:
     """The domain of header From as lower-case A-labels. None: no From, several, or more than one domain in it."""
-    values = [line for name, line in relaxed_headers(raw.partition(b"\r\n\r\n")[0]) if name == b"from"]
+    head = raw.partition(b"\r\n\r\n")[0]
+    if len(head) > HEADER_OCTETS:
+        return None
+    values = [line for name, line in relaxed_headers(head) if name == b"from"]
     if len(values) != 1 or len(values[0]) > _FIELD_BYTES:
         return None
     text = _QUOTED.sub("", values[0].partition(b":")[2].decode("utf-8", "replace"))

@@ -45,6 +45,7 @@ SIGNED_HEADERS = (
 RSA_BITS = 2048
 _WEAKEST_RSA_BITS = 1024  # RFC 8301 §3.2
 _MOST_SIGNATURES = 8  # verified in one message; more is an attack on our time
+HEADER_OCTETS = 128 << 10  # read of a stranger's header; a larger one is taken for unsigned
 _LINE = 76
 
 _SIGNED = tuple(name.lower().encode() for name in SIGNED_HEADERS)
@@ -346,11 +347,16 @@ def _check_body(tags: dict[str, str], canonical_body: bytes) -> None:
 
 def _received_input(position: int, fields: Sequence[tuple[bytes, bytes]], named: str, by: str) -> bytes:
     """What the signer signed, if nothing was changed since."""
-    canonical = [(name, _canonical_header(line, by)) for name, line in fields]
+    names = named.lower().encode().split(b":")
+    signed = set(names)
+    canonical = [
+        (name, _canonical_header(line, by))
+        for place, (name, line) in enumerate(fields)
+        if name in signed and place != position
+    ]
     name, _, value = fields[position][1].partition(b":")
     own = _canonical_header(name + b":" + _B_TAG.sub(rb"\1", value, count=1), by)
-    del canonical[position]
-    return _signing_input(named.lower().encode().split(b":"), canonical, own)
+    return _signing_input(names, canonical, own)
 
 
 def _check_signature(signing_input: bytes, tags: dict[str, str], record: PublishedKey) -> None:
@@ -436,12 +442,13 @@ def _canonical_header(line: bytes, by: str) -> bytes:
 
 
 def _raw_headers(head: bytes) -> list[tuple[bytes, bytes]]:
-    """Each header as (lower-case name, its lines as they came, without the last CRLF)."""
-    fields: list[tuple[bytes, bytes]] = []
+    """Each header as (lower-case name, its lines as they came, without the last CRLF); none where they are too many."""
+    if len(head) > HEADER_OCTETS:
+        return []
+    fields: list[tuple[bytes, list[bytes]]] = []
     for line in head.split(b"\r\n"):
         if line[:1] in (b" ", b"\t") and fields:
-            name, so_far = fields[-1]
-            fields[-1] = (name, so_far + b"\r\n" + line)
+            fields[-1][1].append(line)
         else:
-            fields.append((line.partition(b":")[0].strip(b" \t").lower(), line))
-    return fields
+            fields.append((line.partition(b":")[0].strip(b" \t").lower(), [line]))
+    return [(name, b"\r\n".join(lines)) for name, lines in fields]

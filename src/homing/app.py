@@ -411,6 +411,7 @@ def _practice(base: _Base) -> Practice:
         operator_domain=settings.operator_domain,
         identity=settings.operator,
         hostname=settings.hostname,
+        delegation=settings.delegation,
         suffix_of=suffix_list(),
         clock=base.clock,
     )

@@ -242,6 +242,7 @@ def _practice(database: Database, clock: Clock, signer: Signer) -> Practice:
         operator_domain="operator.example",
         identity=OPERATOR,
         hostname="mx.operator.example",
+        delegation=DELEGATION,
         suffix_of=None,
         clock=clock,
     )

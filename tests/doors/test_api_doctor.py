@@ -80,5 +80,18 @@ async def test_no_domain(home: Gateway, domain: str) -> None:
     assert response.json()["errors"][0]["pointer"] == "/query:domain"
 
 
-async def test_an_organization_may_not_ask(home: Gateway) -> None:
-    assert (await home.call("GET", "/v1/doctor")).status_code == 403
+async def test_an_organization_asks_about_its_own_domains_alone(home: Gateway, dns: DnsServer) -> None:
+    assert (await home.call("POST", "/v1/domains", json={"domain": "corp.com"})).status_code == 201
+    dns.publish("mx.operator.example", "A 192.0.2.1")
+    found = (await home.call("GET", "/v1/doctor", params={"domain": "corp.com"})).json()["findings"]
+    broken = {one["check"]: one for one in found if one["outcome"] == "broken"}
+    assert broken["DK01"]["records"][0]["name"].endswith("._domainkey.corp.com")
+    assert broken["SPF11"]["records"][0]["value"] == "rp.operator.example"
+    assert not {one["about"] for one in found} & {"mx.operator.example", "192.0.2.1"}
+    for name in ("corp.org", "operator.example"):
+        assert (await home.call("GET", "/v1/doctor", params={"domain": name})).status_code == 404
+    assert (await home.call("GET", "/v1/doctor", home.other, params={"domain": "corp.com"})).status_code == 404
+
+
+async def test_who_has_no_key_may_not_ask(home: Gateway) -> None:
+    assert (await home.client.get("/v1/doctor")).status_code == 401

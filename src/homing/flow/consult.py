@@ -8,8 +8,9 @@ from homing.flow.outgoing import Clock
 from homing.flow.sign import BEYOND_LIFETIME, Signer
 from homing.loop.doctor.facts import DoctorFacts, PublishedAt
 from homing.loop.doctor.finding import Finding
-from homing.loop.doctor.patients import canned, ourselves, somebody
+from homing.loop.doctor.patients import canned, ourselves, somebody, tenant
 from homing.loop.identity import OperatorIdentity
+from homing.loop.sending_domains import Delegation, SendingDomain
 from homing.loop.signing_keys import SIGNING, DkimKey, KeyState
 from homing.mail.dmarc import SuffixOf
 from homing.store import keys
@@ -29,6 +30,7 @@ class Practice:
     operator_domain: str
     identity: OperatorIdentity
     hostname: str
+    delegation: Delegation
     suffix_of: SuffixOf | None
     clock: Clock
     knocks: bool = True
@@ -41,6 +43,11 @@ class Practice:
         if not self.is_ours(domain):
             return await self.doctor.examine(replace(somebody(domain), suffix_of=self.suffix_of))
         return await self.doctor.examine(await self._ourselves(), knocks=self.knocks)
+
+    async def consult_tenant(self, domain: SendingDomain) -> tuple[Finding, ...]:
+        """What is wrong with the domain of an organization that mails through us."""
+        patient = tenant(domain, self.delegation, egress=await self.doctor.egress_of(self.hostname))
+        return await self.doctor.examine(replace(patient, suffix_of=self.suffix_of))
 
     async def _ourselves(self) -> DoctorFacts:
         known = await self.database.read(keys.list_all, self.identity.from_domain)

@@ -6,15 +6,18 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Administrator
+from homing.doors.api.callers import Allow, Known, OnBehalfOf
 from homing.doors.api.parts import Parts
-from homing.doors.api.problems import invalid
+from homing.doors.api.problems import invalid, not_found
+from homing.loop.api_key import Scope
 from homing.loop.doctor.checks import worst
 from homing.loop.doctor.finding import Finding, Outcome, Severity
 from homing.loop.problem import Fault
 from homing.mail.address import AddressError, parse_domain
+from homing.store import domains
 
 router = APIRouter(route_class=JsonRoute, tags=["doctor"])
+_reader = Allow((Scope.READ,))
 
 
 class RecordOut(BaseModel):
@@ -49,13 +52,22 @@ class Diagnosis(BaseModel):
 
 @router.get("/v1/doctor", summary="Examine a domain's DNS")
 async def examine(
-    _: Administrator,
+    caller: Known,
     parts: Parts,
     domain: Annotated[str | None, Query(max_length=300, description="Default: the operator's own names.")] = None,
+    homing_organization: OnBehalfOf = None,
 ) -> Diagnosis:
-    """Asks the DNS now, which takes some seconds. `unknown` is what the DNS did not answer: ask again later."""
+    """Asks the DNS now, which takes some seconds. `unknown` is what the DNS did not answer: ask again later. An
+    administrator may ask about any domain, an organization about its sending domains."""
     name = _name(domain or parts.practice.operator_domain)
-    findings = await parts.practice.consult(name)
+    if caller.may(Scope.ADMIN) and homing_organization is None:
+        findings = await parts.practice.consult(name)
+    else:
+        tenant = await _reader(parts, caller, homing_organization)
+        known = await parts.database.read(domains.get, tenant.id, name)
+        if known is None:
+            raise not_found("This is none of your sending domains.")
+        findings = await parts.practice.consult_tenant(known)
     return Diagnosis(domain=name, outcome=worst(findings), findings=[_out(finding) for finding in findings])
 
 

@@ -35,7 +35,7 @@ _ED25519_OCTETS = 32
 
 def live(facts: DoctorFacts) -> Iterable[str]:
     """The keys that should be there."""
-    return [key.name for key in facts.keys if not key.retired]
+    return [key.name for key in facts.keys if not key.retired and not key.spare]
 
 
 def _delegated(facts: DoctorFacts) -> Iterable[str]:

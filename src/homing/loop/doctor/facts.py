@@ -15,7 +15,8 @@ class PublishedAt:
     """A DKIM key that should be in the DNS at `name`.
 
     `record` is its text, "" where we do not have the key; `alias` the target of the CNAME that should stand there, ""
-    where the key itself should. `proof` is a message signed with it; `retired`: it should be gone.
+    where the key itself should. `proof` is a message signed with it; `retired`: it should be gone; `spare`: it
+    signs later, so that only its name must be right.
     """
 
     domain: str
@@ -24,6 +25,7 @@ class PublishedAt:
     alias: str = ""
     proof: bytes = field(default=b"", repr=False)
     retired: bool = False
+    spare: bool = False
 
     @property
     def name(self) -> str:
@@ -56,11 +58,12 @@ class FetchedPolicy:
 class DoctorFacts:
     """One patient: the domain in From, and the names that go with it. "" and () are what is not known or not used.
 
-    `domain` is the domain of header From, `return_domain` that of the envelope sender, `hostname` our name in EHLO.
-    `reports_to` is the mailbox that should get aggregate reports; `organization` the organizational domain where the
-    caller knows it. `publish` are the records that should be there. `knocks` (by host), `policies` (by domain) and
-    `by_server` (by name, and by server of its zone or resolver) are there only if somebody went and looked. `specimen`
-    is a message as it left, CRLF-ended.
+    `domain` is the domain of header From, `return_domain` that of the envelope sender, and `return_alias` where a CNAME
+    there should lead; `hostname` is our name in EHLO. `tenant`: the domain is somebody's who mails through us, and what
+    concerns his other mail, or our hosts, is not looked at. `reports_to` is the mailbox that should get aggregate
+    reports; `organization` the organizational domain where the caller knows it. `publish` are the records that should
+    be there. `knocks` (by host), `policies` (by domain) and `by_server` (by name, and by server of its zone or
+    resolver) are there only if somebody went and looked. `specimen` is a message as it left, CRLF-ended.
     """
 
     domain: str
@@ -72,6 +75,7 @@ class DoctorFacts:
     organization: str = ""
     publish: tuple[DnsRecord, ...] = ()
     return_alias: str = ""
+    tenant: bool = False
     blocklists: tuple[str, ...] = BLOCKLISTS
     knocks: Mapping[str, Knock] = field(default_factory=dict)
     policies: Mapping[str, FetchedPolicy] = field(default_factory=dict)

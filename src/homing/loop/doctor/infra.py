@@ -33,19 +33,27 @@ _REFUSES_RESOLVERS = "127.255.255."
 
 
 def _egress(facts: DoctorFacts) -> Iterable[str]:
-    return facts.egress
+    return () if facts.tenant else facts.egress
 
 
 def _public_egress(facts: DoctorFacts) -> Iterable[str]:
-    return [ip for ip in facts.egress if ip_address(ip).is_global]
+    return [ip for ip in _egress(facts) if ip_address(ip).is_global]
 
 
 def _hello(facts: DoctorFacts) -> Iterable[str]:
-    return facts.egress if facts.hostname else ()
+    return _egress(facts) if facts.hostname else ()
 
 
 def _receiving(facts: DoctorFacts) -> Iterable[str]:
     return dict.fromkeys(name for name in (facts.domain, facts.return_domain) if name)
+
+
+def _coming_to_us(facts: DoctorFacts) -> Iterable[str]:
+    return [facts.return_domain] if facts.tenant else _receiving(facts)
+
+
+def _guarded_by_us(facts: DoctorFacts) -> Iterable[str]:
+    return () if facts.tenant else _receiving(facts)
 
 
 def _knocked(facts: DoctorFacts) -> Iterable[str]:
@@ -57,7 +65,12 @@ def _author(facts: DoctorFacts) -> Iterable[str]:
 
 
 def _aliases(facts: DoctorFacts) -> Iterable[str]:
-    names = (facts.domain, facts.return_domain, f"_dmarc.{facts.domain}", *(key.name for key in facts.keys))
+    names = (
+        facts.domain,
+        facts.return_domain,
+        f"_dmarc.{facts.domain}",
+        *(key.name for key in facts.keys if not key.spare),
+    )
     return dict.fromkeys(name for name in names if name)
 
 
@@ -111,7 +124,7 @@ def named_as_we_say(facts: DoctorFacts, ip: str) -> Dialogue[Opinion]:
 @check(
     "MX01",
     Severity.ERROR,
-    _receiving,
+    _coming_to_us,
     meaning="Bounces and replies find a way back: the return path and the domain in From have MX records that lead to "
     "hosts with addresses (RFC 5321 §5.1).",
     cure="Publish the MX record, and addresses for the host that it names.",
@@ -193,7 +206,7 @@ def roles_answer(facts: DoctorFacts, host: str) -> Dialogue[Opinion]:
 @check(
     "TLS01",
     Severity.WARNING,
-    _receiving,
+    _guarded_by_us,
     meaning="MTA-STS makes senders use TLS with a valid certificate: a TXT record at _mta-sts, and over HTTPS a policy "
     "that names every MX host (RFC 8461).",
     cure="Publish policy and record; begin with mode: testing, and go on to enforce when TLS reports are clean.",
@@ -225,7 +238,7 @@ def strict_transport(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 @check(
     "TLS02",
     Severity.ERROR,
-    _receiving,
+    _coming_to_us,
     meaning="TLSA records of mail hosts, where there are any, are of a kind that mail uses: DANE-TA(2) or DANE-EE(3) "
     "(RFC 7672 §3.1).",
     cure="Publish 3 1 1 with the SHA-256 of the host's public key, and only in a zone that is signed.",
@@ -246,7 +259,7 @@ def usable_tlsa(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
 @check(
     "TLS03",
     Severity.WARNING,
-    _receiving,
+    _guarded_by_us,
     meaning="Senders tell us when TLS to our mail hosts fails: a record at _smtp._tls (RFC 8460).",
     cure="Publish the record.",
 )

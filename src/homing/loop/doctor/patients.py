@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from homing.loop.dns_records import records_to_publish
 from homing.loop.doctor.facts import DoctorFacts, PublishedAt
 from homing.loop.identity import OperatorIdentity
+from homing.loop.sending_domains import Delegation, RecordPurpose, SendingDomain, records_of
 from homing.mail.address import Address
 from homing.mail.compose import Draft, Mailbox, compose, front
 from homing.mail.dkim import SigningKey, sign
@@ -33,6 +34,29 @@ def ourselves(
         organization=operator_domain,
         publish=records_to_publish(operator_domain, identity, hostname, records),
         specimen=next((key.proof for key in keys if key.proof), b""),
+    )
+
+
+def tenant(domain: SendingDomain, ours: Delegation, *, egress: tuple[str, ...]) -> DoctorFacts:
+    """An organization's own domain, by the records that its owner was asked to publish."""
+    selectors = {RecordPurpose.DKIM_1: ours.selectors[0], RecordPurpose.DKIM_2: ours.selectors[1]}
+    signing = domain.signing or RecordPurpose.DKIM_1
+    records = records_of(domain, ours)
+    return DoctorFacts(
+        domain=domain.domain,
+        return_domain=domain.return_domain,
+        hostname=ours.hostname,
+        egress=egress,
+        keys=tuple(
+            PublishedAt(
+                domain=domain.domain, selector=selector, alias=records[purpose][0].value, spare=purpose is not signing
+            )
+            for purpose, selector in selectors.items()
+        ),
+        reports_to=ours.reports_to,
+        publish=tuple(record for some in records.values() for record in some),
+        return_alias=ours.return_host,
+        tenant=True,
     )
 
 

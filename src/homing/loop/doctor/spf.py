@@ -47,6 +47,8 @@ _WHY = "SPF: who may send under this name (RFC 7208)"
 
 def names(facts: DoctorFacts) -> Iterable[str]:
     """The names whose SPF records receivers look at."""
+    if facts.tenant:
+        return [facts.return_domain]
     return dict.fromkeys(name for name in (facts.return_domain, facts.hostname, facts.domain) if name)
 
 
@@ -254,15 +256,16 @@ def no_bare_all(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 )
 def whole_return_path(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     target = yield from alias(name)
-    if not target:
-        if facts.return_alias:
-            wanted = _cname(name, facts.return_alias)
-            return wrong(f"{name} is not yet a CNAME to {facts.return_alias}.", wanted)
+    if not target and not facts.return_alias:
         return fine(f"{name} is no alias.")
-    if facts.return_alias and target != facts.return_alias:
+    if target and facts.return_alias and target != facts.return_alias:
         return wrong(f"{name} leads to {target}.", _cname(name, facts.return_alias))
     hosts = yield from exchanges(name)
     texts = yield from _spf_texts(name)
+    if not target:
+        if texts and facts.hostname in hosts:
+            return fine(f"{name} is no alias of {facts.return_alias}, and has MX and SPF records of its own.")
+        return wrong(f"{name} is not yet a CNAME to {facts.return_alias}.", _cname(name, facts.return_alias))
     missing = [what for what, there in (("MX", hosts), ("SPF", texts)) if not there]
     if missing:
         return wrong(f"{name} leads to {target}, which has no {' and no '.join(missing)} record.")
@@ -356,6 +359,8 @@ def _is_loose(term: Mechanism) -> bool:
 
 def _wanted(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
     """The record that should be there; without our word for it, one of the addresses that mail leaves from."""
+    if facts.return_alias and name == facts.return_domain:
+        return (_cname(name, facts.return_alias),)
     known = facts.to_publish(name, "TXT", "v=spf1")
     if known or not facts.egress:
         return known

@@ -1,5 +1,6 @@
 """DMARC under the tree walk (RFC 9989) and under the public suffix list (RFC 7489): where they agree, and where not."""
 
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -105,6 +106,17 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     record = read_dmarc("v=DMARC1;" + text)
     assert record is not None
     assert record.policy is not None or record.faults
+
+
+@pytest.mark.parametrize(
+    "value", [" " * 60_000 + "x", "x " * 30_000, "mailto:" + "a." * 30_000 + "!", "mailto:a@" + "a." * 30_000 + "!"]
+)
+def test_the_longest_record_is_read_in_no_time(value: str) -> None:
+    began = time.process_time()
+    record = read_dmarc(f"v=DMARC1; p=none; rua={value}; {value}")
+    assert record is not None
+    assert record.faults
+    assert time.process_time() - began < 2.0
 
 
 # -- finding the organizational domain -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """SPF as RFC 7208 has it: the conformance suite, and what it leaves out."""
 
+import time
 from typing import Any
 
 import pytest
@@ -153,6 +154,26 @@ def test_an_explanation_is_asked_for_only_where_it_is_wanted() -> None:
     assert len(zones.asked) == 1
     verdict = run(check("192.0.2.1", "a@corp.com", "mx.corp.com", Explaining(receiver="mx.us", now=7)), zones)
     assert verdict.explanation == "192.0.2.1 is not ours, mx.us, at 7"
+
+
+LONG = {
+    "a label that never ends": "v=spf1 a:x." + "a" * 60_000 + "! -all",
+    "digits": "v=spf1 a:x." + "1" * 60_000 + " -all",
+    "hyphens": "v=spf1 a:x.a" + "-" * 60_000 + " -all",
+    "prefix lengths": "v=spf1 a" + "/1" * 30_000 + " -all",
+    "a prefix length": "v=spf1 a/" + "1" * 60_000 + "x -all",
+    "macros": "v=spf1 a:" + "%{s}" * 15_000 + ".com exists:" + "%{sr}." * 9_000 + "com -all",
+    "terms": "v=spf1 " + "ip4:1.2.3.4 " * 5_000 + "-all",
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_the_longest_record_is_judged_in_no_time(name: str) -> None:
+    began = time.process_time()
+    sender = "a." * 30 + "a@" + "b." * 100 + "corp.com"
+    zones = Zones({sender.partition("@")[2]: [("TXT", LONG[name])]})
+    assert run(check("192.0.2.1", sender, "mx.corp.com"), zones).result in {SpfResult.FAIL, SpfResult.PERMERROR}
+    assert time.process_time() - began < 2.0
 
 
 TERMS = st.sampled_from(

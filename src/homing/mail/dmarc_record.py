@@ -55,7 +55,7 @@ class DmarcRecord:
 
 
 _IS_DMARC = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|$)")
-_TAG = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9]*)[ \t]*=[ \t]*(.*?)[ \t]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _MAILTO = re.compile(r"mailto:([^\s,;!@]+@[A-Za-z0-9.-]+\.[A-Za-z0-9-]+)(?:![0-9]+[kmgtKMGT]?)?", re.IGNORECASE)
 _VALUES = {
     "p": "none|quarantine|reject",
@@ -81,7 +81,7 @@ def read_dmarc(text: str) -> DmarcRecord | None:
     tags = _tags(text, faults)
     known = {tag: tags[tag].lower() for tag in _VALUES if tag in tags}
     senseless = [
-        DmarcFault(tag, f'"{tag}={tags[tag]}" means nothing; the values are {_VALUES[tag].replace("|", ", ")}.')
+        DmarcFault(tag, f'"{tag}={tags[tag][:80]}" means nothing; the values are {_VALUES[tag].replace("|", ", ")}.')
         for tag, value in known.items()
         if not re.fullmatch(_VALUES[tag], value)
     ]
@@ -115,14 +115,15 @@ def _tags(text: str, faults: list[DmarcFault]) -> dict[str, str]:
     """Tags by their lower-case names; of a tag given twice, the first."""
     tags: dict[str, str] = {}
     for item in text.split(";"):
-        found = _TAG.fullmatch(item)
-        if found is None:
-            if item.strip(" \t"):
+        written, equals, value = (part.strip(" \t") for part in item.partition("="))
+        name = written.lower()
+        if not equals or not _NAME.fullmatch(written):
+            if written or equals:
                 faults.append(DmarcFault(item.strip(" \t")[:20], "This is not a tag, an equals sign and a value."))
-        elif found[1].lower() in tags:
-            faults.append(DmarcFault(found[1].lower(), f'"{found[1]}=" stands there twice.'))
+        elif name in tags:
+            faults.append(DmarcFault(name, f'"{written}=" stands there twice.'))
         else:
-            tags[found[1].lower()] = found[2]
+            tags[name] = value
     return tags
 
 

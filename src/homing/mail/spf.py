@@ -276,9 +276,7 @@ class _Check:
     def _name(self, pieces: Pieces, domain: str) -> Dialogue[str]:
         """A domain name from text with macros; too long, it loses labels at the left (§7.3)."""
         name = (yield from self._expanded(pieces, domain)).removesuffix(".")
-        while len(name) > _NAME_CHARACTERS and "." in name:
-            name = name.partition(".")[2]
-        return name
+        return name if len(name) <= _NAME_CHARACTERS else name[-_NAME_CHARACTERS - 1 :].partition(".")[2]
 
     def _expanded(self, pieces: Pieces, domain: str) -> Dialogue[str]:
         if any(isinstance(piece, Macro) and piece.letter == "p" for piece in pieces):

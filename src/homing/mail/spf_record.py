@@ -146,7 +146,7 @@ _EXPAND = re.compile(r"%\{([A-Za-z])(\d{0,3})([rR]?)([.,+/_=-]*)\}")
 _ESCAPES = {"%%": "%", "%_": " ", "%-": "%20"}
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 _MECHANISM = re.compile(r"([+?~-]?)([A-Za-z][A-Za-z0-9_.-]*)(.*)", re.DOTALL)
-_TOP_LABEL = re.compile(r"\.(?:[A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*|[A-Za-z0-9]+-[A-Za-z0-9-]*[A-Za-z0-9])\.?$")
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 _PREFIXES = re.compile(r"(?:/(\d+))?(?://(\d+))?$")
 _IP4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _IP6 = re.compile(r"[0-9A-Fa-f:.]+")
@@ -212,9 +212,9 @@ def _read_network(name: str, qualifier: SpfResult, rest: str, text: str) -> Mech
     try:
         network = ip_network((address, _prefix(prefix if slash else None, most)), strict=False)
     except ValueError:
-        raise _Faulty(f'"{address}" is not an address.') from None
+        raise _Faulty(f'"{address[:80]}" is not an address.') from None
     if (network.version == 4) is not (name == "ip4"):
-        raise _Faulty(f'"{address}" is not an address for "{name}".')
+        raise _Faulty(f'"{address[:80]}" is not an address for "{name}".')
     return Mechanism(name=name, qualifier=qualifier, text=text, network=network)
 
 
@@ -243,8 +243,10 @@ def _domain_spec(text: str) -> Pieces:
     pieces = _pieces(text, letters=_LETTERS)
     if not pieces:
         raise _Faulty("A domain is missing.")
-    if isinstance(pieces[-1], str) and not (_TOP_LABEL.search(text) or text.endswith(tuple(_ESCAPES))):
-        raise _Faulty(f'"{text}" is not a full domain name.')
+    if isinstance(pieces[-1], str) and not text.endswith(tuple(_ESCAPES)):
+        _, dot, top = text.removesuffix(".").rpartition(".")
+        if not dot or top.isdigit() or not _LABEL.fullmatch(top):
+            raise _Faulty(f'"{text[:80]}" is not a full domain name.')
     return pieces
 
 

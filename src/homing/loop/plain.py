@@ -23,7 +23,7 @@ _TRANSCRIPT_LINES = 20
 _ADDRESS = r"""(?:"[^"\n]{1,64}"|[^\s<>()\[\]:;,"'@\\|：，；（）【】「」、]{1,64})@[A-Za-z0-9][\w.-]{1,252}\w"""
 _NAMING_LINE = re.compile(
     r"[ \t>*•|-]{0,40}(?:\d{1,3}[.)][ \t]+)?(?:[45]\d\d[ -](?:[45]\.\d{1,3}\.\d{1,3}[ \t]+)?)?"
-    r"(?:(?:to|addressed to|rcpt to|recipients?|"
+    r"(?:(?:to|addressed to|rcpt to|recipients?|recipient of the message|intended recipient|"
     r"(?:failed |final |original )?recipient(?:'s)?(?: e?-?mail)? addresse?s?|"
     r"address|failed address|addressee|e-?mail(?: address)?|user|failed recipients?|original recipient|final-recipient|"
     r"destinatario|destinatário|empfänger|destinataire|an|à|收件人|宛先|받는사람|кому|"
@@ -121,7 +121,8 @@ def _at_place(form: Form, start: str, rest: str, mail: Mail) -> tuple[Named, ...
             return tuple(Named(each, rest[:_REASON_CHARACTERS]) for each in _addresses(start))
         case "next":
             at, end = next(addresses_in(rest[:_REASON_CHARACTERS]), (0, 0))
-            reason = f"{rest[end : end + _REASON_CHARACTERS]}\n{rest[:at]}".strip(" :\n>")
+            paragraph = rest[end : end + _REASON_CHARACTERS].strip(" :;.\n>])'\"").partition("\n\n")[0]
+            reason = f"{paragraph}\n{rest[:at]}".strip(" :\n>")
             return (Named(_cleaned(rest[at:end]), reason),) if end else ()
         case "every":
             return tuple(_every(rest))

@@ -107,9 +107,9 @@ def _known(notice: Notice) -> bool:
 def _convincing(signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool) -> bool:
     """Whether the words alone are enough: a daemon that quotes a server, or anybody who names whom and why."""
     telling = any(report.verdict.failure_class != "undetermined" for report in reports)
-    if official:
-        return telling and _quotes_a_reply(reports)
     names_somebody = any(report.final_recipient for report in reports)
+    if official:
+        return telling and (names_somebody or _quotes_a_reply(reports))
     headed = "bounce.subject" in signatures or not _SENDERS.isdisjoint(signatures)
     worded = "bounce.opening" in signatures or known
     return names_somebody and ((headed and (worded or telling)) or (known and telling))

@@ -74,6 +74,18 @@ async def test_our_keys_are_held_against_what_is_published(dns: DnsServer, tmp_p
     assert [one["outcome"] for one in json.loads(ended.out)["findings"] if one["check"] == "DK04"] == ["ok"]
 
 
+async def test_an_organizations_domain(dns: DnsServer, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, 1) | {"HOMING_DNS_SERVERS": json.dumps([at(dns)])}
+    assert (await beside("org", "create", "acme", "--display-name", "Acme", **settings)).code == 0
+    assert (await beside("domains", "add", "corp.com", "--org", "acme", **settings)).code == 0
+    ended = await beside("doctor", "corp.com", "--org", "acme", **settings)
+    assert ended.code == 1
+    missing = {record["name"] for one in json.loads(ended.out)["findings"] for record in one["records"]}
+    assert {"operator1._domainkey.corp.com", "operator2._domainkey.corp.com", "bounce.corp.com"} <= missing
+    ended = await beside("doctor", "corp.org", "--org", "acme", **settings)
+    assert ended.code == 5
+
+
 async def test_a_message_as_it_left(dns: DnsServer, tmp_path: Path) -> None:
     mail = tmp_path / "mail.eml"
     mail.write_bytes(b"From: a@corp.com\nFrom: b@corp.com\n\nHello\n")

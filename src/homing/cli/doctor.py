@@ -41,6 +41,7 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
         typer.Option(metavar="IP", help="An address that mail leaves from. Default: those of your hostname."),
     ] = None,
     selector: Annotated[list[str] | None, typer.Option(help="A DKIM selector of a domain that is not yours.")] = None,
+    org: Annotated[str | None, typer.Option("--org", help="Whose sending domain it is: ask the gateway.")] = None,
     message: Annotated[Path | None, typer.Option(help="Look at this mail, too, as it left.")] = None,
     resolver: Annotated[str, typer.Option(metavar="IP:PORT", help="Ask this resolver.")] = "",
     knock: Annotated[bool, typer.Option(help="Connect to your own mail hosts at port 25.")] = True,
@@ -55,6 +56,9 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
 
     Exit code 1 if anything is broken.
     """
+    if org is not None and domain is not None:
+        _end(_asked_of_the_gateway(domain, org, config), everything=everything, jsonl=jsonl)
+        return
     settings = _settings(config, needed=domain is None)
     own = settings is not None and domain in (None, settings.operator_domain, settings.from_domain)
     asker = _doctor(settings, resolver)
@@ -74,7 +78,10 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
         finally:
             await asker.fetcher.close()
 
-    findings = _with_bar(examined)
+    _end(_with_bar(examined), everything=everything, jsonl=jsonl)
+
+
+def _end(findings: "Sequence[Finding]", *, everything: bool, jsonl: bool) -> None:
     _tell(findings, everything=everything, jsonl=jsonl)
     if any(finding.outcome == "broken" for finding in findings):
         raise typer.Exit(1)
@@ -171,6 +178,29 @@ def _octets(file: Path) -> bytes:
     except OSError as error:
         raise bad_input("--message", "file", f"{file} cannot be read: {error.strerror}.") from None
     return raw if b"\r\n" in raw else raw.replace(b"\n", b"\r\n")
+
+
+def _asked_of_the_gateway(domain: str, org: str, config: Path | None) -> "tuple[Finding, ...]":
+    """It knows which records an organization was asked to publish."""
+    from homing.cli.gateway import Way, reach
+    from homing.loop.dns_records import DnsRecord
+    from homing.loop.doctor.finding import Evidence, Finding, Outcome, Severity
+
+    with reach(Way(config=config, org=org)) as gateway:
+        found = gateway.get("/v1/doctor", domain=domain)["findings"]
+    return tuple(
+        Finding(
+            check=one["check"],
+            severity=Severity(one["severity"]),
+            about=one["about"],
+            outcome=Outcome(one["outcome"]),
+            sentence=one["sentence"],
+            cure=one["cure"],
+            records=tuple(DnsRecord(**record) for record in one["records"]),
+            evidence=tuple(Evidence(**told) for told in one["evidence"]),
+        )
+        for one in found
+    )
 
 
 # -- what is shown ----------------------------------------------------------------------------------------------------

@@ -5,12 +5,11 @@ them say that such mail is to be refused. What a domain publishes is looked up a
 its own mail server does with mail from its own domain can only be guessed, and is told with how sure it is.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from homing.loop.typos import WELL_KNOWN
+from homing.loop.identity import is_freemail
 from homing.mail.dmarc import DmarcResult, MethodVerdict, SuffixOf, Vouched, evaluate
 from homing.mail.dmarc_record import Policy
 from homing.mail.question import Answer, Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType
@@ -143,8 +142,6 @@ def audit(domain: str, egress: Sequence[str], suffix_of: SuffixOf | None) -> Dia
     )
 
 
-_FREEMAIL = re.compile(r"(?:hotmail|outlook|live|msn|yahoo|ymail|rocketmail|gmx|aol|googlemail)\.(?:com?\.)?[a-z]{2,3}")
-_KNOWN = frozenset(WELL_KNOWN)
 _GATEWAYS = (
     "pphosted.com",
     "ppe-hosted.com",
@@ -167,11 +164,6 @@ _GATEWAYS = (
 )
 _GOOGLE = ("google.com", "googlemail.com")
 _MICROSOFT = ("mail.protection.outlook.com", "mx.microsoft")
-
-
-def is_freemail(domain: str) -> bool:
-    """Whether many people who do not know one another have mailboxes there, as far as the name tells."""
-    return domain in _KNOWN or _FREEMAIL.fullmatch(domain) is not None
 
 
 def _exchange(domain: str, mx: Answer[str]) -> Dialogue[tuple[str, bool]]:

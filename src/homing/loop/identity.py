@@ -5,6 +5,7 @@ From is one of two: an address of a domain that its owner has delegated to us, o
 no third.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -71,11 +72,15 @@ FREEMAIL = "reply-to-freemail"
 
 _CUSTOM = frozenset({Level.CUSTOM_FULL, Level.CUSTOM_DKIM})
 _PUBLIC = frozenset(WELL_KNOWN)
+_PUBLIC_EVERYWHERE = re.compile(
+    r"(?:hotmail|outlook|live|msn|yahoo|ymail|rocketmail|gmx|aol|googlemail)\.(?:com?\.)?[a-z]{2,3}"
+)
+"""Providers with a domain in every country."""
 
 
 def is_freemail(domain: str) -> bool:
     """Whether it belongs to a provider of mailboxes, and so can never be anybody's own."""
-    return domain in _PUBLIC
+    return domain in _PUBLIC or _PUBLIC_EVERYWHERE.fullmatch(domain) is not None
 
 
 def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: str, facts: Facts) -> Identity:

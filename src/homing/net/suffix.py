@@ -6,11 +6,9 @@ from homing.mail.dmarc import SuffixOf
 
 
 @cache
-def suffix_list() -> SuffixOf | None:
-    """What suffix a name ends in; None where the list is not installed (the package publicsuffixlist)."""
-    try:
-        from publicsuffixlist import PublicSuffixList
-    except ImportError:
-        return None
+def suffix_list() -> SuffixOf:
+    """What suffix a name ends in; a suffix itself is its own. The list is read once, at the first call."""
+    from publicsuffixlist import PublicSuffixList
+
     known = PublicSuffixList()
     return lambda name: known.publicsuffix(name) or name

@@ -115,7 +115,8 @@ class _Base:
         database = Database.open(settings.database_url)
         sealer = Sealer(keys.secret)
         threads = settings.signer_threads or os.cpu_count() or 1
-        signer = Signer(database, sealer, settings.delegation.dkim_domain, threads)
+        delegated = settings.delegation.dkim_domain
+        signer = Signer(database, sealer, own=settings.from_domain, delegated=delegated, threads=threads)
         return cls(
             settings=settings,
             clock=clock,

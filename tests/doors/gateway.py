@@ -196,7 +196,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
 def _examiner(database: Database, clock: Clock) -> Examiner:
     """One that hears nothing from the DNS: nobody listens at that port."""
     sealer = Sealer(b"s" * 32)
-    signer = Signer(database, sealer, DELEGATION.dkim_domain, 1)
+    signer = Signer(database, sealer, own=OPERATOR.from_domain, delegated=DELEGATION.dkim_domain, threads=1)
     resolver = Resolver([("127.0.0.1", 9)], timeout=0.05)
     rotation = Rotation(
         database=database,

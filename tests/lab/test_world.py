@@ -269,3 +269,23 @@ async def test_the_gateways_key_can_be_looked_up(gateway: Gateway) -> None:
     gateway.world.publish_key("h1", record)
     answer = await Resolver(gateway.world.dns.servers).txt("h1._domainkey.post.acme-mail.com")
     assert getattr(answer, "records", ()) == (record,)
+
+
+async def test_a_wildcard_stands_for_what_does_not_exist_below_it(gateway: Gateway) -> None:
+    world = gateway.world
+    world.dns.publish("*.k1.dkim.acme.com", 'TXT "for all"')
+    world.dns.publish("mine.k1.dkim.acme.com", 'TXT "for one"')
+    world.dns.publish("deep.branch.k1.dkim.acme.com", 'TXT "deep"')
+    resolver = Resolver(world.dns.servers, keep=AS_PUBLISHED, timeout=0.3)
+    told = {}
+    for name in ("any", "a.b", "mine", "below.mine", "branch", "other.branch"):
+        answer = await resolver.txt(f"{name}.k1.dkim.acme.com")
+        told[name] = getattr(answer, "records", type(answer).__name__)
+    assert told == {
+        "any": ("for all",),
+        "a.b": ("for all",),
+        "mine": ("for one",),
+        "below.mine": "NoSuchName",
+        "branch": "NoData",
+        "other.branch": "NoSuchName",
+    }

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from homing.store import events, tables
 from homing.store.database import Database
 from homing.store.dialect import on_postgresql
 from homing.store.events import Happening, Subject
+from homing.store.migrations import upgrade
 from homing.store.organizations import Organization
 from tests.store.scenes import NOW, all_rows, an_organization, fresh
 
@@ -144,3 +146,23 @@ async def test_a_foreign_cursor_is_a_callers_mistake(database: Database, cursor:
     with pytest.raises(Rejected) as refusal:
         await database.read(events.after, organization.id, None, cursor)
     assert refusal.value.problem.code == "cursor-invalid"
+
+
+async def test_numbers_of_events_go_on_through_an_upgrade(tmp_path: Path) -> None:
+    """SQLite copies the table to allow new types of events: nothing is lost, and no number is used twice."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'homing.db'}")
+    with engine.begin() as conn:
+        upgrade(conn, "0010")
+        row = "INSERT INTO event (id, organization, type, at, data) VALUES (?, ?, 'queued', 1, '{}')"
+        for number in range(1, 6):
+            conn.exec_driver_sql(row, (f"{number:032x}", "0" * 32))
+        conn.exec_driver_sql("DELETE FROM event WHERE seq >= 4")  # the newest are gone; a reader has seen them
+        upgrade(conn)
+        assert [seq for (seq,) in conn.exec_driver_sql("SELECT seq FROM event ORDER BY seq")] == [1, 2, 3]
+        conn.exec_driver_sql(row.replace("queued", "domain_changed"), ("f" * 32, "0" * 32))
+        assert conn.exec_driver_sql("SELECT max(seq) FROM event").scalar() == 6
+        indexes = {name for (name,) in conn.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'index'")}
+        assert {"ix_event_message", "ix_event_organization_txid_seq"} <= indexes
+        with pytest.raises(sa.exc.IntegrityError):
+            conn.exec_driver_sql(row.replace("queued", "nonsense"), ("e" * 32, "0" * 32))
+    engine.dispose()

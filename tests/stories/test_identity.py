@@ -327,6 +327,21 @@ async def test_a_broken_dns_demotes_slowly_and_comes_back(story: Story) -> None:
     assert (await sent_as(story, crm))[:2] == ("custom-full", JOE)
 
 
+async def test_a_correction_goes_out_under_what_is_proved_by_then(story: Story) -> None:
+    crm = await story.tenant()
+    await a_domain(story, crm)
+    story.world.mx("corp.com").refuses("jon@corp.com")
+    sent = await crm.becomes(await crm.send(JOE, "jon@corp.com"), "bounced")
+    await crm.call("DELETE", f"/v1/domains/{D}")
+    story.advance(minutes=1)
+    path = f"/v1/deliveries/{sent['deliveries'][0]['id']}/resend"
+    again = await crm.call("POST", path, {"recipient": "john@corp.com"}, idempotency_key="once")
+    assert again.status_code == 202, again.text
+    await crm.becomes(again.json(), "delivered")
+    [mail] = story.world.mx("corp.com").inbox("john@corp.com")
+    assert mail.addresses("From") == [f"message-service@{OWN}"]
+
+
 async def test_keys_rotate_behind_the_aliases_and_nobody_is_asked(story: Story) -> None:
     crm = await story.tenant()
     await a_domain(story, crm)

@@ -7,13 +7,15 @@ from homing.cli.output import cell, moment
 
 HEADINGS = ("When (UTC)", "What", "About", "Said")
 
-_SAID = ("channel", "reply_code", "enhanced_status_code", "why", "title", "text", "to", "suggestion", "by")
+_OF_A_DOMAIN = ("record", "state", "level", "answer")
+_OF_A_DELIVERY = ("channel", "reply_code", "enhanced_status_code", "why", "title", "text", "to", "suggestion", "by")
+_SAID = (*_OF_A_DOMAIN, *_OF_A_DELIVERY)
 
 
 def row(event: Json, recipients: dict[str, str]) -> list[object]:
     """`recipients`: those of the deliveries, by their ids; whose is not among them is told by its message."""
     data = event["data"]
-    about = recipients.get(event["delivery"] or "") or data.get("recipient") or event["message"]
+    about = recipients.get(event["delivery"] or "") or data.get("recipient") or data.get("domain") or event["message"]
     return [moment(event["at"]), event["type"], about or "", said(data)]
 
 

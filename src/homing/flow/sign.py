@@ -39,16 +39,16 @@ class Plan:
 
 
 class Signer:
-    """The keys that sign. `delegated`: the domain of ours whose keys sign for all domains that have none of their own,
-    since their selectors lead there. `threads`: how many signatures are made at once."""
+    """The keys that sign. `own`: the shared domain; `delegated`: the domain of ours whose keys sign for all domains
+    that have none of their own, since their selectors lead there. `threads`: how many signatures are made at once."""
 
-    def __init__(self, database: Database, sealer: Sealer, delegated: str, threads: int) -> None:
+    def __init__(self, database: Database, sealer: Sealer, *, own: str, delegated: str, threads: int) -> None:
         self._database = database
         self._sealer = sealer
         self._delegated = delegated
         self._keys: Mapping[str, list[_Opened]] = {}
         self._opened: dict[UUID, _Opened] = {}
-        self._own: set[str] = set()
+        self._own = {own}
         self._version: object = None
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sign")
 
@@ -61,7 +61,7 @@ class Signer:
         for one in fresh.values():
             by_domain.setdefault(one.key.domain, []).append(one)
         self._opened, self._keys = fresh, by_domain
-        self._own = await self._database.read(keys.domains)
+        self._own |= await self._database.read(keys.domains)
 
     async def reload_if_changed(self) -> None:
         """Whoever changed them may be another node."""

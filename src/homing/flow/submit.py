@@ -6,7 +6,7 @@ Nothing is promised before the commit, and a refused request leaves no trace.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from homing.flow.bell import Bell
@@ -26,6 +26,7 @@ from homing.store import deliveries, domains, organizations, people, policies, r
 from homing.store.database import Database
 from homing.store.organizations import Organization
 from homing.store.people import HumanSender
+from homing.store.resends import Original
 from homing.store.submissions import Added, Answer, Idempotency, KeyReused, NewSubmission, Replayed
 from homing.store.usage import OverCap
 
@@ -140,7 +141,8 @@ class Submission:
             raise _refused(410, "content-erased", "The message was erased after its retention time.")
         now = self.clock()
         self._take_from_bucket(organization, 1, now)
-        arguments = (original, original.content, right, key, now)
+        identity = await self._identity_again(organization, original, right, now)
+        arguments = (replace(original, identity=identity), original.content, right, key, now)
         if len(original.content) > _COMPOSED_IN_THREAD:
             submission = await asyncio.to_thread(self.outgoing.resend, *arguments)
         else:
@@ -151,6 +153,27 @@ class Submission:
             assert before is not None
             return Accepted(answer_again(before), replayed=True)
         return self._answered(answer)
+
+    async def _identity_again(
+        self, organization: Organization, original: Original, right: Address, now: datetime
+    ) -> Identity:
+        """What is proved now, not what was proved then; whoever was believed to read Reply-To still is."""
+        before = original.identity
+        if before.reply_to is None:
+            return before
+        reply_to = parse_address(before.reply_to)
+        own_from = before.sending_domain != self.outgoing.operator.from_domain
+        wanted = parse_address(before.header_from if own_from else original.human_sender_address)
+        facts = self._facts(organization, frozenset({reply_to.folded}), await self._domains.of(organization.id, now))
+        requested = RequestedFrom(name=before.display_name, reply_to=reply_to, address=wanted)
+        fresh = resolve(organization.display_name, requested, right.domain, facts)
+        if fresh.level is Level.REFUSE:
+            raise _name_deceives(before.display_name)
+        return replace(fresh, feedback_to=before.feedback_to, unsubscribe_at=before.unsubscribe_at)
+
+    def _facts(self, organization: Organization, proved: frozenset[str], own: Mapping[str, DomainFact]) -> Facts:
+        local_part = organization.name if self.tenant_addresses and organization.name not in RESERVED else None
+        return Facts(operator=self.outgoing.operator, proved=proved, domains=own, local_part=local_part)
 
     async def _check_policy(self, organization: Organization, name: str | None) -> None:
         if name is None or name == BUILTIN_DEFAULT.name:
@@ -166,8 +189,7 @@ class Submission:
         own: Mapping[str, DomainFact],
     ) -> list[Identity]:
         proved = frozenset({checked.reply_to.folded} if reply_to and reply_to.proved_at else ())
-        local_part = organization.name if self.tenant_addresses and organization.name not in RESERVED else None
-        facts = Facts(operator=self.outgoing.operator, proved=proved, domains=own, local_part=local_part)
+        facts = self._facts(organization, proved, own)
         name = checked.human_sender.name or organization.display_name
         requested = RequestedFrom(name=name, reply_to=checked.reply_to, address=checked.wanted_from)
         identities = [

@@ -39,8 +39,8 @@ class Failing(StrEnum):
 class DnsServer:
     """`zones` maps a name to its records as a zone file has them: `{"corp.com": ["MX 10 mx.corp.com"]}`.
 
-    A name like `*.corp.com` stands for all that do not exist
-    below it. `failing` overrides `zones`, for a name and everything below it. `asked` lists (name, type) of all questions.
+    A name like `*.corp.com` stands for all that do not exist below it. `failing` overrides `zones`, for a name and
+    everything below it. `asked` lists (name, type) of all questions.
     """
 
     zones: dict[str, list[str]] = field(default_factory=dict)

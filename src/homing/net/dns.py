@@ -5,6 +5,7 @@ are never folded into one another. A name is dead only when a second source says
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ MX_LIMIT = 20
 ADDRESS_LIMIT = 5
 CNAME_LIMIT = 8
 CACHE_LIMIT = 20_000
+ZONE_PATIENCE = 8.0
+"""Seconds to find the servers of a zone."""
 DENIED_AGAIN_AFTER = 600.0
 """Seconds between two denials by one and the same resolver that count as two, when nobody else can be asked."""
 
@@ -141,9 +144,13 @@ class Resolver:
     async def everywhere(self, name: str, kind: str, rests_at: str | None = None) -> list[Sighting]:
         """What each resolver and two of the zone's own servers say now, nothing remembered (`loop.sightings`).
 
-        `rests_at`: the name at the end of the aliases, which the servers of its own zone are asked about.
+        `rests_at`: the name at the end of the aliases, which the servers of its own zone are asked about. Where they
+        cannot be found in time, there are no sightings of theirs.
         """
-        zone = await self._zone_servers(rests_at or name)
+        zone: list[Server] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ZONE_PATIENCE):
+                zone = await self._zone_servers(rests_at or name)
         askings = [
             *(self._ask_in_turn([server], name, kind) for server in self._servers),
             *(self._ask_in_turn([server], rests_at or name, kind, recursive=False) for server in zone),

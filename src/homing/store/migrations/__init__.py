@@ -12,11 +12,11 @@ _LOCK = 0x686F6D696E67
 """Any number will do, as long as every node takes the same."""
 
 
-def upgrade(conn: sa.Connection) -> None:
-    """Bring the schema to the newest version, in the running transaction."""
+def upgrade(conn: sa.Connection, revision: str = "head") -> None:
+    """Bring the schema to the newest version, or that one, in the running transaction."""
     if on_postgresql(conn):
         conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    command.upgrade(_config(conn), "head")
+    command.upgrade(_config(conn), revision)
 
 
 def _config(conn: sa.Connection) -> Config:

@@ -121,7 +121,8 @@ def test_an_mbox_is_read_mail_by_mail(tmp_path: Path) -> None:
 
 def test_one_mail_that_begins_as_in_an_mbox_keeps_its_name(tmp_path: Path) -> None:
     file = tmp_path / "one"
-    file.write_bytes(b"From MAILER-DAEMON Mon Mar  2 09:00:00 2026\n" + LUNCH)
+    separator = b"From MAILER-DAEMON Mon Mar  2 09:00:00 2026\n"
+    file.write_bytes(separator + LUNCH + separator + b"stands in the text, for no empty line is before it.\n")
     assert [one.file for one in mails_in(str(file))] == [str(file)]
 
 

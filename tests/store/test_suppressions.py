@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from homing.loop.evidence import Answered
 from homing.loop.model import OrganizationId, State, Verdict
 from homing.mail.reply import Reply, Stage
-from homing.store import submissions, suppressions, tables
+from homing.store import organizations, submissions, suppressions, tables
 from homing.store.database import Database
+from homing.store.organizations import Organization
 from homing.store.record import AttemptResult, Finding, record
 from homing.store.submissions import Added
 from homing.store.suppressions import Suppression
@@ -71,6 +72,12 @@ async def test_another_stream_and_another_organization_go_on(database: Database)
         assert answer.suppressed == frozenset()
 
 
+async def the_organization(database: Database, identifier: OrganizationId) -> Organization:
+    found = await database.read(organizations.get, identifier)
+    assert found
+    return found
+
+
 async def full_every(
     database: Database, days: int, times: int, verdicts: dict[int, Verdict] | None = None
 ) -> tuple[OrganizationId, datetime]:
@@ -104,7 +111,10 @@ async def test_a_message_that_arrives_begins_the_count_anew(database: Database) 
 
 
 async def test_what_is_long_ago_begins_anew_and_is_forgotten(database: Database) -> None:
-    organization, now = await full_every(database, 61, 6)
+    organization, before = await full_every(database, 4, 4)
+    now = before + 61 * DAY
+    await submitted(database, await the_organization(database, organization), now=now)
+    await sent(database, FULL, now)
     assert await listed(database, organization, now) == []
     (row,) = await database.read(all_rows, tables.full_mailbox)
     assert (row["times"], row["first_at"]) == (1, now)

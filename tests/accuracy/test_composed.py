@@ -29,7 +29,6 @@ def truths() -> dict[str, list[Truth]]:
 
 
 TRUTHS = truths()
-not_yet = pytest.mark.xfail(strict=False, reason="the reader is not there yet")
 
 
 def bare(address: object) -> str:
@@ -91,7 +90,6 @@ def given() -> dict[str, tuple[Given, ...]]:
     return {file: rows(understand((_HERE / file).read_bytes(), rules=rules)) for file in TRUTHS}
 
 
-@not_yet
 def test_the_reader_is_right_of_at_least_95_rows_in_a_hundred(given: dict[str, tuple[Given, ...]]) -> None:
     wrong = [f"{file}: {each}" for file in TRUTHS for each in judged(TRUTHS[file], given[file])]
     total = sum(map(len, TRUTHS.values()))
@@ -99,7 +97,6 @@ def test_the_reader_is_right_of_at_least_95_rows_in_a_hundred(given: dict[str, t
     assert len(wrong) <= (1 - _AT_LEAST) * total
 
 
-@not_yet
 def test_no_ordinary_mail_is_taken_for_a_report(given: dict[str, tuple[Given, ...]]) -> None:
     ordinary = {file: given[file] for file in TRUTHS if is_ordinary(file)}
     assert len(ordinary) > 50

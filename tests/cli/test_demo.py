@@ -92,7 +92,7 @@ def test_ctrl_c_ends_it_politely(seconds: float, tmp_path: Path) -> None:
         running.wait(seconds)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode in {130, -signal.SIGINT}  # the latter where Python itself was still coming up
     assert "Traceback" not in err
 
 

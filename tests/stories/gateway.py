@@ -24,7 +24,7 @@ from homing.lab.sms import ACCOUNT, AUTH_TOKEN
 from homing.lab.world import World
 from homing.mail.dkim import SigningKey
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 async def until(look: Callable[[], Any], seconds: float = PATIENCE) -> Any:

@@ -101,6 +101,14 @@ def test_suppressions(acme: Cli) -> None:
     assert acme("suppression", "lift", "john@example.org").error["code"] == "not-found"
 
 
+def test_mail_that_came_back(acme: Cli) -> None:
+    assert acme("inbound", "list", "--what", "bounce", "--purpose", "envelope").document() == {
+        "inbound": [],
+        "cursor": None,
+    }
+    assert acme("inbound", "show", "inb_" + "0" * 32).error["code"] == "not-found"
+
+
 def test_what_is_sent_without_a_server_is_kept(acme: Cli, tmp_path: Path) -> None:
     acme("sender", "create", "--name", "Joe Bloggs", "--address", "joe@example.com", "--proved").document()
     file = tmp_path / "note.txt"

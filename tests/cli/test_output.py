@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from homing.cli import timeline
+from homing.cli import inbound, timeline
 from homing.cli.messages import picture
 from homing.cli.output import cell, lines, sheet, table
 
@@ -65,6 +65,16 @@ def delivery() -> dict[str, object]:
         "verdict": verdict,
         "case": case,
     }
+
+
+def test_a_mail_that_came_back_drives_no_terminal() -> None:
+    names = ("id", "envelope_sender", "recipient", "purpose", "what", "message", "delivery", "helo", "ip", "tls")
+    mail = dict.fromkeys(names, HOSTILE) | {"received_at": "2026-03-02T09:00:01Z", "flags": [], "verdict": None}
+    text = printed(inbound.picture(mail | {"authentication": None, "head": f"{HOSTILE}\n550 no such user"}))
+    assert "550 no such user" in text
+    assert "[bold red]Ann[/]" in text
+    assert not set(text) & {"\x1b", "\x07", "\r", "\u202e"}
+    assert "Erased." in printed(inbound.picture(mail | {"authentication": None, "head": None}))
 
 
 def test_a_message_is_shown_with_its_timeline_and_its_case() -> None:

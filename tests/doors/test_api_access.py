@@ -7,6 +7,7 @@ import pytest
 from homing.loop import ids
 
 from .gateway import ALL, Gateway, Member, make_key, message
+from .test_inbound import came
 
 REQUEST = {"X-Request-Id": "the-same-for-all"}
 
@@ -42,6 +43,7 @@ async def test_another_organizations_id_looks_exactly_like_an_unknown_one(home: 
         "organizations": ids.show("organization", home.acme.organization.id),
         "administrator_keys": "key_" + "1" * 32,
         "dkim_keys": "dkm_" + "1" * 32,
+        "inbound": await came(home, answer["deliveries"][0]["id"]),
     }
     tried = 0
     for method, path in routes(home):

@@ -162,3 +162,21 @@ async def test_what_authentication_said_comes_back_and_strangers_text_in_it_is_h
         else:
             assert kept.authentication.spf.domain.startswith("a bccc")
             assert len(kept.authentication.spf.domain) <= 500
+
+
+async def test_a_mail_is_shown_to_whom_it_is_about_and_no_more_of_it_than_asked_for(database: Database) -> None:
+    organization, other = await an_organization(database), await an_organization(database)
+    sent = await submitted(database, organization)
+    mail = _mail(raw=b"\x00\xff" * 100)
+    await database.write(inbound.keep, mail)
+    assert await database.read(inbound.list_page, organization.id) == []
+    finding = reported(sent.deliveries[0].id, inbound=mail.id)
+    await database.write(inbound.finish, Understood(id=mail.id, what=What.BOUNCE, verdict=None), [finding])
+    (line,) = await database.read(inbound.list_page, organization.id, what=What.BOUNCE, purpose="envelope")
+    assert (line.id, line.message, line.kept) == (mail.id, sent.message.id, True)
+    view = await database.read(inbound.view, mail.id, organization.id, octets=5)
+    assert view is not None
+    assert (view.head, view.line) == (b"\x00\xff\x00\xff\x00", line)
+    assert await database.read(inbound.view, mail.id, other.id, octets=5) is None
+    assert await database.read(inbound.list_page, other.id) == []
+    assert await database.read(inbound.list_page, purpose="abuse") == []

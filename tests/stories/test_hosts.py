@@ -1,4 +1,4 @@
-"""A recipient's domain has several hosts, and each says something or nothing. All of it is kept; none may hold us for ever."""
+"""A recipient's domain has several hosts, and each says something or nothing. It is all kept; none may hold us long."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -50,3 +50,26 @@ async def test_a_file_that_no_mail_holds_goes_and_the_others_stay(story: Story) 
     story.advance(days=31)
     await story.app.tidier.forget()
     assert set(spool.glob("*.eml")) == set(), "after its retention time"
+
+
+async def test_what_comes_back_is_counted_and_shown_whether_or_not_it_is_about_a_message(story: Story) -> None:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com").bounces_later(MARY)
+    sent = await crm.send(JANET, MARY)
+    await crm.becomes(sent, "bounced")
+    await site.wait_for(MARY)
+    await story.world.writes(None, "postmaster@post.acme-mail.com", b"Subject: hello\r\n\r\nIs anybody there?\r\n")
+
+    async def all_heard() -> bool:
+        answer = await story.http.get("/v1/inbound", headers=story.administrator)
+        found = answer.json()["inbound"]
+        return [one["message"] for one in found] == [None, sent["id"]] and {one["state"] for one in found} == {"done"}
+
+    await until(all_heard)
+    mine = (await crm.call("GET", "/v1/inbound?what=bounce")).json()["inbound"]
+    assert [(one["delivery"], one["purpose"]) for one in mine] == [(sent["deliveries"][0]["id"], "envelope")]
+    text = (await story.http.get("/metrics")).text
+    counted = {line.rpartition(" ")[0] for line in text.splitlines() if line.startswith("homing_returns_total")}
+    assert 'homing_returns_total{matched="yes",what="bounce"}' in counted
+    assert any('matched="no"' in line for line in counted)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from homing.cli import check, dkim, domains, events, messages, organizations, policies, senders, suppressions
+from homing.cli import check, dkim, domains, events, inbound, messages, organizations, policies, senders, suppressions
 from homing.cli.audit import audit
 from homing.cli.docs import docs
 from homing.cli.doctor import doctor
@@ -75,6 +75,7 @@ for room in (
     domains.domains,
     dkim.dkim,
     messages.messages,
+    inbound.inbound,
     events.events,
     check.config,
 ):

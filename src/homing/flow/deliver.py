@@ -55,8 +55,8 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class _Try:
-    """One attempt on its way. `until`: when it is given up, in the loop's time. `attempt`: the row that was opened before
-    MAIL FROM, if it came so far. `heard`: what came of each host, and since when; the last one decides."""
+    """One attempt on its way. `until`: when it is given up, in the loop's time. `attempt`: the row that was opened
+    before MAIL FROM, if it came so far. `heard`: what came of each host, and since when; the last one decides."""
 
     job: ClaimedDelivery
     until: float

@@ -3,7 +3,11 @@
 from prometheus_client import Counter, Gauge
 
 CONCLUSIONS = Counter("homing_conclusions", "Conclusions about deliveries, by the state that followed.", ["state"])
-RETURNS = Counter("homing_returns", "Mails that came back, by what they were.", ["what"])
+RETURNS = Counter(
+    "homing_returns",
+    "Mails that came back, by what they were, and whether a delivery was found for them.",
+    ["what", "matched"],
+)
 ACTIONS = Counter("homing_actions", "Actions that ended, by kind and end.", ["kind", "state"])
 ALARMS = Counter("homing_alarms", "Refusals because of us, and messages that killed their worker.")
 QUEUE = Gauge("homing_queue", "Deliveries that have not ended, by state.", ["state"])

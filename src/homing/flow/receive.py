@@ -258,7 +258,7 @@ class Receiver:
         verdict = understood.reports[0].verdict if understood.reports else None
         heard = inbound.Understood(id=mail.id, what=understood.what, verdict=verdict, authentication=authentication)
         outcomes = await self.database.write(inbound.finish, heard, findings)
-        metrics.RETURNS.labels(understood.what).inc()
+        _count(understood, matched=bool(findings))
         for outcome in outcomes:
             if outcome:
                 metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
@@ -273,6 +273,7 @@ class Receiver:
         heard = inbound.Understood(id=mail.id, what=understood.what, verdict=None, authentication=authentication)
         if sent is None or mail.envelope_sender is None:
             await self.database.write(inbound.finish, heard)
+            _count(understood, matched=False)
             return
         answer = NewAction(
             kind=ActionKind.OOPS,
@@ -287,6 +288,7 @@ class Receiver:
         )
         finding = self._finding(mail, understood, _Matched(sent=sent), authentication)
         await self.database.write(_answer_once, heard, finding, sent, answer, mail.envelope_sender)
+        _count(understood, matched=True)
         self.actions.ring()
 
     async def _findings(
@@ -394,3 +396,7 @@ def _write_durably(file: Path, write: Callable[[Path], None]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _count(understood: Understood, *, matched: bool) -> None:
+    metrics.RETURNS.labels(understood.what, "yes" if matched else "no").inc()

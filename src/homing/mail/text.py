@@ -49,6 +49,14 @@ def clean_lines(text: str, *, width: int, lines: int) -> tuple[str, ...]:
     return (*readable[:lines], "…") if more else tuple(readable)
 
 
+def clean_block(raw: bytes, *, octets: int, width: int = 998) -> str:
+    """The beginning of a text of unknown charset, line by line, each cleaned, empty ones kept; at most `octets` octets
+    of UTF-8."""
+    text = raw[:octets].decode("utf-8", "replace")
+    lines = "\n".join(clean(line, width) for line in _LINE_ENDS.split(text))
+    return lines.encode()[:octets].decode("utf-8", "ignore").strip("\n")
+
+
 def shorten(text: str, limit: int) -> str:
     """`text` in at most `limit` characters, cut at the end."""
     return text if len(text) <= limit else text[: limit - 1].rstrip(f" {_JOINERS}") + "…"

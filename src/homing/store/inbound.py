@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from homing.loop.evidence import What
-from homing.loop.model import DeliveryId, InboundId, OrganizationId, Verdict
+from homing.loop.model import DeliveryId, InboundId, MessageId, OrganizationId, Verdict
 from homing.loop.outcome import Outcome
 from homing.mail.authentication import Authentication
 from homing.store import tables
@@ -83,6 +83,39 @@ class Inbound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InboundLine:
+    """A line of a list. `organization` and `message` are those whose delivery it turned out to be about; None:
+    nobody's. `kept`: what was said can be read still."""
+
+    id: InboundId
+    received_at: datetime
+    envelope_sender: str | None
+    recipient: str
+    purpose: str
+    organization: OrganizationId | None
+    delivery: DeliveryId | None
+    message: MessageId | None
+    size: int
+    flags: frozenset[str]
+    state: InboundState
+    what: What | None
+    verdict: Verdict | None
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundView:
+    """A mail with what is known of it. `head`: the beginning of what came in, None once it was erased."""
+
+    line: InboundLine
+    ip: str
+    helo: str
+    tls: str
+    authentication: Authentication | None
+    head: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
     """What a mail turned out to be, and when it is erased (None: with the general retention). `authentication` None:
     it was not asked for."""
@@ -148,19 +181,50 @@ def list_page(
     organization: OrganizationId | None = None,
     *,
     what: What | None = None,
+    purpose: str | None = None,
     before: InboundId | None = None,
     limit: int = 100,
-) -> list[Inbound]:
+) -> list[InboundLine]:
     """Newest first, those before `before`; without an organization all of them, for the operator."""
-    query = _T.select()
+    query = _LINES
     if organization is not None:
         query = query.where(_T.c.organization == organization)
     if what is not None:
         query = query.where(_T.c.what == what.value)
+    if purpose is not None:
+        query = query.where(_T.c.purpose == purpose)
     if before is not None:
         query = query.where(_T.c.id < before)
     rows = conn.execute(query.order_by(_T.c.id.desc()).limit(limit)).mappings()
-    return [_inbound(row) for row in rows]
+    return [_line(row) for row in rows]
+
+
+def view(
+    conn: sa.Connection, inbound: InboundId, organization: OrganizationId | None = None, *, octets: int
+) -> InboundView | None:
+    """One mail with its first `octets`. None: there is no such, or it is not this organization's."""
+    head = sa.func.substr(_T.c.raw, 1, octets, type_=sa.LargeBinary).label("head")
+    query = _LINES.add_columns(_T.c.ip, _T.c.helo, _T.c.tls, _T.c.authentication, head).where(_T.c.id == inbound)
+    if organization is not None:
+        query = query.where(_T.c.organization == organization)
+    row = conn.execute(query).mappings().first()
+    if row is None:
+        return None
+    return InboundView(
+        line=_line(row),
+        ip=row["ip"],
+        helo=row["helo"],
+        tls=row["tls"],
+        authentication=authentication_from_json(row["authentication"]),
+        head=row["head"],
+    )
+
+
+_LINES = sa.select(
+    *(_T.c[name] for name in InboundLine.__dataclass_fields__ if name not in {"message", "kept"}),
+    tables.delivery.c.message,
+    _T.c.raw.is_not(None).label("kept"),
+).join_from(_T, tables.delivery, (tables.delivery.c.id == _T.c.delivery) & _T.c.organization.is_not(None), isouter=True)
 
 
 def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> list[str]:
@@ -186,6 +250,19 @@ def take_oops(conn: sa.Connection, organization: OrganizationId, address: str, n
     row = {"organization": organization, "address": address.lower(), "day": day_of(now)}
     taken = conn.execute(insert(conn, _OOPS).values(row).on_conflict_do_nothing().returning(_OOPS.c.day))
     return taken.first() is not None
+
+
+def _line(row: sa.RowMapping) -> InboundLine:
+    known = {name: row[name] for name in InboundLine.__dataclass_fields__}
+    known |= {
+        "flags": frozenset(row["flags"]),
+        "state": InboundState(row["state"]),
+        "what": What(row["what"]) if row["what"] else None,
+        "verdict": maybe_verdict_from_json(row["verdict"]),
+        "delivery": row["delivery"] if row["organization"] else None,
+        "kept": bool(row["kept"]),
+    }
+    return InboundLine(**known)
 
 
 def _inbound(row: sa.RowMapping) -> Inbound:

@@ -61,8 +61,8 @@ class AttemptResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A piece of evidence about one delivery. `epoch`: that of the lease under which it was found; None for evidence
-    that needs no lease (reports, requests, time). `inbound`: the mail that it came with. `passed_over`: what came of the
-    hosts that were tried before the one that `attempt` ended at; they are of the same attempt, and count as none."""
+    that needs no lease (reports, requests, time). `inbound`: the mail that it came with. `passed_over`: what came of
+    the hosts that were tried before the one that `attempt` ended at; of the same attempt, they count as none."""
 
     delivery: DeliveryId
     evidence: Evidence

@@ -56,8 +56,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What came of one host. `ended_at` None: open. `text`: of the reply, or why there was none. `number`: which attempt
-    of its delivery it belongs to; the last one of a number is where the attempt ended, those before were passed over."""
+    """What came of one host. `ended_at` None: open. `text`: of the reply, or why there was none. `number`: which
+    attempt of its delivery it belongs to; the last one of a number is where it ended, those before were passed over."""
 
     id: AttemptId
     delivery: DeliveryId

@@ -8,6 +8,7 @@ from homing.doors.api import (
     doctor,
     domains,
     events,
+    inbound,
     messages,
     operations,
     organizations,
@@ -41,6 +42,7 @@ def api_router() -> APIRouter:
     for room in (
         messages,
         events,
+        inbound,
         people,
         policies,
         suppressions,

@@ -87,6 +87,14 @@ async def find_organization(parts: ApiParts, text: str) -> Organization:
     return organization
 
 
+async def onlooker(parts: Parts, caller: Known, homing_organization: OnBehalfOf = None) -> OrganizationId | None:
+    """Whose things the caller may see: those of one organization, or (None) an administrator's everything."""
+    if caller.organization is None and homing_organization is None:
+        await administrator(caller)
+        return None
+    return (await Allow((Scope.READ,))(parts, caller, homing_organization)).id
+
+
 async def administrator(caller: Known) -> Caller:
     """An administrator. Raises Rejected (403)."""
     if not caller.may(Scope.ADMIN):
@@ -105,4 +113,5 @@ Manager = Annotated[Tenant, Depends(Allow((Scope.MANAGE,)))]
 SenderOrManager = Annotated[Tenant, Depends(Allow((Scope.SEND, Scope.MANAGE)))]
 ForTenant = Annotated[Tenant, Depends(Allow((Scope.ADMIN,)))]
 """An administrator at work for one organization."""
+Onlooker = Annotated[OrganizationId | None, Depends(onlooker)]
 Administrator = Annotated[Caller, Depends(administrator)]

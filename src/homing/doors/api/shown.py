@@ -193,9 +193,9 @@ def event_out(event: Event) -> EventOut:
         type=event.type,
         anymail_event=anymail_event(event.type, event.data),
         at=event.at,
-        message=_shown("message", event.message),
-        delivery=_shown("delivery", event.delivery),
-        human_sender=_shown("human_sender", event.human_sender),
+        message=shown_id("message", event.message),
+        delivery=shown_id("delivery", event.delivery),
+        human_sender=shown_id("human_sender", event.human_sender),
         data=dict(event.data),
     )
 
@@ -225,8 +225,8 @@ def delivery_out(view: DeliveryView) -> DeliveryOut:
         attempts=[_attempt(one) for one in view.attempts],
         next_attempt_at=delivery.next_attempt_at,
         expires_at=delivery.expires_at,
-        verdict=_verdict(delivery.verdict),
-        resent_from=_shown("delivery", view.resent_from),
+        verdict=verdict_out(delivery.verdict),
+        resent_from=shown_id("delivery", view.resent_from),
         case=_case(view.case, view.actions) if view.case else None,
         created_at=delivery.created_at,
     )
@@ -234,7 +234,7 @@ def delivery_out(view: DeliveryView) -> DeliveryOut:
 
 def _head(message: Message) -> dict[str, Any]:
     sender = HumanSenderShown(
-        id=_shown("human_sender", message.human_sender),
+        id=shown_id("human_sender", message.human_sender),
         name=message.human_sender_name,
         address=message.human_sender_address,
     )
@@ -266,10 +266,10 @@ def _identity(identity: Identity) -> IdentityOut:
 
 def _attempt(attempt: Attempt) -> AttemptOut:
     shown = {name: getattr(attempt, name) for name in AttemptOut.model_fields}
-    return AttemptOut(**shown | {"id": ids.show("attempt", attempt.id), "verdict": _verdict(attempt.verdict)})
+    return AttemptOut(**shown | {"id": ids.show("attempt", attempt.id), "verdict": verdict_out(attempt.verdict)})
 
 
-def _verdict(verdict: Verdict | None) -> VerdictOut | None:
+def verdict_out(verdict: Verdict | None) -> VerdictOut | None:
     if verdict is None:
         return None
     return VerdictOut(**{name: getattr(verdict, name) for name in VerdictOut.model_fields})
@@ -294,5 +294,5 @@ def _action(action: Action) -> ActionOut:
     return ActionOut(id=ids.show("action", action.id), **{name: getattr(action, name) for name in same})
 
 
-def _shown(kind: str, identifier: UUID | None) -> str | None:
+def shown_id(kind: str, identifier: UUID | None) -> str | None:
     return None if identifier is None else ids.show(kind, identifier)

@@ -17,6 +17,8 @@ def web_router(parts: WebParts) -> APIRouter:
         ("/", pages.messages),
         ("/messages/{id}", pages.message),
         ("/cases", pages.cases),
+        ("/inbound", pages.inbound),
+        ("/inbound/{id}", pages.one_inbound),
         ("/static/{name}", pages.file),
         ("/prove/{token}", links.show_proof),
         ("/correct/{token}", links.show_correction),

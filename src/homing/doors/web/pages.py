@@ -13,11 +13,15 @@ from homing.doors.web.parts import WebParts
 from homing.doors.web.search import HINT, search
 from homing.doors.web.visitors import Visitor, Visitors
 from homing.loop import ids
-from homing.loop.model import CaseState, DeliveryId, MessageId, State
-from homing.store import views
+from homing.loop.evidence import What
+from homing.loop.model import CaseState, DeliveryId, InboundId, MessageId, State
+from homing.mail.text import clean_block
+from homing.store import inbound, views
 from homing.store.events import Event
 
 PAGE = 50
+HEAD = 64 * 1024
+"""Octets of a mail that are shown."""
 COUNTED = timedelta(days=7)
 
 
@@ -93,8 +97,40 @@ class Pages:
             older = _link("/cases", visitor, state=wanted, before=ids.show("case", lines[-1].case.id))
         return page("cases.html", visitor=visitor, lines=lines, older=older, states=tuple(CaseState), state=state)
 
+    async def inbound(self, request: Request) -> Response:
+        """Everything that came in, also what is nobody's: for whoever sees all organizations."""
+        visitor = await self.visitors.visitor(request)
+        if visitor is None or not visitor.sees_all:
+            return _outside(visitor) if visitor is None else _no_such_mail(visitor)
+        wanted = request.query_params.get("what", "")
+        what = What(wanted) if wanted in set(What) else None
+        before = ids.read("inbound", request.query_params.get("before", ""))
+        place = None if before is None else InboundId(before)
+        lines = await self.parts.database.read(inbound.list_page, what=what, before=place, limit=PAGE)
+        older = None
+        if len(lines) == PAGE:
+            older = _link("/inbound", visitor, what=wanted, before=ids.show("inbound", lines[-1].id))
+        return page("inbound.html", visitor=visitor, lines=lines, older=older, whats=tuple(What), what=what)
+
+    async def one_inbound(self, id: str, request: Request) -> Response:  # noqa: A002
+        visitor = await self.visitors.visitor(request)
+        if visitor is None:
+            return _outside(None)
+        identifier = ids.read("inbound", id)
+        view = None
+        if identifier is not None and visitor.sees_all:
+            view = await self.parts.database.read(inbound.view, InboundId(identifier), octets=HEAD)
+        if view is None:
+            return _no_such_mail(visitor)
+        head = None if view.head is None else clean_block(view.head, octets=HEAD)
+        return page("one_inbound.html", visitor=visitor, view=view, mail=view.line, head=head)
+
     async def file(self, name: str) -> Response:
         return static_file(name) or message_page(404, "There is no such file.", "")
+
+
+def _no_such_mail(visitor: Visitor) -> Response:
+    return message_page(404, "There is no such mail.", "Perhaps it was erased.", visitor=visitor)
 
 
 def _outside(visitor: Visitor | None) -> Response:

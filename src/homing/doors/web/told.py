@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from homing.loop.evidence import What
 from homing.loop.facts import FailureFacts
 from homing.loop.model import FAILURES, CaseState, EventType, State
 from homing.loop.phrases import Cause, cause
@@ -44,6 +45,17 @@ CASE_MEANINGS: Mapping[CaseState, str] = {
     CaseState.NOTIFIED: "Somebody has been told.",
     CaseState.UNHEARD: "Nobody could be told. Somebody must look at this.",
     CaseState.RESOLVED: "Dealt with.",
+}
+
+WHAT_MEANINGS: Mapping[What, str] = {
+    What.BOUNCE: "A report that a message failed.",
+    What.DELAY: "A report that a message is late.",
+    What.COMPLAINT: "A report that somebody calls a message unwanted.",
+    What.AUTO_REPLY: "A program answered, out of office for example.",
+    What.CHALLENGE: "A program wants a proof before it lets mail through.",
+    What.HUMAN_REPLY: "A person wrote.",
+    What.REPORT: "A report about mail in general, DMARC for example.",
+    What.UNKNOWN: "Nobody can say what it is.",
 }
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

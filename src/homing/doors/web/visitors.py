@@ -29,11 +29,12 @@ LARGEST_FORM = 16 * 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
     """Somebody who may look. `organizations`: those he may see; `organization`: the one he looks at. `signed_in`: by a
-    cookie, which can be laid down again."""
+    cookie, which can be laid down again. `sees_all`: an administrator, or who sits at this machine."""
 
     organizations: tuple[Organization, ...]
     organization: Organization | None
     signed_in: bool
+    sees_all: bool = False
 
     @property
     def question(self) -> str:
@@ -62,7 +63,7 @@ class Visitors:
         found = next((one for one in everything if one.id == wanted), None)
         if found is None and wanted is None and everything:
             found = everything[0]
-        return Visitor(organizations=everything, organization=found, signed_in=caller is not None)
+        return Visitor(organizations=everything, organization=found, signed_in=caller is not None, sees_all=True)
 
     async def sign_in(self, request: Request) -> Response:
         """Takes a key, gives a cookie."""

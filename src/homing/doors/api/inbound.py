@@ -1,0 +1,125 @@
+"""Mail that came back: what it was, and whose message it was about."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.callers import Onlooker
+from homing.doors.api.messages_in import Strict
+from homing.doors.api.parts import Parts
+from homing.doors.api.problems import invalid, not_found
+from homing.doors.api.shown import VerdictOut, shown_id, verdict_out
+from homing.loop import ids
+from homing.loop.evidence import What
+from homing.loop.model import InboundId
+from homing.loop.problem import Fault
+from homing.mail.text import clean_block
+from homing.store import inbound
+from homing.store.inbound import InboundLine, InboundState
+
+router = APIRouter(route_class=JsonRoute, tags=["inbound"])
+
+HEAD = 64 * 1024
+"""Octets of a mail that are shown."""
+
+
+class Question(Strict):
+    """Which mails. All that is given must hold."""
+
+    what: What | None = Field(None, description="What they turned out to be.")
+    purpose: str | None = Field(None, description="Which of our addresses they came to.", pattern=r"^[a-z_]{1,16}$")
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = Field(None, max_length=100)
+
+
+class InboundSummary(BaseModel):
+    """A mail that came to us. `what` null: not understood yet. `message` and `delivery`: what it is about; null where
+    no delivery was found. `organization`: theirs. `state`: `unparsed` where nobody can read it. `kept`: not yet erased.
+    """
+
+    id: str = Field(examples=["inb_0190c3a100007000800000000000f001"])
+    received_at: datetime
+    what: What | None
+    purpose: str
+    envelope_sender: str | None
+    recipient: str
+    size: int
+    flags: list[str]
+    state: InboundState
+    organization: str | None
+    message: str | None
+    delivery: str | None
+    verdict: VerdictOut | None
+    kept: bool
+
+
+class InboundOut(InboundSummary):
+    """With where it came from, what SPF, DKIM and DMARC say of it, and its beginning: at most 64 KiB of what strangers
+    wrote, cleaned of what would act on a reader's screen."""
+
+    ip: str
+    helo: str
+    tls: str
+    authentication: str | None = Field(examples=["spf=pass(corp.com) dkim=none dmarc=pass(corp.com)"])
+    head: str | None
+
+
+class InboundPage(BaseModel):
+    """Newest first. `cursor` leads to the next page; null on the last."""
+
+    inbound: list[InboundSummary]
+    cursor: str | None
+
+
+@router.get("/v1/inbound", summary="List mail that came back")
+async def list_inbound(question: Annotated[Question, Query()], whose: Onlooker, parts: Parts) -> InboundPage:
+    """For an organization what is about its messages; for an administrator without `Homing-Organization` everything,
+    also what nobody could be found for."""
+    before = None
+    if question.cursor is not None:
+        before = ids.read("inbound", question.cursor)
+        if before is None:
+            raise invalid([Fault("/query:cursor", "cursor-invalid", "Use the cursor of the last answer, or none.")])
+    lines = await parts.database.read(
+        inbound.list_page,
+        whose,
+        what=question.what,
+        purpose=question.purpose,
+        before=None if before is None else InboundId(before),
+        limit=question.limit,
+    )
+    cursor = ids.show("inbound", lines[-1].id) if len(lines) == question.limit else None
+    return InboundPage(inbound=[InboundSummary(**_summary(line)) for line in lines], cursor=cursor)
+
+
+@router.get("/v1/inbound/{id}", summary="Look up a mail that came back")
+async def get_inbound(id: str, whose: Onlooker, parts: Parts) -> InboundOut:  # noqa: A002 - the API's word
+    """With its beginning, as long as it is kept."""
+    identifier = ids.read("inbound", id)
+    view = None
+    if identifier is not None:
+        view = await parts.database.read(inbound.view, InboundId(identifier), whose, octets=HEAD)
+    if view is None:
+        raise not_found()
+    return InboundOut(
+        **_summary(view.line),
+        ip=view.ip,
+        helo=view.helo,
+        tls=view.tls,
+        authentication=view.authentication.summary if view.authentication else None,
+        head=None if view.head is None else clean_block(view.head, octets=HEAD),
+    )
+
+
+def _summary(line: InboundLine) -> dict[str, Any]:
+    return {name: getattr(line, name) for name in InboundSummary.model_fields} | {
+        "id": ids.show("inbound", line.id),
+        "flags": sorted(line.flags),
+        "organization": shown_id("organization", line.organization),
+        "message": shown_id("message", line.message),
+        "delivery": shown_id("delivery", line.delivery),
+        "verdict": verdict_out(line.verdict),
+    }

@@ -79,6 +79,19 @@ def test_how_sure_an_own_refusal_is(
     assert (Reason.OWN_REFUSAL in found.reasons) is (sureness is Sureness.LIKELY)
 
 
+def test_the_stricter_method_counts() -> None:
+    """psd=n makes b.corp.com an organization of its own for the tree walk alone."""
+    zones = Zones(
+        {
+            "a.b.corp.com": [OTHER],
+            "_dmarc.b.corp.com": [("TXT", "v=DMARC1; p=none; psd=n")],
+            "_dmarc.corp.com": [REJECT],
+        }
+    )
+    assert run(audit("a.b.corp.com", (), None), zones).reasons == ()
+    assert run(audit("a.b.corp.com", (), lambda name: "com"), zones).reasons == (Reason.DMARC_REJECT,)
+
+
 def test_one_word_for_each() -> None:
     assert judged([OTHER]).verdict == "fine"
     assert judged([OTHER], [REJECT]).verdict == "dmarc_reject"

@@ -139,6 +139,7 @@ CASES: list[Case] = [
     ("DK06", published(key().dns_record() + "; t=y:s"), {}, WARNING, "a test"),
     ("DK06", published(key().dns_record() + "; t=s"), {}, INFO, "t=s"),
     ("DK07", published(key().dns_record() + "; h=sha1"), {}, BROKEN, "not for SHA-256"),
+    ("DK07", published(key().dns_record() + "; h=sha1 : sha256"), {}, OK, "may be used"),
     ("DK07", published(key().dns_record() + "; s=tlsrpt"), {}, BROKEN, "not for mail"),
     ("DK08", published("v=DKIM1; p=AAAA"), {}, BROKEN, "not verified"),
     ("DK08", {KEY: None}, {}, BROKEN, "no key is published"),

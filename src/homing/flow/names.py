@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from homing.store import domains, organizations
 from homing.store.database import Database
 
@@ -18,9 +20,19 @@ class Names:
     tenant_addresses: bool
     return_domains: frozenset[str] = frozenset()
     local_parts: frozenset[str] = frozenset()
+    _counted: tuple[int, int] = (0, 0)
 
     async def learn(self) -> None:
+        """Nothing is ever taken out of the store's lists, so their lengths tell whether there is news."""
+        counted = await self.database.read(_count)
+        if counted == self._counted:
+            return
         self.return_domains = await self.database.read(domains.return_domains)
         if self.tenant_addresses:
             found = await self.database.read(organizations.list_all)
             self.local_parts = frozenset(organization.name for organization in found) - RESERVED
+        self._counted = counted
+
+
+def _count(conn: sa.Connection) -> tuple[int, int]:
+    return domains.count(conn), organizations.count(conn)

@@ -140,7 +140,13 @@ class Rotation:
     async def _seen(self, known: Sequence[DkimKey]) -> frozenset[UUID]:
         asked = [one for one in known if one.state in IN_USE]
         judged = await asyncio.gather(*(self._judged(one) for one in asked))
+        for ended in known:
+            self.judgements.pop(ended.id, None)
         self.judgements |= {one.id: judgement for one, judgement in zip(asked, judged, strict=True)}
+        for one, judgement in zip(asked, judged, strict=True):
+            if one.state is KeyState.ACTIVE and judgement.standing is Standing.MISSING:
+                metrics.ALARMS.inc()
+                _log.error("the DKIM key that signs is not in the DNS", record=one.record_name, found=judgement.answer)
         return frozenset(
             one.id for one, judgement in zip(asked, judged, strict=True) if judgement.standing is Standing.THERE
         )

@@ -298,7 +298,10 @@ class _KnownDomains:
         stored = await self._database.read(domains.list_all, organization)
         proved = {
             one.domain: DomainFact(
-                level=level_of(one), return_domain=one.return_domain, own_recipients=one.own_recipients
+                level=level_of(one),
+                return_domain=one.return_domain,
+                own_recipients=one.own_recipients,
+                checked_at=one.checked_at,
             )
             for one in stored
             if level_of(one) is not Level.SHARED

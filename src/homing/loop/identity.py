@@ -8,6 +8,7 @@ no third.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from homing.loop.model import Identity, Level
 from homing.loop.typos import WELL_KNOWN
@@ -42,11 +43,16 @@ class RequestedFrom:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainFact:
     """What is proved of a domain of the organization's: `level` is `custom-full` or `custom-dkim`. `own_recipients`:
-    its own mail server takes mail from it that comes from outside."""
+    its own mail server takes mail from it that comes from outside. `checked_at`: when the DNS was asked last."""
 
     level: Level
     return_domain: str
     own_recipients: bool = False
+    checked_at: datetime | None = None
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        return () if self.checked_at is None else (f"domain-checked={self.checked_at:%Y-%m-%dT%H:%M:%SZ}",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +111,7 @@ def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: 
             reply_to=str(requested_from.reply_to),
             return_domain=fact.return_domain if fact.level is Level.CUSTOM_FULL else facts.operator.return_domain,
             sending_domain=wanted.domain,
-            reasons=(OWN_DOMAIN, *weaker, *notes),
+            reasons=(OWN_DOMAIN, *weaker, *fact.asked, *notes),
         )
     level = Level.SHARED if facts.local_part is None else Level.SHARED_TENANT
     return _ours(level, name, requested_from, facts, (why_not or NO_OWN_DOMAIN, *notes))

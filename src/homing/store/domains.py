@@ -47,6 +47,11 @@ def return_domains(conn: sa.Connection) -> frozenset[str]:
     return frozenset(return_domain_of(domain) for domain in conn.execute(sa.select(_T.c.domain)).scalars())
 
 
+def count(conn: sa.Connection) -> int:
+    """Of all organizations, the removed ones too."""
+    return conn.execute(sa.select(sa.func.count()).select_from(_T)).scalar_one()
+
+
 def take_due(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -> list[SendingDomain]:
     """Those whose time has come, longest due first; nobody else gets them within `lease`."""
     due = _T.select().where(_THERE, _T.c.next_check_at <= now).order_by(_T.c.next_check_at).limit(limit)

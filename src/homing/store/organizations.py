@@ -86,6 +86,10 @@ def list_all(conn: sa.Connection) -> list[Organization]:
     return [_organization(row) for row in conn.execute(_T.select().order_by(_T.c.name)).mappings()]
 
 
+def count(conn: sa.Connection) -> int:
+    return conn.execute(sa.select(sa.func.count()).select_from(_T)).scalar_one()
+
+
 def replace(conn: sa.Connection, organization: Organization) -> bool:
     """Write all of its settings. False when there is no such organization."""
     row = {name: value for name, value in _fields(organization).items() if name not in {"id", "created_at"}}

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -393,6 +394,39 @@ async def test_cancellation_flies_and_leaves_no_connection(moment: str) -> None:
         await asyncio.sleep(0.6)
         assert len(desk.bodies) == (moment == "sending")  # it went out: not "not sent"
         assert not server._connections
+
+
+_OPENING = (b"250 hi\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answers", "content", "reached"),
+    [
+        (_OPENING[:1], CONTENT, Stage.MAIL_FROM),
+        (_OPENING[:2], CONTENT, Stage.RCPT_TO),
+        (_OPENING[:3], CONTENT, Stage.DATA),
+        (_OPENING, b"Subject: x\r\n\r\n" + b"x\r\n" * 4_000_000, Stage.DATA),  # the host reads no more: no dot
+        (_OPENING, CONTENT, Stage.DOT),
+    ],
+    ids=["mail", "rcpt", "data", "body", "dot"],
+)
+async def test_whoever_gives_up_can_tell_whether_a_copy_may_be_out_there(
+    answers: tuple[bytes, ...], content: bytes, reached: Stage
+) -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(content) > len(CONTENT):
+            writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader._limit = 4096
+        await script(*answers)(reader, writer)
+
+    async with remote(deaf) as host, client(Timeouts()) as ours:
+        connection = await ours.acquire(host)
+        assert not isinstance(connection, Transcript)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await connection.send(envelope(content=content))
+        assert connection.reached is reached
+        assert not ours._pools
 
 
 async def test_a_bug_in_the_envelope_closes_the_connection() -> None:

@@ -92,7 +92,8 @@ def _official(seen: Seen, signatures: tuple[str, ...], *, known: bool) -> bool:
     if seen.mail.content_type == "multipart/report":
         return True
     postmaster = "bounce.from-postmaster" in signatures
-    if postmaster and (known or ("bounce.subject" in signatures and not seen.signature("human"))):
+    headed = not {"bounce.subject", "bounce.subject-reason"}.isdisjoint(signatures)
+    if postmaster and (known or (headed and not seen.signature("human"))):
         return True
     return seen.null_sender and (
         not seen.from_address or known or (bool(signatures) and not seen.signature("auto_reply"))

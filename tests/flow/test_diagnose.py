@@ -189,6 +189,14 @@ async def test_a_dns_that_fails_proves_nothing(clinic: Clinic, failing: Failing)
     assert len(asked) > 40
 
 
+async def test_wrong_signatures_are_told_from_silence(clinic: Clinic) -> None:
+    clinic.dns.failing[RETURN] = Failing.BOGUS
+    found = {f"{one.check} {one.about}": one for one in await clinic.findings()}
+    assert found[f"DNS02 {RETURN}"].outcome is Outcome.BROKEN
+    assert found[f"SPF01 {RETURN}"].outcome is Outcome.UNKNOWN
+    assert found[f"DNS02 {FROM}"].outcome is Outcome.OK
+
+
 async def test_a_policy_that_cannot_be_had(clinic: Clinic) -> None:
     clinic.policy = (404, "")
     wrong = await clinic.wrong()

@@ -64,8 +64,13 @@ class Doctor:
         names = tuple(dict.fromkeys(name for name in (patient.domain, patient.return_domain) if name))
         policies = dict(zip(names, await asyncio.gather(*map(self._policy, names)), strict=True))
         watched = (f"_dmarc.{patient.domain}", *(key.name for key in patient.keys if key.record and not key.retired))
+        keys = tuple(key.name for key in patient.keys if not key.retired and not key.spare)
+        kept = await asyncio.gather(*(self.resolver.time_to_live(name, "TXT") for name in keys))
+        bogus = await asyncio.gather(*map(self.resolver.is_bogus, names))
         return replace(
             patient,
+            bogus=frozenset(name for name, wrong in zip(names, bogus, strict=True) if wrong),
+            times_to_live={name: seconds for name, seconds in zip(keys, kept, strict=True) if seconds is not None},
             by_server=dict(zip(watched, await asyncio.gather(*map(self._by_server, watched)), strict=True)),
             policies={name: policy for name, policy in policies.items() if policy is not None},
             knocks=await self._knocks(names) if knocks else {},

@@ -26,13 +26,15 @@ _CHAIN_LIMIT = 10
 
 class Failing(StrEnum):
     """How a name can fail. `lame`: the server does not feel responsible and names another. `garbled`: the answer denies
-    the name and gives its address in one breath."""
+    the name and gives its address in one breath. `bogus`: as SERVFAIL, but answered where checking is disabled, as
+    a validating resolver treats a name whose signatures are wrong (RFC 4035 §3.2.2)."""
 
     SERVFAIL = "servfail"
     REFUSED = "refused"
     TIMEOUT = "timeout"
     LAME = "lame"
     GARBLED = "garbled"
+    BOGUS = "bogus"
 
 
 @dataclass
@@ -99,6 +101,8 @@ class DnsServer:
                 return None
             case Failing.SERVFAIL:
                 response.set_rcode(dns.rcode.SERVFAIL)
+            case Failing.BOGUS if not query.flags & dns.flags.CD:
+                response.set_rcode(dns.rcode.SERVFAIL)
             case Failing.REFUSED:
                 response.set_rcode(dns.rcode.REFUSED)
             case Failing.LAME:
@@ -107,7 +111,7 @@ class DnsServer:
                 response.set_rcode(dns.rcode.NXDOMAIN)
                 for record in ("A 127.0.0.1", "AAAA ::1", "MX 0 mx.invalid."):
                     response.answer.append(_rrset(question.name, record))
-            case None:
+            case None | Failing.BOGUS:
                 self._fill(response, name, question.rdtype)
         return response
 

@@ -161,6 +161,20 @@ class Resolver:
             for place, (server, one) in enumerate(zip((*self._servers, *zone), heard, strict=True))
         ]
 
+    async def is_bogus(self, name: str) -> bool:
+        """Whether the records of a name are withheld because their signatures are wrong: SERVFAIL, and yet an answer
+        where checking is disabled (RFC 4035 §3.2.2)."""
+        first = await self.txt(name)
+        if not isinstance(first, LookupFailed) or first.why is not LookupFault.SERVFAIL:
+            return False
+        heard = [await self._ask_once(server, name, "TXT", recursive=True, checked=False) for server in self._servers]
+        return any(not isinstance(one.answer, LookupFailed) for one in heard)
+
+    async def time_to_live(self, name: str, kind: str) -> float | None:
+        """Seconds for which the resolver keeps a record still: it was published with so many or more."""
+        heard = await self._ask_in_turn(self._servers, name, kind)
+        return heard.ttl if isinstance(heard.answer, Found) else None
+
     async def confirm_no_such_name(self, name: str, first: NoSuchName) -> bool:
         """Whether a second source says at once that the name does not exist: another resolver, or the zone's own.
 
@@ -250,7 +264,7 @@ class Resolver:
             name = heard.alias
         return _failed(LookupFault.GARBLED, _shown(server))
 
-    async def _ask_once(self, server: Server, name: str, kind: str, *, recursive: bool) -> _Heard:
+    async def _ask_once(self, server: Server, name: str, kind: str, *, recursive: bool, checked: bool = True) -> _Heard:
         ip, port = server
         try:
             query = dns.message.make_query(name, kind, use_edns=0, payload=1232)
@@ -258,6 +272,8 @@ class Resolver:
             return _Heard(answer=NoSuchName(server="none: this is no DNS name", authoritative=True), ttl=0)
         if not recursive:
             query.flags &= ~dns.flags.RD
+        if not checked:
+            query.flags |= dns.flags.CD
         try:
             response, _ = await dns.asyncquery.udp_with_fallback(
                 query, ip, timeout=self._timeout, port=port, ignore_unexpected=True, ignore_errors=True

@@ -19,6 +19,7 @@ from homing.loop.doctor.finding import (
     fine,
     note,
     records,
+    settled,
     text_record,
     unknown,
     warn,
@@ -31,6 +32,7 @@ _SAFE_BITS = 2048
 _LEAST_BITS = 1024
 _EXPONENT = 65537
 _ED25519_OCTETS = 32
+_LONGEST_TTL = 3600
 
 
 def live(facts: DoctorFacts) -> Iterable[str]:
@@ -48,6 +50,10 @@ def _known(facts: DoctorFacts) -> Iterable[str]:
 
 def _proved(facts: DoctorFacts) -> Iterable[str]:
     return [key.name for key in facts.keys if key.proof and not key.retired]
+
+
+def _timed(facts: DoctorFacts) -> Iterable[str]:
+    return [name for name in live(facts) if name in facts.times_to_live]
 
 
 def _retired(facts: DoctorFacts) -> Iterable[str]:
@@ -222,7 +228,21 @@ def gone(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
     return fine(f"The key at {name} is gone or revoked.")
 
 
-CHECKS = (leads_to_us, readable, strong, ours, alone_and_clean, no_test, for_mail, verifies, gone)
+@check(
+    "DK10",
+    Severity.WARNING,
+    _timed,
+    meaning="The key's record is kept for an hour at most (its TTL), so that a key that leaks is soon withdrawn.",
+    cure="Publish the record with a TTL of 3600 or less.",
+)
+def short_lived(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    seconds = facts.times_to_live[name]
+    if seconds > _LONGEST_TTL:
+        return settled(wrong(f"Resolvers keep the key at {name} for {seconds:.0f} seconds or more."))
+    return settled(fine(f"Resolvers do not keep the key at {name} for long."))
+
+
+CHECKS = (leads_to_us, readable, strong, ours, alone_and_clean, no_test, for_mail, verifies, gone, short_lived)
 
 
 def _texts(name: str) -> Dialogue[tuple[str, ...]]:

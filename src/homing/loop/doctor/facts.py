@@ -62,8 +62,9 @@ class DoctorFacts:
     there should lead; `hostname` is our name in EHLO. `tenant`: the domain is somebody's who mails through us, and what
     concerns his other mail, or our hosts, is not looked at. `reports_to` is the mailbox that should get aggregate
     reports; `organization` the organizational domain where the caller knows it. `publish` are the records that should
-    be there. `knocks` (by host), `policies` (by domain) and `by_server` (by name, and by server of its zone or
-    resolver) are there only if somebody went and looked. `specimen` is a message as it left, CRLF-ended.
+    be there. `knocks` (by host), `policies` (by domain), `by_server` (by name, and by server of its zone or resolver),
+    `bogus` (names whose signatures are wrong) and `times_to_live` (seconds, by name) are there only if somebody
+    went and looked. `specimen` is a message as it left, CRLF-ended.
     """
 
     domain: str
@@ -80,6 +81,8 @@ class DoctorFacts:
     knocks: Mapping[str, Knock] = field(default_factory=dict)
     policies: Mapping[str, FetchedPolicy] = field(default_factory=dict)
     by_server: Mapping[str, Mapping[str, Answer[str]]] = field(default_factory=dict)
+    bogus: frozenset[str] = frozenset()
+    times_to_live: Mapping[str, float] = field(default_factory=dict)
     specimen: bytes = field(default=b"", repr=False)
     suffix_of: SuffixOf | None = field(default=None, compare=False)
 

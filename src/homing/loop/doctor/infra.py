@@ -292,6 +292,21 @@ def servers_agree(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 
 
 @check(
+    "DNS02",
+    Severity.ERROR,
+    _receiving,
+    meaning="Where the zone is signed, its signatures are right: resolvers that check them withhold everything else, "
+    "and for their users the name does not exist (RFC 4035).",
+    cure="Sign the zone anew, or take its DS record out at the parent.",
+)
+def well_signed(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    if name in facts.bogus:
+        return wrong(f"The DNSSEC signatures of {name} are wrong, so resolvers withhold its records.")
+    yield from records(name, RecordType.TXT)
+    return fine(f"Resolvers give the records of {name}.")
+
+
+@check(
     "DNS03",
     Severity.ERROR,
     _aliases,
@@ -385,6 +400,7 @@ CHECKS = (
     usable_tlsa,
     tls_reports,
     servers_agree,
+    well_signed,
     aliases_lead_somewhere,
     exists,
     not_listed,

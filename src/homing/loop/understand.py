@@ -139,9 +139,14 @@ def _action(notice: Notice, seen: Seen) -> ReportAction:
 
 def _plain_report(named: Named, notice: Notice, action: ReportAction, seen: Seen) -> RecipientReport:
     form = notice.form
-    prose = (notice.words, seen.mail.prose) if len(notice.named) == 1 or not named.reason else ()
-    said = Said(words=(named.context, named.reason), prose=prose, stage=stage_in(f"{named.context}\n{named.reason}"))
+    alone = len(notice.named) == 1 or not named.reason
+    stage = stage_in(f"{named.context}\n{named.reason}")
+    prose = (notice.words, seen.mail.prose) if alone else ()
+    said = Said(words=(named.context, named.reason), prose=prose, stage=stage)
     verdict = judge(said, action, seen.rules)
+    if not alone and verdict.failure_class == "undetermined":
+        shared = judge(Said(words=(notice.words,)), action, seen.rules)
+        verdict = shared if shared.kind != "hard" else verdict  # it may be said of the others
     if form is not None and verdict.failure_class == "undetermined" and form.failure_class != "undetermined":
         meant = replace(verdict, failure_class=form.failure_class, kind=kind_of(form.failure_class), rule=form.id)
         verdict = softened(meant, action)

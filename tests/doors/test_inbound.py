@@ -146,7 +146,7 @@ async def test_the_pages_are_for_administrators_and_this_machine(home: Gateway) 
 
 
 async def test_what_strangers_wrote_does_nothing_on_the_pages(home: Gateway) -> None:
-    sent = await home.send()
+    sent = await home.send(subject="<b>An invoice</b>")
     identifier = await came(home, sent["deliveries"][0]["id"])
     nobodys = await came(home)
     async with here(home) as browser:
@@ -156,11 +156,14 @@ async def test_what_strangers_wrote_does_nothing_on_the_pages(home: Gateway) -> 
         filtered = (await browser.get("/inbound?what=complaint")).text
     for page in (listing, one, unmatched):
         assert "<script" not in page
+        assert "<b>An" not in page
         assert "\x1b" not in page
         assert "\u202e" not in page
         assert "&lt;script&gt;" in page
     assert f'href="/messages/{sent["id"]}"' in listing
     assert f'href="/messages/{sent["id"]}"' in one
+    assert "&lt;b&gt;An invoice" in listing
+    assert "&lt;b&gt;An invoice" in one
     assert "nobody" in listing
     assert "No message was found" in unmatched
     assert "550 no such user" in one

@@ -84,8 +84,8 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundLine:
-    """A line of a list. `organization` and `message` are those whose delivery it turned out to be about; None:
-    nobody's. `kept`: what was said can be read still."""
+    """A line of a list. `organization`, `message` and its `subject` are those whose delivery it turned out to be
+    about; None: nobody's. `kept`: what was said can be read still."""
 
     id: InboundId
     received_at: datetime
@@ -95,6 +95,7 @@ class InboundLine:
     organization: OrganizationId | None
     delivery: DeliveryId | None
     message: MessageId | None
+    subject: str | None
     size: int
     flags: frozenset[str]
     state: InboundState
@@ -221,10 +222,15 @@ def view(
 
 
 _LINES = sa.select(
-    *(_T.c[name] for name in InboundLine.__dataclass_fields__ if name not in {"message", "kept"}),
+    *(_T.c[name] for name in InboundLine.__dataclass_fields__ if name not in {"message", "subject", "kept"}),
     tables.delivery.c.message,
+    tables.message.c.subject,
     _T.c.raw.is_not(None).label("kept"),
-).join_from(_T, tables.delivery, (tables.delivery.c.id == _T.c.delivery) & _T.c.organization.is_not(None), isouter=True)
+).select_from(
+    _T.outerjoin(tables.delivery, (tables.delivery.c.id == _T.c.delivery) & _T.c.organization.is_not(None)).outerjoin(
+        tables.message, tables.message.c.id == tables.delivery.c.message
+    )
+)
 
 
 def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> list[str]:

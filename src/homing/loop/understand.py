@@ -139,7 +139,7 @@ def _action(notice: Notice, seen: Seen) -> ReportAction:
 
 def _plain_report(named: Named, notice: Notice, action: ReportAction, seen: Seen) -> RecipientReport:
     form = notice.form
-    alone = len(notice.named) == 1 or not named.reason
+    alone = len(notice.named) == 1 or not any(each.reason for each in notice.named)
     stage = stage_in(f"{named.context}\n{named.reason}")
     prose = (notice.words, seen.mail.prose) if alone else ()
     said = Said(words=(named.context, named.reason), prose=prose, stage=stage)

@@ -29,6 +29,11 @@ def test_every_name_that_sends_or_is_shown_has_spf_and_dmarc() -> None:
     assert {("_dmarc.post.acme.example", "v=DMARC1;"), ("_dmarc.acme.example", "v=DMARC1;")} <= records
 
 
+def test_reports_of_other_domains_are_wanted() -> None:
+    records = {one.name: one.value for one in records_to_publish("acme.example", IDENTITY, "mx.x", [])}
+    assert records["*._report._dmarc.post.acme.example"] == "v=DMARC1"
+
+
 def test_one_dmarc_record_where_the_operator_sends_from_his_own_domain() -> None:
     identity = OperatorIdentity(from_domain="acme.example", return_domain="b.acme.example")
     names = [one.name for one in records_to_publish("acme.example", identity, "mx.x", [])]

@@ -48,6 +48,12 @@ def records_to_publish(
             value=f"v=DMARC1; p=none; adkim=s; {reports}",
             why="DMARC, first to watch; raise p when the reports are clean (RFC 9989)",
         ),
+        DnsRecord(
+            name=f"*._report._dmarc.{shared}",
+            type="TXT",
+            value="v=DMARC1",
+            why="we want the DMARC reports of organizations' own domains (RFC 9990)",
+        ),
         DnsRecord(name=hostname, type="TXT", value="v=spf1 a -all", why="SPF of the name in EHLO, for the null sender"),
     ]
     if operator_domain != shared:

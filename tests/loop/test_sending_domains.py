@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from homing.loop.model import Level, OrganizationId
 from homing.loop.sending_domains import (
+    APART,
     BACK_AFTER,
     CHECK_DOUBTFUL,
     CHECK_FRESH,
@@ -52,10 +53,13 @@ DOMAIN = SendingDomain(
 )
 
 
-def checked(*standings: Standing, fact: RecordFact = UNKNOWN, wrong: bool = False) -> RecordFact:
+def checked(
+    *standings: Standing, fact: RecordFact = UNKNOWN, wrong: bool = False, apart: timedelta = APART
+) -> RecordFact:
     for standing in standings:
         found = Judgement(standing=standing, server="ns", answer="what it said", wrong=wrong)
-        fact = after_check(fact, found, "name CNAME", NOW)
+        now = NOW if fact.checked_at is None else fact.checked_at + apart
+        fact = after_check(fact, found, "name CNAME", now)
     return fact
 
 
@@ -92,7 +96,14 @@ def test_something_else_in_its_place_is_told_at_once() -> None:
 
 def test_the_evidence_is_kept() -> None:
     fact = checked(THERE, GONE)
-    assert (fact.query, fact.server, fact.answer, fact.checked_at) == ("name CNAME", "ns", "what it said", NOW)
+    assert (fact.query, fact.server, fact.answer) == ("name CNAME", "ns", "what it said")
+    assert fact.checked_at == fact.bad_at == NOW + APART
+
+
+def test_whoever_asks_often_loses_nothing_the_sooner() -> None:
+    minute = timedelta(minutes=1)
+    assert checked(THERE, *(GONE,) * 10, apart=minute).held
+    assert not checked(THERE, *(GONE,) * 11, apart=minute).held
 
 
 @given(st.lists(st.sampled_from(Standing)))

@@ -8,7 +8,11 @@ import pytest
 
 from homing.lab.behaviour import Mail
 from homing.lab.dns import Failing
+from homing.mail.authentication import author_domain, vouched_by
 from homing.mail.dkim import keys_of, verify
+from homing.mail.dmarc import DmarcResult, evaluate
+from homing.mail.spf import check
+from homing.mail.spf_record import SpfResult
 from homing.net.questions import answer
 from tests.stories.gateway import Story, Tenant, a_story, until
 
@@ -230,6 +234,19 @@ async def level_of(crm: Tenant, sent: dict[str, Any]) -> str:
     return str((await crm.message(sent))["deliveries"][0]["identity"]["level"])
 
 
+async def receivers_agree(story: Story, mail: Mail) -> None:
+    """SPF passes for the envelope sender, and DMARC for From, by the tree walk and by the public suffix list."""
+    resolver = story.app.examiner.rotation.resolver
+    spf = await answer(check("127.0.0.1", mail.envelope_sender, "mx.acme-mail.com"), resolver)
+    assert spf.result is SpfResult.PASS, spf
+    keys = await answer(keys_of(mail.content), resolver)
+    author = author_domain(mail.content)
+    assert author is not None
+    vouched = vouched_by(spf, verify(mail.content, keys.get, int(story.clock().timestamp())))
+    verdict = await answer(evaluate(author, vouched, lambda name: name.rpartition(".")[2]), resolver)
+    assert verdict.agreed is DmarcResult.PASS, verdict
+
+
 async def sent_as(story: Story, crm: Tenant, to: str = "john@corp.com") -> tuple[str, str, str]:
     """Level, From and domain of the envelope sender of a message of Joe's as it arrives."""
     site = story.world.mx(to.rpartition("@")[2])
@@ -240,6 +257,7 @@ async def sent_as(story: Story, crm: Tenant, to: str = "john@corp.com") -> tuple
     [(domain, _, _)] = await signatures(story, mail)
     assert mail.addresses("From")[0].endswith(f"@{domain}")
     return_domain = (mail.envelope_sender or "").rpartition("@")[2]
+    await receivers_agree(story, mail)
     return sent["deliveries"][0]["identity"]["level"], mail.addresses("From")[0], return_domain
 
 
@@ -283,6 +301,7 @@ async def test_a_return_path_without_cname(story: Story) -> None:
     story.world.dns.publish(f"bounce.{D}", f"MX {mx['value']}.", 'TXT "v=spf1 -all"')
     for _ in range(3):
         found = await ask(crm)
+        story.advance(minutes=5)
     assert (found["level"], states(found)["return_path"]) == ("custom-dkim", "failed")
     story.advance(minutes=1)
     assert await sent_as(story, crm) == ("custom-dkim", JOE, f"b.{OWN}")

@@ -22,6 +22,8 @@ from homing.loop.sightings import Judgement, Standing
 
 LOST_AFTER = 3
 """Denials in a row, each by a server of the zone, after which what was proved is so no more."""
+APART = timedelta(minutes=5)
+"""Denials count one by one only with so much time between them, however often somebody asks."""
 BACK_AFTER = 2
 """Good answers in a row after which it is proved again."""
 
@@ -53,13 +55,15 @@ class RecordPurpose(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFact:
     """What is known of one record. `held`: it counts as proved; `lost`: it did before, and does no more. `good` and
-    `bad`: answers in a row. `query`, `server`, `answer`: the last evidence."""
+    `bad`: answers in a row, and `bad_at` when the last denial counted. `query`, `server`, `answer`: the last
+    evidence."""
 
     state: RecordState = RecordState.PENDING
     held: bool = False
     lost: bool = False
     good: int = 0
     bad: int = 0
+    bad_at: datetime | None = None
     checked_at: datetime | None = None
     query: str = ""
     server: str = ""
@@ -81,12 +85,15 @@ def after_check(fact: RecordFact, found: Judgement, query: str, now: datetime) -
             state = RecordState.VERIFIED if held else RecordState.PENDING
             return replace(seen, state=state, held=held, lost=fact.lost and not held, good=good, bad=0)
         case Standing.MISSING:
-            bad = fact.bad + 1
+            again = fact.bad > 0 and fact.bad_at is not None and now - fact.bad_at < APART
+            bad = fact.bad if again else fact.bad + 1
             held = fact.held and bad < LOST_AFTER
             lost = fact.lost or (fact.held and not held)
             broken = fact.held or lost or found.wrong
             state = RecordState.FAILED if broken else RecordState.PENDING
-            return replace(seen, state=state, held=held, lost=lost, good=0, bad=bad)
+            return replace(
+                seen, state=state, held=held, lost=lost, good=0, bad=bad, bad_at=fact.bad_at if again else now
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,7 @@ def _fact_to_json(fact: RecordFact) -> dict[str, Any]:
         "lost": fact.lost,
         "good": fact.good,
         "bad": fact.bad,
+        "bad_at": fact.bad_at.isoformat() if fact.bad_at else None,
         "checked_at": fact.checked_at.isoformat() if fact.checked_at else None,
         "query": fact.query,
         "server": fact.server,
@@ -117,6 +118,8 @@ def _fact_to_json(fact: RecordFact) -> dict[str, Any]:
 
 
 def _fact_from_json(document: Mapping[str, Any]) -> RecordFact:
-    moment = document["checked_at"]
-    state, checked_at = RecordState(document["state"]), datetime.fromisoformat(moment) if moment else None
-    return RecordFact(**{**document, "state": state, "checked_at": checked_at})
+    moments = {
+        name: datetime.fromisoformat(document[name]) if document.get(name) else None
+        for name in ("bad_at", "checked_at")
+    }
+    return RecordFact(**{**document, "state": RecordState(document["state"]), **moments})

@@ -1,0 +1,145 @@
+"""Which key signs a delivery: the one that signs now, the one that signed before, or none."""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from homing.flow.sign import Signer
+from homing.loop.ids import new_id
+from homing.loop.sealing import SealBroken, Sealer
+from homing.loop.signing_keys import ED25519, RSA, DkimKey, KeyState
+from homing.mail.dkim import SigningKey, verify
+from homing.store import keys
+from homing.store.database import Database
+from homing.store.keys import SealedKey
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
+SEALER = Sealer(b"k" * 32)
+OWN, DELEGATED = "post.acme.example", "dkim.acme.example"
+MESSAGE = b"From: joe@bloggs.com\r\nSubject: Hello\r\n\r\nHello\r\n"
+PRIVATE = SigningKey.generate_ed25519(OWN, "h1").private_key
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database.open(f"sqlite:///{tmp_path / 'homing.db'}", durable=False)
+    await database.start()
+    await database.migrate()
+    yield database
+    await database.close()
+
+
+def a_signer(database: Database, sealer: Sealer = SEALER) -> Signer:
+    return Signer(database, sealer, own=OWN, delegated=DELEGATED, threads=1)
+
+
+async def put(
+    database: Database,
+    domain: str,
+    selector: str,
+    state: KeyState = KeyState.ACTIVE,
+    *,
+    since: datetime = NOW,
+    algorithm: str = RSA,
+) -> DkimKey:
+    """A key in the store. Ed25519 keys pass for RSA here: they are made at once."""
+    private = SigningKey(domain, selector, PRIVATE)
+    key = DkimKey(
+        id=new_id(since, os.urandom(10)),
+        organization=None,
+        domain=domain,
+        selector=selector,
+        algorithm=algorithm,
+        record_name=f"{selector}._domainkey.{domain}",
+        record=private.dns_record(),
+        state=state,
+        created_at=since,
+        published_at=since,
+        activated_at=since,
+    )
+    sealed = SEALER.seal(private.pem(), key.place, bytes(12))
+    assert await database.write(keys.add, SealedKey(key=key, sealed=sealed))
+    return key
+
+
+async def test_the_active_key_signs_and_the_first_signature_is_kept(database: Database) -> None:
+    await put(database, OWN, "h1", KeyState.DRAINING)
+    await put(database, OWN, "h2", since=LATER)
+    signer = a_signer(database)
+    await signer.reload()
+    fresh = signer.plan(OWN, None, None, LATER)
+    assert fresh and (fresh.selectors, fresh.signed_at, fresh.anew) == ("h2", LATER, False)
+    before = signer.plan(OWN, "h1", NOW, LATER)
+    assert before and (before.selectors, before.signed_at, before.anew) == ("h1", NOW, False)
+    assert await signer.signed(MESSAGE, before, LATER) == await signer.signed(MESSAGE, before, LATER)
+    signer.close()
+
+
+async def test_what_a_key_signed_that_is_gone_is_signed_anew(database: Database) -> None:
+    await put(database, OWN, "h2")
+    signer = a_signer(database)
+    await signer.reload()
+    anew = signer.plan(OWN, "h1", NOW, LATER)
+    assert anew and (anew.selectors, anew.signed_at, anew.anew) == ("h2", LATER, True)
+    signer.close()
+
+
+async def test_another_key_under_the_same_selector_is_another_key(database: Database) -> None:
+    await put(database, OWN, "h1", since=LATER)
+    signer = a_signer(database)
+    await signer.reload()
+    plan = signer.plan(OWN, "h1", NOW, LATER)
+    assert plan and plan.anew
+    signer.close()
+
+
+async def test_keys_of_ours_sign_for_domains_that_lead_to_them(database: Database) -> None:
+    key = await put(database, DELEGATED, "acme1")
+    signer = a_signer(database)
+    await signer.reload()
+    plan = signer.plan("bloggs.com", None, None, NOW)
+    assert plan and plan.domain == "bloggs.com"
+    raw = await signer.signed(MESSAGE, plan, LATER)
+    verified = verify(raw, {"acme1._domainkey.bloggs.com": key.record}.get)
+    assert verified.passed_for("bloggs.com")
+    assert signer.plan(OWN, None, None, NOW) is None  # never for the shared domain, which has selectors of its own
+    signer.close()
+
+
+async def test_a_second_signature_stands_beside_the_first(database: Database) -> None:
+    await put(database, OWN, "h1")
+    await put(database, OWN, "e1", algorithm=ED25519)
+    signer = a_signer(database)
+    await signer.reload()
+    plan = signer.plan(OWN, None, None, NOW)
+    assert plan and plan.selectors == "h1,e1"
+    assert (await signer.signed(MESSAGE, plan, LATER)).count(b"DKIM-Signature:") == 2
+    signer.close()
+
+
+async def test_a_node_learns_what_another_one_revoked(database: Database) -> None:
+    leaked = await put(database, OWN, "h1")
+    await put(database, OWN, "h2", KeyState.PUBLISHED, since=LATER)
+    here, there = a_signer(database), a_signer(database)
+    for signer in (here, there):
+        await signer.reload()
+    standby = (await database.read(keys.list_all, OWN))[1]
+    moves = [(leaked, KeyState.REVOKED), (standby, KeyState.ACTIVE)]
+    assert await database.write(keys.move, moves, LATER)
+    await there.reload_if_changed()
+    plan = there.plan(OWN, None, None, LATER)
+    assert plan and plan.selectors == "h2"
+    for signer in (here, there):
+        signer.close()
+
+
+async def test_another_secret_key_opens_nothing(database: Database) -> None:
+    await put(database, OWN, "h1")
+    signer = a_signer(database, Sealer(b"x" * 32))
+    with pytest.raises(SealBroken, match="another secret key"):
+        await signer.reload()
+    signer.close()

@@ -1,5 +1,7 @@
 """What comes in is held against SPF, DKIM and DMARC: evidence, and never in the way."""
 
+import sqlalchemy as sa
+
 from homing.lab.dns import Failing
 from homing.lab.returns import Failure, bounce, human_reply
 from homing.mail.dkim import SigningKey, sign
@@ -20,11 +22,17 @@ async def _sent_to_john(story: Story) -> tuple[Tenant, dict[str, object]]:
     return crm, sent
 
 
+def _newest(conn: sa.Connection) -> inbound.Inbound:
+    newest = inbound.get(conn, inbound.list_page(conn, limit=1)[0].id)
+    assert newest is not None
+    return newest
+
+
 async def _kept(story: Story) -> inbound.Inbound:
     """The newest mail that was worked on."""
 
     async def there() -> inbound.Inbound | None:
-        newest = (await story.app.database.read(inbound.list_page))[0]
+        newest = await story.app.database.read(_newest)
         return newest if newest.state is inbound.InboundState.DONE else None
 
     found: inbound.Inbound = await until(there)

@@ -9,7 +9,7 @@ reading raised, took more than a second of CPU, or the process grew beyond 600 M
 
 import argparse
 import json
-import random  # noqa: TID251 - a program that throws dice
+import random
 import resource
 import sys
 import time

@@ -67,10 +67,10 @@ def ours(mails: Iterable[bytes], known: Rules) -> float:
 def sisimai(paths: Iterable[Path]) -> Mapping[str, object] | None:
     """Its version, CPU seconds, and of how many mails it made something; None where it is not installed."""
     perl = shutil.which("perl")
-    if perl is None or subprocess.run([perl, "-MSisimai", "-e1"], capture_output=True, check=False).returncode:  # noqa: S603
+    if perl is None or subprocess.run([perl, "-MSisimai", "-e1"], capture_output=True, check=False).returncode:
         return None
     listed = "\n".join(str(path.resolve()) for path in paths)
-    run = subprocess.run([perl, "-e", SISIMAI], input=listed, capture_output=True, text=True, check=True)  # noqa: S603
+    run = subprocess.run([perl, "-e", SISIMAI], input=listed, capture_output=True, text=True, check=True)
     return cast("Mapping[str, object]", json.loads(run.stdout))
 
 

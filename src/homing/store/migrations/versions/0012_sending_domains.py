@@ -30,7 +30,7 @@ def upgrade() -> None:
             "signing IN ('dkim_1', 'dkim_2', 'return_path', 'dmarc')", name=op.f("ck_sending_domain_signing")
         ),
         sa.PrimaryKeyConstraint("id", name="pk_sending_domain"),
-        sa.UniqueConstraint("organization", "domain", name="uq_sending_domain_organization"),
+        sa.UniqueConstraint("organization", "domain", name="uq_sending_domain_organization_domain"),
     )
     only = sa.text("removed_at IS NULL")
     op.create_index(

@@ -5,7 +5,6 @@ them may share one PostgreSQL.
 """
 
 import asyncio
-import json
 import os
 import random
 import secrets
@@ -18,13 +17,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import resources
-from pathlib import Path
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
+from homing.app.keys import SELECTOR, Keys
 from homing.config import BadSettings, Settings, server_of
 from homing.doors.api import ApiParts, create_api
 from homing.doors.smtp.mx import MxDesk
@@ -49,8 +48,7 @@ from homing.flow.vet import Vetting
 from homing.loop.problem import Fault
 from homing.loop.rulebook import RULE_FILES, Rules, load_rules
 from homing.loop.sealing import SealBroken, Sealer
-from homing.loop.token import TokenKey, Tokens
-from homing.mail.dkim import SigningKey
+from homing.loop.token import Tokens
 from homing.net.dns import AS_PUBLISHED, Keep, Resolver
 from homing.net.fetch import Fetcher, check_url
 from homing.net.route import Router
@@ -60,8 +58,6 @@ from homing.net.suffix import suffix_list
 from homing.store.database import Database
 
 _log = structlog.get_logger()
-
-SELECTOR = "h1"
 
 
 class Clock:
@@ -83,7 +79,7 @@ class _Base:
 
     settings: Settings
     clock: Clock
-    keys: "Keys"
+    keys: Keys
     database: Database
     tokens: Tokens
     outgoing: Outgoing
@@ -156,7 +152,7 @@ class App:
 
     settings: Settings
     clock: Clock
-    keys: "Keys"
+    keys: Keys
     database: Database
     deliverer: Deliverer
     receiver: Receiver
@@ -548,80 +544,3 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         message = f"Cannot be used with tls_key: {error.strerror or error}. Both are PEM files that belong together."
         raise BadSettings(Fault("tls_certificate", "setting-invalid", message)) from None
     return context
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
-    """The secrets on disk: token keys, the secret key that seals those in the database, the DKIM key of the first
-    start, the administrator's key of the command line. Each file is 0600."""
-
-    tokens: tuple[TokenKey, ...]
-    secret: bytes
-    signing_since: tuple[tuple[SigningKey, datetime], ...]
-    administrator: str
-
-    @property
-    def signing(self) -> tuple[SigningKey, ...]:
-        """The DKIM key of the first start, unless its file is gone: the store has it."""
-        return tuple(key for key, _ in self.signing_since)
-
-    @classmethod
-    def in_folder(cls, folder: Path, settings: Settings, now: datetime) -> "Keys":
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "inbound").mkdir(mode=0o700, exist_ok=True)
-        first = not (folder / "token-keys.json").exists()
-        file = folder / f"dkim-{settings.from_domain}-{SELECTOR}.pem"
-        return cls(
-            tokens=_token_keys(folder / "token-keys.json", now),
-            secret=_secret_key(folder / "secret.key", settings),
-            signing_since=(_signing_key(file, settings.from_domain),) if first or file.exists() else (),
-            administrator=_administrator_key(folder / "administrator.key", settings),
-        )
-
-
-def _token_keys(file: Path, now: datetime) -> tuple[TokenKey, ...]:
-    if not file.exists():
-        key = {"id": 1, "secret": secrets.token_hex(32), "since": now.isoformat()}
-        _write_secret(file, json.dumps([key], indent=2).encode())
-    return tuple(
-        TokenKey(id=key["id"], secret=bytes.fromhex(key["secret"]), since=datetime.fromisoformat(key["since"]))
-        for key in json.loads(file.read_text())
-    )
-
-
-def _signing_key(file: Path, domain: str) -> tuple[SigningKey, datetime]:
-    """The key, and since when it has been there."""
-    if not file.exists():
-        _write_secret(file, SigningKey.generate(domain, SELECTOR).pem())
-    since = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    return SigningKey.load(file.read_bytes(), domain, SELECTOR), since
-
-
-def _secret_key(file: Path, settings: Settings) -> bytes:
-    if settings.secret_key is not None:
-        return bytes.fromhex(settings.secret_key.get_secret_value().strip())
-    if not file.exists():
-        _write_secret(file, f"{secrets.token_hex(32)}\n".encode())
-    try:
-        return bytes.fromhex(file.read_text().strip())
-    except ValueError:
-        raise BadSettings(Fault(str(file), "setting-invalid", "This must be 64 hexadecimal digits.")) from None
-
-
-def _administrator_key(file: Path, settings: Settings) -> str:
-    if settings.administrator_key is not None:
-        return settings.administrator_key.get_secret_value()
-    if not file.exists():
-        _write_secret(file, f"homing_admin_{secrets.token_urlsafe(32)}\n".encode())
-    return file.read_text().strip()
-
-
-def _write_secret(file: Path, content: bytes) -> None:
-    """Whole or not at all, and for the owner's eyes only."""
-    fresh = file.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.rename(file)

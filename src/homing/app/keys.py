@@ -1,0 +1,92 @@
+"""The secrets on disk, made where they are missing: token keys, the first DKIM key, keys of store and command line."""
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from homing.config import BadSettings, Settings
+from homing.loop.problem import Fault
+from homing.loop.token import TokenKey
+from homing.mail.dkim import SigningKey
+
+SELECTOR = "h1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The secrets on disk: token keys, the secret key that seals those in the database, the DKIM key of the first
+    start, the administrator's key of the command line. Each file is 0600."""
+
+    tokens: tuple[TokenKey, ...]
+    secret: bytes
+    signing_since: tuple[tuple[SigningKey, datetime], ...]
+    administrator: str
+
+    @property
+    def signing(self) -> tuple[SigningKey, ...]:
+        """The DKIM key of the first start, unless its file is gone: the store has it."""
+        return tuple(key for key, _ in self.signing_since)
+
+    @classmethod
+    def in_folder(cls, folder: Path, settings: Settings, now: datetime) -> "Keys":
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "inbound").mkdir(mode=0o700, exist_ok=True)
+        first = not (folder / "token-keys.json").exists()
+        file = folder / f"dkim-{settings.from_domain}-{SELECTOR}.pem"
+        return cls(
+            tokens=_token_keys(folder / "token-keys.json", now),
+            secret=_secret_key(folder / "secret.key", settings),
+            signing_since=(_signing_key(file, settings.from_domain),) if first or file.exists() else (),
+            administrator=_administrator_key(folder / "administrator.key", settings),
+        )
+
+
+def _token_keys(file: Path, now: datetime) -> tuple[TokenKey, ...]:
+    if not file.exists():
+        key = {"id": 1, "secret": secrets.token_hex(32), "since": now.isoformat()}
+        _write_secret(file, json.dumps([key], indent=2).encode())
+    return tuple(
+        TokenKey(id=key["id"], secret=bytes.fromhex(key["secret"]), since=datetime.fromisoformat(key["since"]))
+        for key in json.loads(file.read_text())
+    )
+
+
+def _signing_key(file: Path, domain: str) -> tuple[SigningKey, datetime]:
+    """The key, and since when it has been there."""
+    if not file.exists():
+        _write_secret(file, SigningKey.generate(domain, SELECTOR).pem())
+    since = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    return SigningKey.load(file.read_bytes(), domain, SELECTOR), since
+
+
+def _secret_key(file: Path, settings: Settings) -> bytes:
+    if settings.secret_key is not None:
+        return bytes.fromhex(settings.secret_key.get_secret_value().strip())
+    if not file.exists():
+        _write_secret(file, f"{secrets.token_hex(32)}\n".encode())
+    try:
+        return bytes.fromhex(file.read_text().strip())
+    except ValueError:
+        raise BadSettings(Fault(str(file), "setting-invalid", "This must be 64 hexadecimal digits.")) from None
+
+
+def _administrator_key(file: Path, settings: Settings) -> str:
+    if settings.administrator_key is not None:
+        return settings.administrator_key.get_secret_value()
+    if not file.exists():
+        _write_secret(file, f"homing_admin_{secrets.token_urlsafe(32)}\n".encode())
+    return file.read_text().strip()
+
+
+def _write_secret(file: Path, content: bytes) -> None:
+    """Whole or not at all, and for the owner's eyes only."""
+    fresh = file.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.rename(file)

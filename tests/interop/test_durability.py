@@ -39,8 +39,9 @@ LOG = "/homing.db-wal"
 
 _WITHOUT_SYNC = """
 from functools import partial
-from homing import app, cli
-app.Database.open = partial(app.Database.open, durable=False)
+from homing import cli
+from homing.app import wiring
+wiring.Database.open = partial(wiring.Database.open, durable=False)
 cli.app(["serve"])
 """
 COMMANDS = {

@@ -11,6 +11,7 @@ from datetime import timedelta
 import uvloop
 
 from homing import app
+from homing.app import wiring
 from homing.cli.serve import log_to_stderr
 from homing.config import load_settings
 
@@ -32,7 +33,7 @@ def main() -> None:
     arguments.add_argument("--mutant", choices=sorted(MUTANTS))
     told = arguments.parse_args()
     if told.mutant:
-        app.Database = MUTANTS[told.mutant]  # type: ignore[misc]
+        wiring.Database = MUTANTS[told.mutant]  # type: ignore[misc]
     log_to_stderr()
     uvloop.run(serve(timedelta(minutes=told.ahead)))
 

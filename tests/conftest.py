@@ -3,7 +3,10 @@
 import ipaddress
 import os
 import sys
+from collections.abc import Iterator
 
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("dev", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -27,3 +30,10 @@ def _refuse_the_world(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_refuse_the_world)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_nobody_said_otherwise() -> Iterator[None]:
+    """A command that ran in this process may have sent the log to a stream that is closed by now."""
+    yield
+    structlog.reset_defaults()

@@ -50,6 +50,7 @@ async def test_a_revoked_key_is_revoked_once_and_its_record_is_empty(home: Gatew
     [key] = await home.database.read(keys.list_all)
     path = f"/v1/dkim_keys/{ids.show('dkim_key', key.id)}/revoke"
     revoked = await home.client.post(path, headers=home.administrator)
+    assert revoked.status_code == 200, revoked.text
     assert [(one["state"], one["record"]) for one in revoked.json()["dkim_keys"]] == [("revoked", "v=DKIM1; p=")]
     assert (await home.database.read(keys.list_all))[0].state is KeyState.REVOKED
     again = await home.client.post(path, headers=home.administrator)

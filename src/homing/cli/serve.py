@@ -89,7 +89,6 @@ def log_to_stderr() -> None:
             renderer,
         ],
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
 
 

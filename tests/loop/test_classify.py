@@ -225,3 +225,26 @@ def test_wrong_rules_are_refused_by_name(toml: str, complaint: str) -> None:
 
 def test_no_rule_holds_an_address() -> None:
     assert not re.search(r"words[^\]]*[\w.]+@[\w-]+\.\w", RULES_TEXT)
+
+
+def test_a_name_in_braces_stands_for_each_word_of_the_vocabulary() -> None:
+    text = f"[vocabulary]\nwhom = ['owl', 'elk']\nhow = ['lost', 'away']\n{OWLS}"
+    assert load_rules(text).words[0].words == (
+        ("owl", "is lost"),
+        ("owl", "is away"),
+        ("elk", "is lost"),
+        ("elk", "is away"),
+    )
+    with pytest.raises(RulesError, match="no such vocabulary"):
+        load_rules(OWLS)
+
+
+OWLS = """
+[[rule]]
+id = "words.owls"
+family = "words"
+class = "system"
+words = ["{whom} … is {how}"]
+source = "folklore"
+example = "an owl is lost"
+"""

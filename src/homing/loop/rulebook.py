@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 
 from homing.loop.wording import Phrase, PhraseIndex, phrase_in
 from homing.mail.reply import Stage
@@ -181,12 +182,37 @@ def load_rules(*toml_texts: str) -> Rules:
             document = tomllib.loads(toml_text)
         except tomllib.TOMLDecodeError as error:
             raise RulesError(str(error)) from None
-        rules += [_rule(entry) for entry in document.get("rule", ())]
+        vocabulary = document.get("vocabulary", {})
+        rules += [_rule(_spelt_out(entry, vocabulary)) for entry in document.get("rule", ())]
         for status, entry in document.get("codes", {}).items():
             rules.append(_rule({"id": f"code.{status}", "family": "code", "statuses": [status], **entry}))
         signatures += [_signature(entry) for entry in document.get("signature", ())]
         forms += [_form(entry) for entry in document.get("form", ())]
     return assemble(tuple(rules), tuple(signatures), tuple(forms))
+
+
+_NAMED = re.compile(r"\{(\w+)\}")
+
+
+def _spelt_out(entry: dict[str, object], vocabulary: Mapping[str, list[str]]) -> dict[str, object]:
+    """The rule with a phrase for each word that a name in braces stands for: "no such {whom}" is many phrases."""
+    return {
+        key: [spelt for phrase in _strings(entry, key) for spelt in _each(phrase, vocabulary, str(entry.get("id")))]
+        if key in {"words", "unless"}
+        else value
+        for key, value in entry.items()
+    }
+
+
+def _each(phrase: str, vocabulary: Mapping[str, list[str]], rule: str) -> list[str]:
+    if "{" not in phrase:
+        return [phrase]
+    pieces = _NAMED.split(phrase)
+    names = pieces[1::2]
+    if unknown := set(names) - vocabulary.keys():
+        raise RulesError(f"{rule}: no such vocabulary: {sorted(unknown)}")
+    choices = [vocabulary[piece] if number % 2 else [piece] for number, piece in enumerate(pieces)]
+    return ["".join(chosen) for chosen in product(*choices)]
 
 
 def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: tuple[Form, ...]) -> Rules:

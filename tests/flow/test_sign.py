@@ -121,6 +121,44 @@ async def test_a_second_signature_stands_beside_the_first(database: Database) ->
     signer.close()
 
 
+async def test_the_operator_signs_beside_a_domain_that_leads_to_keys_of_ours(database: Database) -> None:
+    records = {
+        "acme1._domainkey.bloggs.com": (await put(database, DELEGATED, "acme1")).record,
+        f"h1._domainkey.{OWN}": (await put(database, OWN, "h1")).record,
+    }
+    await put(database, OWN, "e1", algorithm=ED25519)
+    signer = a_signer(database)
+    await signer.reload()
+    alone = signer.plan("bloggs.com", None, None, NOW)
+    assert alone and alone.selectors == "acme1"
+    plan = signer.plan("bloggs.com", None, None, NOW, countersigned=True)
+    assert plan and plan.selectors == "acme1,@h1"
+    verified = verify(await signer.signed(MESSAGE, plan, LATER), records.get)
+    assert [(one.domain, one.selector, one.result) for one in verified.signatures] == [
+        ("bloggs.com", "acme1", "pass"),
+        (OWN, "h1", "pass"),
+    ]
+    before = signer.plan("bloggs.com", "acme1,@h1", NOW, LATER, countersigned=True)
+    assert before and (before.selectors, before.signed_at, before.anew) == ("acme1,@h1", NOW, False)
+    signer.close()
+
+
+async def test_a_countersignature_by_a_key_that_is_gone_makes_all_anew(database: Database) -> None:
+    await put(database, DELEGATED, "acme1")
+    leaked = await put(database, OWN, "h1")
+    signer = a_signer(database)
+    await signer.reload()
+    assert await database.write(keys.move, [(leaked, KeyState.REVOKED)], LATER)
+    await signer.reload()
+    anew = signer.plan("bloggs.com", "acme1,@h1", NOW, LATER, countersigned=True)
+    assert anew and (anew.selectors, anew.anew) == ("acme1", True)  # complaints matter less than mail
+    await put(database, OWN, "h2")
+    await signer.reload()
+    anew = signer.plan("bloggs.com", "acme1,@h1", NOW, LATER, countersigned=True)
+    assert anew and (anew.selectors, anew.anew) == ("acme1,@h2", True)
+    signer.close()
+
+
 async def test_a_node_learns_what_another_one_revoked(database: Database) -> None:
     leaked = await put(database, OWN, "h1")
     await put(database, OWN, "h2", KeyState.PUBLISHED, since=LATER)

@@ -46,6 +46,31 @@ def passes(whole: bytes) -> bool:
 GOOD = signed(RAW)
 
 
+CUSTOM = SigningKey("bloggs.com", "acme1", KEY.private_key)
+CUSTOM_RAW = front(parse_address("joe@bloggs.com"), "Joe", None, "trace") + compose(DRAFT)
+
+
+def passes_from_bloggs(whole: bytes) -> bool:
+    try:
+        departure_gate(whole, "bloggs.com", "post.acme.com")
+    except ComposeError:
+        return False
+    return True
+
+
+def test_the_operator_may_sign_beside_the_domain_of_from_but_never_in_its_place() -> None:
+    assert passes_from_bloggs(signed(CUSTOM_RAW, CUSTOM))
+    assert passes_from_bloggs(signed(CUSTOM_RAW, CUSTOM, KEY))
+    assert not passes_from_bloggs(signed(CUSTOM_RAW, KEY))
+    assert not passes_from_bloggs(signed(CUSTOM_RAW, KEY, CUSTOM))
+    assert not passes_from_bloggs(signed(CUSTOM_RAW, CUSTOM, OTHER))
+    second = sign(CUSTOM_RAW, KEY, 1_800_000_000, 1_900_000_000)
+    for careless in (second.replace(b"; s=h1;", b"; s=h1; l=10;"), second.replace(b"h=from:from:", b"h=from:")):
+        assert careless != second
+        first = sign(CUSTOM_RAW, CUSTOM, 1_800_000_000, 1_900_000_000)
+        assert not passes_from_bloggs(first + careless + CUSTOM_RAW)
+
+
 def test_what_we_compose_and_sign_passes() -> None:
     assert passes(GOOD)
     assert passes(signed(RAW, KEY, KEY))

@@ -253,9 +253,11 @@ async def sent_as(story: Story, crm: Tenant, to: str = "john@corp.com") -> tuple
     site.mails.clear()
     sent = await crm.becomes(await crm.send(JOE, to), "delivered")
     [mail] = site.inbox(to)
-    assert {result for *_, result in await signatures(story, mail)} == {"pass"}
-    [(domain, _, _)] = await signatures(story, mail)
-    assert mail.addresses("From")[0].endswith(f"@{domain}")
+    signed = await signatures(story, mail)
+    assert {result for *_, result in signed} == {"pass"}
+    domain = mail.addresses("From")[0].rpartition("@")[2]
+    assert [one for one, *_ in signed] == ([OWN] if domain == OWN else [domain, OWN])  # RFC 9477 §3.1
+    assert mail.headers["CFBL-Address"] == f"fbl@{OWN}; report=arf"
     return_domain = (mail.envelope_sender or "").rpartition("@")[2]
     await receivers_agree(story, mail)
     return sent["deliveries"][0]["identity"]["level"], mail.addresses("From")[0], return_domain
@@ -371,7 +373,8 @@ async def test_keys_rotate_behind_the_aliases_and_nobody_is_asked(story: Story) 
         site = story.world.mx("corp.com")
         site.mails.clear()
         await crm.becomes(await crm.send(JOE, "john@corp.com"), "delivered")
-        [signature] = await signatures(story, site.inbox("john@corp.com")[0])
+        signature, ours = await signatures(story, site.inbox("john@corp.com")[0])
+        assert (ours[0], ours[2]) == (OWN, "pass")
         used.append(signature)
         await look(story, days=20)  # what drained is retired, and its successor made
         await publish_zone(story)

@@ -151,7 +151,8 @@ class Deliverer:
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self._record(job, route, result)
             return
-        plan = self.signer.plan(job.identity.sending_domain, job.selector, job.signed_at, self.clock())
+        domain, countersigned = job.identity.sending_domain, _countersigned(job.identity)
+        plan = self.signer.plan(domain, job.selector, job.signed_at, self.clock(), countersigned=countersigned)
         if plan is None:
             await self._hold_back(job)
             return
@@ -369,6 +370,12 @@ _OUR_OWN_FINDINGS = {
     ),
 }
 """What no server had to be asked for: permanent, and about the message."""
+
+
+def _countersigned(identity: Identity) -> bool:
+    """Whether the operator's domain signs beside the sending domain: complaints go to an address of its, and From is of
+    another (RFC 9477 §3.1 asks for a signature by either)."""
+    return identity.feedback_to is not None and identity.feedback_to.rpartition("@")[2] != identity.sending_domain
 
 
 def _worth_another_host(transcript: Transcript) -> bool:

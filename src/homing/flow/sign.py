@@ -20,6 +20,8 @@ from homing.store.keys import SealedKey
 BEYOND_LIFETIME = timedelta(days=7)
 """A signature outlives the delivery's lifetime by that much: queues of receivers and forwarders."""
 
+_OURS = "@"
+
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
@@ -29,8 +31,8 @@ class _Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """With which selectors (joined by commas) of a domain a delivery is signed. `anew`: not as at its first attempt,
-    because that key signs no more."""
+    """With which selectors (joined by commas) of a domain a delivery is signed; one with `@` in front is the operator's
+    own domain's. `anew`: not as at its first attempt, because that key signs no more."""
 
     domain: str
     selectors: str
@@ -48,6 +50,7 @@ class Signer:
         self._delegated = delegated
         self._keys: Mapping[str, list[_Opened]] = {}
         self._opened: dict[UUID, _Opened] = {}
+        self._operator = own
         self._own = {own}
         self._version: object = None
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sign")
@@ -68,16 +71,28 @@ class Signer:
         if await self._database.read(keys.version) != self._version:
             await self.reload()
 
-    def plan(self, domain: str, before: str | None, signed_at: datetime | None, now: datetime) -> Plan | None:
+    def plan(
+        self,
+        domain: str,
+        before: str | None,
+        signed_at: datetime | None,
+        now: datetime,
+        *,
+        countersigned: bool = False,
+    ) -> Plan | None:
         """How to sign a delivery from this domain: as at its first attempt (`before`, `signed_at`), else with what
-        signs now. None: there is no key for the domain."""
+        signs now. `countersigned`: the operator's own domain signs too, if it has a key. None: there is no key for the
+        domain."""
         if before and signed_at and all(self._at(domain, selector, signed_at) for selector in before.split(",")):
             return Plan(domain=domain, selectors=before, signed_at=signed_at, anew=False)
-        active = {one.key.algorithm: one.key for one in self._of(domain) if one.key.state is KeyState.ACTIVE}
+        active = self._active(domain)
         if RSA not in active:
             return None
-        selectors = ",".join(active[algorithm].selector for algorithm in (RSA, ED25519) if algorithm in active)
-        return Plan(domain=domain, selectors=selectors, signed_at=now, anew=before is not None)
+        selectors = [active[algorithm] for algorithm in (RSA, ED25519) if algorithm in active]
+        ours = self._active(self._operator).get(RSA) if countersigned else None
+        if ours is not None:
+            selectors.append(_OURS + ours)
+        return Plan(domain=domain, selectors=",".join(selectors), signed_at=now, anew=before is not None)
 
     async def signed(self, raw: bytes, plan: Plan, expires_at: datetime) -> bytes:
         """`raw` with its signatures in front; equal arguments give equal bytes."""
@@ -88,9 +103,10 @@ class Signer:
         for selector in plan.selectors.split(","):
             opened = self._at(plan.domain, selector, plan.signed_at)
             assert opened is not None
-            private = replace(opened.private, domain=plan.domain)
-            signatures.append(await loop.run_in_executor(self._threads, sign, raw, private, moment, until))
-        return b"".join((*signatures, raw))
+            domain = self._operator if selector.startswith(_OURS) else plan.domain
+            private = replace(opened.private, domain=domain)
+            signatures.append(loop.run_in_executor(self._threads, sign, raw, private, moment, until))
+        return b"".join((*await asyncio.gather(*signatures), raw))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -98,10 +114,16 @@ class Signer:
     def _of(self, domain: str) -> list[_Opened]:
         return self._keys.get(domain if domain in self._own else self._delegated, [])
 
+    def _active(self, domain: str) -> dict[str, str]:
+        """The selectors that sign now, by algorithm."""
+        keys_of_domain = (one.key for one in self._of(domain))
+        return {key.algorithm: key.selector for key in keys_of_domain if key.state is KeyState.ACTIVE}
+
     def _at(self, domain: str, selector: str, moment: datetime) -> _Opened | None:
         """The key that signed under this selector at that moment, if it may sign still."""
-        candidates = self._of(domain)
-        return next((one for one in candidates if one.key.selector == selector and one.key.signed(moment)), None)
+        candidates = self._of(self._operator if selector.startswith(_OURS) else domain)
+        name = selector.removeprefix(_OURS)
+        return next((one for one in candidates if one.key.selector == name and one.key.signed(moment)), None)
 
     def _open(self, stored: SealedKey) -> _Opened:
         key = stored.key

@@ -7,6 +7,7 @@ body is only looked over: cheap enough for every delivery.
 
 import re
 from collections import Counter
+from collections.abc import Collection
 
 from homing.mail.check import NEVER_SENT, ONCE_AT_MOST
 from homing.mail.dkim import SIGNED_HEADERS
@@ -29,8 +30,9 @@ def departure_gate(signed: bytes, sending_domain: str, host: str) -> None:
     """Let pass what is as we mean it to be; raises ComposeError (code final-gate) otherwise.
 
     CRLF line ends only, lines within 998 octets, a 7-bit body. One From, Date and Message-ID, no structural header
-    twice, no Bcc. Each signature is by `sending_domain`, leaves no part of the body out (`l=`) and covers every header
-    that it should, once more often than it is there. Message-ID is of `host`.
+    twice, no Bcc. The first signature is by `sending_domain`, a further one by that or by `host`; none leaves a part of
+    the body out (`l=`), and each covers every header that it should, once more often than it is there. Message-ID is of
+    `host`.
     """
     _check_lines(signed)
     head, _, body = signed.partition(b"\r\n\r\n")
@@ -49,8 +51,10 @@ def departure_gate(signed: bytes, sending_domain: str, host: str) -> None:
     found = _MESSAGE_ID.fullmatch(fields[names.index(b"message-id")][2])
     _gate(found is not None and found[1].decode() == host, "Message-ID is not ours")
     _gate(names[0] == _SIGNATURE == names[times[_SIGNATURE] - 1], "the signatures are not on top")
+    signers = {sending_domain.encode()}
     for _, _, signature in fields[: times[_SIGNATURE]]:
-        _check_signature(signature, sending_domain.encode(), times)
+        _check_signature(signature, signers, times)
+        signers.add(host.encode())
 
 
 def _unfolded(head: bytes) -> bytes:
@@ -67,10 +71,10 @@ def _check_lines(raw: bytes) -> None:
         _gate(start > 0, "a line is too long")
 
 
-def _check_signature(signature: bytes, sending_domain: bytes, times: Counter[bytes]) -> None:
+def _check_signature(signature: bytes, signers: Collection[bytes], times: Counter[bytes]) -> None:
     tags = [tag.partition(b"=") for tag in signature.replace(b" ", b"").replace(b"\t", b"").split(b";")]
     said = {name: value for name, _, value in tags}
-    _gate(len(said) == len(tags) and said.get(b"d") == sending_domain, "the signature is not of the sending domain")
+    _gate(len(said) == len(tags) and said.get(b"d") in signers, "the signature is not of the sending domain")
     _gate(b"l" not in said, "the signature leaves a part of the body out")
     covered = Counter(said.get(b"h", b"").split(b":"))
     wanted = {name: times.get(name, 0) + 1 for name in _OVERSIGNED}

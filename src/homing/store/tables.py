@@ -225,7 +225,8 @@ delivery = sa.Table(
     sa.Column("lease_until", Moment),
     sa.Column("lease_owner", sa.String(64)),
     sa.Column("expires_at", Moment, nullable=False),
-    # DKIM selectors (with commas) and t= of the first attempt: later ones send the same bytes.
+    # DKIM selectors (with commas; `@`: of the operator's own domain) and t= of the first attempt: later ones send the
+    # same bytes.
     sa.Column("selector", sa.String(63)),
     sa.Column("signed_at", Moment),
     sa.Column("verdict", Json),

@@ -166,6 +166,8 @@ def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
         shown = shown or verdict.text
         if (tells := weight(verdict, rules)) > heavy:
             best, heavy = verdict, tells
+        if heavy >= _STRONG:  # before the next text is looked for
+            break
     if best is None:
         best = classify(None, stage=None, status=said.status, text="", remote_mta=said.remote_mta, rules=rules)
     best = replace(best, text=clean(shown, DIAGNOSTIC), remote_mta=clean(best.remote_mta, LINE))

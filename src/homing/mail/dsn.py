@@ -142,11 +142,11 @@ def _opened(text: str) -> str:
 
 
 def _groups(text: str) -> Iterator[list[tuple[str, str]]]:
-    """Fields that belong together: between blank lines, and cut where an address field comes a second time."""
+    """Fields, as written, that belong together: between blank lines, cut where an address field comes a second time."""
     for block in _BLANK_LINES.split(text):
         group: list[tuple[str, str]] = []
         seen: set[str] = set()
-        for name, value in read_headers(block).fields if len(block) < 32_768 else _long_block(block):
+        for name, value in read_headers(block).written if len(block) < 32_768 else _long_block(block):
             folded = name.lower()
             if folded in _RECIPIENT_FIELDS and folded in seen and folded in _ADDRESS_FIELDS | {"action"}:
                 yield group
@@ -161,7 +161,7 @@ def _long_block(block: str) -> Iterator[tuple[str, str]]:
     """A block without any blank line can hold more fields than a header may; read it in slices of whole lines."""
     lines = block.split("\n")
     for start in range(0, min(len(lines), 20 * RECIPIENTS), 100):
-        yield from read_headers("\n".join(lines[start : start + 100])).fields
+        yield from read_headers("\n".join(lines[start : start + 100])).written
 
 
 def _recipient(fields: Headers) -> RecipientStatus:

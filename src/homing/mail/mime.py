@@ -11,6 +11,7 @@ import html
 import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from itertools import chain
 
 MESSAGE_BYTES = 1 << 20
 HEADER_BLOCK_BYTES = 64 << 10
@@ -37,7 +38,7 @@ _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\
 _UNSHOWABLE_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
 _PLAIN_BYTES = bytes([9, 10, *range(32, 127)])
 _FIELD = re.compile(r"([!-9;-~]{1,200})[ \t]*:(.*)")
-_WHOLE_FIELD = re.compile(r"^([!-9;-~]{1,200}[ \t]*):(.*(?:\n[ \t].*)*)", re.MULTILINE)
+_WHOLE_FIELD = re.compile(r"^([!-9;-~]{1,200}):(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _MBOX_LINE = re.compile(r">?From [^:]*[0-9:]")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z-]{1,20})?\?([bBqQ])\?([^?]*)\?=([ \t]+(?==\?))?")
 _MEDIA_TYPE = re.compile(r"\s*([\w.+-]{1,80})\s*/\s*([\w.+-]{1,80})", re.ASCII)
@@ -73,19 +74,28 @@ _FIRST_ORIGINAL_FIELD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The fields of a header block in their order: (name as written, value unfolded, decoded, cleaned)."""
+    """The fields of a header block in their order, as written: (name, what stands behind the colon).
 
-    fields: tuple[tuple[str, str], ...] = ()
+    A value is unfolded, decoded and cleaned when it is asked for; most fields of most mails are never asked for.
+    """
+
+    written: tuple[tuple[str, str], ...] = ()
     _index: Mapping[str, list[str]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         index: dict[str, list[str]] = {}
-        for name, value in self.fields:
-            index.setdefault(name.lower(), []).append(value)
+        for name, text in self.written:
+            index.setdefault(name.lower(), []).append(text)
         object.__setattr__(self, "_index", index)
 
+    @property
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """All of them: (name, value)."""
+        return tuple((name, _value(name, text)) for name, text in self.written)
+
     def all(self, name: str) -> tuple[str, ...]:
-        return tuple(self._index.get(name.lower(), ()))
+        """The values of a field that may repeat."""
+        return tuple(_value(name, text) for text in self._index.get(name.lower(), ()))
 
     def names(self) -> Set[str]:
         """The names that occur, in lower case."""
@@ -94,7 +104,7 @@ class Headers:
     def first(self, name: str) -> str:
         """The first value of a field, "" where there is none."""
         found = self._index.get(name.lower())
-        return found[0] if found else ""
+        return _value(name, found[0]) if found else ""
 
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._index
@@ -161,10 +171,10 @@ def split_header(data: bytes) -> tuple[Headers, bytes]:
         return Headers(), data[1:]
     end = data.find(b"\n\n")
     block, body = (data, b"") if end < 0 else (data[:end], data[end + 2 :])
-    text = _decoded(block[:HEADER_BLOCK_BYTES])
-    whole = _WHOLE_FIELD.findall(text) if end >= 0 else []
-    if whole and sum(len(name) + len(value) + 2 for name, value in whole) - 1 == len(text):
-        return Headers(tuple((name.rstrip(" \t"), _value(name, value)) for name, value in whole[:FIELDS])), body
+    text = _decoded(block[:HEADER_BLOCK_BYTES]).removesuffix("\n")
+    whole = _WHOLE_FIELD.findall(text)
+    if sum(map(len, chain.from_iterable(whole))) + len(":\n") * len(whole) - len("\n") == len(text):
+        return Headers(tuple(whole[:FIELDS])), body
     lines = text.split("\n")
     fields: list[tuple[str, list[str]]] = []
     for number, line in enumerate(lines):
@@ -177,7 +187,7 @@ def split_header(data: bytes) -> tuple[Headers, bytes]:
         ):
             body = b"\n".join(block.split(b"\n")[number:]) + (data[end:] if end >= 0 else b"")
             break
-    return Headers(tuple((name, _value(name, "\n".join(pieces))) for name, pieces in fields[:FIELDS])), body
+    return Headers(tuple((name, "\n".join(pieces)) for name, pieces in fields[:FIELDS])), body
 
 
 def _field_at(lines: list[str], number: int) -> bool:
@@ -328,7 +338,7 @@ def _decoded(data: bytes, charset: str = "") -> str:
 
 
 def _prose_and_returned(parts: list[Part]) -> tuple[str, Headers | None]:
-    returned = next((part.original for part in parts if part.original is not None and part.original.fields), None)
+    returned = next((part.original for part in parts if part.original is not None and part.original.written), None)
     plain = [part.text for part in parts if part.content_type == "text/plain" and not _attached(part)]
     prose = "\n".join(plain).strip()
     if len(prose) < 20:
@@ -353,7 +363,7 @@ def _split_at_original(prose: str) -> tuple[str, Headers | None]:
         field_at = _FIRST_ORIGINAL_FIELD.search(prose, line_end + 1) if line_end >= 0 else None
         if field_at and not prose[line_end : field_at.start()].strip(" \t\n-=>*_"):
             headers = read_headers(prose[field_at.start() : field_at.start() + HEADER_BLOCK_BYTES])
-            if len(headers.fields) >= 2:
+            if len(headers.written) >= 2:
                 return prose[: found.start()], headers
         if number >= 20:
             break

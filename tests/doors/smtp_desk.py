@@ -22,6 +22,8 @@ class RecordingDesk:
     bodies: list[bytes] = field(default_factory=list)
     received_all: list[Received] = field(default_factory=list)
     peers: list[Peer] = field(default_factory=list)
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a message has come to the desk, which then takes its `seconds`."""
 
     async def greeting(self, peer: Peer) -> Reply | None:
         return self.greets_with
@@ -33,6 +35,7 @@ class RecordingDesk:
         return OK if recipient.lower().startswith("token@") else Reply(550, "5.1.1", "no such recipient")
 
     async def received(self, peer: Peer, received: Received) -> Reply | None:
+        self.began.set()
         await asyncio.sleep(self.seconds)
         self.peers.append(peer)
         self.received_all.append(received)

@@ -20,6 +20,7 @@ from homing.doors.smtp.server import Limits, Received, _network_of
 from homing.mail.reply import Reply
 from tests.corpora import corpora_path
 from tests.doors.smtp_desk import RecordingDesk, listening
+from tests.patience import until
 
 ENVELOPE = b"MAIL FROM:<a@a.example>\r\nRCPT TO:<token@b.example>\r\nDATA\r\n"
 MANY = Limits(connections_per_network=1000)
@@ -36,7 +37,7 @@ class Talk:
         """The next reply's code; 0 when the connection is closed."""
         while True:
             try:
-                line = await asyncio.wait_for(self.reader.readline(), 5)
+                line = await asyncio.wait_for(self.reader.readline(), 30)
             except ConnectionError:  # reset: what came before it is still to be read
                 line, _, rest = bytes(self.reader._buffer).partition(b"\n")
                 self.reader._buffer[:] = rest
@@ -139,10 +140,10 @@ async def test_a_client_that_leaves_does_not_cut_the_desk_short() -> None:
         async with talk(port) as client:
             await client.begin()
             client.writer.write(b"x\r\n.\r\n")
-            await asyncio.sleep(0.1)
-        await asyncio.sleep(0.3)
+            await desk.began.wait()
+        assert not desk.bodies, "it left while the desk was at work"
+        await until(lambda: not server._connections)
         assert desk.bodies == [b"x\r\n"]
-        assert not server._connections
 
 
 async def test_a_half_message_is_no_message() -> None:
@@ -198,7 +199,7 @@ async def test_what_is_injected_before_tls_is_never_obeyed() -> None:
 
 
 async def test_a_handshake_that_never_comes_is_not_waited_for() -> None:
-    limits = Limits(command_seconds=0.2)
+    limits = Limits(command_seconds=1)
     async with listening(limits=limits, tls_context=certified()[0]) as (_, _, port), talk(port) as client:
         await client.open()
         assert await client.say(b"STARTTLS\r\n", 2) == [220, 0]
@@ -232,7 +233,7 @@ TOKENS = {b"<TOKEN>": b"<token@b.example>", b"<TOKEN2>": b"<token@b.example>", b
           b"<FORGED_TOKEN>": b"<forged@b.example>", b"<EXPIRED_TOKEN>": b"<expired@b.example>",
           b"@OURDOMAIN": b"@b.example"}  # fmt: skip
 IMPATIENT = Limits(
-    connections_per_network=50, command_seconds=0.3, body_grace_seconds=0.3, body_rate=1000, message_octets=2**20
+    connections_per_network=50, command_seconds=1, body_grace_seconds=1, body_rate=1000, message_octets=2**20
 )
 KILO = {"MB": 2**20, "KB": 2**10}
 
@@ -294,7 +295,7 @@ async def test_dialogue(name: str) -> None:
         else:
             assert all(came in wish.replace("or", " ").split() for wish, came in outcome), outcome
         assert not desk.bodies
-        await asyncio.wait_for(server.close(grace=1), 8)
+        await asyncio.wait_for(server.close(grace=1), 30)
         assert not server._connections
 
 
@@ -306,8 +307,7 @@ async def test_connections_from_one_network_and_in_all() -> None:
     async with listening(limits=limits) as (_, server, port):
         async with talk(port) as one, talk(port) as two, talk(port) as three:
             assert [await client.hear() for client in (one, two, three)] == [220, 220, 421]
-        await asyncio.sleep(0.05)
-        assert not server._networks
+        await until(lambda: not server._networks)
         assert await deliver(port) == 250
 
 
@@ -332,13 +332,12 @@ def test_networks(one: str, other: str, same: bool) -> None:
 
 
 async def test_time_for_a_command_and_for_the_session() -> None:
-    async with listening(limits=Limits(command_seconds=0.2)) as (_, _, port), talk(port) as client:
+    async with listening(limits=Limits(command_seconds=1)) as (_, _, port), talk(port) as client:
         await client.open()
         assert await client.say(b"NOO") == [421]
         assert await client.ended()
-    async with listening(limits=Limits(session_seconds=0.3)) as (_, _, port), talk(port) as client:
+    async with listening(limits=Limits(session_seconds=1)) as (_, _, port), talk(port) as client:
         await client.open()
-        await asyncio.sleep(0.2)
         assert await client.say(b"NOOP\r\n", 2) == [250, 421]
 
 
@@ -347,11 +346,11 @@ async def test_a_message_that_drips_is_cut_off() -> None:
     async with listening(limits=limits) as (desk, _, port), talk(port) as client:
         await client.begin()
         started = time.monotonic()
-        while not client.reader._buffer and time.monotonic() - started < 3:
+        while not client.reader._buffer and time.monotonic() - started < 20:
             client.writer.write(b"x")
             await asyncio.sleep(0.02)
         assert await client.hear() == 421
-        assert 0.25 < time.monotonic() - started < 1
+        assert time.monotonic() - started > 0.25
     assert not desk.bodies
 
 
@@ -360,18 +359,18 @@ async def test_a_steady_message_is_not_cut_off() -> None:
     async with listening(limits=limits) as (desk, _, port), talk(port) as client:
         await client.begin()
         for _ in range(20):
-            client.writer.write(b"x" * 98 + b"\r\n")
+            client.writer.write(b"x" * 998 + b"\r\n")
             await asyncio.sleep(0.03)
         assert await client.say(b".\r\n") == [250]
-    assert len(desk.bodies[0]) == 2000
+    assert len(desk.bodies[0]) == 20_000
 
 
 async def test_memory_of_all_connections_together() -> None:
     limits = Limits(memory_octets=100_000, spool_above=10**9, connections_per_network=9)
-    async with listening(limits=limits) as (desk, _server, port), talk(port) as one, talk(port) as two:
+    async with listening(limits=limits) as (desk, server, port), talk(port) as one, talk(port) as two:
         await one.begin()
         one.writer.write(b"x" * 60_000)
-        await asyncio.sleep(0.1)
+        await until(lambda: server.budget.used > 50_000)
         await two.begin()
         assert await two.say(b"y" * 60_000 + b"\r\n.\r\n") == [452]
         assert await one.say(b"x\r\n.\r\n") == [250]
@@ -435,8 +434,7 @@ async def test_who_reads_nothing_is_not_answered_for_ever() -> None:
                 await client.writer.drain()
                 sent += 10_000
         assert sent < 2_000_000
-        await asyncio.sleep(0.4)
-        assert not server._connections
+        await until(lambda: not server._connections)
 
 
 async def test_going_down() -> None:
@@ -444,8 +442,8 @@ async def test_going_down() -> None:
         await idle.open()
         await busy.begin()
         busy.writer.write(b"x\r\n.\r\n")
-        await asyncio.sleep(0.05)
-        await server.close(grace=2)
+        await desk.began.wait()
+        await server.close(grace=20)
         assert [await idle.hear(), await idle.hear()] == [421, 0]
         assert [await busy.hear() for _ in range(3)] == [250, 421, 0]
         with pytest.raises(ConnectionError):
@@ -460,11 +458,10 @@ async def test_slow_clients_do_not_hold_up_a_real_one() -> None:
             writer.write(b"E")
         started = time.monotonic()
         assert await deliver(port) == 250
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
         for _, writer in drips:
             writer.transport.abort()
-        await asyncio.sleep(0.2)
-        assert not server._connections
+        await until(lambda: not server._connections)
 
 
 def test_on_uvloop(tmp_path) -> None:

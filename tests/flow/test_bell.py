@@ -28,7 +28,7 @@ async def test_a_worker_that_is_rung_and_canceled_at_once_ends(worker, ticks: in
     for _ in range(ticks):
         await asyncio.sleep(0)
     task.cancel()
-    done, _ = await asyncio.wait([task], timeout=0.5)
+    done, _ = await asyncio.wait([task], timeout=30)
     task.cancel()
     assert done, "it slept through its end"
 
@@ -36,7 +36,7 @@ async def test_a_worker_that_is_rung_and_canceled_at_once_ends(worker, ticks: in
 async def test_a_ring_that_came_before_is_heard() -> None:
     bell = Bell()
     bell.ring()
-    await asyncio.wait_for(bell.wait(60), 0.5)
+    await asyncio.wait_for(bell.wait(60), 30)
     begun = asyncio.get_running_loop().time()
     await bell.wait(0.02)
     assert asyncio.get_running_loop().time() - begun >= 0.015, "one ring was heard twice"
@@ -46,4 +46,4 @@ async def test_all_listeners_hear_a_chime_that_rings_after_they_looked() -> None
     chime = Chime()
     coming = chime.coming
     chime.ring()
-    await asyncio.wait_for(asyncio.gather(chime.hear(coming, 60), chime.hear(coming, 60)), 0.5)
+    await asyncio.wait_for(asyncio.gather(chime.hear(coming, 60), chime.hear(coming, 60)), 30)

@@ -54,7 +54,7 @@ async def test_pieces_of_any_size_are_one_message(piece: int) -> None:
         writer.write(octets[start : start + piece])
         await writer.drain()
         await asyncio.sleep(0)
-    said = (await asyncio.wait_for(reader.read(), 5)).decode()
+    said = (await asyncio.wait_for(reader.read(), 30)).decode()
     codes = [line[:4] for line in said.splitlines()]
     assert codes == ["220 ", "250-", "250-", "250 ", "250 ", "250 ", "354 ", "250 ", "221 "]
     assert list(sink.arrived) == ["c@d.example"]

@@ -19,6 +19,7 @@ from homing.mail.reply import Stage
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.route import Route, Router
 from homing.net.smtp_client import Envelope, SmtpClient, Transcript
+from tests.patience import PATIENCE
 
 TOKEN = "b+token@b.post.acme-mail.com"
 MESSAGE = (
@@ -33,7 +34,7 @@ class Gateway:
     def __init__(self, world: World, heard: Site) -> None:
         self.world = world
         self.heard = heard
-        resolver = Resolver(world.dns.servers, keep=AS_PUBLISHED, timeout=0.3)
+        resolver = Resolver(world.dns.servers, keep=AS_PUBLISHED, timeout=5)
         self.router = Router(resolver, world.smtp_port, allow_private=True, keep=0)
         self.client = SmtpClient("mx.post.acme-mail.com")
 
@@ -45,7 +46,7 @@ class Gateway:
         return await connection.send(Envelope(envelope_sender=envelope_sender, recipient=recipient, content=content))
 
     async def comes_back(self, count: int = 1) -> Mail:
-        return (await self.heard.wait_for(TOKEN, count, seconds=5))[-1]
+        return (await self.heard.wait_for(TOKEN, count, PATIENCE))[-1]
 
 
 @pytest.fixture
@@ -276,7 +277,7 @@ async def test_a_wildcard_stands_for_what_does_not_exist_below_it(gateway: Gatew
     world.dns.publish("*.k1.dkim.acme.com", 'TXT "for all"')
     world.dns.publish("mine.k1.dkim.acme.com", 'TXT "for one"')
     world.dns.publish("deep.branch.k1.dkim.acme.com", 'TXT "deep"')
-    resolver = Resolver(world.dns.servers, keep=AS_PUBLISHED, timeout=0.3)
+    resolver = Resolver(world.dns.servers, keep=AS_PUBLISHED, timeout=5)
     told = {}
     for name in ("any", "a.b", "mine", "below.mine", "branch", "other.branch"):
         answer = await resolver.txt(f"{name}.k1.dkim.acme.com")

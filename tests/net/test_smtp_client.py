@@ -18,21 +18,23 @@ from homing.mail.smtp_client import Envelope, Silence, Transcript
 from homing.net.route import Host
 from homing.net.smtp_client import PoolLimits, SmtpClient, Timeouts
 from tests.doors.smtp_desk import RecordingDesk, listening
+from tests.patience import PATIENCE, until
 
 CONTENT = b"Subject: x\r\n\r\n.a dot\r\n..\r\nend\r\n"
-QUICK = Timeouts(
+IMPATIENT = Timeouts(
     slot=0.3,
-    connect=1,
-    banner=0.3,
-    ehlo=0.3,
+    connect=5,
+    banner=1,
+    ehlo=1,
     tls=1,
-    mail_from=0.3,
-    rcpt_to=0.3,
-    data=0.3,
-    dot=0.3,
+    mail_from=1,
+    rcpt_to=1,
+    data=1,
+    dot=1,
     quit=0.2,
     body_rate=200_000,
 )
+"""For hosts that are to be found silent; everything else is given its time."""
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -41,8 +43,8 @@ def envelope(recipient: str = "token@b.example", content: bytes = CONTENT) -> En
 
 
 @asynccontextmanager
-async def client(timeouts: Timeouts = QUICK, limits: PoolLimits | None = None) -> AsyncIterator[SmtpClient]:
-    made = SmtpClient("c.example", timeouts, limits)
+async def client(timeouts: Timeouts | None = None, limits: PoolLimits | None = None) -> AsyncIterator[SmtpClient]:
+    made = SmtpClient("c.example", timeouts or Timeouts(), limits)
     try:
         yield made
     finally:
@@ -142,14 +144,14 @@ async def test_tls_where_offered_and_not_where_unwanted() -> None:
 )
 async def test_tls_that_fails_or_is_injected_into(after: bytes, silence: Silence) -> None:
     handler = script(b"250-hi\r\n250 STARTTLS\r\n", after, b"what is this\r\n", banner=b"220 hi\r\n")
-    async with remote(handler) as host, client() as ours:
+    async with remote(handler) as host, client(IMPATIENT) as ours:
         transcript = await attempt(ours, host)
     assert (transcript.stage, transcript.silence) == (Stage.TLS, silence)
 
 
 async def test_a_server_that_offers_tls_and_has_none_is_spoken_to_in_clear() -> None:
     answers = [b"250-hi\r\n250 STARTTLS\r\n", b"454 4.7.0 not now\r\n", b"250 ok\r\n", b"550 5.1.1 nobody\r\n"]
-    async with remote(script(*answers)) as host, client() as ours:
+    async with remote(script(*answers)) as host, client(IMPATIENT) as ours:
         transcript = await attempt(ours, host)
     assert (transcript.stage, transcript.tls) == (Stage.RCPT_TO, "")
 
@@ -200,10 +202,10 @@ async def _hang_up_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamW
 )
 async def test_hostile_servers(handler: Handler, stage: Stage, silence: Silence) -> None:
     before = psutil.Process().memory_info().rss
-    async with remote(handler) as host, client() as ours:
+    async with remote(handler) as host, client(IMPATIENT) as ours:
         started = time.monotonic()
         transcript = await attempt(ours, host)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 30
     assert (transcript.stage, transcript.reply, transcript.silence) == (stage, None, silence)
     assert psutil.Process().memory_info().rss - before < 20_000_000
 
@@ -241,7 +243,7 @@ class _Stubborn:
 
 async def test_a_message_that_does_not_leave_is_not_in_doubt() -> None:
     large = b"x" * 70 + b"\r\n"
-    async with remote(_never_reads_the_message) as host, client() as ours:
+    async with remote(_never_reads_the_message) as host, client(IMPATIENT) as ours:
         transcript = await attempt(ours, host, envelope(content=large * 300_000))
     assert (transcript.stage, transcript.silence) == (Stage.DATA, Silence.TIMEOUT)
 
@@ -325,7 +327,7 @@ async def test_a_server_that_speaks_unasked_is_hung_up_on(lent: bool) -> None:
         connection = await ours.acquire(host)
         if not lent:
             connection.release()
-        await asyncio.wait_for(hung_up.wait(), 1)
+        await asyncio.wait_for(hung_up.wait(), PATIENCE)
 
 
 async def test_connections_carry_a_bounded_number_of_messages_and_say_quit() -> None:
@@ -350,8 +352,7 @@ async def test_idle_connections_say_quit_in_time() -> None:
     async with listening() as (_, server, port), client(limits=PoolLimits(idle=0.1)) as ours:
         await attempt(ours, home(port))
         assert len(server._connections) == 1
-        await asyncio.sleep(0.3)
-        assert not server._connections
+        await until(lambda: not server._connections)
         assert not ours._pools
 
 
@@ -373,7 +374,7 @@ async def test_one_host_has_a_bounded_number_of_connections() -> None:
 
 
 async def test_who_waits_too_long_for_a_connection_hears_busy() -> None:
-    async with listening() as (_, _, port), client(limits=PoolLimits(connections=1)) as ours:
+    async with listening() as (_, _, port), client(IMPATIENT, PoolLimits(connections=1)) as ours:
         held = await ours.acquire(home(port))
         transcript = await attempt(ours, home(port))
         assert (transcript.stage, transcript.silence) == (Stage.CONNECT, Silence.BUSY)
@@ -385,15 +386,16 @@ async def test_who_waits_too_long_for_a_connection_hears_busy() -> None:
 async def test_cancellation_flies_and_leaves_no_connection(moment: str) -> None:
     async with listening(RecordingDesk(seconds=0.5)) as (desk, server, port), client(Timeouts()) as ours:
         task = asyncio.create_task(attempt(ours, home(port)))
-        await asyncio.sleep(0.2 if moment == "sending" else 0)
+        await (desk.began.wait() if moment == "sending" else asyncio.sleep(0))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not ours._pools
         assert all(not line for line in ours._pools)
-        await asyncio.sleep(0.6)
-        assert len(desk.bodies) == (moment == "sending")  # it went out: not "not sent"
-        assert not server._connections
+        if moment == "sending":
+            await until(lambda: desk.bodies)  # it went out: not "not sent"
+        await until(lambda: not server._connections)
+        assert len(desk.bodies) == (moment == "sending")
 
 
 _OPENING = (b"250 hi\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n")
@@ -423,7 +425,7 @@ async def test_whoever_gives_up_can_tell_whether_a_copy_may_be_out_there(
         connection = await ours.acquire(host)
         assert not isinstance(connection, Transcript)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
+            async with asyncio.timeout(1):
                 await connection.send(envelope(content=content))
         assert connection.reached is reached
         assert not ours._pools

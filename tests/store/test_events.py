@@ -4,6 +4,7 @@ import asyncio
 import threading
 from pathlib import Path
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
@@ -90,7 +91,11 @@ async def test_one_human_senders_cursor_moves_past_the_others(database: Database
     assert moved[1] == end != page[1]
 
 
-async def test_a_late_committer_is_not_skipped(database: Database) -> None:
+_GATE = 1
+"""An advisory lock: whoever wants it waits until it is given back."""
+
+
+async def test_a_late_committer_is_not_skipped(database: Database, url: str) -> None:
     """One transaction writes its event first and commits last; the reader in between must not pass it by."""
     organization = await an_organization(database)
     is_postgresql = await database.read(on_postgresql)
@@ -101,10 +106,13 @@ async def test_a_late_committer_is_not_skipped(database: Database) -> None:
         _append(conn, organization, "slow")
         written.set()
         if is_postgresql:  # run_sync runs in the event loop: wait inside the database, where others can go on
-            conn.exec_driver_sql("SELECT pg_sleep(0.6)")
+            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_GATE})")
         else:
             asyncio.run_coroutine_threadsafe(finish.wait(), loop).result()
 
+    gate = await asyncpg.connect(url) if is_postgresql else None
+    if gate:
+        await gate.execute(f"SELECT pg_advisory_lock({_GATE})")
     slow_one = asyncio.create_task(database.write(slow))
     while not written.is_set():
         await asyncio.sleep(0.01)
@@ -119,6 +127,8 @@ async def test_a_late_committer_is_not_skipped(database: Database) -> None:
     assert seen == []
     assert cursor == await database.read(events.latest, organization.id)
     finish.set()
+    if gate:
+        await gate.close()
     await asyncio.gather(slow_one, quick_one)
     await _settled(database, organization)
     assert _names(await database.read(events.after, organization.id, None, cursor)) == ["slow", "quick"]

@@ -3,11 +3,10 @@
 The gateway is spoken to as its users speak to it: over the API, over SMTP, by links in letters.
 """
 
-import asyncio
 import email
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,21 +22,9 @@ from homing.lab.behaviour import Mail
 from homing.lab.sms import ACCOUNT, AUTH_TOKEN
 from homing.lab.world import World
 from homing.mail.dkim import SigningKey
+from tests.patience import PATIENCE, until
 
-PATIENCE = 30.0
-
-
-async def until(look: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """What `look` (plain or async) gives, as soon as it is true; fails after a while."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        found = look()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
-        assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.02)
+__all__ = ["PATIENCE", "Story", "Tenant", "a_story", "plain_text", "settings_in", "until"]
 
 
 @dataclass(slots=True)

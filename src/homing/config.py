@@ -21,7 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from homing.loop.identity import OperatorIdentity
+from homing.loop.identity import OperatorIdentity, is_freemail
 from homing.loop.problem import Fault
 from homing.loop.sending_domains import Delegation
 from homing.mail.address import AddressError, parse_address, parse_domain
@@ -74,6 +74,13 @@ def _secret_key(text: SecretStr | None) -> SecretStr | None:
     return text
 
 
+def _feedback_domains(domains: list[str]) -> list[str]:
+    for domain in domains:
+        if is_freemail(domain):
+            raise ValueError(f"{domain} has mailboxes of people, who must not speak for each other")
+    return domains
+
+
 Domain = Annotated[str, AfterValidator(_domain)]
 WebUrl = Annotated[str, _url("https://", "http://")]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -123,6 +130,11 @@ class Settings(BaseSettings):
 
     administrator: Annotated[str | None, AfterValidator(_mailbox)] = Field(
         default=None, description="Who hears of failures that nobody else could be told of."
+    )
+    feedback_domains: Annotated[list[Domain], AfterValidator(_feedback_domains)] = Field(
+        default_factory=list,
+        description="What stands after @ in From of the complaints that providers send you (feedback loops): signed by "
+        "such a domain, a complaint counts although our own marks were removed from it.",
     )
     lifetime_hours: int = Field(default=120, ge=1, le=720, description="How long we try before a delivery expires.")
     content_retention_days: int = Field(default=30, ge=1, description="Contents of messages are erased after that.")

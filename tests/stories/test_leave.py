@@ -1,12 +1,13 @@
 """Bulk mail can be left with one click or a mail, and a complaint finds its delivery by whatever was left of it."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from homing.mail.dkim import verify
+from homing.mail.dkim import SigningKey, sign, verify
 from homing.store import tables
-from tests.stories.gateway import Story, Tenant, until
+from tests.stories.gateway import Story, Tenant, a_story, until
 
 JANET = "janet@example.net"
 JOHN = "john@corp.com"
@@ -116,6 +117,54 @@ async def test_a_complaint_without_its_trace_still_finds_its_delivery(story: Sto
     assert (await story.world.writes("fbl@provider.net", "fbl@post.acme-mail.com", report)).accepted
     await crm.hears("complained", sent)
     assert await listed(crm) == [(JOHN, "news", "complaint")]
+
+
+FEEDBACK = SigningKey.generate_ed25519("arf.provider.net", "s1")
+
+
+def feedback(returned: str, header_from: str = "fbl@arf.provider.net") -> bytes:
+    """A complaint of John's that returns these lines of the message's header."""
+    return (
+        f"From: {header_from}\r\nTo: fbl@post.acme-mail.com\r\nSubject: complaint\r\nMIME-Version: 1.0\r\n"
+        'Content-Type: multipart/report; report-type=feedback-report; boundary="B"\r\n\r\n--B\r\n\r\nspam\r\n--B\r\n'
+        "Content-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\nUser-Agent: x/1\r\nVersion: 1\r\n"
+        f"Original-Rcpt-To: {JOHN}\r\n\r\n"
+        f"--B\r\nContent-Type: message/rfc822\r\n\r\n{returned}\r\n\r\nHello\r\n--B--\r\n"
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("header_from", "signed", "believed"),
+    [
+        ("fbl@arf.provider.net", True, True),
+        ("fbl@arf.provider.net", False, False),  # anybody can write that
+        ("mallory@provider.net", True, False),  # a signature for another name than that in From
+    ],
+)
+async def test_without_our_marks_a_complaint_counts_where_a_provider_of_ours_has_signed_it(
+    tmp_path: Path, header_from: str, signed: bool, believed: bool
+) -> None:
+    async with a_story(tmp_path, feedback_domains=[FEEDBACK.domain]) as story:
+        story.world.dns.publish_text(FEEDBACK.dns_name, FEEDBACK.dns_record())
+        crm, sent = await subscribed(story)
+        report = feedback(f"Message-ID: {story.world.inbox(JOHN)[0].headers['Message-ID']}", header_from)
+        now = int(story.clock().timestamp())
+        signature = sign(report, FEEDBACK, now, now + 86_400) if signed else b""
+        mail = await story.world.writes("fbl@arf.provider.net", "fbl@post.acme-mail.com", signature + report)
+        assert mail.accepted
+        event = await crm.hears("complained", sent)
+        assert event["data"]["strength"] == ("strong" if believed else "weak")
+        assert ("dkim=pass(arf.provider.net)" in event["data"]["authentication"]) is signed
+        assert await listed(crm) == ([(JOHN, "news", "complaint")] if believed else [])
+
+
+async def test_our_mark_on_another_message_is_noted_and_suppresses_nobody(story: Story) -> None:
+    crm, sent = await subscribed(story)
+    returned = story.world.inbox(JOHN)[0].headers
+    stolen = f"Message-ID: <another@corp.com>\r\nHoming-Trace: {returned['Homing-Trace']}"
+    assert (await story.world.writes("x@stranger.net", "fbl@post.acme-mail.com", feedback(stolen))).accepted
+    assert (await crm.hears("complained", sent))["data"]["strength"] == "weak"
+    assert await listed(crm) == []
 
 
 async def test_every_attempt_sends_the_same_bytes_whatever_has_become_of_the_stream(story: Story) -> None:

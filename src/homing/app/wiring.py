@@ -331,6 +331,7 @@ def _receiver(base: _Base) -> Receiver:
         reply_retention=timedelta(days=base.settings.reply_retention_days),
         retention=timedelta(days=base.settings.content_retention_days),
         vetting=Vetting(resolver=base.resolver, suffix_of=suffix_list(), clock=base.clock),
+        feedback_domains=frozenset(base.settings.feedback_domains),
         returns=base.returns,
         actions=base.actions,
         news=base.news,

@@ -27,7 +27,7 @@ from homing.loop.classify import Rules
 from homing.loop.evidence import ReportAction, Reported, Unsubscribed, What
 from homing.loop.identity import OperatorIdentity
 from homing.loop.marks import UNSUBSCRIBE_LOCAL
-from homing.loop.match import NOTHING_SAID, evidence_from
+from homing.loop.match import NOTHING_SAID, evidence_from, is_feedback_of
 from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength
 from homing.loop.token import Purpose, TokenRefused, Tokens
 from homing.loop.understand import Understood, understand
@@ -104,8 +104,8 @@ class _Matched:
 
 @dataclass(slots=True, kw_only=True)
 class Receiver:
-    """Works for the MX door, and off the mail that it kept. It rings `actions` when a policy has steps to take, and
-    `news` when anything happened."""
+    """Works for the MX door, and off the mail that it kept. `feedback_domains`: see `loop.match.is_feedback_of`. It
+    rings `actions` when a policy has steps to take, and `news` when anything happened."""
 
     database: Database
     tokens: Tokens
@@ -117,6 +117,7 @@ class Receiver:
     reply_retention: timedelta
     retention: timedelta
     vetting: Vetting
+    feedback_domains: frozenset[str]
     returns: Bell
     actions: Bell
     news: Bell
@@ -353,7 +354,7 @@ class Receiver:
             message_id=matched.sent.message_id,
             inbound=mail.id,
             by_envelope=matched.by_envelope,
-            by_trace=matched.by_trace,
+            vouched=matched.by_trace or is_feedback_of(self.feedback_domains, authentication),
         )
         evidence = replace(evidence, authentication=authentication.summary)
         return Finding(delivery=matched.sent.delivery.id, evidence=evidence, now=self.clock(), inbound=mail.id)

@@ -99,7 +99,7 @@ def consequence(understood: Understood, report: RecipientReport, now: datetime) 
         message_id=understood.returned_message_id.strip().strip("<>"),
         inbound=InboundId(_NOBODY),
         by_envelope=True,
-        by_trace=understood.what is What.COMPLAINT,
+        vouched=understood.what is What.COMPLAINT,
     )
     return conclude(delivery, evidence, BUILTIN_DEFAULT, now)
 

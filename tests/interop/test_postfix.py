@@ -15,6 +15,7 @@ import trustme
 
 from homing.lab.world import World
 from homing.store import tables
+from tests.patience import until
 from tests.stories.gateway import Story, Tenant, a_story, plain_text
 
 from .postfix import Plan, Postfix, a_postfix
@@ -38,6 +39,15 @@ class Scene:
     async def attempts(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
         message = await self.tenant.message(answer)
         return [attempt for delivery in message["deliveries"] for attempt in delivery["attempts"]]
+
+    async def ended_attempt(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The only attempt, once its end is recorded: a bounce may outrun our own record of the 250."""
+
+        async def ended() -> list[dict[str, Any]]:
+            return [attempt for attempt in await self.attempts(answer) if attempt["ended_at"]]
+
+        (attempt,) = await until(ended)
+        return dict(attempt)
 
     async def last_words(self) -> str:
         """Hang up, and read what Postfix counted on the connection."""
@@ -103,7 +113,7 @@ async def test_says_250_and_bounces_later(tmp_path: Path) -> None:
         answer = await scene.tenant.send(JANET, "john@late.com", subject="Our call")
         message = await scene.tenant.becomes(answer, "bounced")
 
-        (attempt,) = await scene.attempts(answer)
+        attempt = await scene.ended_attempt(answer)
         assert (attempt["stage"], attempt["reply_code"], attempt["enhanced_status_code"]) == ("dot", 250, "2.0.0")
         assert (attempt["host"], attempt["ip"], attempt["in_doubt"]) == ("mx.late.com", IP, False)
         assert attempt["tls"].startswith("TLSv1.3 ")
@@ -138,8 +148,8 @@ async def test_says_250_and_bounces_later(tmp_path: Path) -> None:
         assert named["Final-Recipient"] == "rfc822; john@late.com"
         assert dsn.get_payload()[2].get_content_type() == "text/rfc822-headers"  # RET=HDRS was heard
 
-        types = await scene.tenant.types_of(answer)
-        assert types.index("delivered") < types.index("bounced")
+        ends = [word for word in await scene.tenant.types_of(answer) if word in {"delivered", "bounced"}]
+        assert ends in (["delivered", "bounced"], ["bounced"])
         bounced = await scene.tenant.hears("bounced", answer)
         assert bounced["data"]["late"] is True
         assert bounced["data"]["strength"] == "strong"

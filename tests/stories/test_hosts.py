@@ -119,7 +119,7 @@ async def test_a_way_that_is_never_found_is_given_up(story: Story) -> None:
 
 async def test_a_host_that_keeps_us_in_the_hall_is_given_up(story: Story) -> None:
     crm = await _janets(story)
-    story.app.deliverer.longest = 0.3
+    story.app.deliverer.longest = 1
     async with _server(story, "220 hello") as ip:
         _hosts(story, ip, NOBODY)
         sent = await crm.send(JANET, JOHN)
@@ -130,7 +130,7 @@ async def test_a_host_that_keeps_us_in_the_hall_is_given_up(story: Story) -> Non
 
 async def test_before_the_dot_nothing_is_in_doubt(story: Story) -> None:
     crm = await _janets(story)
-    story.app.deliverer.longest = 0.5
+    story.app.deliverer.longest = 2
     async with _server(story, "220 hello", "250 hello", "250 go on") as ip:
         _hosts(story, ip)
         sent = await crm.send(JANET, JOHN)
@@ -143,7 +143,7 @@ async def test_before_the_dot_nothing_is_in_doubt(story: Story) -> None:
 
 async def test_after_the_dot_it_is_in_doubt(story: Story) -> None:
     crm = await _janets(story)
-    story.app.deliverer.longest = 0.5
+    story.app.deliverer.longest = 2
     story.world.mx("corp.com").is_slow(JOHN, 20)
     sent = await crm.send(JANET, JOHN)
     message = await crm.becomes(sent, "deferred")

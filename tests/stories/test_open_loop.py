@@ -1,12 +1,16 @@
 """The open loop, closed: Janet's mail fails, and something useful is done about it."""
 
+import asyncio
 import re
 from datetime import timedelta
 
 import pytest
 
-from homing.lab.returns import Failure
+from homing.lab.behaviour import QUEUED, Good, Mail, send_bounce
+from homing.lab.post import Post
+from homing.lab.returns import Failure, bounce
 from homing.mail.dkim import verify
+from homing.mail.reply import Reply
 from homing.store import tables
 
 from .gateway import Story, plain_text, until
@@ -79,8 +83,13 @@ async def test_a_mail_that_was_accepted_comes_back_later(story: Story) -> None:
     crm = await story.tenant()
     await crm.person("Janet Roe", JANET)
     diagnostic = "smtp; 550 5.1.1 <john@corp.com>: unknown user"
-    story.world.mx("corp.com").bounces_later(JOHN, Failure(final_recipient=JOHN, diagnostic_code=diagnostic))
+    failure = Failure(final_recipient=JOHN, diagnostic_code=diagnostic)
+    story.world.mx("corp.com")
     sent = await crm.send(JANET, JOHN)
+    await crm.becomes(sent, "delivered")
+    [mail] = story.world.inbox(JOHN)
+    returned = bounce("mx.corp.com", str(mail.envelope_sender), mail.content, failure)
+    assert (await story.world.writes(None, str(mail.envelope_sender), returned)).accepted
     message = await crm.becomes(sent, "bounced")
     [delivery] = message["deliveries"]
     assert delivery["bounced"] == "late"
@@ -137,12 +146,26 @@ async def test_the_administrator_is_told_when_the_letter_comes_to_nothing(story:
     assert JANET in text
 
 
+class _Hasty(Good):
+    """Bounces at once, and says 250 only when it is told to."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:
+        await send_bounce(mail, post, Failure(final_recipient=mail.recipient))
+        await self.go_on.wait()
+        return QUEUED
+
+
 async def test_a_bounce_can_outrun_its_own_250(story: Story) -> None:
     crm = await story.tenant()
     await crm.person("Janet Roe", JANET)
-    story.world.mx("corp.com").bounces_before_its_250(JOHN)
+    hasty = _Hasty()
+    story.world.mx("corp.com").behaves(JOHN, hasty)
     sent = await crm.send(JANET, JOHN)
-    message = await crm.becomes(sent, "bounced")
+    await crm.becomes(sent, "bounced")
+    hasty.go_on.set()
 
     async def attempt_ended() -> bool:
         return bool((await crm.message(sent))["deliveries"][0]["attempts"][0]["ended_at"])
@@ -163,7 +186,7 @@ async def test_a_failure_behind_a_forwarder_is_not_ours(story: Story) -> None:
     sent = await crm.send(JANET, JOHN)
     event = await crm.hears("forwarding_failed", sent)
     assert event["data"]["final_recipient"] == "john@elsewhere.org"
-    assert await crm.states(sent) == ["delivered"]
+    await crm.becomes(sent, "delivered")
     assert story.world.inbox(JANET) == []
 
 

@@ -44,7 +44,7 @@ async def test_a_database_that_turns_us_away_stops_nothing_for_good(durable_clus
                 assert int(answer.headers["Retry-After"]) > 0
             story.world.mx("corp.com").refuses(JOHN)
             await crm.becomes(await crm.send(JANET, JOHN), "bounced")
-            await story.world.mx("example.net").wait_for(JANET, 1, 5)
+            await story.world.mx("example.net").wait_for(JANET)
 
 
 async def test_a_bug_in_a_worker_costs_a_moment_and_not_the_worker(story: Story) -> None:
@@ -69,7 +69,7 @@ async def test_a_bug_in_a_worker_costs_a_moment_and_not_the_worker(story: Story)
         await until(lambda: len(broken) == len(workers))
         story.world.mx("corp.com").refuses(JOHN)
         await crm.becomes(await crm.send(JANET, JOHN), "bounced")
-        await story.world.mx("example.net").wait_for(JANET, 1, 5)
+        await story.world.mx("example.net").wait_for(JANET)
 
 
 async def test_what_breaks_before_an_attempt_gives_its_connection_back(story: Story) -> None:
@@ -88,7 +88,7 @@ async def test_what_breaks_before_an_attempt_gives_its_connection_back(story: St
         await until(lambda: sum(log["event"] == "delivery attempt broke" for log in logs) >= 20)
         deliverer.dice = dice
         await crm.send(JANET, JOHN)
-        await site.wait_for(JOHN, 1, 5)
+        await site.wait_for(JOHN)
 
 
 async def test_a_stop_that_cannot_wait_gives_back_what_it_holds(tmp_path: Path) -> None:

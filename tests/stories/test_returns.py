@@ -69,7 +69,11 @@ async def test_what_comes_back_is_counted_and_shown_whether_or_not_it_is_about_a
     await until(all_heard)
     mine = (await crm.call("GET", "/v1/inbound?what=bounce")).json()["inbound"]
     assert [(one["delivery"], one["purpose"]) for one in mine] == [(sent["deliveries"][0]["id"], "envelope")]
-    text = (await story.http.get("/metrics")).text
-    counted = {line.rpartition(" ")[0] for line in text.splitlines() if line.startswith("homing_returns_total")}
-    assert 'homing_returns_total{matched="yes",what="bounce"}' in counted
-    assert any('matched="no"' in line for line in counted)
+
+    async def counted() -> bool:
+        text = (await story.http.get("/metrics")).text
+        lines = {line.rpartition(" ")[0] for line in text.splitlines() if line.startswith("homing_returns_total")}
+        matched = 'homing_returns_total{matched="yes",what="bounce"}' in lines
+        return matched and any('matched="no"' in line for line in lines)
+
+    await until(counted)

@@ -20,12 +20,12 @@ async def _steps(story: Story, sent: dict[str, object], tenant: str = "crm") -> 
 
 
 @asynccontextmanager
-async def _hanging_server() -> AsyncIterator[int]:
-    """It takes every call and never answers."""
+async def _hanging_server() -> AsyncIterator[tuple[int, list[asyncio.StreamWriter]]]:
+    """It takes every call and never answers: its port, and the calls that it has taken."""
     calls: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, writer: calls.append(writer), "127.0.0.1", 0)
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield server.sockets[0].getsockname()[1], calls
     finally:
         server.close()
         for writer in calls:
@@ -64,7 +64,8 @@ async def test_a_step_that_breaks_every_time_ends_unheard(story: Story) -> None:
 
 
 async def test_a_webhook_that_hangs_keeps_nobody_else_waiting(story: Story) -> None:
-    async with _hanging_server() as port:
+    story.app.actor.fetcher._time_limit = 600.0
+    async with _hanging_server() as (port, calls):
         slow = await story.tenant("slow", webhook_url=f"http://127.0.0.1:{port}/hook")
         await slow.policy("hook", {"kind": "webhook"})
         await slow.person("Joe Bloggs", "joe@example.net")
@@ -72,13 +73,15 @@ async def test_a_webhook_that_hangs_keeps_nobody_else_waiting(story: Story) -> N
         await crm.person("Janet Roe", JANET)
         story.world.mx("corp.com").refuses(None)
         await slow.becomes(await slow.send("joe@example.net", JOHN, failure_policy="hook"), "bounced")
-        await asyncio.sleep(0.7)
+        await until(lambda: calls)
         sent = await crm.send(JANET, JOHN)
 
         async def told() -> bool:
             return "notified" in await crm.types_of(sent)
 
-        await until(told, 2.0)
+        await until(told)
+        for call in calls:
+            call.transport.abort()
 
 
 async def test_no_letter_goes_to_an_address_that_nobody_proved(story: Story) -> None:

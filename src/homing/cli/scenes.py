@@ -172,10 +172,8 @@ async def forwarder(stage: Stage) -> str:
     stage.world.mx("alumni.org").forwards("eve@alumni.org", "eve@gone.org")
     message = await crm.send(JANET_ROE, "eve@alumni.org", "Class reunion")
     await crm.event(message, "forwarding_failed")
-    delivery = await crm.delivery(message)
-    expect(
-        delivery["state"] == "delivered" and delivery["case"] is None, "the delivery keeps its state, without a case"
-    )
+    delivery = await crm.becomes(message, "delivered")
+    expect(delivery["case"] is None, "the delivery keeps its state, without a case")
     return "noted on the timeline; nobody is alarmed"
 
 

@@ -111,7 +111,7 @@ class Site:
         """What was accepted for this address, oldest first."""
         return [mail for mail in self.mails if mail.recipient.lower() == address.lower()]
 
-    async def wait_for(self, address: str, count: int = 1, seconds: float = 10.0) -> list[Mail]:
+    async def wait_for(self, address: str, count: int = 1, seconds: float = 30.0) -> list[Mail]:
         """The address's mail as soon as there are `count`. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while len(self.inbox(address)) < count:  # noqa: ASYNC110 - the lab is watched, not designed for speed

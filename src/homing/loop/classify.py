@@ -33,6 +33,7 @@ _ABOUT_THE_RECIPIENT = HARD | {"recipient_refused", "mailbox_full", "undetermine
 TEXT_CHARACTERS = 4096
 _STATUS = re.compile(r"([245])(?<![\d.].)\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _CODE = re.compile(r"([45](?<![\d.\[].)\d\d)(?=[ \-#:]|$)")
+_LITERAL = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)")
 _VAGUE_CODES = frozenset({"1.5", "1.9", "5.0", "2.0", "3.0", "4.0", "7.0"})
 _VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|5\.[14]|3\.5)")
 _STAGES: tuple[tuple[str, Stage], ...] = (
@@ -105,7 +106,7 @@ def plain_verdict(failure_class: str, rule: str, matched: str = "") -> Verdict:
 def _facts(reply: Reply | None, stage: Stage | None, status: str, text: str, remote_mta: str) -> _Facts:
     bounded = text[:TEXT_CHARACTERS]
     inner = [f"{found[1]}.{int(found[2])}.{int(found[3])}" for found in _STATUS.finditer(bounded)]
-    folded = fold(bounded)
+    folded = _LITERAL.sub("<#>", fold(bounded))
     code = _CODE.search(bounded)
     return _Facts(
         text=folded,

@@ -23,6 +23,7 @@ from homing.flow.examine import Examiner
 from homing.flow.names import Names
 from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
+from homing.flow.proved import Proved
 from homing.flow.rotate import Rotation, Selectors, terms_for
 from homing.flow.sign import Signer
 from homing.flow.submit import Submission
@@ -169,7 +170,13 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
     examiner = _examiner(database, clock)
     parts = ApiParts(
         database=database,
-        submission=Submission(database=database, outgoing=outgoing, clock=clock, work=Bell()),
+        submission=Submission(
+            database=database,
+            outgoing=outgoing,
+            clock=clock,
+            work=Bell(),
+            proved=Proved(database=database, operator=outgoing.operator),
+        ),
         proving=Proving(
             database=database,
             outgoing=outgoing,

@@ -1,12 +1,14 @@
 """The identity of a delivery: what it may never be, whatever is asked for and whatever is proved."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.loop.identity import (
+    ACCEPTED_AS,
     FREEMAIL,
     NAME_DECEIVES,
     NEEDS_SMTPUTF8,
@@ -21,6 +23,7 @@ from homing.loop.identity import (
     RequestedFrom,
     own_identity,
     resolve,
+    resolve_again,
 )
 from homing.loop.model import Identity, Level
 from homing.mail.address import Address, parse_address
@@ -146,6 +149,94 @@ def test_what_no_identity_ever_is(
     assert identity.reasons
 
 
+@pytest.mark.parametrize(
+    ("accepted", "stands", "tried", "level"),
+    [
+        (FULL, FULL, True, Level.CUSTOM_FULL),
+        (FULL, DKIM, True, Level.CUSTOM_DKIM),
+        (FULL, None, True, Level.SHARED),
+        (DKIM, None, False, Level.SHARED),
+        (DKIM, FULL, True, Level.CUSTOM_DKIM),
+        (DKIM, FULL, False, Level.CUSTOM_FULL),
+        (None, FULL, True, Level.SHARED),
+        (None, FULL, False, Level.CUSTOM_FULL),
+        (None, None, False, Level.SHARED),
+    ],
+)
+def test_down_whenever_it_must_and_up_only_before_anybody_knows(
+    accepted: DomainFact | None, stands: DomainFact | None, tried: bool, level: Level
+) -> None:
+    before = resolved({"bloggs.com": accepted} if accepted else {}, proved=True)
+    facts = Facts(operator=OPERATOR, domains={"bloggs.com": stands} if stands else {})
+    after = resolve_again(before, "corp.com", facts, tried=tried)
+    assert after.level is level
+    if after.level is before.level:
+        assert after is before
+    else:
+        assert f"{ACCEPTED_AS}={before.level}" in after.reasons
+    assert (after.reply_to, after.display_name) == (before.reply_to, before.display_name)
+
+
+def test_another_address_than_the_one_that_was_asked_for_never_comes_up() -> None:
+    before = resolved({}, proved=True, address="joe@elsewhere.com")
+    facts = Facts(operator=OPERATOR, domains={"bloggs.com": FULL})
+    assert resolve_again(before, "corp.com", facts, tried=False) is before
+
+
+def test_what_was_stored_before_the_wish_was_kept() -> None:
+    """It falls when it must, and otherwise stays."""
+    full = replace(resolved({"bloggs.com": FULL}), requested_from=None)
+    shared = replace(resolved({}, proved=True), requested_from=None)
+    nothing, everything = Facts(operator=OPERATOR), Facts(operator=OPERATOR, domains={"bloggs.com": FULL})
+    assert resolve_again(full, "corp.com", nothing, tried=True).level is Level.SHARED
+    assert resolve_again(full, "corp.com", everything, tried=True) is full
+    assert resolve_again(shared, "corp.com", everything, tried=False) is shared
+
+
+@given(
+    domain_facts(),
+    domain_facts(),
+    ADDRESSES,
+    st.none() | ADDRESSES,
+    NAMES,
+    st.booleans(),
+    st.sampled_from([None, "crm"]),
+)
+def test_what_goes_out_is_always_proved_at_that_moment(
+    then: dict[str, DomainFact],
+    now: dict[str, DomainFact],
+    reply_to: Address,
+    address: Address | None,
+    recipient: str,
+    tried: bool,
+    local_part: str | None,
+) -> None:
+    proved = frozenset({reply_to.folded})
+    requested = RequestedFrom(name="Joe", reply_to=reply_to, address=address)
+    facts = [Facts(operator=OPERATOR, proved=proved, domains=one, local_part=local_part) for one in (then, now)]
+    before, strongest = (resolve("Acme", requested, recipient, one) for one in facts)
+    after = resolve_again(before, recipient, facts[1], tried=tried)
+    levels = list(Level)
+    assert levels.index(after.level) >= levels.index(strongest.level)
+    if after.level is not before.level:
+        assert (after.level, after.header_from, after.return_domain) == (
+            strongest.level,
+            strongest.header_from,
+            strongest.return_domain,
+        )
+    assert after.header_from.rpartition("@")[2] == after.sending_domain
+    assert after.sending_domain == OPERATOR.from_domain or after.sending_domain in now
+    assert after.return_domain in {OPERATOR.return_domain, *(one.return_domain for one in now.values())}
+    if not tried:
+        assert after.level is strongest.level
+    elif levels.index(strongest.level) <= levels.index(before.level):
+        assert after is before
+    assert resolve_again(after, recipient, facts[1], tried=tried) is after
+
+
 def test_our_own_letters_are_the_operators() -> None:
     identity = own_identity("Acme Mail", OPERATOR)
     assert (identity.header_from, identity.sending_domain) == (OPERATOR.header_from, OPERATOR.from_domain)
+    answered = own_identity("Acme Mail", OPERATOR, "joe@bloggs.com")
+    facts = Facts(operator=OPERATOR, domains={"bloggs.com": FULL}, local_part="crm")
+    assert resolve_again(answered, "corp.com", facts, tried=False) is answered

@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from homing.loop.model import Level
 from homing.loop.sealing import SealBroken, Sealer
 from homing.loop.signing_keys import RSA, DkimKey, KeyState, move_key
 from homing.mail.dkim import SigningKey
 from homing.mail.reply import Stage
 from homing.store import deliveries, keys, tables
 from homing.store.database import Database
-from homing.store.deliveries import OpenAttempt
+from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.documents import identity_from_json
 from homing.store.keys import SealedKey
 from homing.store.record import record
 
@@ -87,27 +90,50 @@ async def test_a_dump_of_the_database_holds_no_private_key(tmp_path: Path) -> No
     assert PRIVATE.private_key.private_bytes_raw() not in everything
 
 
-async def test_a_delivery_that_is_signed_anew_says_so(database: Database) -> None:
+async def tried_once(database: Database) -> ClaimedDelivery:
+    """A delivery that is claimed for its second attempt, an hour after the first."""
     organization = await an_organization(database)
     await submitted(database, organization)
     [job] = await claimed(database)
     opened = await attempted(database, job)
     await database.write(record, [silent(job, opened, Stage.EHLO)])
-    later = NOW + 60 * MINUTE
-    [again] = await claimed(database, now=later)
+    [again] = await claimed(database, now=NOW + 60 * MINUTE)
     assert again.selector == "s1"
-    attempt = OpenAttempt(
+    return again
+
+
+def second_attempt(job: ClaimedDelivery, **how: Any) -> OpenAttempt:
+    return OpenAttempt(
         id=fresh(),
-        delivery=again.delivery.id,
-        epoch=again.delivery.epoch,
-        started_at=later,
+        delivery=job.delivery.id,
+        epoch=job.delivery.epoch,
+        started_at=NOW + 60 * MINUTE,
         host="mx.example.net",
         ip="192.0.2.1",
         selector="s2",
-        signed_at=later,
-        instead_of="s1",
+        signed_at=NOW + 60 * MINUTE,
+        **how,
     )
-    assert await database.write_grouped(deliveries.begin_attempts, attempt)
+
+
+async def test_a_delivery_that_is_signed_anew_says_so(database: Database) -> None:
+    again = await tried_once(database)
+    assert await database.write_grouped(deliveries.begin_attempts, second_attempt(again, instead_of="s1"))
     [row] = await database.read(all_rows, tables.delivery, tables.delivery.c.id == again.delivery.id)
-    assert (row["selector"], row["signed_at"], row["attempts"]) == ("s2", later, 2)
+    assert (row["selector"], row["signed_at"], row["attempts"]) == ("s2", NOW + 60 * MINUTE, 2)
     assert (await event_types(database, again.delivery.id))[-1] == "signed_anew"
+
+
+async def test_a_delivery_that_goes_out_under_other_names_says_so(database: Database) -> None:
+    again = await tried_once(database)
+    after = replace(again.identity, level=Level.SHARED, return_domain="b.post.example", reasons=("no-own-domain",))
+    opened = second_attempt(again, renamed=(again.identity, after))
+    assert await database.write_grouped(deliveries.begin_attempts, opened)
+    [row] = await database.read(all_rows, tables.delivery, tables.delivery.c.id == again.delivery.id)
+    assert (row["selector"], row["signed_at"], row["attempts"]) == ("s2", NOW + 60 * MINUTE, 2)
+    assert identity_from_json(row["identity"]) == after
+    assert (await event_types(database, again.delivery.id))[-1] == "identity_changed"
+    lost = replace(opened, id=fresh(), epoch=99, renamed=(after, again.identity))
+    assert not await database.write_grouped(deliveries.begin_attempts, lost)
+    [row] = await database.read(all_rows, tables.delivery, tables.delivery.c.id == again.delivery.id)
+    assert identity_from_json(row["identity"]) == after  # who has lost the lease changes no names

@@ -2,19 +2,26 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from homing.lab.behaviour import Mail
 from homing.lab.dns import Failing
-from homing.mail.authentication import author_domain, vouched_by
-from homing.mail.dkim import keys_of, verify
-from homing.mail.dmarc import DmarcResult, evaluate
-from homing.mail.spf import check
-from homing.mail.spf_record import SpfResult
-from homing.net.questions import answer
 from tests.stories.gateway import Story, Tenant, a_story, until
+from tests.stories.zones import (
+    JOE,
+    OWN,
+    D,
+    a_domain,
+    ask,
+    dkim_keys,
+    look,
+    publish,
+    publish_zone,
+    receivers_agree,
+    signatures,
+    states,
+)
 
 JANET = "janet@example.com"
 
@@ -25,40 +32,11 @@ async def story(tmp_path: Path) -> AsyncIterator[Story]:
         yield running
 
 
-async def dkim_keys(story: Story, *states: str) -> list[dict[str, Any]]:
-    listed = await story.http.get("/v1/dkim_keys", headers=story.administrator)
-    assert listed.status_code == 200, listed.text
-    return [key for key in listed.json()["dkim_keys"] if not states or key["state"] in states]
-
-
-async def publish(story: Story) -> None:
-    """What the operator does: put into the DNS what `homing dkim zone` prints."""
-    for key in await dkim_keys(story):
-        story.world.dns.publish_text(key["record_name"], key["record"])
-
-
-async def look(story: Story, **span: float) -> None:
-    """Time passes, and the gateway looks at the DNS."""
-    story.advance(**span)
-    await story.app.examiner.look()
-
-
 async def received(story: Story, crm: Tenant, to: str = "john@corp.com") -> Mail:
     site = story.world.mx(to.rpartition("@")[2])
     site.mails.clear()
     await crm.becomes(await crm.send(JANET, to), "delivered")
     return site.inbox(to)[0]
-
-
-async def signatures(story: Story, mail: Mail) -> list[tuple[str, str, str]]:
-    """Domain, selector and result of each signature, as a receiver finds them now in the DNS."""
-    resolver = story.app.examiner.rotation.resolver
-    keys = await answer(keys_of(mail.content), resolver)
-    verified = verify(mail.content, keys.get, int(story.clock().timestamp()))
-    return [(one.domain, one.selector, one.result.value) for one in verified.signatures]
-
-
-OWN = "post.acme-mail.com"
 
 
 async def test_a_whole_rotation(story: Story) -> None:
@@ -180,71 +158,6 @@ async def test_a_gateway_with_another_secret_key_does_not_start(tmp_path: Path) 
     with pytest.raises(BadSettings, match="secret_key"):
         async with build(settings).storing():
             pass
-
-
-D = "bloggs.com"
-JOE = f"joe@{D}"
-
-
-async def follow(story: Story, records: list[dict[str, Any]]) -> None:
-    """What a tenant does: copy the records into his zone."""
-    for record in records:
-        if record["type"] == "TXT":
-            story.world.dns.publish_text(record["name"], record["value"])
-        else:
-            story.world.dns.publish(record["name"], f"{record['type']} {record['value']}.")
-
-
-async def publish_zone(story: Story) -> None:
-    """What the operator does, once: put `homing dkim zone` into the DNS."""
-    listed = await story.http.get("/v1/dkim_keys", headers=story.administrator)
-    for line in listed.json()["zone"].splitlines():
-        name, _, _, kind, value = line.split(maxsplit=4)
-        at = name.rstrip(".")
-        before = [] if kind == "TXT" and "_domainkey" in at else story.world.dns.zones.get(at, [])
-        kept = [record for record in before if not record.startswith(f"{kind} ")]
-        story.world.dns.publish(at, *kept, f"{kind} {value}")
-    story.world.dns.publish("mx.acme-mail.com", "A 127.0.0.1")
-
-
-async def ask(crm: Tenant, name: str = D) -> dict[str, Any]:
-    """What the DNS says of a domain now."""
-    asked = await crm.call("POST", f"/v1/domains/{name}/verify")
-    assert asked.status_code == 200, asked.text
-    return dict(asked.json())
-
-
-def states(domain: dict[str, Any]) -> dict[str, str]:
-    return {record["purpose"]: record["state"] for record in domain["records"]}
-
-
-async def a_domain(story: Story, crm: Tenant) -> dict[str, Any]:
-    """The organization's own domain, with its records published by tenant and operator."""
-    story.world.mx(D)
-    added = await crm.call("POST", "/v1/domains", {"domain": D.upper()})
-    assert added.status_code == 201, added.text
-    records = (await crm.call("GET", f"/v1/domains/{D}/records")).json()
-    await ask(crm)
-    await follow(story, records["records"])
-    await publish_zone(story)
-    return await ask(crm)
-
-
-async def level_of(crm: Tenant, sent: dict[str, Any]) -> str:
-    return str((await crm.message(sent))["deliveries"][0]["identity"]["level"])
-
-
-async def receivers_agree(story: Story, mail: Mail) -> None:
-    """SPF passes for the envelope sender, and DMARC for From, by the tree walk and by the public suffix list."""
-    resolver = story.app.examiner.rotation.resolver
-    spf = await answer(check("127.0.0.1", mail.envelope_sender, "mx.acme-mail.com"), resolver)
-    assert spf.result is SpfResult.PASS, spf
-    keys = await answer(keys_of(mail.content), resolver)
-    author = author_domain(mail.content)
-    assert author is not None
-    vouched = vouched_by(spf, verify(mail.content, keys.get, int(story.clock().timestamp())))
-    verdict = await answer(evaluate(author, vouched, lambda name: name.rpartition(".")[2]), resolver)
-    assert verdict.agreed is DmarcResult.PASS, verdict
 
 
 async def sent_as(story: Story, crm: Tenant, to: str = "john@corp.com") -> tuple[str, str, str]:

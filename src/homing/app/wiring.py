@@ -39,6 +39,7 @@ from homing.flow.examine import Examiner
 from homing.flow.names import Names
 from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
+from homing.flow.proved import Proved
 from homing.flow.receive import Receiver
 from homing.flow.rotate import Rotation, Selectors, terms_for
 from homing.flow.sign import Signer
@@ -83,6 +84,7 @@ class _Base:
     database: Database
     tokens: Tokens
     outgoing: Outgoing
+    proved: Proved
     rules: Rules
     resolver: Resolver
     signer: Signer
@@ -139,6 +141,7 @@ class _Base:
                 dice=_dice,
                 url=settings.public_url,
             ),
+            proved=Proved(database=database, operator=settings.operator, tenant_addresses=settings.tenant_addresses),
             rules=_rules(),
             resolver=resolver,
             fetcher=Fetcher(resolver, ports=ports, allow_private=lab),
@@ -305,6 +308,7 @@ def _deliverer(base: _Base) -> Deliverer:
     return Deliverer(
         database=base.database,
         outgoing=base.outgoing,
+        proved=base.proved,
         signer=base.signer,
         router=router,
         client=SmtpClient(settings.hostname),
@@ -421,7 +425,7 @@ def _http(base: _Base, actor: Actor, examiner: Examiner, stopping: asyncio.Event
         outgoing=base.outgoing,
         clock=base.clock,
         work=base.work,
-        tenant_addresses=base.settings.tenant_addresses,
+        proved=base.proved,
     )
     proving = Proving(
         database=base.database,

@@ -15,9 +15,11 @@ from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.ending import PATIENCE, all_to_their_end, to_its_end
 from homing.flow.outgoing import Clock, Dice, Outgoing
+from homing.flow.proved import Proved
 from homing.flow.sign import Plan, Signer
 from homing.loop.classify import Rules, classify
 from homing.loop.evidence import Answered, Evidence, Unanswered, Unroutable
+from homing.loop.identity import resolve_again
 from homing.loop.ids import new_id, show
 from homing.loop.model import AttemptId, DeliveryId, Identity, Origin, Verdict
 from homing.loop.outcome import Outcome
@@ -71,6 +73,7 @@ class Deliverer:
 
     database: Database
     outgoing: Outgoing
+    proved: Proved
     signer: Signer
     router: Router
     client: SmtpClient
@@ -151,6 +154,7 @@ class Deliverer:
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self._record(job, route, result)
             return
+        job = await self._identified(job)
         domain, countersigned = job.identity.sending_domain, _countersigned(job.identity)
         plan = self.signer.plan(domain, job.selector, job.signed_at, self.clock(), countersigned=countersigned)
         if plan is None:
@@ -159,6 +163,17 @@ class Deliverer:
         content, trial.job = await self._content(job, plan)
         if await self._try_hosts(trial, content, route.hosts[:_HOSTS]):
             await self._conclude(trial)
+
+    async def _identified(self, job: ClaimedDelivery) -> ClaimedDelivery:
+        """With the identity that stands now: what was proved at acceptance, or at the last attempt, may be so no more.
+        Under other names it is another mail, and signed as such."""
+        now = self.clock()
+        facts = await self.proved.facts(job.delivery.organization, job.organization_name, now)
+        tried = job.signed_at is not None
+        identity = resolve_again(job.identity, job.delivery.recipient.rpartition("@")[2], facts, tried=tried)
+        if identity is job.identity:
+            return job
+        return replace(job, identity=identity, instead_of_identity=job.identity, selector=None, signed_at=None)
 
     async def _content(self, job: ClaimedDelivery, plan: Plan) -> tuple[bytes, ClaimedDelivery]:
         """The bytes that go out, the same at every attempt: the first one's keys and time of signing are kept."""
@@ -247,6 +262,7 @@ class Deliverer:
                 selector=job.selector or "",
                 signed_at=job.signed_at or now,
                 instead_of=job.instead_of,
+                renamed=None if job.instead_of_identity is None else (job.instead_of_identity, job.identity),
             ),
         )
         return attempt if opened else None

@@ -5,24 +5,22 @@ Nothing is promised before the commit, and a refused request leaves no trace.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from homing.flow.bell import Bell
-from homing.flow.names import RESERVED
 from homing.flow.outgoing import Clock, Outgoing, answer_again
-from homing.loop.identity import NAME_DECEIVES, REPLY_TO_UNPROVED, DomainFact, Facts, RequestedFrom, resolve
+from homing.flow.proved import Proved
+from homing.loop.identity import NAME_DECEIVES, REPLY_TO_UNPROVED, Facts, RequestedFrom, resolve
 from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import DeliveryId, Identity, Level, OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.problem import Fault, Problem, Rejected
 from homing.loop.rate import Bucket
-from homing.loop.sending_domains import level_of
 from homing.loop.submission import CheckedRequest, MessageRequest, check_request
 from homing.mail.address import Address, AddressError, parse_address
 from homing.mail.text import clean
-from homing.store import deliveries, domains, organizations, people, policies, resends, submissions
+from homing.store import deliveries, organizations, people, policies, resends, submissions
 from homing.store.database import Database
 from homing.store.organizations import Organization
 from homing.store.people import HumanSender
@@ -36,7 +34,6 @@ LARGEST_MESSAGE = 20 * 1024 * 1024
 _COMPOSED_IN_THREAD = 128 * 1024
 _KNOWN_FOR = timedelta(seconds=30)
 _KNOWN_AT_MOST = 10_000
-_DOMAINS_KNOWN_FOR = timedelta(seconds=5)
 _UNSUBSCRIBING = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
 
 
@@ -50,23 +47,20 @@ class Accepted:
 
 @dataclass(slots=True, kw_only=True)
 class Submission:
-    """The way in for applications, whichever door they come through. `tenant_addresses`: each organization has a From
-    address of its own at the shared domain."""
+    """The way in for applications, whichever door they come through."""
 
     database: Database
     outgoing: Outgoing
     clock: Clock
     work: Bell
-    tenant_addresses: bool = False
+    proved: Proved
     _people: "_KnownPeople" = field(init=False)
-    _domains: "_KnownDomains" = field(init=False)
     _streams: "_KnownStreams" = field(init=False)
     _buckets: dict[OrganizationId, Bucket] = field(default_factory=dict)
     _in_progress: set[tuple[OrganizationId, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._people = _KnownPeople(self.database)
-        self._domains = _KnownDomains(self.database)
         self._streams = _KnownStreams(self.database)
 
     async def accept(self, organization: Organization, request: MessageRequest) -> Accepted:
@@ -106,10 +100,10 @@ class Submission:
         if checked.reply_to.folded != checked.human_sender.address.folded:
             reply_to = await self._people.find(organization.id, checked.reply_to, now)
         bulk = await self._ours_to_leave(organization.id, checked.request, now)
-        own = await self._domains.of(organization.id, now)
+        people = frozenset({checked.reply_to.folded} if reply_to and reply_to.proved_at else ())
+        facts = await self.proved.facts(organization.id, organization.name, now, people)
         identities = [
-            self.outgoing.marked(identity, bulk=bulk)
-            for identity in self._identities(organization, checked, reply_to, own)
+            self.outgoing.marked(identity, bulk=bulk) for identity in self._identities(organization, checked, facts)
         ]
         await self._check_policy(organization, checked.request.failure_policy)
         self._take_from_bucket(organization, len(identities), now)
@@ -163,17 +157,14 @@ class Submission:
             return before
         reply_to = parse_address(before.reply_to)
         own_from = before.sending_domain != self.outgoing.operator.from_domain
-        wanted = parse_address(before.header_from if own_from else original.human_sender_address)
-        facts = self._facts(organization, frozenset({reply_to.folded}), await self._domains.of(organization.id, now))
+        asked_for = before.requested_from or (before.header_from if own_from else original.human_sender_address)
+        wanted = parse_address(asked_for)
+        facts = await self.proved.facts(organization.id, organization.name, now, frozenset({reply_to.folded}))
         requested = RequestedFrom(name=before.display_name, reply_to=reply_to, address=wanted)
         fresh = resolve(organization.display_name, requested, right.domain, facts)
         if fresh.level is Level.REFUSE:
             raise _name_deceives(before.display_name)
         return replace(fresh, feedback_to=before.feedback_to, unsubscribe_at=before.unsubscribe_at)
-
-    def _facts(self, organization: Organization, proved: frozenset[str], own: Mapping[str, DomainFact]) -> Facts:
-        local_part = organization.name if self.tenant_addresses and organization.name not in RESERVED else None
-        return Facts(operator=self.outgoing.operator, proved=proved, domains=own, local_part=local_part)
 
     async def _check_policy(self, organization: Organization, name: str | None) -> None:
         if name is None or name == BUILTIN_DEFAULT.name:
@@ -181,15 +172,7 @@ class Submission:
         if await self.database.read(policies.get, organization.id, name, BUILTIN_DEFAULT) is None:
             raise _invalid((Fault("/failure_policy", "failure-policy-unknown", "There is no policy of that name."),))
 
-    def _identities(
-        self,
-        organization: Organization,
-        checked: CheckedRequest,
-        reply_to: HumanSender | None,
-        own: Mapping[str, DomainFact],
-    ) -> list[Identity]:
-        proved = frozenset({checked.reply_to.folded} if reply_to and reply_to.proved_at else ())
-        facts = self._facts(organization, proved, own)
+    def _identities(self, organization: Organization, checked: CheckedRequest, facts: Facts) -> list[Identity]:
         name = checked.human_sender.name or organization.display_name
         requested = RequestedFrom(name=name, reply_to=checked.reply_to, address=checked.wanted_from)
         identities = [
@@ -282,35 +265,6 @@ class _KnownStreams:
         if len(self._known) > _KNOWN_AT_MOST:
             self._known.popitem(last=False)
         return bulk
-
-
-class _KnownDomains:
-    """What is proved of organizations' domains, remembered for a moment."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._known: OrderedDict[OrganizationId, tuple[Mapping[str, DomainFact], datetime]] = OrderedDict()
-
-    async def of(self, organization: OrganizationId, now: datetime) -> Mapping[str, DomainFact]:
-        known = self._known.get(organization)
-        if known and known[1] > now:
-            return known[0]
-        stored = await self._database.read(domains.list_all, organization)
-        proved = {
-            one.domain: DomainFact(
-                level=level_of(one),
-                return_domain=one.return_domain,
-                own_recipients=one.own_recipients,
-                checked_at=one.checked_at,
-            )
-            for one in stored
-            if level_of(one) is not Level.SHARED
-        }
-        self._known[organization] = (proved, now + _DOMAINS_KNOWN_FOR)
-        self._known.move_to_end(organization)
-        if len(self._known) > _KNOWN_AT_MOST:
-            self._known.popitem(last=False)
-        return proved
 
 
 def _refused(status: int, code: str, title: str) -> Rejected:

@@ -7,12 +7,12 @@ no third.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from homing.loop.model import Identity, Level
 from homing.loop.typos import WELL_KNOWN
-from homing.mail.address import Address, mixed_script
+from homing.mail.address import Address, mixed_script, parse_address
 from homing.mail.check import check_display_name
 
 
@@ -76,7 +76,11 @@ RETURN_PATH_UNPROVED = "return-path-unproved"
 NEEDS_SMTPUTF8 = "from-needs-smtputf8"
 FREEMAIL = "reply-to-freemail"
 
+ACCEPTED_AS = "accepted-as"
+"""Followed by the level that the delivery was accepted with, where it goes out with another one."""
+
 _CUSTOM = frozenset({Level.CUSTOM_FULL, Level.CUSTOM_DKIM})
+_STRONGEST_FIRST = list(Level)
 _PUBLIC = frozenset(WELL_KNOWN)
 _PUBLIC_EVERYWHERE = re.compile(
     r"(?:hotmail|outlook|live|msn|yahoo|ymail|rocketmail|gmx|aol|googlemail)\.(?:com?\.)?[a-z]{2,3}"
@@ -98,6 +102,35 @@ def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: 
     refusal = _refusal(name, requested_from, facts)
     if refusal is not None:
         return _ours(Level.REFUSE, name, requested_from, facts, (refusal,))
+    return _strongest(name, requested_from, recipient_domain, facts)
+
+
+def resolve_again(before: Identity, recipient_domain: str, facts: Facts, *, tried: bool) -> Identity:
+    """The identity under which a delivery goes out now that was accepted, or last tried, as `before`.
+
+    What is proved no more falls to what is. What has been proved meanwhile raises only a delivery that nobody was told
+    of yet (not `tried`); any other keeps its names, for each attempt sends the same bytes. Nothing that was accepted is
+    refused here: whoever was believed to read Reply-To still is. `before` itself where nothing changes.
+    """
+    asked_for = before.requested_from or (before.header_from if before.level in _CUSTOM else None)
+    if before.reply_to is None or asked_for is None:
+        return before
+    requested = RequestedFrom(
+        name=before.display_name, reply_to=parse_address(before.reply_to), address=parse_address(asked_for)
+    )
+    fresh = _strongest(before.display_name, requested, recipient_domain, facts)
+    weaker = _STRONGEST_FIRST.index(fresh.level) - _STRONGEST_FIRST.index(before.level)
+    if weaker == 0 or (tried and weaker < 0):
+        return before
+    return replace(
+        fresh,
+        reasons=(*fresh.reasons, f"{ACCEPTED_AS}={before.level}"),
+        feedback_to=before.feedback_to,
+        unsubscribe_at=before.unsubscribe_at,
+    )
+
+
+def _strongest(name: str, requested_from: RequestedFrom, recipient_domain: str, facts: Facts) -> Identity:
     notes = (*_notes(requested_from), f"recipient-domain={recipient_domain}")
     wanted = requested_from.address or requested_from.reply_to
     fact = facts.domains.get(wanted.domain)
@@ -112,6 +145,7 @@ def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: 
             return_domain=fact.return_domain if fact.level is Level.CUSTOM_FULL else facts.operator.return_domain,
             sending_domain=wanted.domain,
             reasons=(OWN_DOMAIN, *weaker, *fact.asked, *notes),
+            requested_from=str(wanted),
         )
     level = Level.SHARED if facts.local_part is None else Level.SHARED_TENANT
     return _ours(level, name, requested_from, facts, (why_not or NO_OWN_DOMAIN, *notes))
@@ -171,4 +205,5 @@ def _ours(level: Level, name: str, requested_from: RequestedFrom, facts: Facts, 
         return_domain=operator.return_domain,
         sending_domain=operator.from_domain,
         reasons=reasons,
+        requested_from=str(requested_from.address or requested_from.reply_to),
     )

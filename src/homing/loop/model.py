@@ -67,6 +67,7 @@ class EventType(StrEnum):
     FORWARDING_FAILED = "forwarding_failed"
     SIGNED_ANEW = "signed_anew"
     DOMAIN_CHANGED = "domain_changed"
+    IDENTITY_CHANGED = "identity_changed"
 
 
 ANYMAIL_EVENT: Mapping[EventType, str] = {
@@ -154,7 +155,8 @@ class Identity:
 
     `feedback_to` is where providers may report complaints (RFC 9477), and `unsubscribe_at` the beginning of the URL at
     which the recipient can leave (RFC 8058); None: the message says nothing of it. They are kept with the delivery, so
-    that every attempt sends the same bytes.
+    that every attempt sends the same bytes. `requested_from`: the address that would stand in From if it may; None:
+    nobody asked for one.
     """
 
     level: Level
@@ -167,6 +169,7 @@ class Identity:
     reasons: tuple[str, ...] = ()
     feedback_to: str | None = None
     unsubscribe_at: str | None = None
+    requested_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

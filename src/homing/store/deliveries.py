@@ -30,7 +30,7 @@ from homing.loop.outcome import Outcome
 from homing.mail.reply import Stage
 from homing.store import suppressions, tables
 from homing.store.dialect import insert_all
-from homing.store.documents import identity_from_json
+from homing.store.documents import identity_from_json, identity_to_json
 from homing.store.events import Happening, Subject, append
 from homing.store.record import AttemptResult, Finding, record
 from homing.store.rows import DELIVERY, to_delivery
@@ -47,9 +47,11 @@ _CLAIMABLE = [state.value for state in State if allowed(state, State.SENDING)]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedDelivery:
     """A leased delivery with all that sending it needs. `selector` and `signed_at`: those of its first attempt, so that
-    every attempt sends the same bytes; None before. `instead_of`: see `OpenAttempt`."""
+    every attempt sends the same bytes; None before. `instead_of`: see `OpenAttempt`. `instead_of_identity`: the stored
+    one, where another one stands now."""
 
     delivery: Delivery
+    organization_name: str
     identity: Identity
     stream: str
     message_id: str
@@ -59,12 +61,14 @@ class ClaimedDelivery:
     selector: str | None
     signed_at: datetime | None
     instead_of: str | None = None
+    instead_of_identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAttempt:
     """The intent to send, written just before MAIL FROM. `epoch`: that of the claim. `instead_of`: the selectors of the
-    first attempt, where their keys sign no more and the delivery was signed anew."""
+    first attempt, where their keys sign no more and the delivery was signed anew. `renamed`: the identity so far, and
+    the one that it goes out under from now on."""
 
     id: AttemptId
     delivery: DeliveryId
@@ -75,6 +79,7 @@ class OpenAttempt:
     selector: str
     signed_at: datetime
     instead_of: str | None = None
+    renamed: tuple[Identity, Identity] | None = None
 
 
 def claim(
@@ -196,7 +201,15 @@ _PAUSE_SPARES = _D.c.origin.in_([Origin.LETTER.value, Origin.OOPS.value])
 
 # Statements of every message are built once: building one costs more than running it.
 _DUE = (
-    sa.select(_D, _M.c.stream, _M.c.message_id, _M.c.subject, _M.c.smtputf8, _M.c.size)
+    sa.select(
+        _D,
+        _M.c.stream,
+        _M.c.message_id,
+        _M.c.subject,
+        _M.c.smtputf8,
+        _M.c.size,
+        tables.organization.c.name.label("organization_name"),
+    )
     .join_from(_D, _M, _M.c.id == _D.c.message)
     .join(tables.organization, tables.organization.c.id == _D.c.organization)
     # Spelt out, so that both planners see that the index of due rows serves.
@@ -270,6 +283,7 @@ def _claimed(row: sa.RowMapping, content: bytes) -> ClaimedDelivery:
     before = to_delivery(row)
     return ClaimedDelivery(
         delivery=replace(before, state=State.SENDING, epoch=before.epoch + 1, next_attempt_at=None),
+        organization_name=row["organization_name"],
         identity=identity_from_json(row["identity"]),
         stream=row["stream"],
         message_id=row["message_id"],
@@ -285,22 +299,41 @@ def _remember_signature(conn: sa.Connection, opened: Sequence[OpenAttempt]) -> N
     if not opened:
         return
     for one in opened:
-        if one.instead_of is not None:
-            _sign_anew(conn, one)
+        if one.renamed is not None:
+            _rename(conn, one, *one.renamed)
+        elif one.instead_of is not None:
+            _sign_anew(conn, one, one.instead_of)
     rows = [{"b_id": one.delivery, "b_selector": one.selector, "b_signed_at": one.signed_at} for one in opened]
     conn.execute(_SIGNED, rows)
 
 
-def _sign_anew(conn: sa.Connection, opened: OpenAttempt) -> None:
-    """The one case in which a later attempt sends other bytes than an earlier one, and so it is told."""
+def _rename(conn: sa.Connection, opened: OpenAttempt, before: Identity, after: Identity) -> None:
+    """From now on it goes out under other names, in other bytes."""
+    document = identity_to_json(after)
+    conn.execute(_D.update().where(_D.c.id == opened.delivery).values(identity=document, selector=None, signed_at=None))
+    facts = {
+        "level": after.level.value,
+        "instead_of": before.level.value,
+        "header_from": after.header_from,
+        "return_domain": after.return_domain,
+        "why": after.reasons[0],
+    }
+    _tell(conn, opened, NewEvent(type=EventType.IDENTITY_CHANGED, data=facts))
+
+
+def _sign_anew(conn: sa.Connection, opened: OpenAttempt, instead_of: str) -> None:
+    """The same names, and other bytes all the same, so it is told."""
     conn.execute(_D.update().where(_D.c.id == opened.delivery).values(selector=None, signed_at=None))
+    facts = {"selector": opened.selector, "instead_of": instead_of, "why": "its DKIM key signs no more"}
+    _tell(conn, opened, NewEvent(type=EventType.SIGNED_ANEW, data=facts))
+
+
+def _tell(conn: sa.Connection, opened: OpenAttempt, event: NewEvent) -> None:
     about = sa.select(_D.c.organization, _D.c.message, _M.c.human_sender).join(_M, _M.c.id == _D.c.message)
     row = conn.execute(about.where(_D.c.id == opened.delivery)).one()
     subject = Subject(
         organization=row.organization, message=row.message, delivery=opened.delivery, human_sender=row.human_sender
     )
-    facts = {"selector": opened.selector, "instead_of": opened.instead_of, "why": "its DKIM key signs no more"}
-    event = NewEvent(type=EventType.SIGNED_ANEW, data=facts)
     append(conn, [Happening(subject=subject, event=event, at=opened.started_at)])
 
 

@@ -62,6 +62,7 @@ def identity_to_json(identity: Identity) -> Document:
         "reasons": list(identity.reasons),
         "feedback_to": identity.feedback_to,
         "unsubscribe_at": identity.unsubscribe_at,
+        "requested_from": identity.requested_from,
     }
 
 

@@ -126,6 +126,9 @@ def sentence(event: Event, recipient: str) -> str:
             return f"A program answered for {recipient}, out of office for example."
         case EventType.NOTIFIED | EventType.REROUTED | EventType.FALLBACK_SENT | EventType.ACTION_FAILED:
             return _of_action(event)
+        case EventType.IDENTITY_CHANGED:
+            header_from = clean(str(event.data.get("header_from") or ""), 254)
+            return f"What is proved of a domain has changed: to {recipient} it goes out from {header_from} now."
         case EventType.RESENT:
             return f"Sent again, to {clean(str(data.get('recipient', '')), 254)}."
         case _:

@@ -1,0 +1,60 @@
+"""What is proved of organizations' domains, remembered for a moment: nearly every message asks, and no DNS is."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from homing.flow.names import RESERVED
+from homing.loop.identity import DomainFact, Facts, OperatorIdentity
+from homing.loop.model import Level, OrganizationId
+from homing.loop.sending_domains import SendingDomain, level_of
+from homing.store import domains
+from homing.store.database import Database
+
+_KNOWN_FOR = timedelta(seconds=5)
+_KNOWN_AT_MOST = 10_000
+
+_Domains = Mapping[str, DomainFact]
+
+
+@dataclass(slots=True, kw_only=True)
+class Proved:
+    """`tenant_addresses`: each organization has a From address of its own at the operator's shared domain."""
+
+    database: Database
+    operator: OperatorIdentity
+    tenant_addresses: bool = False
+    _known: OrderedDict[OrganizationId, tuple[_Domains, datetime]] = field(default_factory=OrderedDict)
+
+    async def facts(
+        self, organization: OrganizationId, name: str, now: datetime, people: frozenset[str] = frozenset()
+    ) -> Facts:
+        """What is proved now of the organization of that name. `people`: addresses whose owners have proved them."""
+        return Facts(
+            operator=self.operator,
+            proved=people,
+            domains=await self._domains(organization, now),
+            local_part=name if self.tenant_addresses and name not in RESERVED else None,
+        )
+
+    async def _domains(self, organization: OrganizationId, now: datetime) -> _Domains:
+        known = self._known.get(organization)
+        if known and known[1] > now:
+            return known[0]
+        stored = await self.database.read(domains.list_all, organization)
+        proved = {one.domain: _fact(one) for one in stored if level_of(one) is not Level.SHARED}
+        self._known[organization] = (proved, now + _KNOWN_FOR)
+        self._known.move_to_end(organization)
+        if len(self._known) > _KNOWN_AT_MOST:
+            self._known.popitem(last=False)
+        return proved
+
+
+def _fact(domain: SendingDomain) -> DomainFact:
+    return DomainFact(
+        level=level_of(domain),
+        return_domain=domain.return_domain,
+        own_recipients=domain.own_recipients,
+        checked_at=domain.checked_at,
+    )

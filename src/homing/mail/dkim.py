@@ -154,7 +154,7 @@ def sign(raw: bytes, key: SigningKey, signed_at: int, expires_at: int, body_hash
         f"\tbh={b64encode(digest).decode()};\r\n"
         "\tb="
     ).encode()
-    signature = b64encode(key.signature_of(_signing_input(names, fields, relaxed_headers(unsigned)[0][1])))
+    signature = b64encode(key.signature_of(octets_to_sign(names, fields, relaxed_headers(unsigned)[0][1])))
     return unsigned + _folded_base64(signature) + b"\r\n"
 
 
@@ -189,7 +189,7 @@ def _end_once(body: bytes) -> bytes:
     return body[:end] + b"\r\n" if end else b""
 
 
-def _signing_input(names: Sequence[bytes], fields: Sequence[tuple[bytes, bytes]], own: bytes) -> bytes:
+def octets_to_sign(names: Sequence[bytes], fields: Sequence[tuple[bytes, bytes]], own: bytes) -> bytes:
     """The headers that h= names, each time the lowest one not yet taken, then the signature's own (RFC 6376 §5.4.2)."""
     left: dict[bytes, list[bytes]] = {name: [] for name in names}
     for name, line in fields:
@@ -356,7 +356,7 @@ def _received_input(position: int, fields: Sequence[tuple[bytes, bytes]], named:
     ]
     name, _, value = fields[position][1].partition(b":")
     own = _canonical_header(name + b":" + _B_TAG.sub(rb"\1", value, count=1), by)
-    return _signing_input(names, canonical, own)
+    return octets_to_sign(names, canonical, own)
 
 
 def _check_signature(signing_input: bytes, tags: dict[str, str], record: PublishedKey) -> None:

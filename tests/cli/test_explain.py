@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from homing.cli.explain import Explained, picture_of
 from homing.cli.explain_card import card, summary
-from homing.cli.mailboxes import LARGEST, files_below, mails_in
+from homing.cli.mailboxes import LARGEST, Found, files_below, mails_in
 from homing.loop.understand import understand
 from tests.loop.reading import RULES
 from tests.loop.test_explained import UNKNOWN_USER, dsn
@@ -93,6 +94,54 @@ def test_at_a_terminal_there_are_cards_and_a_summary(bounce: str) -> None:
     assert text.count("There is no mailbox") == 2
     assert "No such file or directory" in text
     assert "invalid_recipient" in text.rpartition("Count")[2]
+
+
+def at_a_terminal(*arguments: str, columns: int = 80) -> tuple[int, str]:
+    """The exit code, and what stands on the screen."""
+    ours, terminal = os.openpty()
+    command = [sys.executable, "-m", "homing", "explain", *arguments]
+    variables = environment({"TERM": "dumb", "COLUMNS": str(columns)})
+    process = subprocess.Popen(command, stdout=terminal, stderr=terminal, env=variables)
+    os.close(terminal)
+    text = all_of(ours)
+    return process.wait(60), text
+
+
+OTHER_FILES = [
+    (b"", "It has no header"),
+    (b"\xd0\xcf\x11\xe0" + bytes(600), "save the mail as .eml"),
+    (b"PK\x03\x04rest", "unpack it first"),
+    ("From: ann@corp.example\r\n\r\nhello".encode("utf-16"), "UTF-16"),
+]
+
+
+@pytest.mark.parametrize(("content", "says"), OTHER_FILES, ids=["empty", "msg", "zip", "utf-16"])
+def test_a_file_that_is_no_mail_says_what_to_do(content: bytes, says: str) -> None:
+    found = understand(content, rules=RULES)
+    picture = picture_of(Explained(Found("odd", content), found, 0.0))
+    assert says in shown(picture)
+
+
+def test_what_is_missing_or_empty_says_so_and_ends_with_a_code(tmp_path: Path) -> None:
+    code, text = at_a_terminal(str(tmp_path))
+    assert (code, "There is no mail." in text) == (5, True)
+    code, text = at_a_terminal(str(tmp_path / "nowhere"))
+    assert (code, "Is the path right?" in " ".join(text.split())) == (1, True)
+
+
+def test_a_mail_that_reports_on_nobody_tells_what_follows_all_the_same() -> None:
+    text = shown(card(understand(LUNCH, rules=RULES), "lunch.eml"))
+    assert "unexplained_return" in text
+
+
+def test_an_mbox_of_windows_with_separators_in_its_bodies(tmp_path: Path) -> None:
+    separator = b"From MAILER-DAEMON Mon Mar  2 09:00:00 2026\r\n"
+    quoted = b"From: ann@corp.example\r\nSubject: Lunch?\r\n\r\nFrom there on\r\n>From here\r\nFrom us 2026\r\n\r\n"
+    file = tmp_path / "box"
+    file.write_bytes(separator + quoted + separator + BOUNCE.replace(b"\n", b"\r\n"))
+    first, second = mails_in(str(file))
+    assert understand(second.raw, rules=RULES).what == "bounce"
+    assert first.raw.endswith(b"2026\r\n\r\n")
 
 
 def test_folders_and_maildirs(tmp_path: Path) -> None:

@@ -67,6 +67,26 @@ def test_every_word_for_what_it_is_is_explained() -> None:
     assert set(WHAT_IT_IS) == set(What)
 
 
+ANSWERS = [
+    (
+        "Subject: Re: invoice\nIn-Reply-To: <1@corp.example>\n\nThanks!\n",
+        What.HUMAN_REPLY,
+        "would be told whom to write to",
+    ),
+    ("Subject: Lunch?\n\nAt one.\n", What.UNKNOWN, "so that somebody can look at it"),
+    ("Subject: Report Domain: corp.example Submitter: mx.example Report-ID: 1\n\nx\n", What.REPORT, "of a domain"),
+]
+
+
+@pytest.mark.parametrize(("mail", "what", "said"), ANSWERS)
+def test_what_follows_from_a_mail_that_reports_on_nobody(mail: str, what: What, said: str) -> None:
+    understood = read(f"From: ann@corp.example\n{mail}".encode())
+    assert understood.what is what
+    told = " ".join(sentences(consequence(understood, None, NOW), None, what))
+    assert said in told
+    assert "state stays as it is" in told
+
+
 def told(raw: bytes) -> str:
     understood = read(raw)
     report = understood.reports[0]

@@ -100,6 +100,21 @@ def test_a_failure_opens_a_case_with_its_first_steps() -> None:
     assert outcome.delivery.verdict == VERDICT
 
 
+@pytest.mark.parametrize(
+    ("state", "evidence"),
+    [
+        (State.SENDING, answered(Stage.RCPT_TO, "550 5.1.1 no", matched="no")),
+        (State.SENDING, answered(Stage.RCPT_TO, "450 4.1.1 no", matched="no")),
+        (State.DELIVERED, replace(reported(), verdict=replace(VERDICT, matched="no"))),
+        (State.DELIVERED, replace(reported(What.COMPLAINT), verdict=replace(VERDICT, matched="no"))),
+        (State.DELIVERED, replace(reported(action=ReportAction.DELAYED), verdict=replace(VERDICT, matched="no"))),
+    ],
+)
+def test_an_event_names_the_rule_that_decided_and_the_words_it_matched(state: State, evidence: Evidence) -> None:
+    data = conclude(delivery(state), evidence, BUILTIN_DEFAULT, NOW).events[0].data
+    assert (data["rule"], data["matched"]) == (VERDICT.rule, "no")
+
+
 def test_a_report_that_outruns_our_own_commit_raises_the_epoch() -> None:
     overtaken = conclude(delivery(State.SENDING, epoch=4), reported(), BUILTIN_DEFAULT, NOW).delivery
     assert (overtaken.state, overtaken.epoch, overtaken.bounced_late) == (State.BOUNCED, 5, True)

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from homing.loop.evidence import ReportAction, What
+from homing.loop.rulebook import Signature
 from homing.loop.understand import Understood, understand
 from tests.corpora import corpora_path
 from tests.loop.reading import RULES
@@ -380,3 +381,31 @@ def test_hostile_mails_need_little_room() -> None:
     command = [sys.executable, "-c", script, *map(str, LARGE)]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert int(run.stdout) < 300
+
+
+MATCHED = [
+    ("Subject: Away\nAuto-Submitted: auto-replied\n\nx\n", "auto-reply.auto-submitted", "auto-submitted: auto-replied"),
+    ("Subject: Unsubscribe\n\n\n", "unsubscribe.subject", "unsubscribe"),
+    ("Subject: Hello\nReturn-Path: <>\n\nWe have it.\n", "auto-reply.null-sender", "MAIL FROM:<>"),
+    (
+        "MIME-Version: 1.0\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nVersion: 1\n",
+        "feedback.abuse",
+        "feedback-type: abuse",
+    ),
+]
+
+
+@pytest.mark.parametrize(("mail", "rule", "matched"), MATCHED, ids=[rule for _, rule, _ in MATCHED])
+def test_a_verdict_names_the_rule_and_what_it_matched(mail: str, rule: str, matched: str) -> None:
+    understood = understand(f"From: ann@corp.example\n{mail}".encode(), rules=RULES)
+    verdict = understood.reports[0].verdict
+    assert (understood.rule, understood.matched) == (rule, matched)
+    assert (verdict.rule, verdict.matched) == (rule, matched)
+
+
+@pytest.mark.parametrize("signature", RULES.signatures, ids=lambda signature: signature.id)
+def test_what_a_signature_matched_stands_in_the_field(signature: Signature) -> None:
+    for value in (*signature.starts, *signature.equals, *(" ".join(phrase) for phrase in signature.contains)):
+        found = signature.found_in(value)
+        assert found
+        assert all(piece in value for piece in found.split(" … "))

@@ -1,5 +1,6 @@
 """`homing explain`: what mails that came back say, why, and what Homing would do about it."""
 
+import errno
 import json
 import os
 import sys
@@ -17,10 +18,25 @@ from homing.cli.mailboxes import Found, files_below, mails_in, split
 from homing.cli.output import for_person
 
 if TYPE_CHECKING:
+    from rich.panel import Panel
+
     from homing.loop.understand import Understood
 
 _MANY_FILES = 20
 _MANY_OCTETS = 4 << 20
+_WHERE_MAILS_ARE = "Hidden files and folders are passed over. Name files, folders, maildirs or mboxes."
+_ADVICE = {
+    os.strerror(errno.ENOENT): "Is the path right?",
+    os.strerror(errno.EACCES): "Run this as somebody who may read it.",
+}
+_OTHER_FILES = {
+    b"\xd0\xcf\x11\xe0": "a file of Outlook's own (.msg): save the mail as .eml instead",
+    b"PK\x03\x04": "a zip archive: unpack it first",
+    b"\x1f\x8b": "compressed: unpack it first, with gunzip",
+    b"\xff\xfe": "text in UTF-16, as Windows tools write it: save it as it came, or as UTF-8",
+    b"\xfe\xff": "text in UTF-16: save it as it came, or as UTF-8",
+}
+"""By what a file begins with: what is it, if it is no mail?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +58,11 @@ def explain(
         bool, typer.Option("--jsonl", help="One JSON object a line for each mail, in order; - reads paths, one a line.")
     ] = False,
 ) -> None:
-    """Explain mails that came back: what, whom, why, by which rule, and what Homing would do about it."""
+    """Explain mails that came back: what, whom, why, by which rule, and what Homing would do about it.
+
+    A card for each mail at a terminal, else a line of JSON. The exit code is 0, whatever the mails say; at a terminal
+    1 if a file could not be read, 5 if there was no mail at all.
+    """
     if not paths and sys.stdin.isatty():
         raise bad_input("paths", "missing", "Name files or folders, or - for standard input.")
     given = paths or ["-"]
@@ -116,14 +136,16 @@ def _show(given: list[str], read: Callable[[Found], Explained]) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from homing.cli.explain_card import card, summary, unreadable
+    from homing.cli.explain_card import summary
 
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     counted: Counter[tuple[str, str, str]] = Counter()
-    unread = 0
+    unread, mails = 0, 1
     files = [file for path in given for file in (["-"] if path == "-" else files_below([path]))]
     sizes = [Path(file).stat().st_size if Path(file).is_file() else 0 for file in files]
+    if not files:
+        raise unsuccessful(ExitCode.NOT_FOUND, "no-mail", "There is no mail.", _WHERE_MAILS_ARE)
     many = len(files) > _MANY_FILES or sum(sizes) > _MANY_OCTETS
     with Progress(*columns, console=console, transient=True, disable=not many) as progress:
         task, before = progress.add_task("reading", total=sum(sizes)), 0
@@ -132,13 +154,34 @@ def _show(given: list[str], read: Callable[[Found], Explained]) -> None:
                 one = read(found)
                 unread += one.understood is None
                 counted.update(_words(one))
-                console.print(card(one.understood, found.file) if one.understood else unreadable(found.file, one.error))
-                progress.update(task, completed=before + found.end, description=f"{sum(counted.values())} rows")
+                console.print(picture_of(one))
+                progress.update(task, completed=before + found.end, description=f"{mails} mails")
+                mails += 1
             before += size
     if len(files) > 1 or sum(counted.values()) > 1:
         console.print(summary(counted))
     if unread:
-        raise unsuccessful(ExitCode.OTHER, "unreadable", f"{unread} of the files could not be read.")
+        title = "A file could not be read." if unread == 1 else f"{unread} files could not be read."
+        raise unsuccessful(ExitCode.OTHER, "unreadable", title)
+
+
+def picture_of(one: Explained) -> "Panel":
+    """The card of a mail, or of a file that could not be read."""
+    from homing.cli.explain_card import card, unreadable
+
+    if one.understood is None:
+        return unreadable(one.found.file, one.error, _ADVICE.get(one.error, ""))
+    return card(one.understood, one.found.file, _remark(one.found.raw, one.understood))
+
+
+def _remark(raw: bytes, understood: "Understood") -> str:
+    """What is odd about a file in which no mail was found."""
+    if understood.headers.fields:
+        return ""
+    kind = next((kind for start, kind in _OTHER_FILES.items() if raw.startswith(start)), None)
+    if kind is None:
+        return "It has no header. Save the whole mail, its header included: as “original”, “source” or .eml."
+    return f"It is {kind}."
 
 
 def _words(one: Explained) -> list[tuple[str, str, str]]:

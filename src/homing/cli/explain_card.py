@@ -19,14 +19,19 @@ _SAID_LINES = 6
 _COLOURS = {"hard": "red", "soft": "yellow", "complaint": "magenta", "auto-reply": "cyan", "none": "green"}
 
 
-def card(understood: Understood, file: str) -> Panel:
-    """One mail, in a frame with its file's name."""
+def card(understood: Understood, file: str, remark: str = "") -> Panel:
+    """One mail, in a frame with its file's name; a remark says what is odd about the file."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     for name, value in _of_the_mail(understood):
         facts.add_row(name, value)
+    if remark:
+        facts.add_row("Remark", Text(remark, "yellow"))
     reports = understood.reports
+    if not reports:
+        outcome = consequence(understood, None, datetime.now(UTC))
+        facts.add_row("Homing", Text("\n".join(sentences(outcome, None, understood.what))))
     for report in islice(reports, _MOST_RECIPIENTS):
         facts.add_row()
         for name, value in _of_a_recipient(understood, report):
@@ -37,9 +42,9 @@ def card(understood: Understood, file: str) -> Panel:
     return Panel(facts, title=_title(file), title_align="left", border_style=colour)
 
 
-def unreadable(file: str, error: str) -> Panel:
-    """A file that could not be read."""
-    text = Text(clean(f"cannot be read: {error}", 300), "red")
+def unreadable(file: str, error: str, remark: str = "") -> Panel:
+    """A file that could not be read, and what to do about it."""
+    text = Text(clean(f"cannot be read: {error}. {remark}".strip(), 300), "red")
     return Panel(text, title=_title(file), title_align="left", border_style="red")
 
 
@@ -56,6 +61,8 @@ def summary(counted: Counter[tuple[str, str, str]]) -> RenderableType:
 def _of_the_mail(understood: Understood) -> list[tuple[str, Text]]:
     what = Text.assemble((understood.what.value, "bold"), f"  {WHAT_IT_IS[understood.what]}")
     known_by = Text(clean(understood.rule, 100))
+    if understood.matched:
+        known_by.append("  ").append(clean(f"“{understood.matched}”", 120), "italic")
     about = [("What", what), ("Known by", known_by), ("Subject", cell(understood.subject or None))]
     if understood.from_address:
         about.append(("From", cell(understood.from_address)))

@@ -52,6 +52,7 @@ def picture(mail: Json) -> "RenderableType":
         **told(mail, "authentication", "flags"),
         "class": verdict.get("failure_class"),
         "rule": verdict.get("rule"),
+        "matched": verdict.get("matched"),
     }
     return Group(sheet(facts), "", lines("Erased." if mail["head"] is None else mail["head"]))
 

@@ -82,7 +82,7 @@ def _row(message: Json) -> list[object]:
 
 def _delivery(delivery: Json) -> list[object]:
     verdict = delivery["verdict"]
-    why = f"{verdict['failure_class']} ({verdict['rule']})" if verdict else ""
+    why = f"{verdict['failure_class']} ({timeline.ruling(verdict)})" if verdict else ""
     tries = max((attempt["number"] for attempt in delivery["attempts"]), default=0)
     return [delivery["id"], delivery["recipient"], delivery["state"], tries, why]
 

@@ -22,9 +22,17 @@ def row(event: Json, recipients: dict[str, str]) -> list[object]:
 def said(data: Json) -> str:
     """What an event's data say, in one line."""
     words = [str(data[name]) for name in _SAID if data.get(name)]
+    if data.get("rule"):
+        words.append(f"[{ruling(data)}]")
     if data.get("possibly_delivered"):
         words.append("(a copy may have arrived)")
     return " ".join(words)
+
+
+def ruling(verdict: Json) -> str:
+    """The rule that decided, and the words that it matched."""
+    matched = verdict.get("matched")
+    return f"{verdict['rule']}: “{matched}”" if matched else str(verdict["rule"])
 
 
 def recipients_of(message: Json) -> dict[str, str]:

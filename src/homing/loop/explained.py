@@ -80,21 +80,21 @@ def meaning(report: RecipientReport) -> str:
     return cause.headline.format(recipient=recipient or "the recipient", domain=domain or "the recipient's domain")
 
 
-def consequence(understood: Understood, report: RecipientReport, now: datetime) -> Outcome:
+def consequence(understood: Understood, report: RecipientReport | None, now: datetime) -> Outcome:
     """What Homing would conclude, had the mail come to the return address of a delivered message to this recipient,
-    under the built-in failure policy."""
+    under the built-in failure policy. `report` None: it reports on nobody."""
     delivery = Delivery(
         id=DeliveryId(_NOBODY),
         organization=OrganizationId(_NOBODY),
         message=MessageId(_NOBODY),
-        recipient=report.address,
+        recipient=report.address if report else "",
         state=State.DELIVERED,
         origin=Origin.API,
         created_at=now,
         expires_at=now + timedelta(days=5),
     )
     evidence = evidence_from(
-        replace(understood, reports=(report,)),
+        replace(understood, reports=(report,) if report else ()),
         delivery,
         message_id=understood.returned_message_id.strip().strip("<>"),
         inbound=InboundId(_NOBODY),
@@ -104,8 +104,18 @@ def consequence(understood: Understood, report: RecipientReport, now: datetime) 
     return conclude(delivery, evidence, BUILTIN_DEFAULT, now)
 
 
-def sentences(outcome: Outcome, report: RecipientReport) -> tuple[str, ...]:
-    """An outcome of `consequence`, told to a person: the state, who hears of it, the address, what is sent again."""
+_WITHOUT_REPORTS = {
+    What.HUMAN_REPLY: "Had it come to the From address, which nobody reads, its writer would be told whom to write to.",
+    What.REPORT: "It is kept: it speaks of a domain, and of no message.",
+    What.UNKNOWN: "It is kept, so that somebody can look at it.",
+}
+
+
+def sentences(outcome: Outcome, report: RecipientReport | None, what: What = What.UNKNOWN) -> tuple[str, ...]:
+    """An outcome of `consequence`, told to a person: the state, who hears of it, the address, what is sent again.
+    `what` the mail is, where it reports on nobody."""
+    if report is None:
+        return (_state(outcome), _WITHOUT_REPORTS.get(what, "The address stays in use."))
     return tuple(
         sentence
         for sentence in (

@@ -11,7 +11,7 @@ from homing.loop.classify import plain_verdict, stage_in
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.plain import Named, returned_recipients
-from homing.loop.understood import DIAGNOSTIC, LINE, RecipientReport, Said, Seen, Understood, judge, softened
+from homing.loop.understood import DIAGNOSTIC, LINE, MATCHED, RecipientReport, Said, Seen, Understood, judge, softened
 from homing.mail.arf import COMPLAINTS, UNSUBSCRIBES, Feedback, find_feedback
 from homing.mail.dsn import DeliveryStatus, RecipientStatus, find_dsn, find_in_text, read_recipient
 from homing.mail.mime import Headers, read_headers
@@ -45,11 +45,12 @@ def notification(seen: Seen) -> Understood | None:
 def _notified(recipient: NotifiedRecipient, found: Notification, action: ReportAction, seen: Seen) -> RecipientReport:
     match found.kind:
         case "complaint" if found.type == "not-spam":
-            verdict = plain_verdict("not_a_report", "sns.not-spam")
+            verdict = plain_verdict("not_a_report", "sns.not-spam", found.type)
         case "complaint":
-            verdict = plain_verdict("complaint", f"sns.complaint.{found.type or 'untyped'}"[:80])
+            rule = f"sns.complaint.{found.type or 'untyped'}"[:80]
+            verdict = plain_verdict("complaint", rule, clean(found.type, MATCHED))
         case "delivery":
-            verdict = plain_verdict("delivered", "sns.delivery")
+            verdict = plain_verdict("delivered", "sns.delivery", found.kind)
         case _:
             kinds = f"bounceType {found.type} bounceSubType {found.subtype}."
             said = Said(words=(recipient.diagnostic_code, kinds), status=recipient.status)
@@ -198,18 +199,20 @@ def feedback_report(seen: Seen) -> Understood | None:
     returned = seen.mail.returned or Headers()
     hotmail = returned.first("X-HmXmrOriginalRecipient")
     if hotmail:
-        return _fed_back(What.COMPLAINT, "complaint", "feedback.jmrp", [read_recipient(hotmail)])
+        jmrp = ("feedback.jmrp", "x-hmxmroriginalrecipient")
+        return _fed_back(What.COMPLAINT, "complaint", jmrp, [read_recipient(hotmail)])
     complaint = seen.signature("complaint")
     if complaint and seen.mail.returned is not None:
-        return _fed_back(What.COMPLAINT, "complaint", complaint, _written_to(seen))
+        return _fed_back(What.COMPLAINT, "complaint", (complaint, seen.matched(complaint)), _written_to(seen))
     unsubscribe = seen.signature("unsubscribe")
     if unsubscribe and len(seen.mail.prose) < LINE and seen.from_address:
-        return _fed_back(What.COMPLAINT, "unsubscribe", unsubscribe, [seen.from_address])
+        return _fed_back(What.COMPLAINT, "unsubscribe", (unsubscribe, seen.matched(unsubscribe)), [seen.from_address])
     return None
 
 
 def _from_feedback(feedback: Feedback, seen: Seen) -> Understood:
-    rule = f"feedback.{feedback.feedback_type or 'untyped'}"[:80]
+    field = f"feedback-type: {feedback.feedback_type}" if feedback.feedback_type else "message/feedback-report"
+    rule = (f"feedback.{feedback.feedback_type or 'untyped'}"[:80], clean(field, MATCHED))
     recipients = [*feedback.original_rcpt_to] or [feedback.removal_recipient] * bool(feedback.removal_recipient)
     recipients = recipients or _written_to(seen)
     if feedback.feedback_type in UNSUBSCRIBES:
@@ -225,16 +228,18 @@ def _written_to(seen: Seen) -> list[str]:
     return list(returned_recipients(seen.mail)[:1]) or [""]
 
 
-def _fed_back(what: What, failure_class: str, rule: str, recipients: list[str]) -> Understood:
+def _fed_back(what: What, failure_class: str, known_by: tuple[str, str], recipients: list[str]) -> Understood:
+    """`known_by`: the rule, and what it matched."""
+    rule, matched = known_by
     reports = tuple(
         RecipientReport(
             original_recipient=clean(recipient, LINE),
             action=ReportAction.NONE,
-            verdict=plain_verdict(failure_class, rule),
+            verdict=plain_verdict(failure_class, rule, matched),
         )
         for recipient in recipients[:100]
     )
-    return Understood(what=what, rule=rule, reports=reports)
+    return Understood(what=what, rule=rule, matched=matched, reports=reports)
 
 
 # -- the rest --------------------------------------------------------------------------------------------------------

@@ -118,6 +118,7 @@ def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
     event: Facts = {
         "stage": said.stage.value,
         "host": said.host,
+        **({} if said.reply.positive else _decided(said.verdict)),
         "reply_code": said.reply.reply_code,
         "enhanced_status_code": said.reply.enhanced_status_code,
         "text": said.reply.text,
@@ -343,9 +344,20 @@ def _facts(report: Reported) -> Facts:
         "inbound": f"inb_{report.inbound.hex}",
         "final_recipient": report.final_recipient,
         "reporting_mta": report.reporting_mta,
+        **_decided(report.verdict),
         "enhanced_status_code": report.verdict.enhanced_status_code,
         "text": report.verdict.text,
         "authentication": report.authentication,
+    }
+
+
+def _decided(verdict: Verdict) -> Facts:
+    """Why, by which rule, on which words: stands in every event that a verdict stands behind."""
+    return {
+        "failure_class": verdict.failure_class,
+        "kind": verdict.kind,
+        "rule": verdict.rule,
+        "matched": verdict.matched,
     }
 
 
@@ -364,9 +376,7 @@ def _failed(
     delivery = replace(move(delivery, state), verdict=verdict)
     data = {
         **event,
-        "failure_class": verdict.failure_class,
-        "kind": verdict.kind,
-        "rule": verdict.rule,
+        **_decided(verdict),
         "possibly_delivered": delivery.possibly_delivered,
     }
     events = (NewEvent(type=EventType(state.value), data=data),)

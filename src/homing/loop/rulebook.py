@@ -95,6 +95,12 @@ class Signature:
     example: str
     narrow: bool = False
 
+    def found_in(self, value: str) -> str:
+        """By which of its words it holds for a value; all of the value where its being there is enough."""
+        phrase = next((phrase for phrase in self.contains if phrase_in(phrase, value)), ())
+        start = next((start for start in self.starts if value.startswith(start)), "")
+        return " … ".join(phrase) or start or value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSignatures:

@@ -41,6 +41,7 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
     returned = mail.returned or Headers()
     return replace(
         found,
+        matched=found.matched or seen.matched(found.rule),
         subject=clean(mail.headers.first("Subject"), LINE),
         from_address=seen.from_address,
         auto_submitted=clean(mail.headers.first("Auto-Submitted"), LINE).lower(),
@@ -187,21 +188,22 @@ def _auto_reply(seen: Seen) -> Understood | None:
     headers = seen.mail.headers
     generated = headers.first("Auto-Submitted").lower().startswith("auto-generated")
     if not rule and generated and "X-Auto-Response-Suppress" in headers and "In-Reply-To" in headers:
-        rule = "auto-reply.exchange"
+        return _automatic(What.AUTO_REPLY, "auto_reply", "auto-reply.exchange", seen, "x-auto-response-suppress")
     if not rule and seen.null_sender and seen.from_address and not _SENDERS.intersection(seen.signatures("bounce")):
-        rule = "auto-reply.null-sender"
+        return _automatic(What.AUTO_REPLY, "auto_reply", "auto-reply.null-sender", seen, "MAIL FROM:<>")
     if not rule and len(seen.mail.prose) < _SHORT and not _is_other_mail(seen, 0) and not seen.signature("bulk"):
         rule = seen.signature("absence")
     return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
 
 
-def _automatic(what: What, failure_class: str, rule: str, seen: Seen) -> Understood:
+def _automatic(what: What, failure_class: str, rule: str, seen: Seen, matched: str = "") -> Understood:
+    matched = matched or seen.matched(rule)
     report = RecipientReport(
         final_recipient=clean(seen.from_address, LINE),
         action=ReportAction.NONE,
-        verdict=plain_verdict(failure_class, rule, seen.subject[:80]),
+        verdict=plain_verdict(failure_class, rule, matched),
     )
-    return Understood(what=what, rule=rule, reports=(report,))
+    return Understood(what=what, rule=rule, matched=matched, reports=(report,))
 
 
 def _human_reply(seen: Seen) -> Understood | None:

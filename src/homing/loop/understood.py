@@ -16,6 +16,8 @@ from homing.mail.text import clean
 
 LINE = 500
 DIAGNOSTIC = 2000
+MATCHED = 100
+"""Characters of what a rule matched that are kept."""
 _OPENING_CHARACTERS = 1500
 _VIEWS = frozenset({"subject", "text", "from-local"})
 """Fields of signatures that are no header fields, or are read folded."""
@@ -44,7 +46,7 @@ class RecipientReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
-    """A mail that came back, understood. `rule` names what made us think that it is a `what`.
+    """A mail that came back, understood. `rule` names what made us think that it is a `what`, `matched` the words.
 
     A delivery report of success has `what` BOUNCE and reports whose action says delivered, relayed or expanded: it is a
     DSN, and each report's action decides. `headers` are the mail's own, for whoever decides about an answer.
@@ -52,6 +54,7 @@ class Understood:
 
     what: What
     rule: str
+    matched: str = ""
     reports: tuple[RecipientReport, ...] = ()
     subject: str = ""
     from_address: str = ""
@@ -104,6 +107,15 @@ class Seen:
     def signature(self, what: str) -> str:
         """The first of them, "" if none."""
         return self.borne.get(what, ("",))[0]
+
+    def matched(self, rule: str) -> str:
+        """By which words a signature or form of this id holds, "" where the rule is none of them."""
+        signature = next((each for each in self.rules.signatures if each.id == rule), None)
+        if signature is not None:
+            found = signature.found_in(self.value(signature.field))
+            return found if signature.field in _VIEWS else f"{signature.field}: {found}"[:MATCHED]
+        form = next((each for each in self.rules.forms if each.id == rule), None)
+        return form.phrase[0] if form is not None else ""
 
     def value(self, name: str) -> str:
         """What a signature's field says here, in lower case."""

@@ -39,7 +39,7 @@ async def test_any_domain_without_settings(dns: DnsServer) -> None:
     assert (broken["check"], broken["about"], broken["severity"]) == ("SPF06", "corp.com", "error")
     assert broken["records"][0]["value"] == "v=spf1 -all"
     assert broken["evidence"] == [
-        {"query": "corp.com TXT", "server": at(dns).replace(":", "#"), "answer": "v=spf1 +all"}
+        {"query": "corp.com TXT", "server": at(dns).replace(":", "#"), "answer": "v=spf1 +all", "secure": False}
     ]
     assert told["outcomes"]["broken"] == 1
 

@@ -19,6 +19,9 @@ from homing.mail.question import (
 FAILS = "fails"
 """A record that stands for: nobody could tell."""
 
+SIGNED = "signed"
+"""A record that stands for: the resolver vouches for the name's others."""
+
 
 @dataclass
 class Zones:
@@ -46,7 +49,7 @@ class Zones:
         if (FAILS, FAILS) in records and not found:
             return LookupFailed(why=LookupFault.TIMEOUT, server="here")
         if found:
-            return Found(records=found, server="here")
+            return Found(records=found, server="here", secure=(SIGNED, SIGNED) in records)
         if alias is None:
             return NoData(server="here")
         if aliases > 8:

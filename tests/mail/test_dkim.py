@@ -51,6 +51,7 @@ HEADERS = {
     "Homing-Trace": "abcdefg",
     "CFBL-Address": "fbl@post.example.com; report=arf",
     "CFBL-Feedback-ID": "abcdefg",
+    "Feedback-ID": "spring:acme:news:homing",
 }
 BODY = b"Dear John,\r\n\r\nhere  is\tyour invoice. \r\n\r\nJoe\r\n\r\n\r\n"
 

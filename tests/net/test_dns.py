@@ -7,6 +7,7 @@ import dns.message
 import pytest
 
 from homing.lab.dns import DnsServer, Failing
+from homing.mail.question import Ask, RecordType
 from homing.net.dns import AS_PUBLISHED, Found, Keep, LookupFailed, LookupFault, Mx, NoData, NoSuchName, Resolver
 from homing.net.public import why_not_public
 
@@ -247,3 +248,33 @@ REASONS = [
 @pytest.mark.parametrize(("ip", "reason"), REASONS)
 def test_our_own_list_names_what_the_standard_library_may_miss(ip: str, reason: str) -> None:
     assert why_not_public(ip) == reason
+
+
+async def test_who_checks_signatures_says_so(server: DnsServer, resolver: Resolver) -> None:
+    server.publish("signed.com", "A 8.8.8.8")
+    server.publish("corp.com", "A 8.8.8.8")
+    server.signed.add("signed.com")
+    for name, secure in (("signed.com", True), ("corp.com", False)):
+        answer = await resolver.records(Ask(name, RecordType.A))
+        assert isinstance(answer, Found)
+        assert answer.secure is secure
+
+
+async def test_every_server_of_a_zone_says_which_state_it_has(server: DnsServer) -> None:
+    lagging = DnsServer(zones={"corp.com": ["SOA ns1.corp.com. h.corp.com. 41 3600 600 86400 60"]})
+    _, port = server.address
+    server.publish("corp.com", "NS ns1.corp.com.", "NS ns2.corp.com.", lagging.zones["corp.com"][0].replace("41", "42"))
+    server.publish("ns1.corp.com", "A 127.0.0.1")
+    server.publish("ns2.corp.com", "A 127.0.0.9")
+    await lagging.start("127.0.0.9", port)
+    try:
+        resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=0.2, zone_port=port, allow_private=True)
+        told = await resolver.starts_of_authority("mail.corp.com")
+        answers = {one.server: one.answer.records[0].split()[2] for one in told if isinstance(one.answer, Found)}
+        assert answers == {f"127.0.0.1#{port}": "42", f"127.0.0.9#{port}": "41"}
+        server.publish("ns2.corp.com", "A 127.0.0.10")
+        [_, silent] = sorted(await resolver.starts_of_authority("corp.com"), key=lambda one: one.server)
+        assert isinstance(silent.answer, LookupFailed)
+        assert await resolver.starts_of_authority("gone.net") == []
+    finally:
+        await lagging.close()

@@ -1,11 +1,14 @@
 """Ask the DNS all that the doctor wants to know: many questions at a time, within bounds, each one once in a while."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import TypeVar
 
+from homing.loop.doctor.bimi import urls_of
 from homing.loop.doctor.checks import examinations
-from homing.loop.doctor.facts import DoctorFacts, FetchedPolicy, Knock
+from homing.loop.doctor.facts import DoctorFacts, Fetched, Knock
 from homing.loop.doctor.finding import Finding
 from homing.mail.question import Dialogue
 from homing.net.dns import Answer, Found, Mx, Resolver
@@ -16,10 +19,14 @@ from homing.net.questions import answer
 from homing.net.route import Host
 
 AT_ONCE = 20
+LOOKING = 20.0
+"""Seconds in which everything is found out that is no question to a resolver."""
 PATIENCE = 20.0
+"""Seconds for all questions together; what is not answered then is unknown."""
 _HOSTS = 4
 _ROLES = ("postmaster", "abuse")
 
+FoundT = TypeVar("FoundT")
 Progress = Callable[[int, int], None]
 """How many examinations are done, and of how many."""
 
@@ -40,13 +47,15 @@ class Doctor:
     ) -> tuple[Finding, ...]:
         """Every finding, in the order of the checks."""
         facts = await self._looked_around(patient, knocks=knocks)
+        deadline = asyncio.get_running_loop().time() + PATIENCE
         dialogues = list(examinations(facts))
         room, done = asyncio.Semaphore(self.at_once), 0
 
         async def one(dialogue: Dialogue[Finding]) -> Finding:
             nonlocal done
             async with room:
-                finding = await answer(dialogue, self.resolver, patience=PATIENCE)
+                left = deadline - asyncio.get_running_loop().time()
+                finding = await answer(dialogue, self.resolver, patience=left)
             done += 1
             if progress is not None:
                 progress(done, len(dialogues))
@@ -60,37 +69,58 @@ class Doctor:
         return found.records if isinstance(found, Found) else ()
 
     async def _looked_around(self, patient: DoctorFacts, *, knocks: bool) -> DoctorFacts:
-        """What is no question to a resolver: the zone's own servers, policies over HTTPS, doors of mail hosts."""
+        """What is no question to a resolver: the zone's own servers, files over HTTPS, doors of mail hosts. All at the
+        same time; what is not there in time is not there."""
         names = tuple(dict.fromkeys(name for name in (patient.domain, patient.return_domain) if name))
-        policies = dict(zip(names, await asyncio.gather(*map(self._policy, names)), strict=True))
+        zones = [name for name in names if name == patient.domain or not name.endswith(f".{patient.domain}")]
         watched = (f"_dmarc.{patient.domain}", *(key.name for key in patient.keys if key.record and not key.retired))
         keys = tuple(key.name for key in patient.keys if not key.retired and not key.spare)
-        kept = await asyncio.gather(*(self.resolver.time_to_live(name, "TXT") for name in keys))
-        bogus = await asyncio.gather(*map(self.resolver.is_bogus, names))
+        async with asyncio.TaskGroup() as looks:
+            policies = looks.create_task(_each(self._policy, names))
+            files = looks.create_task(_in_time(self._files(patient), {}))
+            told = looks.create_task(_each(self._by_server, watched))
+            starts = looks.create_task(_each(self._starts, zones))
+            kept = looks.create_task(_each(lambda name: self.resolver.time_to_live(name, "TXT"), keys))
+            bogus = looks.create_task(_each(self.resolver.is_bogus, names))
+            knocked = looks.create_task(_in_time(self._knocks(names if knocks else ()), {}))
         return replace(
             patient,
-            bogus=frozenset(name for name, wrong in zip(names, bogus, strict=True) if wrong),
-            times_to_live={name: seconds for name, seconds in zip(keys, kept, strict=True) if seconds is not None},
-            by_server=dict(zip(watched, await asyncio.gather(*map(self._by_server, watched)), strict=True)),
-            policies={name: policy for name, policy in policies.items() if policy is not None},
-            knocks=await self._knocks(names) if knocks else {},
+            policies=policies.result(),
+            files=files.result(),
+            by_server=told.result(),
+            starts=starts.result(),
+            times_to_live=kept.result(),
+            bogus=frozenset(name for name, wrong in bogus.result().items() if wrong),
+            knocks=knocked.result(),
         )
 
     async def _by_server(self, name: str) -> Mapping[str, Answer[str]]:
         sightings = await self.resolver.everywhere(name, "TXT")
         return {sighting.server: sighting.answer for sighting in sightings}
 
-    async def _policy(self, name: str) -> FetchedPolicy | None:
+    async def _starts(self, name: str) -> Mapping[str, Answer[str]]:
+        sightings = await self.resolver.starts_of_authority(name)
+        return {sighting.server: sighting.answer for sighting in sightings}
+
+    async def _policy(self, name: str) -> Fetched | None:
         """The MTA-STS policy (RFC 8461 §3.3: no redirects), None where none is announced."""
         announced = await self.resolver.txt(f"_mta-sts.{name}")
         if not isinstance(announced, Found):
             return None
-        got = await self.fetcher.get(f"https://mta-sts.{name}/.well-known/mta-sts.txt")
+        return await self._fetched(f"https://mta-sts.{name}/.well-known/mta-sts.txt")
+
+    async def _files(self, patient: DoctorFacts) -> Mapping[str, Fetched]:
+        """The logo and its certificate, where they are announced."""
+        urls = await answer(urls_of(patient), self.resolver)
+        return dict(zip(urls, await asyncio.gather(*map(self._fetched, urls)), strict=True))
+
+    async def _fetched(self, url: str) -> Fetched:
+        got = await self.fetcher.get(url)
         if not isinstance(got, HttpAnswer):
-            return FetchedPolicy(failure=got.why)
-        if got.status != 200:
-            return FetchedPolicy(failure=f"HTTP status {got.status}")
-        return FetchedPolicy(text=got.body.decode("ascii", "replace"))
+            return Fetched(url=url, failure=got.why)
+        if got.status != HTTPStatus.OK:
+            return Fetched(url=url, failure=f"HTTP status {got.status}")
+        return Fetched(url=url, content=got.body)
 
     async def _knocks(self, names: Iterable[str]) -> Mapping[str, Knock]:
         found = await asyncio.gather(*(self._hosts(name) for name in names))
@@ -111,3 +141,18 @@ class Doctor:
             if isinstance(found, Found) and (self.allow_private or why_not_public(found.records[0]) is None):
                 hosts.append(Host(mx.exchange, found.records[0], self.smtp_port))
         return hosts
+
+
+async def _in_time(looking: Awaitable[FoundT], otherwise: FoundT) -> FoundT:
+    try:
+        async with asyncio.timeout(LOOKING):
+            return await looking
+    except TimeoutError:
+        return otherwise
+
+
+async def _each(look: Callable[[str], Awaitable[FoundT | None]], names: Iterable[str]) -> dict[str, FoundT]:
+    """What is found of each name; what takes too long, or is None, is left out."""
+    asked = tuple(names)
+    found = await asyncio.gather(*(_in_time(look(name), None) for name in asked))
+    return {name: one for name, one in zip(asked, found, strict=True) if one is not None}

@@ -42,11 +42,13 @@ class DnsServer:
     """`zones` maps a name to its records as a zone file has them: `{"corp.com": ["MX 10 mx.corp.com"]}`.
 
     A name like `*.corp.com` stands for all that do not exist below it. `failing` overrides `zones`, for a name and
-    everything below it. `asked` lists (name, type) of all questions.
+    everything below it. `signed` are names in zones with right signatures, each with everything below it: answers about
+    them have the AD bit. `asked` lists (name, type) of all questions.
     """
 
     zones: dict[str, list[str]] = field(default_factory=dict)
     failing: dict[str, Failing] = field(default_factory=dict)
+    signed: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
     servers: list[tuple[str, int]] = field(default_factory=list)
     _datagrams: list[asyncio.DatagramTransport] = field(default_factory=list)
@@ -116,12 +118,12 @@ class DnsServer:
         return response
 
     def _failure(self, name: str) -> Failing | None:
-        labels = name.split(".")
-        ancestors = (".".join(labels[start:]) for start in range(len(labels)))
-        return next((self.failing[ancestor] for ancestor in ancestors if ancestor in self.failing), None)
+        return next((self.failing[one] for one in _at_and_above(name) if one in self.failing), None)
 
     def _fill(self, response: dns.message.Message, name: str, kind: dns.rdatatype.RdataType) -> None:
         response.flags |= dns.flags.AA
+        if any(one in self.signed for one in _at_and_above(name)):
+            response.flags |= dns.flags.AD
         for _ in range(_CHAIN_LIMIT):
             records = self.zones.get(name) or self.zones.get(self._wildcard(name), [])
             wanted = [record for record in records if record.split()[0] == dns.rdatatype.to_text(kind)]
@@ -177,6 +179,11 @@ class _Datagrams(asyncio.DatagramProtocol):
         if response is None or self.transport is None:
             return
         self.transport.sendto(response.to_wire(max_size=_UDP_ROOM, prefer_truncation=True), addr)
+
+
+def _at_and_above(name: str) -> list[str]:
+    labels = name.split(".")
+    return [".".join(labels[start:]) for start in range(len(labels))]
 
 
 def _rrset(name: dns.name.Name, *records: str) -> dns.rrset.RRset:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from homing.loop.identity import OperatorIdentity
 
 _TTL = 3600
+_NO_NAMES = frozenset({"A", "AAAA", "TLSA"})
 _STRING = 255
 """Octets of one character-string (RFC 1035 §3.3)."""
 
@@ -79,6 +80,8 @@ def zone(records: Iterable[DnsRecord], hostname: str) -> str:
 
 
 def _rdata(record: DnsRecord) -> str:
+    if record.type in _NO_NAMES:
+        return record.value
     if record.type != "TXT":
         return f"{record.value}."
     pieces = [record.value[at : at + _STRING] for at in range(0, len(record.value), _STRING)]

@@ -41,6 +41,7 @@ SIGNED_HEADERS = (
     "Homing-Trace",
     "CFBL-Address",
     "CFBL-Feedback-ID",
+    "Feedback-ID",
 )
 RSA_BITS = 2048
 _WEAKEST_RSA_BITS = 1024  # RFC 8301 §3.2

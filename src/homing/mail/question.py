@@ -31,8 +31,11 @@ VerdictT = TypeVar("VerdictT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found(Generic[RecordT]):
+    """`secure`: the resolver has checked the signatures and found them right (the AD bit, RFC 4035 §3.2.3)."""
+
     records: tuple[RecordT, ...]
     server: str
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ class RecordType(StrEnum):
     MX = "MX"  # "10 mx.example.com."
     NS = "NS"
     PTR = "PTR"
+    SOA = "SOA"  # "ns.example.com. hostmaster.example.com. 2026030201 …"
     SPF = "SPF"  # RFC 7208 §3.1 withdrew it
     TLSA = "TLSA"  # "3 1 1 0123…"
     TXT = "TXT"  # its strings joined

@@ -34,6 +34,7 @@ MX_LIMIT = 20
 ADDRESS_LIMIT = 5
 CNAME_LIMIT = 8
 CACHE_LIMIT = 20_000
+ZONE_SERVERS = 8
 ZONE_PATIENCE = 8.0
 """Seconds to find the servers of a zone."""
 DENIED_AGAIN_AFTER = 600.0
@@ -161,6 +162,21 @@ class Resolver:
             for place, (server, one) in enumerate(zip((*self._servers, *zone), heard, strict=True))
         ]
 
+    async def starts_of_authority(self, name: str) -> list[Sighting]:
+        """The SOA record of the closest enclosing zone at each of its servers, at most eight, nothing remembered."""
+        zone = ""
+        servers: list[Server] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ZONE_PATIENCE):
+                zone, servers = await self._zone(name, ZONE_SERVERS)
+        heard = await asyncio.gather(
+            *(self._ask_in_turn([server], zone, "SOA", recursive=False) for server in servers),
+        )
+        return [
+            Sighting(server=_shown(server), authoritative=True, answer=one.answer)
+            for server, one in zip(servers, heard, strict=True)
+        ]
+
     async def is_bogus(self, name: str) -> bool:
         """Whether the records of a name are withheld because their signatures are wrong: SERVFAIL, and yet an answer
         where checking is disabled (RFC 4035 §3.2.2)."""
@@ -205,17 +221,22 @@ class Resolver:
         return heard.answer
 
     async def _zone_servers(self, name: str) -> list[Server]:
-        """Two servers of the closest enclosing zone. An alias or a dead name is looked after by its parent."""
+        """Two servers of the closest enclosing zone."""
+        return (await self._zone(name, 2))[1]
+
+    async def _zone(self, name: str, at_most: int) -> tuple[str, list[Server]]:
+        """The closest enclosing zone and servers of it. An alias or a dead name is looked after by its parent."""
         labels = name.rstrip(".").split(".")
         for start in range(len(labels)):
-            found = await self._lookup(".".join(labels[start:]), "NS")
+            zone = ".".join(labels[start:])
+            found = await self._lookup(zone, "NS")
             if isinstance(found, Found):
                 break
         else:
-            return []
-        addresses = await asyncio.gather(*(self.addresses(host) for host in found.records[:2]))
+            return "", []
+        addresses = await asyncio.gather(*(self.addresses(host) for host in found.records[:at_most]))
         firsts = [answer.records[0] for answer in addresses if isinstance(answer, Found)]
-        return [(ip, self._zone_port) for ip in firsts if self._allow_private or why_not_public(ip) is None]
+        return zone, [(ip, self._zone_port) for ip in firsts if self._allow_private or why_not_public(ip) is None]
 
     async def _lookup(self, name: str, kind: str) -> Answer[str]:
         key = (name.rstrip(".").lower(), kind)
@@ -270,6 +291,7 @@ class Resolver:
             query = dns.message.make_query(name, kind, use_edns=0, payload=1232)
         except dns.exception.DNSException:
             return _Heard(answer=NoSuchName(server="none: this is no DNS name", authoritative=True), ttl=0)
+        query.flags |= dns.flags.AD  # say whether the signatures are right (RFC 6840 §5.7)
         if not recursive:
             query.flags &= ~dns.flags.RD
         if not checked:
@@ -305,7 +327,8 @@ def _read(response: dns.message.Message, server: str) -> _Heard:
     chain = response.resolve_chaining()
     authoritative = bool(response.flags & dns.flags.AA)
     if chain.answer is not None:
-        return _Heard(answer=Found(records=_texts(chain.answer), server=server), ttl=chain.minimum_ttl)
+        secure = bool(response.flags & dns.flags.AD)
+        return _Heard(answer=Found(records=_texts(chain.answer), server=server, secure=secure), ttl=chain.minimum_ttl)
     if rcode == dns.rcode.NXDOMAIN:
         return _Heard(answer=NoSuchName(server=server, authoritative=authoritative), ttl=chain.minimum_ttl)
     if chain.cnames:

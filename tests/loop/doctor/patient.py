@@ -1,12 +1,13 @@
 """An operator whose DNS is as it should be, and ways to spoil it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from homing.loop.dns_records import records_to_publish
 from homing.loop.doctor.checks import CHECKS
-from homing.loop.doctor.facts import DoctorFacts, FetchedPolicy, Knock, PublishedAt
+from homing.loop.doctor.facts import DoctorFacts, Fetched, Knock, PublishedAt
 from homing.loop.doctor.finding import Finding, examine
 from homing.loop.identity import OperatorIdentity
 from homing.mail.dkim import SigningKey, sign
@@ -20,6 +21,7 @@ POINTER6 = "4.4.8.8.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.8.4.0.6.8.4.1.0.0.2.ip6.
 KEY = f"h1._domainkey.{FROM}"
 OLD_KEY = f"h0._domainkey.{FROM}"
 TENANT_KEY = f"acme1._domainkey.{FROM}"
+SOA = "ns.acme-mail.com. hostmaster.acme-mail.com. 2026030201 3600 600 86400 60"
 POLICY = f"version: STSv1\r\nmode: enforce\r\nmx: {HELO}\r\nmax_age: 604800\r\n"
 
 Records = list[tuple[str, str]]
@@ -34,6 +36,7 @@ def key() -> SigningKey:
 def specimen() -> bytes:
     raw = (
         f"From: Joe <message-service@{FROM}>\r\nTo: john@corp.com\r\nSubject: Hello\r\n"
+        f"CFBL-Address: fbl@{FROM}; report=arf\r\n"
         f"Date: Mon, 02 Mar 2026 09:00:00 +0000\r\nMessage-ID: <1.2@{RETURN}>\r\n"
         "MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nHello.\r\n"
     ).encode()
@@ -57,8 +60,11 @@ def facts(**changes: Any) -> DoctorFacts:
         publish=records_to_publish(ORGANIZATION, identity, HELO, [(KEY, key().dns_record())]),
         blocklists=("zen.list.org", "other.list.org"),
         knocks={HELO: Knock(host=HELO, ip=IP, starttls=True)},
-        policies={FROM: FetchedPolicy(text=POLICY), RETURN: FetchedPolicy(text=POLICY)},
-        by_server={KEY: {"9.9.9.9": Found(records=("a",), server="9.9.9.9"), IP: Found(records=("a",), server=IP)}},
+        policies={FROM: Fetched(content=POLICY.encode()), RETURN: Fetched(content=POLICY.encode())},
+        by_server={KEY: {server: Found(records=(key().dns_record(),), server=server) for server in ("9.9.9.9", IP)}},
+        starts={FROM: {server: Found(records=(SOA,), server=server) for server in (IP, IP6)}},
+        replies_to=("corp.com",),
+        now=datetime(2026, 3, 2, tzinfo=UTC),
         specimen=specimen(),
         suffix_of=lambda name: name.rpartition(".")[2],
     )

@@ -1,5 +1,6 @@
 """Each check: what is well, what is wrong with what grave a word, what mends it, and what nobody can tell."""
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,15 +10,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from homing.loop.doctor.checks import CHECKS, worst
-from homing.loop.doctor.facts import DoctorFacts, FetchedPolicy, Knock, PublishedAt
+from homing.loop.doctor.facts import DoctorFacts, Fetched, Knock, PublishedAt
 from homing.loop.doctor.finding import Outcome, Severity, examine
 from homing.loop.doctor.patients import tenant
 from homing.loop.model import OrganizationId
 from homing.loop.sending_domains import Delegation, SendingDomain, label_of
 from homing.mail.dkim import SigningKey
-from homing.mail.question import Ask, Found, LookupFailed, LookupFault, NoData
-from tests.mail.answering import FAILS, Zones, run
+from homing.mail.question import Answer, Ask, Found, LookupFailed, LookupFault, NoData
+from tests.mail.answering import FAILS, SIGNED, Zones, run
 
+from .certificates import certificate, key_of, mark_certificate
 from .patient import (
     FROM,
     HELO,
@@ -28,6 +30,7 @@ from .patient import (
     POINTER,
     POLICY,
     RETURN,
+    SOA,
     TENANT_KEY,
     Records,
     facts,
@@ -41,6 +44,11 @@ from .patient import (
 TINY_KEY = (
     "v=DKIM1; p=MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBANwMS/LLVhHk/3tLvkgivnu3B869VyCwTQz/YDQEjzpkchT"
     "rIoJU3EzpgTAZYXdhe5WxhnawH9SAT6MaFcuigHsCAwEAAQ=="
+)
+PICTURE, MARK = "https://x.com/a.svg", "https://x.com/a.pem"
+TINY = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" version="1.2" baseProfile="tiny-ps" viewBox="0 0 10 10">'
+    b"<title>Acme</title></svg>"
 )
 GRAVITY = (Outcome.OK, Outcome.INFO, Outcome.UNKNOWN, Outcome.WARNING, Outcome.BROKEN)
 
@@ -68,6 +76,31 @@ def without_body_end(raw: bytes) -> bytes:
 
 def with_l(raw: bytes) -> bytes:
     return raw.replace(b"c=relaxed/relaxed;", b"c=relaxed/relaxed; l=5;")
+
+
+def pinned(kind: str, meant: bytes, *, signed: bool = False) -> dict[str, Records]:
+    """A TLSA record of our host, perhaps vouched for by a resolver."""
+    *_, matching = kind
+    digest = (hashlib.sha256 if matching == "1" else hashlib.sha512)(meant).hexdigest()
+    return {f"_25._tcp.{HELO}": [("TLSA", f"{kind} {digest}"), *([(SIGNED, SIGNED)] if signed else [])]}
+
+
+def shows(*certificates: bytes) -> dict[str, Any]:
+    return {"knocks": {HELO: Knock(host=HELO, ip=IP, starttls=True, certificates=certificates)}}
+
+
+def starts(*told: str | LookupFault) -> dict[str, Answer[str]]:
+    """What servers say of a zone's SOA: serial numbers, or nothing."""
+    return {
+        f"ns{number}": LookupFailed(why=one, server="x")
+        if isinstance(one, LookupFault)
+        else Found(records=(SOA.replace("2026030201", one),), server="x")
+        for number, one in enumerate(told, 1)
+    }
+
+
+def logo(picture: str, certificate: str = "", name: str = FROM) -> dict[str, Records]:
+    return {f"default._bimi.{name}": [("TXT", f"v=BIMI1; l={picture}; a={certificate}")]}
 
 
 Case = tuple[str, dict[str, Records | None], dict[str, Any], Outcome, str]
@@ -143,6 +176,13 @@ CASES: list[Case] = [
     ("DK07", published(key().dns_record() + "; s=tlsrpt"), {}, BROKEN, "not for mail"),
     ("DK08", published("v=DKIM1; p=AAAA"), {}, BROKEN, "not verified"),
     ("DK08", {KEY: None}, {}, BROKEN, "no key is published"),
+    (
+        "DK08",
+        {},
+        {"by_server": {KEY: {"ns1": Found(records=(key().dns_record(),), server="x"), "ns2": NoData(server="y")}}},
+        BROKEN,
+        "not verified with what ns2 says",
+    ),
     ("DK09", {OLD_KEY: [("TXT", key().dns_record())]}, {}, WARNING, "still published"),
     ("DK09", {OLD_KEY: [("TXT", "v=DKIM1; p=")]}, {}, OK, "revoked"),
     ("DK10", {}, {"times_to_live": {KEY: 86400.0}}, WARNING, "86400 seconds"),
@@ -222,18 +262,35 @@ CASES: list[Case] = [
     ("TLS01", {f"_mta-sts.{FROM}": None}, {}, INFO, "announces no"),
     ("TLS01", {f"_mta-sts.{FROM}": [("TXT", "v=STSv1;")]}, {}, WARNING, "id="),
     ("TLS01", {}, {"policies": {}}, UNKNOWN, "not fetched"),
-    ("TLS01", {}, {"policies": {FROM: FetchedPolicy(failure="404")}}, WARNING, "404"),
-    ("TLS01", {}, {"policies": {FROM: FetchedPolicy(text="mode: hard")}}, WARNING, "max_age"),
-    ("TLS01", {}, {"policies": {FROM: FetchedPolicy(text=POLICY.replace(HELO, "mx"))}}, WARNING, "does not name"),
+    ("TLS01", {}, {"policies": {FROM: Fetched(failure="404")}}, WARNING, "404"),
+    ("TLS01", {}, {"policies": {FROM: Fetched(content=b"mode: hard")}}, WARNING, "max_age"),
+    ("TLS01", {}, {"policies": {FROM: Fetched(content=POLICY.replace(HELO, "mx").encode())}}, WARNING, "does not name"),
     (
         "TLS01",
         {},
-        {"policies": dict.fromkeys((FROM, RETURN), FetchedPolicy(text=POLICY.replace("enforce", "testing")))},
+        {"policies": dict.fromkeys((FROM, RETURN), Fetched(content=POLICY.replace("enforce", "testing").encode()))},
         INFO,
         "mode: testing",
     ),
     ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "1 1 1 00")]}, {}, BROKEN, "usage 1"),
-    ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "3 1 1 00")]}, {}, OK, "kind that mail uses"),
+    ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "3 1 1 00")]}, {}, BROKEN, "has 1 octets where"),
+    ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "3 1 3 00")]}, {}, BROKEN, "nobody knows: 3 1 3"),
+    ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "3 1 1 xyz")]}, {}, BROKEN, "cannot be read"),
+    ("TLS02", pinned("3 1 1", b"another", signed=True), shows(certificate()), BROKEN, "fits the certificate"),
+    ("TLS02", pinned("3 1 1", key_of(certificate()), signed=True), shows(certificate()), OK, "fit the certificates"),
+    ("TLS02", pinned("3 0 2", certificate(), signed=True), shows(certificate()), OK, "fit the certificates"),
+    ("TLS02", pinned("2 0 1", b"authority", signed=True), shows(certificate(), b"authority"), OK, "fit"),
+    ("TLS02", pinned("2 0 1", b"authority", signed=True), shows(certificate(), b"other"), BROKEN, "fits the"),
+    ("TLS02", pinned("2 0 1", b"authority", signed=True), shows(certificate()), OK, "fit"),
+    ("TLS02", pinned("3 1 1", b"any", signed=True), {}, OK, "were not looked at"),
+    ("TLS02", pinned("3 1 1", key_of(certificate())), shows(certificate()), UNKNOWN, "checks no signatures"),
+    (
+        "TLS02",
+        pinned("3 1 1", key_of(certificate())) | {"com": [("SOA", SOA), (SIGNED, SIGNED)]},
+        shows(certificate()),
+        WARNING,
+        "not in a signed zone",
+    ),
     ("TLS03", {f"_smtp._tls.{FROM}": None}, {}, WARNING, "asks for no TLS reports"),
     ("TLS03", {f"_smtp._tls.{FROM}": [("TXT", "v=TLSRPTv1")]}, {}, WARNING, "no record that could be used"),
     (
@@ -250,6 +307,10 @@ CASES: list[Case] = [
         UNKNOWN,
         "Nobody answers",
     ),
+    ("DNS01", {}, {"starts": {FROM: starts("2026030201", "2026030200")}}, WARNING, "different states of it"),
+    ("DNS01", {}, {"starts": {FROM: starts("1", LookupFault.REFUSED)}}, WARNING, "lead to ns2, which does not know"),
+    ("DNS01", {}, {"starts": {FROM: starts("1", LookupFault.TIMEOUT)}, "by_server": {}}, OK, "ns1 (1)"),
+    ("DNS01", {}, {"starts": {FROM: starts(LookupFault.TIMEOUT)}}, UNKNOWN, "No server"),
     ("DNS03", {TENANT_KEY: [("CNAME", "gone.net.")]}, {}, BROKEN, "does not exist"),
     ("DNS03", {TENANT_KEY: [("CNAME", f"{TENANT_KEY}.")]}, {}, BROKEN, "in a circle"),
     (
@@ -270,14 +331,34 @@ CASES: list[Case] = [
     ),
     ("DNS05", {"4.4.8.8.zen.list.org": [("A", "127.0.0.2")]}, {}, WARNING, "zen.list.org (127.0.0.2)"),
     ("DNS05", {"4.4.8.8.zen.list.org": [("A", "127.255.255.254")]}, {}, UNKNOWN, "did not answer"),
-    ("BI01", {f"default._bimi.{FROM}": [("TXT", "v=BIMI1; l=https://x.com/a.svg")]}, {}, OK, "is enforced"),
-    ("BI01", {f"default._bimi.{FROM}": [("TXT", "v=BIMI1; l=http://x.com/a.svg")]}, {}, INFO, "names no logo"),
+    ("BI01", logo(PICTURE), {}, INFO, "has no certificate"),
+    ("BI01", logo("http://x.com/a.svg"), {}, INFO, "names no logo"),
+    ("BI01", logo(""), {}, OK, "says that it has no logo"),
+    ("BI01", {f"default._bimi.{FROM}": [("TXT", "v=spf1")]}, {}, OK, "announces no logo"),
+    ("BI01", dmarc("v=DMARC1; p=none") | logo(PICTURE), {}, INFO, "not enforced"),
+    ("BI01", dmarc("v=DMARC1; p=reject; sp=none") | logo(PICTURE), {}, INFO, "not enforced"),
+    ("BI01", logo(PICTURE), {"files": {PICTURE: Fetched(failure="HTTP status 404")}}, INFO, "404"),
+    ("BI01", logo(PICTURE), {"files": {PICTURE: Fetched(content=b"<svg/>")}}, INFO, "The logo is no SVG."),
     (
         "BI01",
-        dmarc("v=DMARC1; p=none") | {f"default._bimi.{FROM}": [("TXT", "v=BIMI1; l=https://x.com/a.svg")]},
-        {},
+        logo(PICTURE, MARK),
+        {"files": {PICTURE: Fetched(content=TINY), MARK: Fetched(content=mark_certificate("other.com"))}},
         INFO,
-        "not enforced",
+        "is for other.com",
+    ),
+    (
+        "BI01",
+        logo(PICTURE, MARK),
+        {"files": {PICTURE: Fetched(content=TINY), MARK: Fetched(failure="no connection")}},
+        INFO,
+        "certificate cannot be had",
+    ),
+    (
+        "BI01",
+        logo(PICTURE, MARK, name=ORGANIZATION),
+        {"files": {PICTURE: Fetched(content=TINY), MARK: Fetched(content=mark_certificate(ORGANIZATION))}},
+        OK,
+        "is enforced",
     ),
     ("M01", {}, {"specimen": b"From: a@x.com\r\n" + specimen()}, BROKEN, "2 From"),
     ("M02", {}, {"domain": "other.com"}, BROKEN, "No signature of other.com"),
@@ -306,6 +387,12 @@ CASES: list[Case] = [
     ("M06", {}, {"specimen": specimen() + b"a\nb\r\n"}, BROKEN, "bare CR or LF"),
     ("M06", {}, {"specimen": specimen() + b"a" * 999 + b"\r\n"}, BROKEN, "longer than"),
     ("M06", {}, {"specimen": without_body_end(specimen())}, BROKEN, "no end"),
+    ("M08", {}, {"specimen": specimen().replace(b"CFBL-Address", b"X-Address")}, INFO, "does not say where"),
+    ("M08", {}, {"specimen": specimen().replace(b"cfbl-address", b"x")}, INFO, "covers cfbl-address"),
+    ("M08", {}, {"specimen": b"Feedback-ID: a:b\r\n" + specimen().replace(b":feedback-id", b"")}, INFO, "feedback-id"),
+    ("M08", {}, {"specimen": specimen().replace(b"fbl@post.acme-mail.com", b"a@b.com")}, INFO, "leads to b.com"),
+    ("RT01", {}, {"replies_to": ("corp.com", "gmail.com")}, INFO, "Replies go to gmail.com"),
+    ("RT01", {}, {"specimen": b"Reply-To: Janet <janet@GMX.de>\r\n" + specimen()}, INFO, "Replies go to gmx.de"),
     ("M07", {}, {"specimen": specimen().replace(b"x=1773046800", b"x=1")}, WARNING, "before it was made"),
     (
         "M07",
@@ -371,17 +458,19 @@ def test_what_mends_it_mends_it() -> None:
     """The records that a finding gives make its check content, or nearly so."""
     mended = 0
     for identifier, changes, other, _, _ in CASES:
+        if "by_server" in other:  # what each server says is not of this DNS
+            continue
         patient, published_now = facts(**other), spoilt(changes)
         for finding in of(identifier, patient, published_now):
             if finding.outcome not in (BROKEN, WARNING) or not finding.records or identifier in ("DM07", "SPF11"):
                 continue
             better = dict(published_now)
             for record in finding.records:
-                dotted = record.value if record.type == "TXT" else f"{record.value}."
+                dotted = f"{record.value}." if record.type in ("CNAME", "MX", "PTR") else record.value
                 kept = [] if record.type == "CNAME" else better.get(record.name, [])
                 better[record.name] = [
                     *(one for one in kept if not _replaced(record.name, one, record.type, record.value)),
-                    (record.type, dotted.removesuffix(".") if record.type in ("A", "AAAA") else dotted),
+                    (record.type, dotted),
                 ]
             again = [one for one in of(identifier, patient, better) if one.about == finding.about]
             assert GRAVITY.index(again[0].outcome) < GRAVITY.index(finding.outcome), (finding, again[0])

@@ -31,6 +31,7 @@ class EvidenceOut(BaseModel):
     query: str = Field(examples=["_dmarc.example.com TXT"])
     server: str = Field(description="Who answered.")
     answer: str
+    secure: bool = Field(description="The resolver vouches for it: its DNSSEC signatures are right (the AD bit).")
 
 
 class FindingOut(BaseModel):
@@ -87,5 +88,8 @@ def _out(finding: Finding) -> FindingOut:
         sentence=finding.sentence,
         cure=finding.cure,
         records=[RecordOut(name=one.name, type=one.type, value=one.value, why=one.why) for one in finding.records],
-        evidence=[EvidenceOut(query=one.query, server=one.server, answer=one.answer) for one in finding.evidence],
+        evidence=[
+            EvidenceOut(query=one.query, server=one.server, answer=one.answer, secure=one.secure)
+            for one in finding.evidence
+        ],
     )

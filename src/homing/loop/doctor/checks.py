@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from homing.loop.doctor import dkim, dmarc, infra, message, spf
+from homing.loop.doctor import bimi, dkim, dmarc, infra, message, spf, tls
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import Check, Finding, Outcome, examine
 from homing.mail.question import Dialogue
@@ -11,7 +11,9 @@ FAMILIES = {
     "SPF": spf.CHECKS,
     "DKIM": dkim.CHECKS,
     "DMARC": dmarc.CHECKS,
-    "Names, hosts and the rest": infra.CHECKS,
+    "Names, hosts and servers": infra.CHECKS,
+    "TLS": tls.CHECKS,
+    "The logo": bimi.CHECKS,
     "A message as it left": message.CHECKS,
 }
 CHECKS: tuple[Check, ...] = tuple(check for family in FAMILIES.values() for check in family)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from homing.loop.dns_records import DnsRecord
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
+    Evidence,
     Opinion,
     Severity,
     alias,
@@ -25,8 +26,8 @@ from homing.loop.doctor.finding import (
     warn,
     wrong,
 )
-from homing.mail.dkim import Result, verify
-from homing.mail.question import Dialogue, RecordType
+from homing.mail.dkim import Result, Signature, verify
+from homing.mail.question import Answer, Ask, Dialogue, Found, LookupFailed, RecordType
 
 _SAFE_BITS = 2048
 _LEAST_BITS = 1024
@@ -200,17 +201,27 @@ def for_mail(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     "DK08",
     Severity.ERROR,
     _proved,
-    meaning="A message that we sign is verified with the key as published.",
+    meaning="A message that we sign is verified with the key as published, whichever of the zone's servers or of the "
+    "resolvers is asked for it.",
     cure="Publish our key's record in place of what stands there.",
 )
 def verifies(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
-    (signature, *_) = verify(facts.key(name).proof, lambda _: texts[0] if texts else None).signatures
-    if signature.result is Result.PASS:
-        return fine(f"What we sign is verified with the key at {name}.")
+    proof, asked = facts.key(name).proof, facts.by_server.get(name, {})
+    seen = Evidence.everywhere(Ask(name, RecordType.TXT), asked)
+    signature = _verified(proof, texts)
     if signature.result is Result.TEMPERROR:
-        return unknown(f"The signature could not be verified: {signature.reason}.")
-    return wrong(f"What we sign is not verified with the key at {name}: {signature.reason}.", *_mended(facts, name))
+        return unknown(f"The signature could not be verified: {signature.reason}.").seen(*seen)
+    if signature.result is not Result.PASS:
+        said = f"What we sign is not verified with the key at {name}: {signature.reason}."
+        return wrong(said, *_mended(facts, name)).seen(*seen)
+    told = {server: _records_in(answer) for server, answer in asked.items() if not isinstance(answer, LookupFailed)}
+    failing = [server for server, records in told.items() if _verified(proof, records).result is not Result.PASS]
+    if failing:
+        said = f"What we sign is not verified with what {', '.join(failing)} says of {name}; others have the right key."
+        return wrong(said, *_mended(facts, name)).seen(*seen)
+    others = f", as told by {', '.join(told)}" if told else ""
+    return fine(f"What we sign is verified with the key at {name}{others}.").seen(*seen)
 
 
 @check(
@@ -247,6 +258,14 @@ CHECKS = (leads_to_us, readable, strong, ours, alone_and_clean, no_test, for_mai
 
 def _texts(name: str) -> Dialogue[tuple[str, ...]]:
     return (yield from records(name, RecordType.TXT))
+
+
+def _verified(proof: bytes, texts: tuple[str, ...]) -> Signature:
+    return verify(proof, lambda _: texts[0] if texts else None).signatures[0]
+
+
+def _records_in(answer: Answer[str]) -> tuple[str, ...]:
+    return answer.records if isinstance(answer, Found) else ()
 
 
 def _tags(text: str) -> dict[str, str]:

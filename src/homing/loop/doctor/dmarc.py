@@ -58,7 +58,7 @@ def one_record(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
         return wrong(f"_dmarc.{domain} has {len(texts)} DMARC records, so receivers use none.", *_wanted(facts, domain))
     if texts:
         return fine(f"_dmarc.{domain} has one DMARC record.")
-    applied = yield from _applied(facts, domain)
+    applied = yield from applied_to(facts, domain)
     if applied is None:
         return wrong(f"There is no DMARC record at _dmarc.{domain} or above it.", *_wanted(facts, domain))
     return note(f"The DMARC record of {applied.domain} holds for {domain}, too.")
@@ -110,7 +110,7 @@ def policy(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Add our address to rua=, after a comma if there is one already.",
 )
 def reports_come(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    applied = yield from _applied(facts, domain)
+    applied = yield from applied_to(facts, domain)
     if applied is None:
         return note(f"There is no DMARC record for {domain} that could ask for reports.")
     rua = applied.record.rua
@@ -132,7 +132,7 @@ def reports_come(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Have the other organization publish the record.",
 )
 def reports_are_wanted(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    applied = yield from _applied(facts, domain)
+    applied = yield from applied_to(facts, domain)
     if applied is None:
         return note(f"There is no DMARC record for {domain} that could ask for reports.")
     outside = yield from _outside(facts, applied)
@@ -160,7 +160,7 @@ def reports_are_wanted(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Publish a record at the organizational domain as well; p=none changes nothing there.",
 )
 def record_above(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    organization = yield from _organization(facts, domain)
+    organization = yield from organization_of(facts, domain)
     if organization == domain:
         return fine(f"{domain} is the organizational domain itself.")
     texts = yield from _at(organization)
@@ -247,7 +247,7 @@ def no_old_tags(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Raise sp=, or leave it out; add np=reject, which no mail of yours can hurt.",
 )
 def names_below(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    applied = yield from _applied(facts, domain)
+    applied = yield from applied_to(facts, domain)
     if applied is None or applied.record.policy is None:
         return note(f"There is no DMARC policy for {domain}.")
     record = applied.record
@@ -361,7 +361,7 @@ def _walk(domain: str) -> Dialogue[tuple[Published, ...]]:
     return (yield from tree_walk(domain)) or ()
 
 
-def _organization(facts: DoctorFacts, domain: str) -> Dialogue[str]:
+def organization_of(facts: DoctorFacts, domain: str) -> Dialogue[str]:
     if facts.suffix_of is not None:
         return organizational_domain(domain, facts.suffix_of)
     if facts.organization:
@@ -370,9 +370,9 @@ def _organization(facts: DoctorFacts, domain: str) -> Dialogue[str]:
     return organizational_domain_of_walk(domain, walk)
 
 
-def _applied(facts: DoctorFacts, domain: str) -> Dialogue[Published | None]:
+def applied_to(facts: DoctorFacts, domain: str) -> Dialogue[Published | None]:
     """The record that receivers apply: that of the domain, else that of its organization."""
-    organization = yield from _organization(facts, domain)
+    organization = yield from organization_of(facts, domain)
     for name in dict.fromkeys((domain, organization)):
         texts = yield from _at(name)
         record = read_dmarc(texts[0]) if len(texts) == 1 else None
@@ -382,13 +382,13 @@ def _applied(facts: DoctorFacts, domain: str) -> Dialogue[Published | None]:
 
 
 def _record(facts: DoctorFacts, domain: str) -> Dialogue[DmarcRecord | None]:
-    applied = yield from _applied(facts, domain)
+    applied = yield from applied_to(facts, domain)
     return applied.record if applied else None
 
 
 def _outside(facts: DoctorFacts, applied: Published) -> Dialogue[tuple[str, ...]]:
     """The domains of other organizations that reports go to."""
-    own = yield from _organization(facts, applied.domain)
+    own = yield from organization_of(facts, applied.domain)
     others = []
     for address in (*applied.record.rua, *applied.record.ruf):
         domain = address.rpartition("@")[2].lower()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from homing.loop.dns_records import DnsRecord
 from homing.mail.dmarc import SuffixOf
@@ -37,6 +38,7 @@ class Knock:
     """What a mail host said when somebody knocked at port 25. `silence`: why it said nothing, "" if it did.
 
     `refused` holds the reply to each recipient that it did not take mail for, "" being the null sender himself.
+    `certificates` (DER) are those that it showed after STARTTLS, its own first; `tls_failure`: why there are none.
     """
 
     host: str
@@ -44,14 +46,21 @@ class Knock:
     silence: str = ""
     starttls: bool = False
     refused: Mapping[str, str] = field(default_factory=dict)
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    tls_failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FetchedPolicy:
-    """The MTA-STS policy of a domain as fetched over HTTPS (RFC 8461 §3.2); `failure`: why it could not be had."""
+class Fetched:
+    """A file as fetched over HTTPS; `failure`: why it could not be had."""
 
-    text: str = ""
+    url: str = ""
+    content: bytes = field(default=b"", repr=False)
     failure: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("ascii", "replace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +71,13 @@ class DoctorFacts:
     there should lead; `hostname` is our name in EHLO. `tenant`: the domain is somebody's who mails through us, and what
     concerns his other mail, or our hosts, is not looked at. `reports_to` is the mailbox that should get aggregate
     reports; `organization` the organizational domain where the caller knows it. `publish` are the records that should
-    be there. `knocks` (by host), `policies` (by domain), `by_server` (by name, and by server of its zone or resolver),
-    `bogus` (names whose signatures are wrong) and `times_to_live` (seconds, by name) are there only if somebody
-    went and looked. `specimen` is a message as it left, CRLF-ended.
+    be there. `replies_to`: domains that replies to mail under `domain` go to. `specimen` is a message as it left,
+    CRLF-ended.
+
+    These are there only if somebody went and looked: `knocks` (by host), `policies` of MTA-STS (by domain), `files`
+    (logos and their certificates, by URL), `by_server` (what is said of a name, by server of its zone or resolver),
+    `starts` (the SOA record of a name's zone, by server), `bogus` (names whose signatures are wrong) and
+    `times_to_live` (seconds, by name). `now`: when they looked.
     """
 
     domain: str
@@ -79,11 +92,15 @@ class DoctorFacts:
     tenant: bool = False
     blocklists: tuple[str, ...] = BLOCKLISTS
     knocks: Mapping[str, Knock] = field(default_factory=dict)
-    policies: Mapping[str, FetchedPolicy] = field(default_factory=dict)
+    policies: Mapping[str, Fetched] = field(default_factory=dict)
+    files: Mapping[str, Fetched] = field(default_factory=dict)
     by_server: Mapping[str, Mapping[str, Answer[str]]] = field(default_factory=dict)
+    starts: Mapping[str, Mapping[str, Answer[str]]] = field(default_factory=dict)
     bogus: frozenset[str] = frozenset()
     times_to_live: Mapping[str, float] = field(default_factory=dict)
+    replies_to: tuple[str, ...] = ()
     specimen: bytes = field(default=b"", repr=False)
+    now: datetime | None = None
     suffix_of: SuffixOf | None = field(default=None, compare=False)
 
     def key(self, name: str) -> PublishedAt:

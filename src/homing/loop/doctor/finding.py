@@ -1,7 +1,7 @@
 """What a check is, and what it finds."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from homing.loop.dns_records import DnsRecord
@@ -36,11 +36,13 @@ _OF_FAULT = {Severity.ERROR: Outcome.BROKEN, Severity.WARNING: Outcome.WARNING, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A question, who answered it, and what. Texts are cleaned."""
+    """A question, who answered it, and what. Texts are cleaned. `secure`: the answer's signatures are right, as a
+    resolver says that checks them (the AD bit)."""
 
     query: str
     server: str
     answer: str
+    secure: bool = False
 
     @classmethod
     def of(cls, ask: Ask, answer: Answer[str]) -> "Evidence":
@@ -53,18 +55,38 @@ class Evidence:
                 told = "no such name"
             case LookupFailed(why=why):
                 told = f"no answer: {why}"
-        query = f"{ask.name} {ask.record_type}"
-        return cls(query=query, server=answer.server, answer=clean(told, _ANSWER_CHARACTERS))
+        return cls(
+            query=f"{ask.name} {ask.record_type}",
+            server=answer.server,
+            answer=clean(told, _ANSWER_CHARACTERS),
+            secure=isinstance(answer, Found) and answer.secure,
+        )
+
+    @classmethod
+    def everywhere(cls, ask: Ask, told: Mapping[str, Answer[str]]) -> "tuple[Evidence, ...]":
+        """What each server said when it was asked by itself."""
+        return tuple(replace(cls.of(ask, answer), server=server) for server, answer in told.items())
+
+    @classmethod
+    def elsewhere(cls, query: str, server: str, told: str) -> "Evidence":
+        """What was learned from others than the DNS."""
+        return cls(query=query, server=server, answer=clean(told, _ANSWER_CHARACTERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opinion:
-    """What a check thinks. `outcome` None: a fault, as grave as the check says. `cure`: how to mend this very case."""
+    """What a check thinks. `outcome` None: a fault, as grave as the check says. `cure`: how to mend this very case.
+    `evidence`: what it rests on beside the questions that it asked."""
 
     sentence: str
     outcome: Outcome | None = None
     cure: str = ""
     records: tuple[DnsRecord, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+    def seen(self, *evidence: Evidence) -> "Opinion":
+        """The same, with what it rests on."""
+        return replace(self, evidence=(*self.evidence, *evidence))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +143,7 @@ def examine(checked: Check, facts: DoctorFacts, about: str) -> Dialogue[Finding]
             ask = dialogue.send(answer)
     except StopIteration as end:
         opinion: Opinion = end.value
-    except _Unknown as unknown:
+    except Unanswered as unknown:
         opinion = Opinion(sentence=str(unknown), outcome=Outcome.UNKNOWN)
     outcome = opinion.outcome or _OF_FAULT[checked.severity]
     mendable = opinion.outcome is None or outcome is Outcome.WARNING
@@ -133,7 +155,7 @@ def examine(checked: Check, facts: DoctorFacts, about: str) -> Dialogue[Finding]
         sentence=opinion.sentence,
         cure=opinion.cure or (checked.cure if mendable else ""),
         records=opinion.records,
-        evidence=tuple(dict.fromkeys(evidence))[:_MOST_EVIDENCE],
+        evidence=tuple(dict.fromkeys((*opinion.evidence, *evidence)))[:_MOST_EVIDENCE],
     )
 
 
@@ -168,7 +190,7 @@ def unknown(sentence: str) -> Opinion:
 # -- what checks ask --------------------------------------------------------------------------------------------------
 
 
-class _Unknown(Exception):  # noqa: N818 - leaves this module as a Finding
+class Unanswered(Exception):  # noqa: N818 - it leaves as a Finding
     """A question had no answer, and without it there is nothing to say."""
 
 
@@ -178,7 +200,7 @@ def reply(name: str, record_type: RecordType) -> Dialogue[Answer[str]]:
     if well_formed(name):
         answer = yield Ask(name, record_type)
     if isinstance(answer, LookupFailed):
-        raise _Unknown(f"{record_type} of {name} could not be looked up: {answer.why} at {answer.server}.")
+        raise Unanswered(f"{record_type} of {name} could not be looked up: {answer.why} at {answer.server}.")
     return answer
 
 

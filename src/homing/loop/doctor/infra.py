@@ -1,11 +1,12 @@
-"""What mail needs besides SPF, DKIM and DMARC: names of addresses, mail hosts, TLS policies, aliases, blocklists."""
+"""What mail needs besides SPF, DKIM and DMARC: names of addresses, mail hosts, servers, aliases, blocklists."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from homing.loop.dns_records import DnsRecord
-from homing.loop.doctor.facts import DoctorFacts
+from homing.loop.doctor.facts import DoctorFacts, Knock
 from homing.loop.doctor.finding import (
+    Evidence,
     Opinion,
     Severity,
     addresses,
@@ -17,17 +18,23 @@ from homing.loop.doctor.finding import (
     records,
     reply,
     settled,
-    text_record,
     unknown,
     warn,
     wrong,
 )
-from homing.loop.doctor.mta_sts import matches, read_policy
-from homing.mail.dmarc_record import Policy, read_dmarc
-from homing.mail.question import Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType, well_formed
+from homing.mail.question import (
+    Answer,
+    Ask,
+    Dialogue,
+    Found,
+    LookupFailed,
+    LookupFault,
+    NoSuchName,
+    RecordType,
+    well_formed,
+)
 
 _LONGEST_CHAIN = 3
-_TLSA_USAGES = ("2", "3")
 _REFUSES_RESOLVERS = "127.255.255."
 """What blocklists answer to resolvers that they do not serve."""
 
@@ -52,10 +59,6 @@ def _coming_to_us(facts: DoctorFacts) -> Iterable[str]:
     return [facts.return_domain] if facts.tenant else _receiving(facts)
 
 
-def _guarded_by_us(facts: DoctorFacts) -> Iterable[str]:
-    return () if facts.tenant else _receiving(facts)
-
-
 def _knocked(facts: DoctorFacts) -> Iterable[str]:
     return facts.knocks
 
@@ -75,7 +78,7 @@ def _aliases(facts: DoctorFacts) -> Iterable[str]:
 
 
 def _with_servers(facts: DoctorFacts) -> Iterable[str]:
-    return facts.by_server
+    return [*facts.by_server, *facts.starts]
 
 
 @check(
@@ -178,12 +181,18 @@ def host_answers(facts: DoctorFacts, host: str) -> Dialogue[Opinion]:
     knock = facts.knocks[host]
     sender_refused = [text for address, text in knock.refused.items() if not address]
     if knock.silence:
-        return (yield from settled(unknown(f"{host} [{knock.ip}] said nothing at port 25: {knock.silence}.")))
-    if sender_refused:
-        return (yield from settled(wrong(f"{host} refuses the null sender: {sender_refused[0]}")))
-    if not knock.starttls:
-        return (yield from settled(warn(f"{host} offers no STARTTLS, so bounces travel in the clear.")))
-    return (yield from settled(fine(f"{host} answers, offers STARTTLS and takes mail from the null sender.")))
+        opinion = unknown(f"{host} [{knock.ip}] said nothing at port 25: {knock.silence}.")
+    elif sender_refused:
+        opinion = wrong(f"{host} refuses the null sender: {sender_refused[0]}")
+    elif not knock.starttls:
+        opinion = warn(f"{host} offers no STARTTLS, so bounces travel in the clear.")
+    elif knock.tls_failure:
+        opinion = warn(
+            f"{host} offers STARTTLS, and it fails: {knock.tls_failure}. Bounces travel in the clear, or not."
+        )
+    else:
+        opinion = fine(f"{host} answers, offers STARTTLS and takes mail from the null sender.")
+    return (yield from settled(opinion.seen(_as_told(knock))))
 
 
 @check(
@@ -197,98 +206,37 @@ def roles_answer(facts: DoctorFacts, host: str) -> Dialogue[Opinion]:
     knock = facts.knocks[host]
     refused = [f"{address} ({text})" for address, text in knock.refused.items() if address]
     if knock.silence:
-        return (yield from settled(unknown(f"{host} said nothing at port 25: {knock.silence}.")))
-    if refused:
-        return (yield from settled(wrong(f"{host} refuses {', '.join(refused)}.")))
-    return (yield from settled(fine(f"{host} takes mail for postmaster and abuse.")))
-
-
-@check(
-    "TLS01",
-    Severity.WARNING,
-    _guarded_by_us,
-    meaning="MTA-STS makes senders use TLS with a valid certificate: a TXT record at _mta-sts, and over HTTPS a policy "
-    "that names every MX host (RFC 8461).",
-    cure="Publish policy and record; begin with mode: testing, and go on to enforce when TLS reports are clean.",
-)
-def strict_transport(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    texts = yield from records(f"_mta-sts.{name}", RecordType.TXT)
-    announced = [text for text in texts if text.lower().replace(" ", "").startswith("v=stsv1;")]
-    hosts = yield from exchanges(name)
-    if not announced:
-        return note(f"{name} announces no MTA-STS policy.", "Publish one, and mail to you cannot be read on its way.")
-    if len(announced) > 1 or "id=" not in announced[0].replace(" ", ""):
-        return wrong(f"_mta-sts.{name} must have one record, with an id=.")
-    fetched = facts.policies.get(name)
-    if fetched is None:
-        return unknown(f"The MTA-STS policy of {name} was not fetched.")
-    if fetched.failure:
-        return wrong(f"The MTA-STS policy that {name} announces cannot be had: {fetched.failure}.")
-    policy, faults = read_policy(fetched.text)
-    if faults:
-        return wrong(f"The MTA-STS policy of {name} is malformed: {' '.join(faults)}")
-    uncovered = [host for host in hosts if host and not matches(policy.hosts, host)]
-    if policy.mode != "none" and uncovered:
-        return wrong(f"The MTA-STS policy of {name} does not name {', '.join(uncovered)}, so mail does not go there.")
-    if policy.mode != "enforce":
-        return note(f"The MTA-STS policy of {name} has mode: {policy.mode}.", "Go on to mode: enforce.")
-    return fine(f"The MTA-STS policy of {name} is in force and names every MX host.")
-
-
-@check(
-    "TLS02",
-    Severity.ERROR,
-    _coming_to_us,
-    meaning="TLSA records of mail hosts, where there are any, are of a kind that mail uses: DANE-TA(2) or DANE-EE(3) "
-    "(RFC 7672 §3.1).",
-    cure="Publish 3 1 1 with the SHA-256 of the host's public key, and only in a zone that is signed.",
-)
-def usable_tlsa(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    hosts = yield from exchanges(name)
-    seen = []
-    for host in filter(None, hosts):
-        for record in (yield from records(f"_25._tcp.{host}", RecordType.TLSA)):
-            seen.append(host)
-            if record.split()[0] not in _TLSA_USAGES:
-                return wrong(f"The TLSA record of {host} is of usage {record.split()[0]}, which mail does not know.")
-    if seen:
-        return fine(f"The TLSA records of {', '.join(dict.fromkeys(seen))} are of a kind that mail uses.")
-    return fine(f"The mail hosts of {name} have no TLSA records.")
-
-
-@check(
-    "TLS03",
-    Severity.WARNING,
-    _guarded_by_us,
-    meaning="Senders tell us when TLS to our mail hosts fails: a record at _smtp._tls (RFC 8460).",
-    cure="Publish the record.",
-)
-def tls_reports(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    texts = yield from records(f"_smtp._tls.{name}", RecordType.TXT)
-    if any(text.replace(" ", "").lower().startswith("v=tlsrptv1;rua=") for text in texts):
-        return fine(f"TLS reports of {name} are asked for.")
-    wanted = f"v=TLSRPTv1; rua=mailto:tlsrpt@{facts.domain}"
-    mended = text_record(f"_smtp._tls.{name}", wanted, "TLS reports (RFC 8460)")
-    said = f"_smtp._tls.{name} has no record that could be used." if texts else f"{name} asks for no TLS reports."
-    return wrong(said, mended)
+        opinion = unknown(f"{host} said nothing at port 25: {knock.silence}.")
+    elif refused:
+        opinion = wrong(f"{host} refuses {', '.join(refused)}.")
+    else:
+        opinion = fine(f"{host} takes mail for postmaster and abuse.")
+    return (yield from settled(opinion.seen(_as_told(knock))))
 
 
 @check(
     "DNS01",
     Severity.ERROR,
     _with_servers,
-    meaning="The zone's servers and the resolvers say the same: otherwise mail is judged now by one, now by another.",
+    meaning="The zone's servers and the resolvers say the same, and all servers have the same state of the zone (the "
+    "serial number of SOA): otherwise mail is judged now by one, now by another.",
     cure="Wait for as long as the old record may be kept (its TTL); then look after the server that lags behind.",
 )
 def servers_agree(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    told = {server: answer for server, answer in facts.by_server[name].items() if not isinstance(answer, LookupFailed)}
+    said = facts.by_server.get(name, {})
+    evidence = Evidence.everywhere(Ask(name, RecordType.TXT), said)
+    told = {server: answer for server, answer in said.items() if not isinstance(answer, LookupFailed)}
     answers = {frozenset(answer.records) if isinstance(answer, Found) else frozenset() for answer in told.values()}
-    if not told:
-        return (yield from settled(unknown(f"Nobody answers about {name}.")))
     servers = ", ".join(told)
-    if len(answers) > 1:
-        return (yield from settled(wrong(f"About {name} these do not say the same: {servers}.")))
-    return (yield from settled(fine(f"About {name} these say the same: {servers}.")))
+    if name in facts.starts:
+        opinion = _same_state(name, facts.starts[name])
+    elif not told:
+        opinion = unknown(f"Nobody answers about {name}.")
+    elif len(answers) > 1:
+        opinion = wrong(f"About {name} these do not say the same: {servers}.")
+    else:
+        opinion = fine(f"About {name} these say the same: {servers}.")
+    return (yield from settled(opinion.seen(*evidence)))
 
 
 @check(
@@ -301,7 +249,8 @@ def servers_agree(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 )
 def well_signed(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     if name in facts.bogus:
-        return wrong(f"The DNSSEC signatures of {name} are wrong, so resolvers withhold its records.")
+        seen = Evidence.elsewhere(f"{name} TXT", "resolver", "SERVFAIL, and an answer where nothing is checked (CD)")
+        return wrong(f"The DNSSEC signatures of {name} are wrong, so resolvers withhold its records.").seen(seen)
     yield from records(name, RecordType.TXT)
     return fine(f"Resolvers give the records of {name}.")
 
@@ -368,27 +317,6 @@ def not_listed(facts: DoctorFacts, ip: str) -> Dialogue[Opinion]:
     return fine(f"{ip} is on none of {', '.join(facts.blocklists)}.")
 
 
-@check(
-    "BI01",
-    Severity.INFO,
-    _author,
-    meaning="A BIMI record shows a logo only if DMARC is enforced (quarantine or reject) for the whole domain.",
-    cure="Enforce DMARC first, then publish the logo.",
-)
-def logo(_: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    texts = yield from records(f"default._bimi.{domain}", RecordType.TXT)
-    announced = [text for text in texts if text.upper().replace(" ", "").startswith("V=BIMI1;")]
-    if not announced:
-        return fine(f"{domain} announces no logo.")
-    about = yield from records(f"_dmarc.{domain}", RecordType.TXT)
-    read = [record for text in about if (record := read_dmarc(text))]
-    if not read or read[0].policy in (None, Policy.NONE) or read[0].percent < 100:
-        return wrong(f"{domain} announces a logo, and nobody shows it: DMARC is not enforced.")
-    if "l=https://" not in announced[0].replace(" ", ""):
-        return wrong(f"The BIMI record of {domain} names no logo: l= must be an https address.")
-    return fine(f"{domain} announces a logo, and DMARC is enforced.")
-
-
 CHECKS = (
     named_both_ways,
     named_as_we_say,
@@ -396,16 +324,43 @@ CHECKS = (
     replies_arrive,
     host_answers,
     roles_answer,
-    strict_transport,
-    usable_tlsa,
-    tls_reports,
     servers_agree,
     well_signed,
     aliases_lead_somewhere,
     exists,
     not_listed,
-    logo,
 )
+
+
+def _same_state(name: str, starts: Mapping[str, Answer[str]]) -> Opinion:
+    """Serial numbers differ for a while after each change, and with some providers always: no error by itself."""
+    seen = Evidence.everywhere(Ask(name, RecordType.SOA), starts)
+    serials = {server: _serial(answer) for server, answer in starts.items() if isinstance(answer, Found)}
+    lame = [server for server, answer in starts.items() if not isinstance(answer, Found | LookupFailed)]
+    refusing = [
+        server
+        for server, answer in starts.items()
+        if isinstance(answer, LookupFailed) and answer.why in (LookupFault.REFUSED, LookupFault.LAME)
+    ]
+    told = ", ".join(f"{server} ({serial})" for server, serial in serials.items())
+    if lame or refusing:
+        others = ", ".join((*lame, *refusing))
+        return warn(f"NS records lead to {others}, which does not know the zone of {name}.").seen(*seen)
+    if len(set(serials.values())) > 1:
+        return warn(f"The servers of the zone of {name} have different states of it: {told}.").seen(*seen)
+    if not serials:
+        return unknown(f"No server of the zone of {name} answers.").seen(*seen)
+    return fine(f"The servers of the zone of {name} have the same state of it: {told}.").seen(*seen)
+
+
+def _serial(answer: Found[str]) -> str:
+    return answer.records[0].split()[2]
+
+
+def _as_told(knock: Knock) -> Evidence:
+    refusals = "; ".join(f"<{address}> {text}" for address, text in knock.refused.items())
+    told = knock.silence or refusals or ("it takes mail, STARTTLS" if knock.starttls else "it takes mail")
+    return Evidence.elsewhere(f"{knock.host} port 25", knock.ip, told)
 
 
 def _names_of(ip: str) -> Dialogue[tuple[str, ...]]:

@@ -3,11 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from email.utils import getaddresses
 
 from homing.loop.doctor.facts import DoctorFacts
-from homing.loop.doctor.finding import Opinion, Severity, check, fine, settled, wrong
+from homing.loop.doctor.finding import Opinion, Severity, check, fine, note, settled, wrong
+from homing.loop.identity import is_freemail
 from homing.mail.dkim import relaxed_headers
 from homing.mail.question import Dialogue
+from homing.mail.text import clean
 
 _LONGEST_LINE = 998
 _SPECIMEN = "the message"
@@ -16,6 +19,12 @@ _DOMAIN_OF_ID = re.compile(r"<[^<>@]*@([^<>@]+)>")
 
 def _message(facts: DoctorFacts) -> Iterable[str]:
     return [_SPECIMEN] if facts.specimen else []
+
+
+def _replies_to(facts: DoctorFacts) -> Iterable[str]:
+    addresses = [address for value in _values(facts, "reply-to") for _, address in getaddresses([value])]
+    domains = [address.rpartition("@")[2].lower() for address in addresses if "@" in address]
+    return dict.fromkeys((*facts.replies_to, *domains))
 
 
 @check(
@@ -139,7 +148,54 @@ def timely(facts: DoctorFacts, _: str) -> Dialogue[Opinion]:
     return settled(fine("Signatures say when they were made and when they end."))
 
 
-CHECKS = (one_from, covered, whole_body, one_click, dated_and_named, tidy_lines, timely)
+@check(
+    "M08",
+    Severity.INFO,
+    _message,
+    meaning="The message says where complaints may go (CFBL-Address, RFC 9477), and that is signed, as is Feedback-ID "
+    "where it stands: else no provider believes it.",
+    cure="Write CFBL-Address with an address of the domain in From, and sign it.",
+)
+def asks_for_complaints(facts: DoctorFacts, _: str) -> Dialogue[Opinion]:
+    there = [name for name in ("cfbl-address", "cfbl-feedback-id", "feedback-id") if _values(facts, name)]
+    own = [tags for tags in _signatures(facts) if tags.get("d", "").lower() == facts.domain]
+    signed = {name for tags in own for name in tags.get("h", "").lower().split(":")}
+    unsigned = [name for name in there if name not in signed]
+    if unsigned:
+        return settled(wrong(f"No signature of {facts.domain} covers {', '.join(unsigned)}."))
+    if "cfbl-address" not in there:
+        return settled(note("The message does not say where complaints may go (CFBL-Address)."))
+    domain = _values(facts, "cfbl-address")[0].partition(";")[0].strip().rpartition("@")[2].lower()
+    if not f".{domain}".endswith(f".{facts.organization or facts.domain}"):
+        return settled(wrong(f"CFBL-Address leads to {clean(domain, 80)}, which is not of the domain in From."))
+    return settled(fine("The message says where complaints may go, and that is signed."))
+
+
+@check(
+    "RT01",
+    Severity.INFO,
+    _replies_to,
+    meaning="Replies go to a domain of one's own: From here and Reply-To at a freemail provider is what fraudsters do, "
+    "and spam filters count it against the mail.",
+    cure="Let the person prove an address of his organization's own domain, and use that in Reply-To.",
+)
+def replies_stay_here(_: DoctorFacts, domain: str) -> Dialogue[Opinion]:
+    if is_freemail(domain):
+        return settled(wrong(f"Replies go to {domain}, a provider of mailboxes for everybody."))
+    return settled(fine(f"Replies go to {domain}, which is no provider of mailboxes for everybody."))
+
+
+CHECKS = (
+    one_from,
+    covered,
+    whole_body,
+    one_click,
+    dated_and_named,
+    tidy_lines,
+    timely,
+    asks_for_complaints,
+    replies_stay_here,
+)
 
 
 def _values(facts: DoctorFacts, name: str) -> list[str]:

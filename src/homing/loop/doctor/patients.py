@@ -75,7 +75,8 @@ def canned(identity: OperatorIdentity, now: datetime) -> bytes:
         message_id=f"doctor@{identity.return_domain}",
         text="This message is signed and verified, and never sent.\n",
     )
-    return front(Address(identity.local_part, identity.from_domain), "The doctor", None, "doctor") + compose(draft)
+    author, complaints = Address(identity.local_part, identity.from_domain), Address("fbl", identity.from_domain)
+    return front(author, "The doctor", None, "doctor", feedback_to=complaints) + compose(draft)
 
 
 def in_use(key: SigningKey, identity: OperatorIdentity, now: datetime) -> PublishedAt:

@@ -24,6 +24,7 @@ _BREAKS = re.compile(r"[\s<>()\[\]:;,\"'@\\|：，；（）【】「」、]")
 _DOMAIN = re.compile(r"[A-Za-z0-9][\w.-]{1,252}\w")
 
 _Owned = tuple[int, int, Phrase]
+_Key = str | tuple[str, str]
 
 
 def fold(text: str) -> str:
@@ -72,25 +73,24 @@ def _find(piece: str, text: str, start: int, end: int) -> int:
 
 
 class PhraseIndex:
-    """Phrases by one of their words, the rarest. Each has an owner, a number that says whose phrase it is.
+    """Phrases by two words that follow each other in one of their pieces, the rarest two; by one word where a phrase
+    has no two. Each has an owner, a number that says whose phrase it is.
 
     A word that a piece ends with may go on in the text ("throttl" in "throttled"), so it is known by how it begins.
     """
 
-    __slots__ = ("_by_beginning", "_by_word", "_foreign", "_size", "_unworded")
+    __slots__ = ("_by_key", "_foreign", "_unworded")
 
     def __init__(self, phrases: Iterable[tuple[int, Phrase]]) -> None:
-        self._by_word: dict[str, list[_Owned]] = {}
-        self._by_beginning: dict[str, list[_Owned]] = {}
+        self._by_key: dict[_Key, list[_Owned]] = {}
         self._unworded: list[_Owned] = []
         self._foreign: list[_Owned] = []
         listed = [(owner, number, phrase) for number, (owner, phrase) in enumerate(phrases)]
-        self._size = len(listed)
         common = Counter(key for _, _, phrase in listed for key in set(_keys(phrase)))
         for owned in listed:
-            key = min(_keys(owned[2]), key=lambda each: (common[each], each), default=None)
+            key = min(_keys(owned[2]), key=common.__getitem__, default=None)
             if key is not None:
-                (self._by_word if key[1] else self._by_beginning).setdefault(key[0], []).append(owned)
+                self._by_key.setdefault(key, []).append(owned)
             elif any(not piece.isascii() for piece in owned[2]):
                 self._foreign.append(owned)
             else:
@@ -98,12 +98,10 @@ class PhraseIndex:
 
     def find(self, text: str) -> dict[int, list[Phrase]]:
         """The phrases that may stand in the folded text, and whose first piece does, by owner, in their order."""
-        if not self._size:
-            return {}
-        words = set(_words_of(text))
-        beginnings = self._by_beginning.keys() & {word[:_BEGINNING] for word in words}
-        candidates = [each for word in self._by_word.keys() & words for each in self._by_word[word]]
-        candidates += [each for beginning in beginnings for each in self._by_beginning[beginning]]
+        words = _words_of(text)
+        beginnings = [word[:_BEGINNING] for word in words]
+        keys = self._by_key.keys() & {*zip(words, beginnings[1:], strict=False), *beginnings}
+        candidates = [each for key in keys for each in self._by_key[key]]
         candidates += self._unworded
         if not text.isascii():
             candidates += self._foreign
@@ -113,15 +111,16 @@ class PhraseIndex:
         return found
 
 
-def _keys(phrase: Phrase) -> Iterator[tuple[str, bool]]:
-    """The words by which a phrase may be known: (word, True), or (its beginning, False) where it may go on."""
+def _keys(phrase: Phrase) -> Iterator[_Key]:
+    """What a phrase may be known by: a word and how the next begins, or how a word begins. The last word of a piece may
+    go on, so it must be long enough to have a beginning."""
     for piece in phrase:
         words = _WORD.findall(piece)
-        for number, word in enumerate(words):
-            if number < len(words) - 1 or not piece.endswith(word):
-                yield word, True
-            elif len(word) >= _BEGINNING:
-                yield word[:_BEGINNING], False
+        if words and piece.endswith(words[-1]) and len(words[-1]) < _BEGINNING:
+            words.pop()
+        beginnings = [word[:_BEGINNING] for word in words]
+        yield from zip(words, beginnings[1:], strict=False)
+        yield from beginnings
 
 
 def _words_of(text: str) -> list[str]:

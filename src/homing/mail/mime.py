@@ -11,7 +11,8 @@ import html
 import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
+from typing import NamedTuple
 
 MESSAGE_BYTES = 1 << 20
 HEADER_BLOCK_BYTES = 64 << 10
@@ -20,6 +21,7 @@ FIELDS = 200
 DEPTH = 30
 PARTS = 500
 PROSE_CHARACTERS = 64 << 10
+_SEPARATORS = 20
 
 _RETURNED_TYPES = frozenset(
     {"message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "text/rfc822", "message/global"}
@@ -43,6 +45,7 @@ _MBOX_LINE = re.compile(r">?From [^:]*[0-9:]")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z-]{1,20})?\?([bBqQ])\?([^?]*)\?=([ \t]+(?==\?))?")
 _MEDIA_TYPE = re.compile(r"\s*([\w.+-]{1,80})\s*/\s*([\w.+-]{1,80})", re.ASCII)
 _PARAMETER = re.compile(r';\s*([\w*.+-]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*)(?:"|\\?$)|([^;]*))', re.ASCII | re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)")
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _BLOCK_TAG = re.compile(
@@ -52,7 +55,7 @@ _TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
 _HIDDEN = re.compile(r"<(style|script|!--)")
 _LONG_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{8,}")
 _SEPARATOR = re.compile(
-    r"^[-=*_#>~ \t]*(?:"
+    r"[-=*_#>~ \t]*(?:"
     r"below (?:this line|the next line) is a copy of the message|"
     r"this is a copy of (?:the|your) message|"
     r"(?:a )?copy of (?:the|your) (?:original )?(?:message|mail)\b|"
@@ -63,7 +66,7 @@ _SEPARATOR = re.compile(
     r"received message headers|body of message generated response|"
     r"start of (?:the )?returned message|returned message follows|message text follows|"
     r"the (?:following )?(?:text|beginning) of (?:the|your) (?:original )?message)",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
 _FIRST_ORIGINAL_FIELD = re.compile(
     r"^(?:received|return-path|message-id|from|to|subject|date|x-[\w-]+|mime-version|dkim-signature|"
@@ -112,7 +115,7 @@ class Headers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A leaf of the MIME tree. `text` is decoded for text/* and message/*, "" for others.
+    """A leaf of the MIME tree. `text` is decoded for text/* and message/*, "" for others and for a returned mail.
 
     `original` are the header fields of a returned mail, where the part is one.
     """
@@ -141,18 +144,26 @@ class Mail:
     truncated: bool = False
 
 
+class _Entity(NamedTuple):
+    """A mail or a part of one (RFC 2045 §2.4), its body still encoded."""
+
+    headers: Headers
+    body: bytes
+    content_type: str
+    params: dict[str, str]
+
+
 def read_mail(raw: bytes) -> Mail:
     """Whatever can be made out of the bytes. Never raises; time is linear, and limits cut rather than fail."""
     data = raw[:MESSAGE_BYTES].replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n")
-    headers, body = split_header(data)
-    content_type, params = read_content_type(headers.first("Content-Type"))
+    whole = _entity(data)
     parts: list[Part] = []
-    _collect(headers, body, 0, parts)
+    _collect(whole, 0, parts)
     prose, returned = _prose_and_returned(parts)
     return Mail(
-        headers=headers,
-        content_type=content_type,
-        params=params,
+        headers=whole.headers,
+        content_type=whole.content_type,
+        params=whole.params,
         parts=tuple(parts),
         prose=prose,
         returned=returned,
@@ -242,7 +253,7 @@ def read_content_type(value: str) -> tuple[str, dict[str, str]]:
     params: dict[str, str] = {}
     for parameter in _PARAMETER.finditer(value, found.end()):
         name = parameter[1].lower()
-        text = parameter[3].strip() if parameter[2] is None else re.sub(r"\\(.)", r"\1", parameter[2])
+        text = parameter[3].strip() if parameter[2] is None else _ESCAPED.sub(r"\1", parameter[2])
         if name.endswith("*"):
             text = _PERCENT.sub(lambda hexed: chr(int(hexed[1], 16)), text.rpartition("'")[2])
         base, starred, _ = name.partition("*")
@@ -253,30 +264,36 @@ def read_content_type(value: str) -> tuple[str, dict[str, str]]:
     return f"{found[1]}/{found[2]}".lower(), params
 
 
-def _collect(headers: Headers, body: bytes, depth: int, parts: list[Part]) -> None:
-    content_type, params = read_content_type(headers.first("Content-Type"))
-    if content_type.startswith("multipart/") and depth < DEPTH:
-        boundary = params.get("boundary", "").encode("utf-8", "replace").rstrip() or _guess_boundary(body)
-        pieces = _split(body, boundary) if boundary else iter(())
+def _entity(data: bytes) -> _Entity:
+    headers, body = split_header(data)
+    return _Entity(headers, body, *read_content_type(headers.first("Content-Type")))
+
+
+def _collect(entity: _Entity, depth: int, parts: list[Part]) -> None:
+    if entity.content_type.startswith("multipart/") and depth < DEPTH:
+        boundary = entity.params.get("boundary", "").encode("utf-8", "replace").rstrip() or _guess_boundary(entity.body)
+        pieces = _split(entity.body, boundary) if boundary else iter(())
         found = False
         for piece in pieces:
             found = True
             if len(parts) >= PARTS:
                 return
-            _collect(*split_header(piece), depth + 1, parts)
+            _collect(_entity(piece), depth + 1, parts)
         if found:
             return
     if len(parts) < PARTS:
-        parts.append(_leaf(headers, body, content_type, params))
+        parts.append(_leaf(*entity))
 
 
 def _leaf(headers: Headers, body: bytes, content_type: str, params: dict[str, str]) -> Part:
-    readable = content_type.startswith(("text/", "message/", "multipart/"))
-    data = _transfer_decoded(body, headers.first("Content-Transfer-Encoding")) if readable else b""
-    original = split_header(data.lstrip(b"\n"))[0] if content_type in _RETURNED_TYPES else None
-    text = _decoded(data, params.get("charset", "").lower())
-    if data.translate(None, _PLAIN_BYTES):
-        text = _lines(text)
+    original, text = None, ""
+    if content_type.startswith(("text/", "message/", "multipart/")):
+        data = _transfer_decoded(body, headers.first("Content-Transfer-Encoding"))
+        if content_type in _RETURNED_TYPES:
+            original = split_header(data.lstrip(b"\n"))[0]
+        else:
+            text = _decoded(data, params.get("charset", "").lower())
+            text = _lines(text) if data.translate(None, _PLAIN_BYTES) else text
     return Part(content_type=content_type, params=params, headers=headers, text=text, original=original)
 
 
@@ -358,16 +375,22 @@ def _attached(part: Part) -> bool:
 
 def _split_at_original(prose: str) -> tuple[str, Headers | None]:
     """Prose and the header of the copy that follows a known separator line, if it looks like one."""
-    for number, found in enumerate(_SEPARATOR.finditer(prose)):
-        line_end = prose.find("\n", found.end())
-        field_at = _FIRST_ORIGINAL_FIELD.search(prose, line_end + 1) if line_end >= 0 else None
-        if field_at and not prose[line_end : field_at.start()].strip(" \t\n-=>*_"):
+    for start, end in islice(_separators(prose), _SEPARATORS):
+        field_at = _FIRST_ORIGINAL_FIELD.search(prose, end + 1)
+        if field_at and not prose[end : field_at.start()].strip(" \t\n-=>*_"):
             headers = read_headers(prose[field_at.start() : field_at.start() + HEADER_BLOCK_BYTES])
             if len(headers.written) >= 2:
-                return prose[: found.start()], headers
-        if number >= 20:
-            break
+                return prose[:start], headers
     return prose, None
+
+
+def _separators(prose: str) -> Iterator[tuple[int, int]]:
+    """Where a line that separates an original from what is said of it begins and ends."""
+    at = 0
+    for line in prose.split("\n"):
+        if _SEPARATOR.match(line):
+            yield at, at + len(line)
+        at += len(line) + 1
 
 
 def strip_html(text: str) -> str:

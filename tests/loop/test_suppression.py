@@ -57,6 +57,23 @@ def test_after_a_report(state: State) -> None:
     assert of(action=ReportAction.RELAYED) is None
 
 
+def test_words_alone_are_hearsay_where_they_came_home_and_name_the_recipient() -> None:
+    weak = replace(reported(strength=Strength.WEAK), at_envelope=True)
+    elsewhere, nameless = replace(weak, at_envelope=False), replace(weak, names_recipient=False)
+    soft = replace(weak, verdict=replace(VERDICT, failure_class="mailbox_full", kind="soft"))
+    about_us = replace(weak, verdict=replace(VERDICT, about_us=True))
+    strong = replace(weak, strength=Strength.STRONG)
+    outcomes = [
+        conclude(delivery(State.DELIVERED), one, BUILTIN_DEFAULT, NOW)
+        for one in (weak, elsewhere, nameless, soft, about_us, strong)
+    ]
+    heard = Suppress(reason="invalid_recipient")
+    assert [outcome.hearsay for outcome in outcomes] == [heard, None, None, None, None, None]
+    assert [outcome.suppress for outcome in outcomes] == [None, None, None, None, None, heard]
+    assert conclude(letter(State.DELIVERED), weak, BUILTIN_DEFAULT, NOW).hearsay is None
+    assert [suppression.after_hearsay(heard, times) for times in (1, 2, 3)] == [None, heard, heard]
+
+
 def test_after_a_complaint() -> None:
     complaint = reported(What.COMPLAINT, ReportAction.NONE)
     unsubscribe = replace(complaint, verdict=replace(VERDICT, failure_class="unsubscribe", kind="complaint"))

@@ -1,9 +1,10 @@
 """The suppression list: who comes onto it with a conclusion, with which evidence, and how he comes off."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from homing.loop.evidence import Answered
-from homing.loop.model import OrganizationId, State, Verdict
+from homing.loop.evidence import Answered, ReportAction, Reported, What
+from homing.loop.model import DeliveryId, InboundId, OrganizationId, State, Strength, Verdict
 from homing.mail.reply import Reply, Stage
 from homing.store import organizations, submissions, suppressions, tables
 from homing.store.database import Database
@@ -120,3 +121,45 @@ async def test_what_is_long_ago_begins_anew_and_is_forgotten(database: Database)
     assert (row["times"], row["first_at"]) == (1, now)
     assert await database.write(suppressions.forget_full, now + 60 * DAY) == 0
     assert await database.write(suppressions.forget_full, now + 61 * DAY) == 1
+
+
+async def hearsay(database: Database, delivery: DeliveryId, now: datetime, *, home: bool = True) -> None:
+    """A notice in words, at the delivery's own return address or elsewhere, says that its address is dead."""
+    report = Reported(
+        what=What.BOUNCE,
+        action=ReportAction.FAILED,
+        strength=Strength.WEAK,
+        names_recipient=True,
+        names_other=False,
+        verdict=DEAD,
+        inbound=InboundId(UUID(int=7)),
+        at_envelope=home,
+    )
+    assert await database.write_grouped(record, Finding(delivery=delivery, evidence=report, now=now))
+
+
+async def heard_after(database: Database, days: int, **how: bool) -> tuple[OrganizationId, datetime]:
+    """Two messages were taken and came back in words, the second so many days after the first."""
+    organization = await an_organization(database)
+    for now in (NOW, NOW + days * DAY):
+        message = await submitted(database, organization, "jonh@example.net", now=now)
+        await sent(database, TAKEN, now)
+        for _ in range(3):
+            await hearsay(database, message.deliveries[0].id, now, **how)
+        if now == NOW:
+            assert await listed(database, organization.id, now) == [], "however often it is said of one message"
+    return organization.id, now
+
+
+async def test_words_are_believed_when_a_second_message_has_them_too(database: Database) -> None:
+    organization, now = await heard_after(database, 29)
+    (entry,) = await listed(database, organization, now)
+    assert (entry.address, entry.reason, entry.expires_at) == ("jonh@example.net", "invalid_recipient", None)
+    assert entry.evidence.startswith("bounce on 2026-03-30 (rule words.unknown, mail inb_")
+    assert await database.write(suppressions.forget_hearsay, now) == 0
+    assert await database.write(suppressions.forget_hearsay, NOW + 30 * DAY) == 1
+
+
+async def test_words_long_ago_or_at_another_address_count_for_nothing(database: Database) -> None:
+    assert await listed(database, *await heard_after(database, 30)) == []
+    assert await listed(database, *await heard_after(database, 1, home=False)) == []

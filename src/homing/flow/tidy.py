@@ -80,6 +80,7 @@ class Tidier:
         await self._forget_strays()
         await self.database.write(tidy.forget_counters, now - _COUNTERS_KEPT)
         await self.database.write(suppressions.forget_full, now)
+        await self.database.write(suppressions.forget_hearsay, now)
 
     async def _forget_strays(self) -> None:
         """Files of mails that were never kept after all, or that another node erased."""

@@ -120,6 +120,7 @@ class Reported:
 
     `names_recipient`: the report names our recipient (as original or final recipient). `names_other`: it names only
     others, so the failure is a third party's (forwarding). A report that names nobody has both False.
+    `at_envelope`: it came to the delivery's own return address.
     `authentication`: what SPF, DKIM and DMARC say of the mail, in one line, "" where nobody asked them.
     """
 
@@ -132,6 +133,7 @@ class Reported:
     inbound: InboundId
     final_recipient: str = ""
     reporting_mta: str = ""
+    at_envelope: bool = False
     authentication: str = ""
 
 

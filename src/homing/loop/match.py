@@ -58,6 +58,7 @@ def evidence_from(
         inbound=inbound,
         final_recipient=report.final_recipient if report else "",
         reporting_mta=understood.reporting_mta,
+        at_envelope=by_envelope,
     )
 
 

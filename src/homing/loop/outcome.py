@@ -54,7 +54,8 @@ class Outcome:
     `delivery` is the delivery as it now stands (unchanged where the evidence changes nothing); `case` is the case that
     this failure opens, `actions` its first steps. `step` tells how a letter fared for the case that it serves
     (`delivery.case`, `delivery.step`). `suppress`: the address goes on the suppression list. `full`: the message failed
-    because the mailbox is full, which counts towards that once it has happened often enough (`loop.suppression`).
+    because the mailbox is full; `hearsay`: a report in words says that the address is dead. Both put it on the list
+    once they have come often enough (`loop.suppression`).
     `alarm` is for the operator: a refusal that is about us, or a message that kills its worker.
     """
 
@@ -65,6 +66,7 @@ class Outcome:
     step: StepState | None = None
     suppress: Suppress | None = None
     full: bool = False
+    hearsay: Suppress | None = None
     alarm: str | None = None
 
 
@@ -315,6 +317,7 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
                 replace(terms, strength=report.strength),
                 {**facts, "late": True},
             )
+            outcome = _heard(outcome, suppression.hearsay(report, terms.now))
             return _suppressing(outcome, suppression.after_report(report, terms.now))
         case ReportAction.DELIVERED if may_change and allowed(delivery.state, State.DELIVERED):
             delivered = move(_overtaken(delivery), State.DELIVERED)
@@ -413,6 +416,10 @@ def _suppressing(outcome: Outcome, suppress: Suppress | None) -> Outcome:
     told, *others = outcome.events
     told = replace(told, data={**told.data, "suppress": suppress.reason})
     return replace(outcome, events=(told, *others), suppress=suppress)
+
+
+def _heard(outcome: Outcome, hearsay: Suppress | None) -> Outcome:
+    return outcome if hearsay is None or outcome.delivery.origin.ours else replace(outcome, hearsay=hearsay)
 
 
 def _noted(delivery: Delivery, event_type: EventType, data: Facts) -> Outcome:

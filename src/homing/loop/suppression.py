@@ -24,6 +24,10 @@ FULL_FOR = timedelta(days=30)
 FULL_FORGOTTEN_AFTER = timedelta(days=60)
 """A mailbox that was full longer ago than that begins anew."""
 
+HEARSAY_TIMES = 2
+HEARSAY_WITHIN = timedelta(days=30)
+"""Reports in words only are believed when so many messages to an address, in so short a time, had one."""
+
 COMPLAINTS = frozenset({"complaint", "unsubscribe"})
 """Reasons for which sending again would be wrong, whoever asks for it."""
 
@@ -46,8 +50,21 @@ def after_answer(said: Answered, now: datetime) -> Suppress | None:
 
 
 def after_report(report: Reported, now: datetime) -> Suppress | None:
-    """A report of failure came for this very delivery. A weak one suppresses nobody: anybody may have written it."""
+    """A report of failure came for this very delivery. One weak one suppresses nobody: anybody may have written it."""
     return _address_is_dead(report.verdict, now) if report.strength is Strength.STRONG else None
+
+
+def hearsay(report: Reported, now: datetime) -> Suppress | None:
+    """What a weak report is worth that came to the delivery's own return address and names our recipient in words: as
+    much as a strong one, once another message had the same (`after_hearsay`). Others are never counted."""
+    if report.strength is Strength.STRONG or not (report.at_envelope and report.names_recipient):
+        return None
+    return _address_is_dead(report.verdict, now)
+
+
+def after_hearsay(heard: Suppress, times: int) -> Suppress | None:
+    """`times` messages within HEARSAY_WITHIN, this one among them, had a weak report that the address is dead."""
+    return heard if times >= HEARSAY_TIMES else None
 
 
 def after_complaint(report: Reported) -> Suppress | None:

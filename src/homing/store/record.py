@@ -26,7 +26,7 @@ from homing.loop.model import (
 )
 from homing.loop.outcome import Outcome, conclude
 from homing.loop.policy import BUILTIN_DEFAULT
-from homing.loop.suppression import after_full_mailbox
+from homing.loop.suppression import after_full_mailbox, after_hearsay
 from homing.mail.reply import Reply, Stage
 from homing.store import cases, policies, suppressions, tables
 from homing.store.dialect import insert_all
@@ -315,6 +315,9 @@ def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[su
             suppress = after_full_mailbox(
                 *suppressions.note_full(conn, _place(entry), entry.finding.now), entry.finding.now
             )
+        if heard := entry.outcome.hearsay:
+            delivery, now = entry.known.delivery.id, entry.finding.now
+            suppress = after_hearsay(heard, suppressions.note_hearsay(conn, _place(entry), delivery, now))
         if suppress:
             organization, stream, address = _place(entry)
             yield suppressions.Suppression(

@@ -6,14 +6,15 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from homing.loop.model import OrganizationId
-from homing.loop.suppression import FULL_FORGOTTEN_AFTER
+from homing.loop.model import DeliveryId, OrganizationId
+from homing.loop.suppression import FULL_FORGOTTEN_AFTER, HEARSAY_WITHIN
 from homing.store import tables
 from homing.store.dialect import insert
 from homing.store.ids import fresh
 
 _T = tables.suppression
 _F = tables.full_mailbox
+_H = tables.hearsay
 
 Listed = tuple[OrganizationId, str, str]
 """Organization, stream, folded address."""
@@ -94,6 +95,22 @@ def no_longer_full(conn: sa.Connection, places: Collection[Listed]) -> None:
 def forget_full(conn: sa.Connection, now: datetime) -> int:
     """Mailboxes that were full so long ago that they would begin anew."""
     return conn.execute(_F.delete().where(_F.c.last_at < now - FULL_FORGOTTEN_AFTER)).rowcount
+
+
+def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: datetime) -> int:
+    """A report in words says of one more delivery that its address is dead: of how many lately, this one among them.
+    A delivery counts once, however much is said of it."""
+    organization, stream, address = place
+    row = {"organization": organization, "stream": stream, "address": address, "delivery": delivery, "said_at": now}
+    conn.execute(insert(conn, _H).values(row).on_conflict_do_nothing())
+    of_this = sa.tuple_(_H.c.organization, _H.c.stream, _H.c.address) == sa.tuple_(*place)
+    lately = _H.c.said_at > now - HEARSAY_WITHIN
+    return conn.execute(sa.select(sa.func.count()).where(of_this, lately)).scalar_one()
+
+
+def forget_hearsay(conn: sa.Connection, now: datetime) -> int:
+    """What was said so long ago that it counts no more."""
+    return conn.execute(_H.delete().where(_H.c.said_at <= now - HEARSAY_WITHIN)).rowcount
 
 
 def list_page(

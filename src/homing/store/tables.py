@@ -171,6 +171,16 @@ full_mailbox = sa.Table(
     sa.Column("last_at", Moment, nullable=False),
 )
 
+hearsay = sa.Table(
+    "hearsay",
+    metadata,
+    sa.Column("organization", sa.Uuid, primary_key=True),
+    sa.Column("stream", sa.String(64), primary_key=True),
+    sa.Column("address", sa.String(320), primary_key=True),  # folded to lower case
+    sa.Column("delivery", sa.Uuid, primary_key=True),
+    sa.Column("said_at", Moment, nullable=False),
+)
+
 message = sa.Table(
     "message",
     metadata,

@@ -4,7 +4,7 @@ export UV_PYTHON_DOWNLOADS := never
 # As pip does: trust the certificates that this machine trusts, a company's proxy among them.
 export UV_SYSTEM_CERTS ?= true
 
-.PHONY: help demo test test-all check format lock bench docs system-deps clean
+.PHONY: help demo test test-all check format lock bench accuracy docs system-deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,10 @@ format: .venv/.dev ## put the code in order
 
 bench: .venv/.dev ## figures of this machine, as JSON
 	@$(V)/homing bench $(ARGS)
+
+accuracy: .venv/.dev ## how well returned mail is read: FOLDER=... with a truth.jsonl (docs/accuracy.md), else our composed mails
+	@if [ -n "$(FOLDER)" ]; then $(V)/python benchmarks/accuracy/score.py "$(FOLDER)" $(ARGS); else \
+	for set in tests/accuracy/*/truth.jsonl; do $(V)/python benchmarks/accuracy/score.py tests/accuracy --truth $$set $(ARGS); done; fi
 
 docs: .venv/.dev ## write the generated pages of docs/ anew
 	@$(V)/python -m homing docs

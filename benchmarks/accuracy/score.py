@@ -8,8 +8,9 @@ The truth file (default FOLDER/truth.jsonl) has a JSON object a line, one for ea
 `--answers` scores another reader, from lines as `homing explain --jsonl` prints them. Prints a table in Markdown, a
 row for each source.
 
-recall, precision: recipients found, and how many of those given are right. class, kind: rows with the right answer,
-out of all (without an answer: wrong). hard: clear hard bounces found. false hard: rows called hard that must not be.
+recall, precision: recipients found, and how many of those given are right. class, group, kind (see taxonomy.py): rows
+with the right answer, out of all (without an answer: wrong). status: rows with the enhanced status code that the mail
+reports, where it reports one. hard: clear hard bounces found. false hard: rows called hard that must not be.
 delays found; failures called delays; complaints and automatic answers found; ordinary mails taken for reports.
 """
 
@@ -23,6 +24,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from taxonomy import GROUPS
+
 from homing.loop.explained import rows
 from homing.loop.rulebook import RULE_FILES, Rules, load_rules
 from homing.loop.understand import understand
@@ -32,6 +35,7 @@ COLUMNS = (
     ("recall", "found", "named"),
     ("precision", "given right", "given"),
     ("class", "class", "classed"),
+    ("group", "group", "classed"),
     ("kind", "kind", "rows"),
     ("hard", "hard found", "hard"),
     ("false hard", "false hard", "not hard"),
@@ -39,6 +43,7 @@ COLUMNS = (
     ("failed as delay", "failed as delay", "failures"),
     ("complaints", "complaint found", "complaints"),
     ("auto-replies", "auto found", "autos"),
+    ("status", "status", "statuses"),
 )
 
 
@@ -130,8 +135,10 @@ def _row(score: Score, file: str, truth: Row, row: Row | None) -> None:
     count["kind"] += kind in kinds
     if truth["class"] != "undetermined":
         count["classed"] += 1
-        right = row is not None and row["class"] in _right(truth, "class", "accept_classes")
+        classes = _right(truth, "class", "accept_classes")
+        right = row is not None and row["class"] in classes
         count["class"] += right
+        count["group"] += row is not None and GROUPS.get(row["class"]) in {GROUPS[each] for each in classes}
         if not right:
             got = f"{row['class']} by {row['reason']}" if row else "no answer"
             score.errors.append(f"{file}: {truth['recipient']} is {truth['class']}, got {got}")
@@ -147,6 +154,9 @@ def _row(score: Score, file: str, truth: Row, row: Row | None) -> None:
         if truth["kind"] == name:
             count[total] += 1
             count[found] += kind == name
+    if truth.get("status"):
+        count["statuses"] += 1
+        count["status"] += row is not None and row.get("status") == truth["status"]
     delayed = row is not None and row["action"] == "delayed"
     if truth.get("action") == "delayed":
         count["delays"] += 1

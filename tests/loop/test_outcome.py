@@ -12,6 +12,7 @@ from homing.loop import policy as policies
 from homing.loop.evidence import (
     CancelRequested,
     Evidence,
+    HeldBack,
     LeaseLost,
     LeaseReleased,
     LifetimeOver,
@@ -57,6 +58,8 @@ TABLE = [
     (State.SENDING, Unroutable(fault=RouteFault.NULL_MX, detail=""), State.BOUNCED, EventType.BOUNCED),
     (State.SENDING, Unroutable(fault=RouteFault.PRIVATE_ADDRESS, detail=""), State.BOUNCED, EventType.BOUNCED),
     (State.SENDING, Unroutable(fault=RouteFault.LOOKUP_FAILED, detail=""), State.DEFERRED, EventType.DEFERRED),
+    (State.SENDING, HeldBack(receiver="corp.com", until=NOW), State.DEFERRED, EventType.DEFERRED),
+    (State.DELIVERED, HeldBack(receiver="corp.com", until=NOW), State.DELIVERED, None),
     (State.SENDING, LeaseReleased(died=False), State.QUEUED, None),
     (State.SENDING, LeaseLost(), State.DEFERRED, EventType.DEFERRED),
     (State.SENDING, reported(), State.BOUNCED, EventType.BOUNCED),
@@ -189,6 +192,35 @@ def test_a_server_that_finds_us_too_fast_is_left_alone_for_longer() -> None:
     assert slowed >= policies.RETRY_SLOWED_DOWN
 
 
+def test_a_refusal_that_passes_is_asked_again_whatever_its_code_and_believed_in_the_end() -> None:
+    """Greylisting and limits that say 5yz."""
+    for stage in (Stage.RCPT_TO, Stage.DATA, Stage.DOT):
+        said = answered(stage, "554 5.7.1 greylisted", failure_class="rate_limited", kind="soft", passes=True)
+        waiting = delivery()
+        for attempt in range(1, policies.ASKED_AGAIN):
+            outcome = conclude(replace(waiting, attempts=attempt), said, BUILTIN_DEFAULT, NOW)
+            assert outcome.delivery.state is State.DEFERRED
+            assert not outcome.delivery.possibly_delivered, "it said no, at the dot too"
+            assert outcome.case is None
+        believed = conclude(replace(waiting, attempts=policies.ASKED_AGAIN), said, BUILTIN_DEFAULT, NOW)
+        assert believed.delivery.state is State.BOUNCED
+        assert believed.case is not None
+        assert believed.suppress is None
+
+
+def test_what_is_held_back_was_not_tried_and_is_told_once() -> None:
+    held = HeldBack(receiver="corp.com", until=NOW + timedelta(minutes=7))
+    first = conclude(delivery(), held, BUILTIN_DEFAULT, NOW)
+    assert (first.delivery.state, first.delivery.next_attempt_at) == (State.DEFERRED, held.until)
+    assert first.delivery.attempts == delivery().attempts
+    assert [(event.type, event.data["receiver"]) for event in first.events] == [(EventType.DEFERRED, "corp.com")]
+    assert first.alarm is None, "the reply that it waits for has raised it"
+    again = conclude(replace(first.delivery, state=State.SENDING), held, BUILTIN_DEFAULT, NOW)
+    assert again.events == ()
+    late = conclude(delivery(expires_at=NOW + timedelta(minutes=1)), held, BUILTIN_DEFAULT, NOW)
+    assert late.delivery.next_attempt_at == NOW + timedelta(minutes=1)
+
+
 def test_a_pace_that_was_refused_for_good_is_a_bounce_that_suppresses_nobody() -> None:
     slow = {"failure_class": "rate_limited", "kind": "soft", "about_us": True}
     outcome = conclude(delivery(), answered(Stage.RCPT_TO, "550 5.7.1 too fast", **slow), BUILTIN_DEFAULT, NOW)
@@ -212,6 +244,7 @@ any_evidence = st.one_of(
     st.builds(LeaseReleased, died=st.booleans()),
     st.just(LeaseLost()),
     st.just(LifetimeOver()),
+    st.builds(HeldBack, receiver=st.text(max_size=9), until=st.just(NOW)),
     st.builds(SuppressionFound, reason=st.text(max_size=9), since=st.just("")),
     st.builds(CancelRequested, by=st.text(max_size=9)),
     st.builds(Unsubscribed, by=st.sampled_from(["one-click", "mail"])),

@@ -108,6 +108,14 @@ class Tenant:
 
         return dict((await until(there))[0])
 
+    async def hears_so_often(self, event_type: str, times: int, answer: dict[str, Any]) -> None:
+        """Wait until so many events of this type have come of a message."""
+
+        async def there() -> bool:
+            return (await self.types_of(answer)).count(event_type) >= times
+
+        await until(there)
+
     async def policy(self, name: str, *steps: dict[str, Any]) -> None:
         put = await self.call("PUT", f"/v1/failure_policies/{name}", {"steps": list(steps)})
         assert put.status_code == 200, put.text

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from importlib import resources
 
 import structlog
@@ -46,6 +46,7 @@ from homing.flow.sign import Signer
 from homing.flow.submit import LARGEST_MESSAGE, Submission
 from homing.flow.tidy import Tidier
 from homing.flow.vet import Vetting
+from homing.loop.pace import Pace
 from homing.loop.problem import Fault
 from homing.loop.rulebook import RULE_FILES, Rules, load_rules
 from homing.loop.sealing import SealBroken, Sealer
@@ -312,6 +313,7 @@ def _deliverer(base: _Base) -> Deliverer:
         signer=base.signer,
         router=router,
         client=SmtpClient(settings.hostname),
+        pace=Pace(receiver_of=_receiver_of),
         rules=base.rules,
         clock=base.clock,
         dice=_dice,
@@ -321,6 +323,16 @@ def _deliverer(base: _Base) -> Deliverer:
         actions=base.actions,
         news=base.news,
     )
+
+
+@lru_cache(4096)
+def _receiver_of(host: str) -> str:
+    """Who runs a mail host: the registered domain of its name, such as google.com."""
+    name = host.rstrip(".").lower()
+    suffix_of = suffix_list()
+    suffix = suffix_of(name)
+    labels = name.removesuffix(suffix).rstrip(".").rpartition(".")[2]
+    return f"{labels}.{suffix}" if labels else name
 
 
 def _receiver(base: _Base) -> Receiver:

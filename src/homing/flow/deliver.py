@@ -18,15 +18,16 @@ from homing.flow.outgoing import Clock, Dice, Outgoing
 from homing.flow.proved import Proved
 from homing.flow.sign import Plan, Signer
 from homing.loop.classify import Rules, classify
-from homing.loop.evidence import Answered, Evidence, Unanswered, Unroutable
+from homing.loop.evidence import Answered, Evidence, HeldBack, Unanswered, Unroutable
 from homing.loop.identity import resolve_again
 from homing.loop.ids import new_id, show
 from homing.loop.model import AttemptId, DeliveryId, Identity, Origin, Verdict
 from homing.loop.outcome import Outcome
+from homing.loop.pace import Pace, too_fast
 from homing.mail.gate import departure_gate
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript
-from homing.net.route import Host, Router
+from homing.net.route import Host, Route, Router
 from homing.net.smtp_client import Connection, SmtpClient
 from homing.store import deliveries
 from homing.store.database import Database
@@ -77,6 +78,7 @@ class Deliverer:
     signer: Signer
     router: Router
     client: SmtpClient
+    pace: Pace
     rules: Rules
     clock: Clock
     dice: Dice
@@ -154,7 +156,43 @@ class Deliverer:
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self._record(job, route, result)
             return
-        job = await self._identified(job)
+        await self._in_its_lane(trial, route)
+
+    async def _in_its_lane(self, trial: _Try, route: Route) -> None:
+        """As fast as the receiver likes. A delivery that does not begin waits, and no attempt is counted."""
+        receiver, delivery = self.pace.receiver_of(route.hosts[0].name), trial.job.delivery.id
+        until = self.pace.begin(receiver, delivery, self.clock())
+        if until is not None:
+            await self._record(trial.job, HeldBack(receiver=receiver, until=until))
+            return
+        try:
+            await self._attempt(trial, route)
+        finally:
+            self.pace.end(receiver, well=self._went_well(trial))
+            if any(self._too_fast(transcript) for _, transcript in trial.heard):
+                self._slow_down(receiver, trial.heard[-1][1])
+            metrics.SLOWED.set(self.pace.slowed)
+
+    def _went_well(self, trial: _Try) -> bool:
+        """Whether somebody heard us out and did not find us too fast."""
+        if not trial.heard:
+            return False
+        last = trial.heard[-1][1]
+        return last.reply is not None and last.stage not in _HOST_STAGES and not self._too_fast(last)
+
+    def _too_fast(self, transcript: Transcript) -> bool:
+        reply = transcript.reply
+        if reply is None or reply.positive:
+            return False
+        return too_fast(self._verdict(reply, transcript.stage, transcript.host))
+
+    def _slow_down(self, receiver: str, said: Transcript) -> None:
+        until = self.pace.slow_down(receiver, self.clock())
+        if until is not None:
+            _log.warning("slowing down", receiver=receiver, until=until.isoformat(), said=str(said.reply))
+
+    async def _attempt(self, trial: _Try, route: Route) -> None:
+        job = await self._identified(trial.job)
         domain, countersigned = job.identity.sending_domain, _countersigned(job.identity)
         plan = self.signer.plan(domain, job.selector, job.signed_at, self.clock(), countersigned=countersigned)
         if plan is None:
@@ -209,7 +247,8 @@ class Deliverer:
                 if not await self._may_send(trial, host, connection):
                     return False
                 trial.heard.append((self.clock(), await self._send(trial, host, connection, content)))
-            if not _worth_another_host(trial.heard[-1][1]):
+            last = trial.heard[-1][1]
+            if self._too_fast(last) or not _worth_another_host(last):
                 break
         return True
 
@@ -326,7 +365,7 @@ class Deliverer:
         self,
         job: ClaimedDelivery,
         evidence: Evidence,
-        result: AttemptResult,
+        result: AttemptResult | None = None,
         passed_over: tuple[AttemptResult, ...] = (),
     ) -> None:
         finding = Finding(

@@ -91,6 +91,7 @@ def classify(
         rule=rule.id,
         matched=matched,
         about_us=about_us,
+        passes=rule.passes and failure_class == rule.failure_class,
         reply_code=facts.reply_code,
         enhanced_status_code=_best_status(facts.statuses),
         text=text.strip(),

@@ -5,6 +5,7 @@ code, text, host, stage and TLS are kept as they came (cleaned of control charac
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from homing.loop.model import InboundId, Strength, Verdict
@@ -32,6 +33,14 @@ class Unanswered:
     host: str
     ip: str = ""
     tls: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBack:
+    """Not tried, because the receiver finds us too fast at the moment; it is due again at `until`."""
+
+    receiver: str
+    until: datetime
 
 
 class RouteFault(StrEnum):
@@ -140,6 +149,7 @@ class Reported:
 Evidence = (
     Answered
     | Unanswered
+    | HeldBack
     | Unroutable
     | LeaseReleased
     | LeaseLost

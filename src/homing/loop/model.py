@@ -125,7 +125,8 @@ class Verdict:
     """Why something failed: the class (20 values) and kind (hard, soft, complaint, auto-reply, none), and how we know.
 
     `rule` is the id of the rule that decided, `matched` the text that it matched. `about_us` marks refusals of
-    our identity, reputation or rate: never held against the address.
+    our identity, reputation or rate: never held against the address. `passes`: it is about the moment, whatever the
+    reply code says.
     """
 
     failure_class: str
@@ -133,6 +134,7 @@ class Verdict:
     rule: str
     matched: str = ""
     about_us: bool = False
+    passes: bool = False
     reply_code: int | None = None
     enhanced_status_code: str = ""
     text: str = ""

@@ -15,6 +15,7 @@ from homing.loop.evidence import (
     Answered,
     CancelRequested,
     Evidence,
+    HeldBack,
     LeaseLost,
     LeaseReleased,
     LifetimeOver,
@@ -41,6 +42,7 @@ from homing.loop.model import (
     Strength,
     Verdict,
 )
+from homing.loop.pace import too_fast
 from homing.loop.suppression import Suppress
 from homing.mail.reply import Stage
 
@@ -87,6 +89,8 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
             return _answered(delivery, evidence, terms)
         case Unanswered():
             return _unanswered(delivery, evidence, now)
+        case HeldBack():
+            return _held_back(delivery, evidence)
         case Unroutable():
             return _unroutable(delivery, evidence, terms)
         case LeaseReleased():
@@ -110,6 +114,10 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
             assert_never(evidence)
 
 
+HELD_BACK = "held-back"
+"""Why a delivery waits that was not tried: its receiver finds us too fast."""
+
+
 # -- what a server said, or did not say ------------------------------------------------------------------------------
 
 _HOST_STAGES = frozenset({Stage.ROUTE, Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.TLS})
@@ -131,11 +139,16 @@ def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
     if said.reply.positive and said.stage is Stage.DOT:
         delivered = replace(move(delivery, State.DELIVERED), silent_deaths=0)
         return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=event),), None)
-    if said.reply.permanent and said.stage not in _HOST_STAGES:
+    passing = said.verdict.passes and delivery.attempts < policies.ASKED_AGAIN
+    if said.reply.permanent and said.stage not in _HOST_STAGES and not passing:
         outcome = _failed(delivery, State.BOUNCED, said.verdict, terms, event)
         return _suppressing(outcome, suppression.after_answer(said, terms.now))
     return _deferred(
-        delivery, terms.now, event, verdict=said.verdict, in_doubt=said.stage is Stage.DOT and not said.reply.transient
+        delivery,
+        terms.now,
+        event,
+        verdict=said.verdict,
+        in_doubt=said.stage is Stage.DOT and not (said.reply.transient or said.reply.permanent),
     )
 
 
@@ -175,6 +188,21 @@ def _unroutable(delivery: Delivery, finding: Unroutable, terms: _Terms) -> Outco
     return _deferred(delivery, terms.now, event, verdict=verdict)
 
 
+def _held_back(delivery: Delivery, held: HeldBack) -> Outcome:
+    """No attempt, so none is counted. It is told once, however often it has to wait."""
+    if delivery.state is not State.SENDING:
+        return Outcome(delivery=delivery)
+    until = min(held.until, delivery.expires_at)
+    waits = delivery.verdict is not None and delivery.verdict.rule == HELD_BACK
+    verdict = Verdict(failure_class="rate_limited", kind="soft", rule=HELD_BACK, matched=held.receiver, about_us=True)
+    facts: Facts = {"why": HELD_BACK, "receiver": held.receiver, "next_attempt_at": until.isoformat()}
+    delivery = replace(delivery, silent_deaths=0, verdict=delivery.verdict if too_fast(delivery.verdict) else verdict)
+    return Outcome(
+        delivery=move(delivery, State.DEFERRED, next_attempt_at=until),
+        events=() if waits else (NewEvent(type=EventType.DEFERRED, data=facts),),
+    )
+
+
 def _deferred(
     delivery: Delivery,
     now: datetime,
@@ -189,8 +217,7 @@ def _deferred(
         silent_deaths=0,
         verdict=verdict,
     )
-    slow_down = verdict.about_us and verdict.failure_class == "rate_limited"
-    next_attempt_at = policies.retry_at(delivery, now, slow_down=slow_down)
+    next_attempt_at = policies.retry_at(delivery, now, slow_down=too_fast(verdict))
     delivery = move(delivery, State.DEFERRED, next_attempt_at=next_attempt_at)
     data: Facts = {**event, "next_attempt_at": next_attempt_at.isoformat(), "possibly_delivered": in_doubt}
     return Outcome(

@@ -43,6 +43,9 @@ RETRY_IN_DOUBT = timedelta(minutes=15)
 RETRY_SLOWED_DOWN = timedelta(minutes=15)
 """A server that finds us too fast is left alone for at least so long, and for twice as long as else."""
 
+ASKED_AGAIN = 6
+"""Attempts, some hours in all: then a refusal that seems to pass, but says "for good", is believed."""
+
 LIFETIME = timedelta(days=5)
 """RFC 5321 §4.5.4.1 asks for at least 4–5 days."""
 

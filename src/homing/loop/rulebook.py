@@ -62,6 +62,7 @@ class Rule:
 
     `words` and `unless` are phrases, each in its pieces between "…". `statuses` are subject.detail or
     class.subject.detail; `hosts` are domain suffixes of the remote MTA. `narrow` marks a rule with a single witness.
+    `passes`: the refusal is about the moment, so it is asked again for some time even if the reply says "for good".
     """
 
     id: str
@@ -77,6 +78,7 @@ class Rule:
     reply_codes: frozenset[int] = frozenset()
     statuses: frozenset[str] = frozenset()
     stages: frozenset[str] = frozenset()
+    passes: bool = False
     narrow: bool = False
 
 
@@ -260,7 +262,7 @@ def _of_field(signatures: list[Signature]) -> FieldSignatures:
 
 _RULE_KEYS = frozenset(
     {"id", "family", "class", "kind", "about_us", "source", "example", "words", "unless", "hosts", "reply_codes"}
-    | {"statuses", "stages", "narrow"}
+    | {"statuses", "stages", "passes", "narrow"}
 )
 _SIGNATURE_KEYS = frozenset(
     {"id", "what", "field", "equals", "starts", "contains", "present", "source", "example", "narrow"}
@@ -291,6 +293,7 @@ def _rule(entry: dict[str, object]) -> Rule:
         reply_codes=frozenset(int(code) for code in _strings(known, "reply_codes")),
         statuses=frozenset(_strings(known, "statuses")),
         stages=frozenset(Stage(stage) for stage in _strings(known, "stages")),
+        passes=bool(known.get("passes", failure_class == "rate_limited" and family in {"receiver", "words"})),
         narrow=bool(known.get("narrow", False)),
     )
 

@@ -31,6 +31,7 @@ def verdict_to_json(verdict: Verdict) -> Document:
         "rule": verdict.rule,
         "matched": verdict.matched,
         "about_us": verdict.about_us,
+        "passes": verdict.passes,
         "reply_code": verdict.reply_code,
         "enhanced_status_code": verdict.enhanced_status_code,
         "text": verdict.text,

@@ -117,6 +117,9 @@ def sentence(event: Event, recipient: str) -> str:
             return f"{_capital(host)} took responsibility for the message to {recipient}."
         case EventType.DEFERRED if data.get("what"):
             return f"A report says that the message to {recipient} is delayed on its way."
+        case EventType.DEFERRED if data.get("receiver"):
+            receiver = clean(str(data["receiver"]), 100)
+            return f"{receiver} finds us too fast, so the message to {recipient} waits for its turn."
         case EventType.DEFERRED:
             doubt = " It may have arrived all the same." if data.get("possibly_delivered") else ""
             return f"{_capital(host)} did not take the message to {recipient} yet; we try again.{doubt}"

@@ -1,0 +1,88 @@
+"""A receiver that finds us too fast is left alone, and then tried gently."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homing.loop.model import DeliveryId, Verdict
+from homing.loop.pace import FIRST_REST, LONGEST_REST, WIDE, Pace, too_fast
+
+from .made import NOW
+
+ONE, TWO = DeliveryId(UUID(int=1)), DeliveryId(UUID(int=2))
+
+
+def pace() -> Pace:
+    return Pace(receiver_of=lambda host: host)
+
+
+def slowed() -> Pace:
+    made = pace()
+    assert made.slow_down("corp.com", NOW) == NOW + FIRST_REST
+    return made
+
+
+def test_only_a_complaint_about_our_pace_counts() -> None:
+    verdict = Verdict(failure_class="rate_limited", kind="soft", rule="x", about_us=True)
+    assert too_fast(verdict)
+    assert not too_fast(None)
+    assert not too_fast(Verdict(failure_class="rate_limited", kind="soft", rule="greylisting"))
+    assert not too_fast(Verdict(failure_class="reputation", kind="soft", rule="x", about_us=True))
+
+
+def test_nobody_waits_for_a_receiver_that_does_not_complain() -> None:
+    made = slowed()
+    assert all(made.begin("other.com", ONE, NOW) is None for _ in range(1000))
+
+
+def test_it_rests_and_then_takes_one_at_a_time_and_more_with_each_that_goes_well() -> None:
+    made = slowed()
+    later = made.begin("corp.com", ONE, NOW + FIRST_REST - timedelta(seconds=1))
+    assert later is not None
+    assert NOW + FIRST_REST <= later <= NOW + 2 * FIRST_REST
+    after = NOW + FIRST_REST
+    assert made.begin("corp.com", ONE, after) is None
+    assert made.begin("corp.com", TWO, after) is not None, "one at a time"
+    made.end("corp.com", well=True)
+    assert [made.begin("corp.com", ONE, after) is None for _ in range(3)] == [True, True, False]
+    for _ in range(WIDE):
+        made.end("corp.com", well=True)
+    assert made.slowed == 0
+
+
+def test_who_is_turned_away_together_does_not_come_back_together() -> None:
+    made = slowed()
+    moments = {made.begin("corp.com", DeliveryId(UUID(int=number)), NOW) for number in range(50)}
+    assert len(moments) == 50
+
+
+def test_it_rests_twice_as_long_each_time_it_complains_again() -> None:
+    made, now, rests = slowed(), NOW, [FIRST_REST]
+    assert made.slow_down("corp.com", NOW + timedelta(seconds=10)) is None, "what was on its way tells nothing new"
+    for _ in range(8):
+        now += rests[-1]
+        until = made.slow_down("corp.com", now)
+        assert until is not None
+        rests.append(until - now)
+    assert rests[1] == 2 * FIRST_REST
+    assert rests[-1] == LONGEST_REST
+
+
+@given(st.lists(st.tuples(st.sampled_from(("begin", "well", "badly", "slow")), st.integers(0, 900))))
+def test_never_more_at_once_than_went_well(steps: list[tuple[str, int]]) -> None:
+    made, now, running, well = pace(), NOW, 0, 0
+    made.slow_down("corp.com", now)
+    for step, seconds in steps:
+        now += timedelta(seconds=seconds)
+        match step:
+            case "begin":
+                running += made.begin("corp.com", ONE, now) is None
+            case "slow":
+                made.slow_down("corp.com", now)
+            case _ if running:
+                running -= 1
+                well += step == "well"
+                made.end("corp.com", well=step == "well")
+        assert made.slowed == 0 or running <= 1 + well

@@ -103,7 +103,7 @@ async def submitted(database: Database, organization: Organization, *recipients:
 async def claimed(
     database: Database, owner: str = "worker", now: datetime = NOW, limit: int = 100
 ) -> list[ClaimedDelivery]:
-    return await database.write(deliveries.claim, owner, now, limit, LEASE)
+    return await database.write(deliveries.claim, owner, now, deliveries.Room(limit), LEASE)
 
 
 async def attempted(database: Database, one: ClaimedDelivery, now: datetime = NOW) -> OpenAttempt:

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -102,6 +102,27 @@ async def test_what_ended_meanwhile_is_concluded_and_not_claimed(database: Datab
     assert await state_of(database, organization, unwanted.deliveries[0].id) is State.SUPPRESSED
     lines = await database.read(views.cases, organization.id)
     assert len(lines) == 2
+
+
+async def test_after_a_leap_of_the_clock_nothing_ends_untried(database: Database) -> None:
+    organization, paused = await an_organization(database), await an_organization(database)
+    sent = await submitted(database, organization)
+    waiting = await submitted(database, paused)
+    await database.write(organizations.pause, paused.id, "x")
+    leapt = NOW + timedelta(days=30)
+
+    async def taken(now: datetime, limit: int = 100) -> list[deliveries.ClaimedDelivery]:
+        return await database.write(deliveries.claim, "worker", now, deliveries.Room(limit), LEASE, leapt)
+
+    (one,) = await taken(leapt, 1)
+    assert one.delivery.id == sent.deliveries[0].id
+    await database.write_grouped(record, silent(one, await attempted(database, one, leapt), Stage.EHLO, leapt))
+    assert await state_of(database, organization, one.delivery.id) is State.DEFERRED
+    assert await taken(leapt + MINUTE) == []
+    assert await state_of(database, organization, one.delivery.id) is State.EXPIRED, "it had its attempt"
+    assert await state_of(database, paused, waiting.deliveries[0].id) is State.QUEUED, "it has none while it is paused"
+    assert await claimed(database, now=leapt + timedelta(days=1)) == []
+    assert await state_of(database, paused, waiting.deliveries[0].id) is State.EXPIRED
 
 
 # -- attempts --------------------------------------------------------------------------------------------------------
@@ -403,7 +424,8 @@ async def test_no_more_contents_are_claimed_than_fit_and_one_always_does(databas
     for _ in range(5):
         await submitted(database, organization, content=b"x" * 1000)
     sizes = [
-        len(await database.write(deliveries.claim, "worker", NOW, 100, LEASE, octets)) for octets in (1, 1001, 1, 1)
+        len(await database.write(deliveries.claim, "worker", NOW, deliveries.Room(100, octets), LEASE))
+        for octets in (1, 1001, 1, 1)
     ]
     assert sizes == [1, 2, 1, 1]
 

@@ -207,9 +207,9 @@ def _pem() -> bytes:
 
 
 @asynccontextmanager
-async def a_story(folder: Path, **settings: Any) -> AsyncIterator[Story]:
+async def a_story(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Story]:
     """A running gateway in a running world."""
-    clock = Clock()
+    clock = clock or Clock()
     async with World("acme-mail.com") as world:
         wish = settings_in(world, folder, **settings)
         wish.data_dir.mkdir()

@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache, partial
 from importlib import resources
 
@@ -23,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
+from homing.app.clock import Clock
 from homing.app.keys import SELECTOR, Keys
 from homing.config import BadSettings, Settings, server_of
 from homing.doors.api import ApiParts, create_api
@@ -60,19 +61,6 @@ from homing.net.suffix import suffix_list
 from homing.store.database import Database
 
 _log = structlog.get_logger()
-
-
-class Clock:
-    """The time, UTC. Tests and the demo may move it forward; nothing else does."""
-
-    def __init__(self) -> None:
-        self._ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self._ahead
-
-    def advance(self, span: timedelta) -> None:
-        self._ahead += span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,6 +304,7 @@ def _deliverer(base: _Base) -> Deliverer:
         pace=Pace(receiver_of=_receiver_of),
         rules=base.rules,
         clock=base.clock,
+        leapt_at=base.clock.leapt_at,
         dice=_dice,
         owner=base.owner,
         at_once=settings.deliveries_at_once,
@@ -374,6 +363,7 @@ def _tidier(base: _Base) -> Tidier:
     return Tidier(
         database=base.database,
         clock=base.clock,
+        leapt_at=base.clock.leapt_at,
         owner=base.owner,
         alone=base.settings.database_url.startswith("sqlite"),
         content_retention=timedelta(days=base.settings.content_retention_days),

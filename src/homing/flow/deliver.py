@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.ending import PATIENCE, all_to_their_end, to_its_end
-from homing.flow.outgoing import Clock, Dice, Outgoing
+from homing.flow.outgoing import Clock, Dice, LastLeap, Outgoing
 from homing.flow.proved import Proved
 from homing.flow.sign import Plan, Signer
 from homing.loop.classify import Rules, classify
@@ -24,6 +24,7 @@ from homing.loop.ids import new_id, show
 from homing.loop.model import AttemptId, DeliveryId, Identity, Origin, Verdict
 from homing.loop.outcome import Outcome
 from homing.loop.pace import Pace, too_fast
+from homing.loop.policy import not_believed
 from homing.mail.gate import departure_gate
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript
@@ -31,7 +32,7 @@ from homing.net.route import Host, Route, Router
 from homing.net.smtp_client import Connection, SmtpClient
 from homing.store import deliveries
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.deliveries import ClaimedDelivery, OpenAttempt, Room
 from homing.store.dialect import hopeless
 from homing.store.record import AttemptResult, Finding, record
 
@@ -81,6 +82,7 @@ class Deliverer:
     pace: Pace
     rules: Rules
     clock: Clock
+    leapt_at: LastLeap
     dice: Dice
     owner: str
     at_once: int
@@ -117,7 +119,9 @@ class Deliverer:
         room, octets = self.at_once - len(self._running), OCTETS_AT_ONCE - self._octets
         if room <= self.at_once // 4 or octets <= 0:
             return False
-        claimed = await self.database.write(deliveries.claim, self.owner, self.clock(), room, LEASE, octets)
+        now = self.clock()
+        leapt_at = not_believed(self.leapt_at(), now)
+        claimed = await self.database.write(deliveries.claim, self.owner, now, Room(room, octets), LEASE, leapt_at)
         for job in claimed:
             task = asyncio.create_task(self._work_on(job))
             self._running[job.delivery.id, job.delivery.epoch] = task

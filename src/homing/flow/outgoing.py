@@ -30,6 +30,9 @@ Dice = Callable[[], bytes]
 
 Clock = Callable[[], datetime]
 
+LastLeap = Callable[[], datetime | None]
+"""When the clock was last found to have leapt: to show a time that nobody has lived through to."""
+
 ENVELOPE_GRACE = timedelta(days=30)
 """Bounces come back for that long after a delivery's lifetime."""
 

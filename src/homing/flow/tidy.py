@@ -10,8 +10,10 @@ import structlog
 
 from homing.flow import metrics
 from homing.flow.bell import Bell
-from homing.flow.outgoing import Clock
+from homing.flow.deliver import LEASE
+from homing.flow.outgoing import Clock, LastLeap
 from homing.loop.model import InboundId
+from homing.loop.policy import not_believed
 from homing.store import actions, deliveries, figures, inbound, suppressions, tidy
 from homing.store.database import Database
 
@@ -26,15 +28,17 @@ _log = structlog.get_logger()
 @dataclass(slots=True, kw_only=True)
 class Tidier:
     """`alone`: no other process works on this store, so at the start every lease of another owner is a dead one's.
-    `spool`: the folder of this process's large mails."""
+    `leapt_at`: when the clock last leapt. `spool`: the folder of this process's large mails."""
 
     database: Database
     clock: Clock
+    leapt_at: LastLeap
     owner: str
     alone: bool
     content_retention: timedelta
     spool: Path
     work: Bell
+    _forgot_at: datetime | None = None
 
     async def recover(self) -> None:
         """At the start, before anything is claimed."""
@@ -46,18 +50,25 @@ class Tidier:
         self.work.ring()
 
     async def run(self) -> None:
-        forget_at = self.clock()
         while True:
             await asyncio.sleep(_RECOVER_EVERY)
             try:
-                await self.database.write(deliveries.recover, self.clock(), None)
-                await self.database.write(actions.recover, self.clock())
-                await self._measure()
-                if self.clock() >= forget_at:
-                    await self.forget()
-                    forget_at = self.clock() + _FORGET_EVERY
+                await self.look()
             except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
                 _log.exception("cannot tidy up")
+
+    async def look(self) -> None:
+        """Once. A clock that has just leapt ends no lease, before its holder could renew it, and for a day erases
+        nothing: what is erased does not come back when the clock does."""
+        now, leapt_at = self.clock(), self.leapt_at()
+        if leapt_at is None or now - leapt_at >= LEASE:
+            await self.database.write(deliveries.recover, now, None)
+            await self.database.write(actions.recover, now)
+        await self._measure()
+        rested = self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY
+        if rested and not not_believed(leapt_at, now):
+            await self.forget()
+            self._forgot_at = self.clock()
 
     async def _measure(self) -> None:
         waiting = await self.database.read(figures.waiting, self.clock())

@@ -7,7 +7,7 @@ SKIP LOCKED only keeps claimers on PostgreSQL out of each other's way; nothing i
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 
 import sqlalchemy as sa
@@ -41,6 +41,7 @@ ORPHANED_AFTER = timedelta(hours=1)
 _D = tables.delivery
 _M = tables.message
 _A = tables.attempt
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
 _CLAIMABLE = [state.value for state in State if allowed(state, State.SENDING)]
 
 
@@ -82,20 +83,29 @@ class OpenAttempt:
     renamed: tuple[Identity, Identity] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much a worker can take: so many deliveries at most, and not many more octets of contents."""
+
+    deliveries: int
+    octets: int = sys.maxsize
+
+
 def claim(
     conn: sa.Connection,
     owner: str,
     now: datetime,
-    limit: int,
+    room: Room,
     lease: timedelta,
-    octets: int = sys.maxsize,
+    untried_since: datetime | None = None,
 ) -> list[ClaimedDelivery]:
-    """Lease what is due, longest due first: `limit` deliveries at most, and not many more `octets` of contents. Those
-    whose lifetime is over, or whose address has been suppressed meanwhile, are concluded instead."""
-    due = _due(conn, now, limit)
-    ended = {finding.delivery: finding for finding in _ended(conn, due, now)}
+    """Lease what is due, longest due first, as much as there is room for. Those whose lifetime is over, or whose
+    address has been suppressed meanwhile, are concluded instead; with `untried_since` a lifetime ends only for what was
+    tried since then."""
+    due = _due(conn, now, room.deliveries, untried_since)
+    ended = {finding.delivery: finding for finding in _ended(conn, due, now, untried_since)}
     record(conn, list(ended.values()))
-    leased = _within(octets, [row for row in due if row["id"] not in ended])
+    leased = _within(room.octets, [row for row in due if row["id"] not in ended])
     if not leased:
         return []
     taken = {"b_owner": owner, "b_until": now + lease, "b_now": now, "b_ids": [row["id"] for row in leased]}
@@ -215,7 +225,7 @@ _DUE = (
     # Spelt out, so that both planners see that the index of due rows serves.
     .where(sa.text("delivery.state IN ('queued', 'deferred')"))
     .where(_D.c.next_attempt_at <= sa.bindparam("b_now"))
-    .where(tables.organization.c.paused.is_(False) | _PAUSE_SPARES | (_D.c.expires_at <= sa.bindparam("b_now")))
+    .where(tables.organization.c.paused.is_(False) | _PAUSE_SPARES | (_D.c.expires_at <= sa.bindparam("b_over")))
     .order_by(_D.c.next_attempt_at)
     .limit(sa.bindparam("b_limit", type_=sa.Integer))
     .with_for_update(of=_D, skip_locked=True)
@@ -249,8 +259,9 @@ _SIGNED = (
 )
 
 
-def _due(conn: sa.Connection, now: datetime, limit: int) -> Sequence[sa.RowMapping]:
-    return conn.execute(_DUE, {"b_now": now, "b_limit": limit}).mappings().all()
+def _due(conn: sa.Connection, now: datetime, limit: int, untried_since: datetime | None) -> Sequence[sa.RowMapping]:
+    over = now if untried_since is None else _NEVER  # who is paused has no attempt, so it cannot be waited for
+    return conn.execute(_DUE, {"b_now": now, "b_over": over, "b_limit": limit}).mappings().all()
 
 
 def _within(octets: int, due: Sequence[sa.RowMapping]) -> Sequence[sa.RowMapping]:
@@ -259,18 +270,32 @@ def _within(octets: int, due: Sequence[sa.RowMapping]) -> Sequence[sa.RowMapping
     return [row for row, so_far in zip(due, before, strict=False) if so_far < octets]
 
 
-def _ended(conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime) -> Iterable[Finding]:
+def _ended(
+    conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime, untried_since: datetime | None
+) -> Iterable[Finding]:
     places = {row["id"]: (row["organization"], row["stream"], suppressions.fold(row["recipient"])) for row in due}
     listed = suppressions.find(conn, set(places.values()), now)
+    over = _over(conn, due, now, untried_since)
     for row in due:
         evidence: Evidence
-        if row["expires_at"] <= now:
+        if row["id"] in over:
             evidence = LifetimeOver()
         elif entry := listed.get(places[row["id"]]):
             evidence = SuppressionFound(reason=entry.reason, since=entry.created_at.isoformat())
         else:
             continue
         yield Finding(delivery=row["id"], evidence=evidence, now=now)
+
+
+def _over(
+    conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime, untried_since: datetime | None
+) -> set[DeliveryId]:
+    """Those whose lifetime is over."""
+    past = {row["id"] for row in due if row["expires_at"] <= now}
+    if untried_since is None or not past:
+        return past
+    tried = sa.select(_A.c.delivery).where(_A.c.delivery.in_(past), _A.c.started_at >= untried_since)
+    return set(conn.execute(tried).scalars())
 
 
 def _contents(conn: sa.Connection, messages: set[MessageId]) -> dict[MessageId, bytes]:

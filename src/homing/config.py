@@ -146,6 +146,11 @@ class Settings(BaseSettings):
         description="Seals private keys in the database: 64 hexadecimal digits, the same on all nodes of one database. "
         "Default: made at the first start, in data_dir.",
     )
+    secret_key_before: Annotated[SecretStr | None, AfterValidator(_secret_key)] = Field(
+        default=None,
+        description="The secret key that was in use so far: the next start seals everything anew with `secret_key`. "
+        "Default: what `secret.key.before` in data_dir says, if it is there.",
+    )
     dkim_rotation_days: int = Field(default=180, ge=30, description="A DKIM key signs for so long, then the next does.")
     dkim_ed25519: bool = Field(
         default=False,

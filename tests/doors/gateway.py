@@ -25,6 +25,7 @@ from homing.flow.outgoing import Outgoing
 from homing.flow.prove import Proving
 from homing.flow.proved import Proved
 from homing.flow.rotate import Rotation, Selectors, terms_for
+from homing.flow.safe import Safe
 from homing.flow.sign import Signer
 from homing.flow.submit import Submission
 from homing.loop import ids
@@ -52,6 +53,7 @@ DELEGATION = Delegation(
     selectors=("operator1", "operator2"),
     reports_to="dmarc@post.operator.example",
 )
+SAFE = Safe(sealer=Sealer(b"k" * 32), secret=lambda: os.urandom(32))
 ALL = ("send", "read", "manage")
 
 _template: list[Path] = []
@@ -190,6 +192,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         clock=clock,
         dice=lambda: os.urandom(10),
         secret=lambda: os.urandom(32),
+        safe=SAFE,
         news=Chime(),
         check_url=check_url,
         sms_status=sms_status,
@@ -202,17 +205,15 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
 
 def _examiner(database: Database, clock: Clock) -> Examiner:
     """One that hears nothing from the DNS: nobody listens at that port."""
-    sealer = Sealer(b"s" * 32)
-    signer = Signer(database, sealer, own=OPERATOR.from_domain, delegated=DELEGATION.dkim_domain, threads=1)
+    signer = Signer(database, SAFE.sealer, own=OPERATOR.from_domain, delegated=DELEGATION.dkim_domain, threads=1)
     resolver = Resolver([("127.0.0.1", 9)], timeout=0.05)
     rotation = Rotation(
         database=database,
         resolver=resolver,
-        sealer=sealer,
+        safe=SAFE,
         signer=signer,
         clock=clock,
         dice=lambda: os.urandom(10),
-        secret=lambda: os.urandom(32),
         terms=terms_for(timedelta(days=5), timedelta(days=180)),
     )
     return Examiner(

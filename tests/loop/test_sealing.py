@@ -49,4 +49,18 @@ def test_what_we_did_not_seal(sealed: bytes) -> None:
 
 
 def test_the_secret_key_is_not_shown() -> None:
+    assert "kkk" not in repr(Sealer(b"x" * 32, b"k" * 32))
     assert "kkk" not in repr(SEALER)
+
+
+def test_the_key_before_opens_and_seals_no_more() -> None:
+    sealed = SEALER.seal(b"secret", ("a",), bytes(12))
+    later = Sealer(b"x" * 32, SEALER.key)
+    assert later.open(sealed, ("a",)) == b"secret"
+    assert (SEALER.sealed_now(sealed), later.sealed_now(sealed)) == (True, False)
+    anew = later.seal(b"secret", ("a",), bytes(12))
+    assert later.sealed_now(anew)
+    with pytest.raises(SealBroken, match="another secret key"):
+        SEALER.open(anew, ("a",))
+    with pytest.raises(ValueError, match="32 octets"):
+        Sealer(b"x" * 32, b"short")

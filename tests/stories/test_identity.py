@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from homing.app import build
+from homing.config import BadSettings
 from homing.lab.behaviour import Mail
 from homing.lab.dns import Failing
+from homing.store.organizations import webhook_secrets
 from tests.stories.gateway import Story, Tenant, a_story, until
 from tests.stories.zones import (
     JOE,
@@ -149,9 +152,6 @@ async def test_two_signatures_where_the_operator_wants_them(tmp_path: Path) -> N
 
 
 async def test_a_gateway_with_another_secret_key_does_not_start(tmp_path: Path) -> None:
-    from homing.app import build
-    from homing.config import BadSettings
-
     async with a_story(tmp_path) as story:
         settings = story.app.settings
     (settings.data_dir / "secret.key").write_text("ab" * 32)
@@ -174,6 +174,24 @@ async def sent_as(story: Story, crm: Tenant, to: str = "john@corp.com") -> tuple
     return_domain = (mail.envelope_sender or "").rpartition("@")[2]
     await receivers_agree(story, mail)
     return sent["deliveries"][0]["identity"]["level"], mail.addresses("From")[0], return_domain
+
+
+async def test_the_secret_key_changes(tmp_path: Path) -> None:
+    """The old one is put aside; a start seals everything anew, and the old one is needed no more."""
+    async with a_story(tmp_path) as story:
+        crm = await story.tenant()
+        url = {"webhook_url": story.world.webhooks.url}
+        webhook_secret = (await crm.call("PATCH", "/v1/organization", url)).json()["webhook_secret"]
+        settings = story.app.settings
+    old = settings.data_dir / "secret.key.before"
+    (settings.data_dir / "secret.key").rename(old)
+    async with build(settings).storing():
+        assert (settings.data_dir / "secret.key").read_text() != old.read_text()
+    old.unlink()
+    async with build(settings).storing() as app:
+        assert app.examiner.signer.plan(OWN, None, None, app.clock()) is not None
+        [(organization, plain, sealed)] = await app.database.write(webhook_secrets)
+        assert (plain, app.actor.safe.open_webhook_secret(sealed, organization)) == (None, webhook_secret)
 
 
 async def test_a_proved_domain_stands_in_from_and_its_bounces_come_home(story: Story) -> None:

@@ -17,11 +17,12 @@ SELECTOR = "h1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The secrets on disk: token keys, the secret key that seals those in the database, the DKIM key of the first
-    start, the administrator's key of the command line. Each file is 0600."""
+    """The secrets on disk: token keys, the secret key that seals those in the database and the one before it, the DKIM
+    key of the first start, the administrator's key of the command line. Each file is 0600."""
 
     tokens: tuple[TokenKey, ...]
     secret: bytes
+    secret_before: bytes | None
     signing_since: tuple[tuple[SigningKey, datetime], ...]
     administrator: str
 
@@ -39,6 +40,7 @@ class Keys:
         return cls(
             tokens=_token_keys(folder / "token-keys.json", now),
             secret=_secret_key(folder / "secret.key", settings),
+            secret_before=_secret_key_before(folder / "secret.key.before", settings),
             signing_since=(_signing_key(file, settings.from_domain),) if first or file.exists() else (),
             administrator=_administrator_key(folder / "administrator.key", settings),
         )
@@ -67,6 +69,16 @@ def _secret_key(file: Path, settings: Settings) -> bytes:
         return bytes.fromhex(settings.secret_key.get_secret_value().strip())
     if not file.exists():
         _write_secret(file, f"{secrets.token_hex(32)}\n".encode())
+    return _read_key(file)
+
+
+def _secret_key_before(file: Path, settings: Settings) -> bytes | None:
+    if settings.secret_key_before is not None:
+        return bytes.fromhex(settings.secret_key_before.get_secret_value().strip())
+    return _read_key(file) if file.exists() else None
+
+
+def _read_key(file: Path) -> bytes:
     try:
         return bytes.fromhex(file.read_text().strip())
     except ValueError:

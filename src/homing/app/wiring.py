@@ -43,6 +43,7 @@ from homing.flow.prove import Proving
 from homing.flow.proved import Proved
 from homing.flow.receive import Receiver
 from homing.flow.rotate import Rotation, Selectors, terms_for
+from homing.flow.safe import Safe, seal_anew
 from homing.flow.sign import Signer
 from homing.flow.submit import LARGEST_MESSAGE, Submission
 from homing.flow.tidy import Tidier
@@ -76,6 +77,7 @@ class _Base:
     proved: Proved
     rules: Rules
     resolver: Resolver
+    safe: Safe
     signer: Signer
     rotation: Rotation
     names: Names
@@ -100,7 +102,8 @@ class _Base:
         )
         ports = frozenset(range(1, 65536)) if lab else WEBHOOK_PORTS
         database = Database.open(settings.database_url)
-        sealer = Sealer(keys.secret)
+        sealer = Sealer(keys.secret, keys.secret_before)
+        safe = Safe(sealer=sealer, secret=_secret)
         threads = settings.signer_threads or os.cpu_count() or 1
         delegated = settings.delegation.dkim_domain
         signer = Signer(database, sealer, own=settings.from_domain, delegated=delegated, threads=threads)
@@ -109,16 +112,16 @@ class _Base:
             clock=clock,
             keys=keys,
             database=database,
+            safe=safe,
             signer=signer,
             names=Names(database=database, tenant_addresses=settings.tenant_addresses),
             rotation=Rotation(
                 database=database,
                 resolver=resolver,
-                sealer=sealer,
+                safe=safe,
                 signer=signer,
                 clock=clock,
                 dice=_dice,
-                secret=_secret,
                 terms=terms_for(settings.lifetime, timedelta(days=settings.dkim_rotation_days)),
             ),
             tokens=tokens,
@@ -168,14 +171,18 @@ class App:
             await self.database.close()
 
     async def _take_keys(self) -> None:
-        """The signing keys of the store, with the one that lay in a file at the first start."""
+        """What is sealed in the store under the secret key of now, and the signing key that lay in a file at the first
+        start."""
         for private, since in self.keys.signing_since:
             await self.examiner.rotation.adopt(private, since)
         try:
+            anew = await self.database.write(seal_anew, self.examiner.rotation.safe)
             await self.examiner.signer.reload()
         except SealBroken as error:
-            message = f"It does not open the DKIM keys in the database: {error}."
+            message = f"It does not open the secrets in the database: {error}."
             raise BadSettings(Fault("secret_key", "setting-invalid", message)) from None
+        if anew:
+            _log.warning("secrets in the database were sealed anew with the secret key of now", count=anew)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
@@ -349,6 +356,7 @@ def _actor(base: _Base) -> Actor:
         database=base.database,
         outgoing=base.outgoing,
         fetcher=base.fetcher,
+        safe=base.safe,
         sms=_sms(base.settings, base.fetcher),
         clock=base.clock,
         administrator=base.settings.administrator,
@@ -449,6 +457,7 @@ def _http(base: _Base, actor: Actor, examiner: Examiner, stopping: asyncio.Event
         clock=base.clock,
         dice=_dice,
         secret=_secret,
+        safe=base.safe,
         news=base.news,
         check_url=check,
         sms_status=actor.sms_status,

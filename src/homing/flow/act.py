@@ -16,6 +16,7 @@ from homing.flow import metrics
 from homing.flow.bell import Bell
 from homing.flow.ending import all_to_their_end, to_its_end
 from homing.flow.outgoing import Clock, Letter, Outgoing
+from homing.flow.safe import Safe
 from homing.loop import ids
 from homing.loop.facts import FailureFacts
 from homing.loop.letters import (
@@ -86,6 +87,7 @@ class Actor:
     database: Database
     outgoing: Outgoing
     fetcher: Fetcher
+    safe: Safe
     sms: SmsSender | None
     clock: Clock
     administrator: str | None
@@ -316,11 +318,12 @@ class Actor:
 
     async def _call_webhook(self, action: Action, failure: Failure) -> None:
         organization = failure.organization
-        if organization.webhook_url is None or organization.webhook_secret is None:
+        if organization.webhook_url is None or organization.sealed_webhook_secret is None:
             await self._failed(action, "the organization has no webhook")
             return
         now = self.clock()
-        endpoint = webhook.Endpoint(url=organization.webhook_url, secrets=(organization.webhook_secret,))
+        secret = self.safe.open_webhook_secret(organization.sealed_webhook_secret, organization.id)
+        endpoint = webhook.Endpoint(url=organization.webhook_url, secrets=(secret,))
         answer = await webhook.post(
             self.fetcher,
             endpoint,

@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 
 from homing.flow import metrics
 from homing.flow.outgoing import Clock, Dice
+from homing.flow.safe import Safe
 from homing.flow.sign import BEYOND_LIFETIME, Signer
 from homing.loop.ids import new_id
 from homing.loop.problem import Problem, Rejected
-from homing.loop.sealing import NONCE_OCTETS, Sealer
 from homing.loop.sightings import Judgement, Standing, judge, same_text
 from homing.loop.signing_keys import (
     ED25519,
@@ -69,15 +69,14 @@ def terms_for(lifetime: timedelta, every: timedelta) -> Terms:
 
 @dataclass(slots=True, kw_only=True)
 class Rotation:
-    """Works on the keys of any domain. `secret` gives 32 random octets a call."""
+    """Works on the keys of any domain."""
 
     database: Database
     resolver: Resolver
-    sealer: Sealer
+    safe: Safe
     signer: Signer
     clock: Clock
     dice: Dice
-    secret: Callable[[], bytes]
     terms: Terms
     judgements: dict[UUID, Judgement] = field(default_factory=dict)
     """What the DNS last said of each key's record."""
@@ -184,7 +183,7 @@ class Rotation:
         return self._sealed(key, private)
 
     def _sealed(self, key: DkimKey, private: SigningKey) -> SealedKey:
-        return SealedKey(key=key, sealed=self.sealer.seal(private.pem(), key.place, self.secret()[:NONCE_OCTETS]))
+        return SealedKey(key=key, sealed=self.safe.seal(private.pem(), key.place))
 
 
 def _write(

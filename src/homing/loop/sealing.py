@@ -23,35 +23,47 @@ class SealBroken(Exception):  # noqa: N818 - it says what is the case
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """Seals and opens under a key of 32 octets. Raises ValueError for one of another length."""
+    """Seals under a key of 32 octets, and opens under it or under the one before, if there is one. Raises ValueError
+    for keys of another length."""
 
     key: bytes = field(repr=False)
+    before: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if len(self.key) != KEY_OCTETS:
-            raise ValueError(f"a secret key has {KEY_OCTETS} octets, not {len(self.key)}")
+        for key in self._keys:
+            if len(key) != KEY_OCTETS:
+                raise ValueError(f"a secret key has {KEY_OCTETS} octets, not {len(key)}")
 
     @property
-    def _fingerprint(self) -> bytes:
-        return sha256(b"homing secret key" + self.key).digest()[:_FINGERPRINT_OCTETS]
+    def _keys(self) -> tuple[bytes, ...]:
+        return (self.key,) if self.before is None else (self.key, self.before)
 
     def seal(self, secret: bytes, place: tuple[str, ...], nonce: bytes) -> bytes:
         """`secret`, to be opened at `place` alone. `nonce`: 12 random octets, fresh each time."""
         if len(nonce) != NONCE_OCTETS:
             raise ValueError(f"a nonce has {NONCE_OCTETS} octets, not {len(nonce)}")
-        return _VERSION + self._fingerprint + nonce + AESGCM(self.key).encrypt(nonce, secret, _words(place))
+        return _VERSION + _fingerprint(self.key) + nonce + AESGCM(self.key).encrypt(nonce, secret, _words(place))
 
     def open(self, sealed: bytes, place: tuple[str, ...]) -> bytes:
         """What was sealed for `place`. Raises SealBroken."""
         if sealed[:1] != _VERSION or len(sealed) < _HEAD + NONCE_OCTETS:
             raise SealBroken("this was not sealed by us")
-        if sealed[1:_HEAD] != self._fingerprint:
+        key = next((one for one in self._keys if sealed[1:_HEAD] == _fingerprint(one)), None)
+        if key is None:
             raise SealBroken("this was sealed with another secret key")
         nonce, rest = sealed[_HEAD : _HEAD + NONCE_OCTETS], sealed[_HEAD + NONCE_OCTETS :]
         try:
-            return AESGCM(self.key).decrypt(nonce, rest, _words(place))
+            return AESGCM(key).decrypt(nonce, rest, _words(place))
         except InvalidTag:
             raise SealBroken("this was sealed for another place, or was changed") from None
+
+    def sealed_now(self, sealed: bytes) -> bool:
+        """Whether it was sealed under the key of now, not the one before."""
+        return sealed[:_HEAD] == _VERSION + _fingerprint(self.key)
+
+
+def _fingerprint(key: bytes) -> bytes:
+    return sha256(b"homing secret key" + key).digest()[:_FINGERPRINT_OCTETS]
 
 
 def _words(place: tuple[str, ...]) -> bytes:

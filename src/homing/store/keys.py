@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -47,14 +48,16 @@ def get(conn: sa.Connection, key: UUID) -> DkimKey | None:
 def signing(conn: sa.Connection) -> list[SealedKey]:
     """All keys that may sign, oldest first."""
     states = sorted(state.value for state in SIGNING)
-    rows = conn.execute(_K.select().where(_K.c.state.in_(states)).order_by(_K.c.created_at, _K.c.selector)).mappings()
-    return [
-        SealedKey(
-            key=_key({name: value for name, value in row.items() if name != "sealed"}),
-            sealed=row["sealed"],
-        )
-        for row in rows
-    ]
+    return _sealed(conn, _K.select().where(_K.c.state.in_(states)))
+
+
+def sealed(conn: sa.Connection) -> list[SealedKey]:
+    """All keys, the ended ones too, to be sealed anew."""
+    return _sealed(conn, _K.select().with_for_update())
+
+
+def seal_anew(conn: sa.Connection, key: UUID, sealed: bytes) -> None:
+    conn.execute(_K.update().where(_K.c.id == key).values(sealed=sealed))
 
 
 def domains(conn: sa.Connection) -> set[str]:
@@ -80,6 +83,17 @@ def move(conn: sa.Connection, moves: Iterable[tuple[DkimKey, KeyState]], now: da
         moments = {name: getattr(moved, name) for name in _MOMENTS}
         conn.execute(_K.update().where(_K.c.id == key.id).values(state=moved.state.value, **moments))
     return True
+
+
+def _sealed(conn: sa.Connection, query: sa.Select[Any]) -> list[SealedKey]:
+    rows = conn.execute(query.order_by(_K.c.created_at, _K.c.selector)).mappings()
+    return [
+        SealedKey(
+            key=_key({name: value for name, value in row.items() if name != "sealed"}),
+            sealed=row["sealed"],
+        )
+        for row in rows
+    ]
 
 
 _MOMENTS = ("published_at", "activated_at", "draining_at", "retired_at", "revoked_at")

@@ -1,7 +1,7 @@
 """Organizations, their API keys and their streams."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,12 +20,14 @@ NEW_DAILY_CAP = 100
 _T = tables.organization
 _KEY = tables.api_key
 _STREAM = tables.stream
+_PLAIN = "webhook_secret"
+"""A column of older versions, emptied at the first start of this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
-    """A tenant. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `webhook_secret` stands
-    here as it is: whoever reads the table can forge calls."""
+    """A tenant. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `sealed_webhook_secret` signs
+    calls of the webhook, and opens with the secret key alone."""
 
     id: OrganizationId
     name: str
@@ -40,7 +42,7 @@ class Organization:
     administrator: str | None = None
     sms_fallback: str | None = None
     webhook_url: str | None = None
-    webhook_secret: str | None = None
+    sealed_webhook_secret: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,17 @@ def pause(conn: sa.Connection, organization: OrganizationId, reason: str) -> boo
 
 def resume(conn: sa.Connection, organization: OrganizationId) -> bool:
     return _set(conn, organization, {"paused": False, "pause_reason": None})
+
+
+def webhook_secrets(conn: sa.Connection) -> list[tuple[OrganizationId, str | None, bytes | None]]:
+    """Of each organization that has one, to be sealed: as an older version left it, or sealed already."""
+    there = _T.c.webhook_secret.is_not(None) | _T.c.sealed_webhook_secret.is_not(None)
+    query = sa.select(_T.c.id, _T.c.webhook_secret, _T.c.sealed_webhook_secret).where(there).order_by(_T.c.id)
+    return [(row.id, row.webhook_secret, row.sealed_webhook_secret) for row in conn.execute(query.with_for_update())]
+
+
+def seal_webhook_secret(conn: sa.Connection, organization: OrganizationId, sealed: bytes) -> None:
+    _set(conn, organization, {"sealed_webhook_secret": sealed, "webhook_secret": None})
 
 
 # -- API keys --------------------------------------------------------------------------------------------------------
@@ -194,13 +207,14 @@ def _set(conn: sa.Connection, organization: OrganizationId, values: Mapping[str,
 
 
 def _fields(organization: Organization) -> dict[str, Any]:
-    row = {name: getattr(organization, name) for name in _T.c.keys()}  # noqa: SIM118 - a column collection
+    row = {name: getattr(organization, name) for name in _T.c.keys() if name != _PLAIN}  # noqa: SIM118 - columns
     row["cors_origins"] = list(organization.cors_origins)
     return row
 
 
 def _organization(row: sa.RowMapping) -> Organization:
-    return Organization(**{**row, "cors_origins": tuple(row["cors_origins"])})
+    known = {name: value for name, value in row.items() if name != _PLAIN}
+    return Organization(**{**known, "cors_origins": tuple(row["cors_origins"])})
 
 
 def _api_key(row: sa.RowMapping) -> ApiKey:

@@ -82,8 +82,9 @@ organization = sa.Table(
     sa.Column("administrator", sa.String(320)),  # address for administrator letters
     sa.Column("sms_fallback", sa.String(32)),  # number for SMS steps without a metadata phone
     sa.Column("webhook_url", sa.Text),
-    sa.Column("webhook_secret", sa.Text),  # whsec_…, as it is
+    sa.Column("webhook_secret", sa.Text),  # as older versions left it; sealed at the next start, and then null
     sa.Column("created_at", Moment, nullable=False),
+    sa.Column("sealed_webhook_secret", sa.LargeBinary),  # whsec_…, sealed
 )
 
 api_key = sa.Table(

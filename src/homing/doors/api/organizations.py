@@ -113,12 +113,12 @@ async def create_organization(body: OrganizationIn, _: Administrator, parts: Par
     fresh = Organization(
         id=OrganizationId(new_id(now, parts.dice())), name=body.name, display_name=body.display_name, created_at=now
     )
-    changes = await _changes(parts, fresh, body)
+    changes, secret = await _changes(parts, fresh, body)
     organization = replace(fresh, **{**changes, "cors_origins": tuple(body.cors_origins)})
     if not await parts.database.write(organizations.create, organization):
         fault = Fault("/name", "organization-exists", "There is an organization of this name already.")
         raise refused(409, "organization-exists", fault.message, faults=[fault])
-    return OrganizationChanged(**_out(organization).model_dump(), webhook_secret=organization.webhook_secret)
+    return OrganizationChanged(**_out(organization).model_dump(), webhook_secret=secret)
 
 
 @router.get("/v1/organizations", summary="List organizations")
@@ -206,24 +206,25 @@ async def change_own_organization(body: Settings, tenant: Manager, parts: Parts)
 async def renew_webhook_secret(tenant: Manager, parts: Parts) -> WebhookSecret:
     """The old one ends at once."""
     secret = _webhook_secret(parts)
-    await parts.database.write(organizations.change, tenant.id, {"webhook_secret": secret})
+    sealed = {"sealed_webhook_secret": parts.safe.seal_webhook_secret(secret, tenant.id)}
+    await parts.database.write(organizations.change, tenant.id, sealed)
     parts.keyring.forget()
     return WebhookSecret(webhook_secret=secret)
 
 
 async def _change(parts: ApiParts, organization: Organization, wanted: Settings) -> OrganizationChanged:
     """Writes what was given and nothing else: who changes his name must not lift a pause that he has not heard of."""
-    changes = await _changes(parts, organization, wanted)
+    changes, secret = await _changes(parts, organization, wanted)
     if changes:
         await parts.database.write(organizations.change, organization.id, changes)
         parts.keyring.forget()
     now = await parts.database.read(organizations.get, organization.id)
     assert now is not None
-    return OrganizationChanged(**_out(now).model_dump(), webhook_secret=changes.get("webhook_secret"))
+    return OrganizationChanged(**_out(now).model_dump(), webhook_secret=secret)
 
 
-async def _changes(parts: ApiParts, organization: Organization, wanted: Settings) -> dict[str, Any]:
-    """The columns to write. Raises Rejected with all faults."""
+async def _changes(parts: ApiParts, organization: Organization, wanted: Settings) -> tuple[dict[str, Any], str | None]:
+    """The columns to write, and the webhook's secret where it was made just now. Raises Rejected with all faults."""
     given = {name: getattr(wanted, name) for name in wanted.model_fields_set if name != "name"}
     faults = [*_setting_faults(parts, given)]
     policy = given.get("failure_policy", BUILTIN_DEFAULT.name)
@@ -231,9 +232,10 @@ async def _changes(parts: ApiParts, organization: Organization, wanted: Settings
         faults.append(Fault("/failure_policy", "failure-policy-unknown", "There is no policy of that name."))
     if faults:
         raise invalid(faults)
-    if given.get("webhook_url") and organization.webhook_secret is None:
-        given["webhook_secret"] = _webhook_secret(parts)
-    return given
+    if not given.get("webhook_url") or organization.sealed_webhook_secret is not None:
+        return given, None
+    secret = _webhook_secret(parts)
+    return given | {"sealed_webhook_secret": parts.safe.seal_webhook_secret(secret, organization.id)}, secret
 
 
 def _setting_faults(parts: ApiParts, given: Mapping[str, Any]) -> Iterator[Fault]:

@@ -16,6 +16,7 @@ from homing.flow.consult import Practice
 from homing.flow.examine import Examiner
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.prove import Proving
+from homing.flow.safe import Safe
 from homing.flow.submit import Submission
 from homing.loop.token import Tokens
 from homing.net.fetch import Complaint
@@ -36,6 +37,7 @@ class ApiParts:
     clock: Clock
     dice: Dice
     secret: Callable[[], bytes]
+    safe: Safe
     news: Chime
     check_url: Callable[[str], list[Complaint]]
     sms_status: Callable[[str, bytes], Awaitable[bool]]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
-from homing.loop.wording import Phrase, PhraseIndex, phrase_in
+from homing.loop.wording import Phrase, PhraseIndex, phrase_in, plain
 from homing.mail.reply import Stage
 
 RULE_FILES = ("rules.toml", "signatures.toml", "forms.toml")
@@ -306,8 +306,8 @@ def _signature(entry: dict[str, object]) -> Signature:
         id=str(known["id"]),
         what=str(known["what"]),
         field=str(known["field"]).lower(),
-        equals=_strings(known, "equals"),
-        starts=_strings(known, "starts"),
+        equals=tuple(plain(value) for value in _strings(known, "equals")),
+        starts=tuple(plain(value) for value in _strings(known, "starts")),
         contains=_phrases(known, "contains"),
         present=bool(known.get("present", False)),
         source=str(known["source"]),
@@ -318,7 +318,7 @@ def _signature(entry: dict[str, object]) -> Signature:
 
 def _form(entry: dict[str, object]) -> Form:
     known = _checked(entry, _FORM_KEYS, required=("id", "family", "start", "source", "example"))
-    phrase = _phrases({**known, "start": [known["start"]]}, "start")[0]
+    phrase = _as_written({**known, "start": [known["start"]]}, "start")[0]
     place, failure_class = str(known.get("place", "line")), str(known.get("class", "undetermined"))
     if place not in PLACES or failure_class not in CLASSES:
         raise RulesError(f"{known['id']}: no such place or class: {place}, {failure_class}")
@@ -327,7 +327,7 @@ def _form(entry: dict[str, object]) -> Form:
         id=str(known["id"]),
         family=str(known["family"]),
         start=re.compile(f"(.{{0,{_FORM_GAP}}}?)".join(spaced), re.DOTALL),
-        phrase=(phrase[0],),
+        phrase=(plain(phrase[0]),),
         place=place,
         stop=_strings(known, "stop"),
         failure_class=failure_class,
@@ -355,6 +355,11 @@ def _strings(entry: dict[str, object], key: str) -> tuple[str, ...]:
 
 
 def _phrases(entry: dict[str, object], key: str) -> tuple[Phrase, ...]:
+    """As folded text has them."""
+    return tuple(tuple(map(plain, phrase)) for phrase in _as_written(entry, key))
+
+
+def _as_written(entry: dict[str, object], key: str) -> tuple[Phrase, ...]:
     phrases = _strings(entry, key)
     for phrase in phrases:
         if phrase != phrase.lower() or not all(phrase.split("…")):

@@ -68,6 +68,8 @@ _SEPARATOR = re.compile(
     r"the (?:following )?(?:text|beginning) of (?:the|your) (?:original )?message)",
     re.IGNORECASE,
 )
+_COPIED_FIELDS = ("\nreceived:", "\nreturn-path:", "\nmessage-id:", "\ndkim-signature:", "\ndelivered-to:")
+_USUAL_FIELDS = ("Received", "Message-ID", "From", "To", "Subject", "Date")
 _FIRST_ORIGINAL_FIELD = re.compile(
     r"^(?:received|return-path|message-id|from|to|subject|date|x-[\w-]+|mime-version|dkim-signature|"
     r"delivered-to|content-type|authentication-results)[ \t]*:",
@@ -381,6 +383,17 @@ def _split_at_original(prose: str) -> tuple[str, Headers | None]:
             headers = read_headers(prose[field_at.start() : field_at.start() + HEADER_BLOCK_BYTES])
             if len(headers.written) >= 2:
                 return prose[:start], headers
+    return _split_at_fields(prose)
+
+
+def _split_at_fields(prose: str) -> tuple[str, Headers | None]:
+    """Some systems write nothing between their words and the header of the copy. A report in a report is no copy."""
+    folded = prose.lower()
+    for at in sorted(folded.find(copied) + 1 for copied in _COPIED_FIELDS):
+        headers = read_headers(prose[at : at + HEADER_BLOCK_BYTES]) if at else None
+        if headers and sum(name in headers for name in _USUAL_FIELDS) >= 3:
+            nested = "multipart/report" in headers.first("Content-Type").lower()
+            return (prose, None) if nested else (prose[:at], headers)
     return prose, None
 
 

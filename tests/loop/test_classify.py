@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from homing.loop.classify import classify
 from homing.loop.model import Verdict
-from homing.loop.plain import read_plain
 from homing.loop.rulebook import CLASSES, HARD, Form, Rule, RulesError, Signature, assemble, kind_of, load_rules
 from homing.loop.understood import see
 from homing.loop.wording import phrase_in
@@ -46,7 +45,7 @@ def test_each_signature_matches_its_own_example(signature: Signature) -> None:
 @pytest.mark.parametrize("form", RULES.forms, ids=lambda form: form.id)
 def test_each_form_finds_the_recipient_of_its_own_example(form: Form) -> None:
     alone = assemble((), (), (form,))
-    notice = read_plain(read_mail(f"From: daemon@corp.example\n\n{form.example}\n".encode()), alone)
+    notice = see(read_mail(f"From: daemon@corp.example\n\n{form.example}\n".encode()), alone).notice
     assert notice.form == form
     if form.place != "none":
         assert "joe@corp.example" in [named.address for named in notice.named]

@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.loop.plain import Named, first_address, read_plain, returned_recipients
+from homing.loop.plain import Named, first_address, returned_recipients
+from homing.loop.understood import see
 from homing.mail.mime import read_mail
 from tests.loop.reading import RULES
 
 
 def named(prose: str, headers: str = "") -> tuple[Named, ...]:
     head = f"From: daemon@mx.example\nTo: b+tok@b.post.example\n{headers}\n"
-    return read_plain(read_mail(f"{head}{prose}".encode()), RULES).named
+    return see(read_mail(f"{head}{prose}".encode()), RULES).notice.named
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_the_returned_original_names_the_recipient_where_nothing_else_does() -> 
     )
     two = read_mail(b"Subject: x\n\nOriginal message:\n\nTo: a@x.example, B <b@x.example>\nCc: a@x.example\n")
     assert returned_recipients(two) == ("a@x.example", "b@x.example")
-    assert read_plain(two, RULES).named[0].address == ""
+    assert see(two, RULES).notice.named[0].address == ""
 
 
 @pytest.mark.parametrize(

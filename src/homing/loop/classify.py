@@ -36,24 +36,17 @@ _CODE = re.compile(r"([45](?<![\d.\[].)\d\d)(?=[ \-#:]|$)")
 _LITERAL = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)")
 _VAGUE_CODES = frozenset({"1.5", "1.9", "5.0", "2.0", "3.0", "4.0", "7.0"})
 _VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|5\.[14]|3\.5)")
-_STAGES: tuple[tuple[str, Stage], ...] = (
-    ("in reply to mail from", Stage.MAIL_FROM),
-    ("after mail from", Stage.MAIL_FROM),
-    ("after pipelined mail from", Stage.MAIL_FROM),
-    ("sending mail from", Stage.MAIL_FROM),
-    ("in reply to rcpt to", Stage.RCPT_TO),
-    ("after rcpt to", Stage.RCPT_TO),
-    ("after pipelined rcpt to", Stage.RCPT_TO),
-    ("for rcpt to", Stage.RCPT_TO),
-    (">>> rcpt to", Stage.RCPT_TO),
-    ("in reply to end of data", Stage.DOT),
-    ("after end of data", Stage.DOT),
-    ("after pipelined end of data", Stage.DOT),
-    ("for end of data", Stage.DOT),
-    ("in reply to data command", Stage.DATA),
-    ("after data", Stage.DATA),
-    (">>> data", Stage.DATA),
+_STAGES: tuple[tuple[str, tuple[str, ...], Stage], ...] = tuple(
+    (command, tuple(f"{before} {command}" for before in befores), stage)
+    for command, befores, stage in (
+        ("mail from", ("in reply to", "after", "after pipelined", "sending"), Stage.MAIL_FROM),
+        ("rcpt to", ("in reply to", "after", "after pipelined", "for", ">>>"), Stage.RCPT_TO),
+        ("end of data", ("in reply to", "after", "after pipelined", "for"), Stage.DOT),
+        ("data command", ("in reply to",), Stage.DATA),
+        ("data", ("after", ">>>"), Stage.DATA),
+    )
 )
+"""A command, the words in which servers tell that they answer it, and the stage to which it belongs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +114,9 @@ def _facts(reply: Reply | None, stage: Stage | None, status: str, text: str, rem
 def stage_in(text: str) -> Stage | None:
     """The stage of the SMTP dialogue that a server's words are reported for, None if they do not tell."""
     folded = text.lower()
-    return next((known for phrase, known in _STAGES if phrase in folded), None)
+    return next(
+        (stage for command, told, stage in _STAGES if command in folded and any(each in folded for each in told)), None
+    )
 
 
 def _decide(facts: _Facts, rules: Rules) -> tuple[Rule, str]:

@@ -11,7 +11,7 @@ from homing.loop.classify import plain_verdict, stage_in
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.plain import Named, returned_recipients
-from homing.loop.understood import DIAGNOSTIC, LINE, MATCHED, RecipientReport, Said, Seen, Understood, judge, softened
+from homing.loop.understood import DIAGNOSTIC, LINE, MATCHED, Reading, RecipientReport, Said, Seen, judge, softened
 from homing.mail.arf import COMPLAINTS, UNSUBSCRIBES, Feedback, find_feedback
 from homing.mail.dsn import DeliveryStatus, RecipientStatus, find_dsn, find_in_text, read_recipient
 from homing.mail.mime import Headers, read_headers
@@ -23,7 +23,7 @@ _STAGE_CHARACTERS = 4000
 _AGENT_REJECTED = re.compile(r"was automatically rejected:\s*(\S.{0,400})", re.DOTALL)
 
 
-def notification(seen: Seen) -> Understood | None:
+def notification(seen: Seen) -> Reading | None:
     """What Amazon SES tells through SNS."""
     found = find_notification(seen.mail)
     if found is None:
@@ -33,7 +33,7 @@ def notification(seen: Seen) -> Understood | None:
         "delay": (What.DELAY, ReportAction.DELAYED),
         "delivery": (What.BOUNCE, ReportAction.DELIVERED),
     }.get(found.kind, (What.COMPLAINT, ReportAction.NONE))
-    return Understood(
+    return Reading(
         what=what,
         rule=f"sns.{found.kind}",
         reports=tuple(_notified(each, found, action, seen) for each in found.recipients),
@@ -67,7 +67,7 @@ def _notified(recipient: NotifiedRecipient, found: Notification, action: ReportA
 # -- delivery status (RFC 3464) --------------------------------------------------------------------------------------
 
 
-def delivery_status(seen: Seen) -> Understood | None:
+def delivery_status(seen: Seen) -> Reading | None:
     """A delivery status notification; also one that stands in the words of what is else known for a bounce."""
     status, rule = find_dsn(seen.mail), "dsn"
     if status is None and "ecipient" in seen.mail.prose and (seen.signature("bounce") or seen.null_sender):
@@ -75,7 +75,7 @@ def delivery_status(seen: Seen) -> Understood | None:
     return _from_status(status, rule, seen) if status else None
 
 
-def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Understood:
+def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
     reports: list[RecipientReport] = []
     for each in status.recipients:
         recipient, action = each, _action(each, seen)
@@ -87,7 +87,7 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Understood:
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
         reports.append(_report(recipient, action, verdict))
-    return Understood(
+    return Reading(
         what=what_of(reports),
         rule=rule,
         reports=tuple(reports),
@@ -190,7 +190,7 @@ def _categories(fields: Headers) -> tuple[str, ...]:
 # -- feedback (RFC 5965, 6591) ---------------------------------------------------------------------------------------
 
 
-def feedback_report(seen: Seen) -> Understood | None:
+def feedback_report(seen: Seen) -> Reading | None:
     """Complaints, and what else comes in their form: a receiver that reports failed authentication (RFC 6591) complains
     too, but for no recipient of his, so that is a report and never a reason to suppress an address."""
     feedback = find_feedback(seen.mail)
@@ -210,7 +210,7 @@ def feedback_report(seen: Seen) -> Understood | None:
     return None
 
 
-def _from_feedback(feedback: Feedback, seen: Seen) -> Understood:
+def _from_feedback(feedback: Feedback, seen: Seen) -> Reading:
     field = f"feedback-type: {feedback.feedback_type}" if feedback.feedback_type else "message/feedback-report"
     rule = (f"feedback.{feedback.feedback_type or 'untyped'}"[:80], clean(field, MATCHED))
     recipients = [*feedback.original_rcpt_to] or [feedback.removal_recipient] * bool(feedback.removal_recipient)
@@ -228,7 +228,7 @@ def _written_to(seen: Seen) -> list[str]:
     return list(returned_recipients(seen.mail)[:1]) or [""]
 
 
-def _fed_back(what: What, failure_class: str, known_by: tuple[str, str], recipients: list[str]) -> Understood:
+def _fed_back(what: What, failure_class: str, known_by: tuple[str, str], recipients: list[str]) -> Reading:
     """`known_by`: the rule, and what it matched."""
     rule, matched = known_by
     reports = tuple(
@@ -239,21 +239,21 @@ def _fed_back(what: What, failure_class: str, known_by: tuple[str, str], recipie
         )
         for recipient in recipients[:100]
     )
-    return Understood(what=what, rule=rule, matched=matched, reports=reports)
+    return Reading(what=what, rule=rule, matched=matched, reports=reports)
 
 
 # -- the rest --------------------------------------------------------------------------------------------------------
 
 
-def domain_report(seen: Seen) -> Understood | None:
+def domain_report(seen: Seen) -> Reading | None:
     """DMARC aggregates and TLS reports (RFC 9990, 8460)."""
     rule = seen.signature("report")
     if not rule and seen.mail.params.get("report-type", "").lower() == "tlsrpt":
         rule = "report.tls"
-    return Understood(what=What.REPORT, rule=rule) if rule else None
+    return Reading(what=What.REPORT, rule=rule) if rule else None
 
 
-def disposition(seen: Seen) -> Understood | None:
+def disposition(seen: Seen) -> Reading | None:
     """A disposition notification (RFC 8098). Some servers bounce with one: "deleted", with the reason in words."""
     part = next((p for p in seen.mail.parts if p.content_type == "message/disposition-notification"), None)
     if part is None:
@@ -265,8 +265,8 @@ def disposition(seen: Seen) -> Understood | None:
     verdict = judge(said, ReportAction.FAILED, seen.rules)
     rejected = "reject" in seen.subject or "reject" in seen.opening or verdict.failure_class == "mailbox_full"
     if "deleted" not in fields.first("Disposition").lower() or not rejected:
-        return Understood(what=What.UNKNOWN, rule="disposition")
+        return Reading(what=What.UNKNOWN, rule="disposition")
     if verdict.failure_class == "undetermined":
         verdict = softened(replace(verdict, failure_class="recipient_refused"), ReportAction.FAILED)
     report = RecipientReport(final_recipient=clean(recipient, LINE), action=ReportAction.FAILED, verdict=verdict)
-    return Understood(what=What.BOUNCE, rule="disposition.deleted", reports=(report,))
+    return Reading(what=What.BOUNCE, rule="disposition.deleted", reports=(report,))

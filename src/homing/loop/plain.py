@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from homing.loop.rulebook import Form, Rules
-from homing.loop.wording import addresses_in, fold
+from homing.loop.wording import addresses_in
 from homing.mail.mime import Mail
 
 RECIPIENTS = 100
+PROSE_CHARACTERS = 6000
+"""So much of a prose is looked through for a form."""
 _LINES = 2000
 _REASON_LINES = 20
 _REASON_CHARACTERS = 2000
-_FORM_CHARACTERS = 6000
 _TRANSCRIPT_LINES = 20
 
 _ADDRESS = r"""(?:"[^"\n]{1,64}"|[^\s<>()\[\]:;,"'@\\|：，；（）【】「」、]{1,64})@[A-Za-z0-9][\w.-]{1,252}\w"""
@@ -73,9 +74,10 @@ class Notice:
     at: int = 0
 
 
-def read_plain(mail: Mail, rules: Rules) -> Notice:
-    """Whom the notice names, each with its reason; one nameless entry if it names nobody."""
-    notice = _by_form(mail, rules)
+def read_plain(mail: Mail, folded: str, rules: Rules) -> Notice:
+    """Whom the notice names, each with its reason; one nameless entry if it names nobody. `folded` is the beginning of
+    its prose, up to `PROSE_CHARACTERS`."""
+    notice = _by_form(mail, folded, rules)
     listed = [found for value in mail.headers.all("X-Failed-Recipients") for found in _all(value)]
     if listed:
         known = {each.address.lower(): each for each in notice.named or _by_shape(mail)}
@@ -85,13 +87,13 @@ def read_plain(mail: Mail, rules: Rules) -> Notice:
     return replace(notice, named=notice.named or _by_shape(mail) or _by_mention(mail))
 
 
-def _by_form(mail: Mail, rules: Rules) -> Notice:
+def _by_form(mail: Mail, folded: str, rules: Rules) -> Notice:
     """The first form that the notice has and that names somebody, else the first that it has."""
-    prose = mail.prose[:_FORM_CHARACTERS]
+    prose = mail.prose[:PROSE_CHARACTERS]
     first = Notice(named=(), words=mail.prose)
     lowered = prose.lower()
     lowered = lowered if len(lowered) == len(prose) else prose
-    for number in rules.form_index.find(fold(prose)):
+    for number in rules.form_index.find(folded):
         form = rules.forms[number]
         began = form.start.search(lowered)
         if began is None or _QUOTED.match(prose, prose.rfind("\n", 0, began.start()) + 1, began.start()):

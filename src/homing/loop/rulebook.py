@@ -117,14 +117,13 @@ class FieldSignatures:
     def borne(self, value: str) -> Iterator[Signature]:
         """Those that a value bears."""
         phrases = self.index.find(value)
-        begins = value.startswith(self.starts)
-        if not (phrases or begins or self.present or value in self.equals):
-            return
-        for number, signature in enumerate(self.signatures):
+        whole = self.present or value in self.equals or value.startswith(self.starts)
+        for number in range(len(self.signatures)) if whole else phrases:
+            signature = self.signatures[number]
             if (
                 signature.present
                 or value in signature.equals
-                or (begins and value.startswith(signature.starts))
+                or value.startswith(signature.starts)
                 or any(phrase_in(phrase, value) for phrase in phrases.get(number, ()))
             ):
                 yield signature

@@ -22,7 +22,7 @@ from homing.loop.formal import (
 from homing.loop.marks import marks_in
 from homing.loop.plain import Named, Notice, returned_recipients
 from homing.loop.rulebook import Rules, kind_of
-from homing.loop.understood import LINE, RecipientReport, Said, Seen, Understood, judge, see, softened
+from homing.loop.understood import LINE, Reading, RecipientReport, Said, Seen, Understood, judge, see, softened
 from homing.mail.mime import Headers, read_mail
 from homing.mail.text import clean
 
@@ -37,15 +37,19 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
     """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>."""
     mail = read_mail(raw)
     seen = see(mail, rules, null_sender=null_sender)
-    found = next(found for reader in _READERS if (found := reader(seen)) is not None)
+    reading = next(reading for reader in _READERS if (reading := reader(seen)) is not None)
     returned = mail.returned or Headers()
-    return replace(
-        found,
-        matched=found.matched or seen.matched(found.rule),
+    return Understood(
+        what=reading.what,
+        rule=reading.rule,
+        matched=reading.matched or seen.matched(reading.rule),
+        reports=reading.reports,
         subject=clean(mail.headers.first("Subject"), LINE),
         from_address=seen.from_address,
         auto_submitted=clean(mail.headers.first("Auto-Submitted"), LINE).lower(),
-        returned_message_id=found.returned_message_id or clean(returned.first("Message-ID"), LINE),
+        reporting_mta=reading.reporting_mta,
+        original_envelope_id=reading.original_envelope_id,
+        returned_message_id=reading.returned_message_id or clean(returned.first("Message-ID"), LINE),
         returned_trace=clean(returned.first(TRACE_HEADER), LINE),
         returned_marks=marks_in(returned),
         returned_recipients=returned_recipients(mail),
@@ -65,7 +69,7 @@ _NEAR_THE_TOP = 120
 """A person who asks what a notice means quotes it further down."""
 
 
-def _plain_bounce(seen: Seen) -> Understood | None:
+def _plain_bounce(seen: Seen) -> Reading | None:
     """A notice of failure in words: it looks like one, and comes from where such notices come from, or says why."""
     signatures = tuple(seen.signatures("bounce"))
     notice = seen.notice
@@ -83,7 +87,7 @@ def _plain_bounce(seen: Seen) -> Understood | None:
     if not official and not known and not _quotes_a_reply(reports) and seen.signature("auto_reply"):
         return None
     rule = notice.form.id if known and notice.form is not None else signatures[0]
-    return Understood(what=what_of(reports), rule=rule, reports=tuple(reports))
+    return Reading(what=what_of(reports), rule=rule, reports=tuple(reports))
 
 
 def _official(seen: Seen, signatures: tuple[str, ...], *, known: bool) -> bool:
@@ -163,25 +167,25 @@ def _plain_report(named: Named, notice: Notice, action: ReportAction, seen: Seen
 # -- answers ---------------------------------------------------------------------------------------------------------
 
 
-def _held(seen: Seen) -> Understood | None:
+def _held(seen: Seen) -> Reading | None:
     """A list holds the message until its owner has looked: an answer, though it comes from a list."""
     rule = seen.signature("held")
     return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
 
 
-def _no_answer(seen: Seen) -> Understood | None:
+def _no_answer(seen: Seen) -> Reading | None:
     rule = seen.signature("other")
-    return Understood(what=What.UNKNOWN, rule=rule) if rule else None
+    return Reading(what=What.UNKNOWN, rule=rule) if rule else None
 
 
-def _challenge(seen: Seen) -> Understood | None:
+def _challenge(seen: Seen) -> Reading | None:
     if seen.signature("forward"):
         return None
     rule = seen.signature("challenge")
     return _automatic(What.CHALLENGE, "challenge_response", rule, seen) if rule else None
 
 
-def _auto_reply(seen: Seen) -> Understood | None:
+def _auto_reply(seen: Seen) -> Reading | None:
     if seen.signature("forward"):
         return None
     rule = seen.signature("auto_reply")
@@ -196,28 +200,28 @@ def _auto_reply(seen: Seen) -> Understood | None:
     return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
 
 
-def _automatic(what: What, failure_class: str, rule: str, seen: Seen, matched: str = "") -> Understood:
+def _automatic(what: What, failure_class: str, rule: str, seen: Seen, matched: str = "") -> Reading:
     matched = matched or seen.matched(rule)
     report = RecipientReport(
         final_recipient=clean(seen.from_address, LINE),
         action=ReportAction.NONE,
         verdict=plain_verdict(failure_class, rule, matched),
     )
-    return Understood(what=what, rule=rule, matched=matched, reports=(report,))
+    return Reading(what=what, rule=rule, matched=matched, reports=(report,))
 
 
-def _human_reply(seen: Seen) -> Understood | None:
+def _human_reply(seen: Seen) -> Reading | None:
     if seen.signature("bulk") or not seen.from_address:
         return None
     rule = "human.thread" if _in_thread(seen.mail.headers) else seen.signature("human") or seen.signature("forward")
-    return Understood(what=What.HUMAN_REPLY, rule=rule) if rule else None
+    return Reading(what=What.HUMAN_REPLY, rule=rule) if rule else None
 
 
-def _unknown(_seen: Seen) -> Understood:
-    return Understood(what=What.UNKNOWN, rule="unknown")
+def _unknown(_seen: Seen) -> Reading:
+    return Reading(what=What.UNKNOWN, rule="unknown")
 
 
-_READERS: tuple[Callable[[Seen], Understood | None], ...] = (
+_READERS: tuple[Callable[[Seen], Reading | None], ...] = (
     delivery_status,
     feedback_report,
     domain_report,

@@ -7,7 +7,7 @@ from functools import cached_property
 from homing.loop.classify import classify, weight
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
-from homing.loop.plain import Notice, first_address, read_plain
+from homing.loop.plain import PROSE_CHARACTERS, Notice, first_address, read_plain
 from homing.loop.rulebook import HARD, Rules, Signature
 from homing.loop.wording import fold
 from homing.mail.mime import Headers, Mail
@@ -68,6 +68,19 @@ class Understood:
     headers: Headers = field(default_factory=Headers)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one reader makes of a mail; the fields are those of `Understood`."""
+
+    what: What
+    rule: str
+    matched: str = ""
+    reports: tuple[RecipientReport, ...] = ()
+    reporting_mta: str = ""
+    original_envelope_id: str = ""
+    returned_message_id: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """A mail with what readers ask of it, found when it is first asked for (hence without slots), and once."""
@@ -83,14 +96,20 @@ class Seen:
         return fold(self.mail.headers.first("Subject")[:LINE]).strip()
 
     @cached_property
+    def prose(self) -> str:
+        """The beginning of its prose, folded."""
+        return fold(self.mail.prose[:PROSE_CHARACTERS])
+
+    @cached_property
     def opening(self) -> str:
         """The first words, folded."""
-        return fold(self.mail.prose[:_OPENING_CHARACTERS]).strip()
+        longer = len(self.mail.prose) > _OPENING_CHARACTERS
+        return (fold(self.mail.prose[:_OPENING_CHARACTERS]) if longer else self.prose).strip()
 
     @cached_property
     def notice(self) -> Notice:
         """What it says if it is a notice in words."""
-        return read_plain(self.mail, self.rules)
+        return read_plain(self.mail, self.prose, self.rules)
 
     @cached_property
     def borne(self) -> Mapping[str, tuple[str, ...]]:
@@ -145,9 +164,9 @@ def see(mail: Mail, rules: Rules, *, null_sender: bool = False) -> Seen:
 
 
 def _signatures(seen: Seen) -> Iterator[Signature]:
-    present = seen.mail.headers.names() | _VIEWS
+    present = seen.mail.headers.names()
     for name, signatures in seen.rules.signatures_by_field.items():
-        if name in present and (value := seen.value(name)):
+        if (name in present or name in _VIEWS) and (value := seen.value(name)):
             yield from signatures.borne(value)
 
 

@@ -22,7 +22,7 @@ _BEGINNING = 4
 _TO_SPACES = str.maketrans({number: " " for number in range(128) if not chr(number).isalnum()})
 _WORD = re.compile(r"[a-z0-9]+")
 _LOCAL_CHARACTERS = 64
-_BREAKS = re.compile(r"[\s<>()\[\]:;,\"'@\\|：，；（）【】「」、]")
+_UNBROKEN = re.compile(r"[^\s<>()\[\]:;,\"'@\\|：，；（）【】「」、]*")
 _DOMAIN = re.compile(r"[A-Za-z0-9][\w.-]{1,252}\w")
 
 _Owned = tuple[int, int, Phrase]
@@ -96,13 +96,14 @@ class PhraseIndex:
     A word that a piece ends with may go on in the text ("throttl" in "throttled"), so it is known by how it begins.
     """
 
-    __slots__ = ("_by_key", "_foreign", "_unworded")
+    __slots__ = ("_by_key", "_foreign", "_size", "_unworded")
 
     def __init__(self, phrases: Iterable[tuple[int, Phrase]]) -> None:
         self._by_key: dict[_Key, list[_Owned]] = {}
         self._unworded: list[_Owned] = []
         self._foreign: list[_Owned] = []
         listed = [(owner, number, phrase) for number, (owner, phrase) in enumerate(phrases)]
+        self._size = len(listed)
         common = Counter(key for _, _, phrase in listed for key in set(_keys(phrase)))
         for owned in listed:
             key = min(_keys(owned[2]), key=common.__getitem__, default=None)
@@ -115,6 +116,8 @@ class PhraseIndex:
 
     def find(self, text: str) -> dict[int, list[Phrase]]:
         """The phrases that may stand in the folded text, and whose first piece does, by owner, in their order."""
+        if not self._size:
+            return {}
         words = _words_of(text)
         beginnings = [word[:_BEGINNING] for word in words]
         keys = self._by_key.keys() & {*zip(words, beginnings[1:], strict=False), *beginnings}
@@ -150,15 +153,16 @@ def addresses_in(text: str) -> Iterator[tuple[int, int]]:
     at = text.find("@")
     while at >= 0:
         domain = _DOMAIN.match(text, at + 1)
-        before = text[max(0, at - _LOCAL_CHARACTERS) : at]
-        local = _quoted(before) or _BREAKS.split(before)[-1]
+        local = _local_before(text[max(0, at - _LOCAL_CHARACTERS) : at])
         if domain and local:
-            yield at - len(local), domain.end()
+            yield at - local, domain.end()
         at = text.find("@", domain.end() if domain else at + 1)
 
 
-def _quoted(before: str) -> str:
-    if not before.endswith('"'):
-        return ""
-    opening = before.rfind('"', 0, -2)
-    return before[opening:] if opening >= 0 and "\n" not in before[opening:] else ""
+def _local_before(text: str) -> int:
+    """How many characters at the end of a text may be a local part."""
+    if not text.endswith('"'):
+        found = _UNBROKEN.match(text[::-1])
+        return found.end() if found else 0
+    opening = text.rfind('"', 0, -2)
+    return len(text) - opening if opening >= 0 and "\n" not in text[opening:] else 0

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from homing.mail.mime import FIELDS, Headers, Mail, read_headers
+from homing.mail.mime import FIELDS, Headers, Mail, read_fields
 
 RECIPIENTS = 1000
 
@@ -35,6 +35,7 @@ _ENCODED_INSIDE = re.compile(
 )
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 _STARTS = re.compile(r"^(?:reporting-mta|final-recipient|original-recipient)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_NO_LETTER = re.compile(r"[^a-z]")
 _ACTIONS = {
     "failure": "failed",
     "fail": "failed",
@@ -65,9 +66,6 @@ class RecipientStatus:
     remote_mta: str = ""
     diagnostic_type: str = ""
     diagnostic_code: str = ""
-    last_attempt_date: str = ""
-    will_retry_until: str = ""
-    final_log_id: str = ""
     fields: Headers = field(default_factory=Headers)
 
 
@@ -77,9 +75,6 @@ class DeliveryStatus:
 
     original_envelope_id: str = ""
     reporting_mta: str = ""
-    dsn_gateway: str = ""
-    received_from_mta: str = ""
-    arrival_date: str = ""
     recipients: tuple[RecipientStatus, ...]
 
 
@@ -122,9 +117,6 @@ def read_dsn(text: str) -> DeliveryStatus | None:
     return DeliveryStatus(
         original_envelope_id=headers.first("Original-Envelope-Id"),
         reporting_mta=_untyped(headers.first("Reporting-MTA"))[1],
-        dsn_gateway=_untyped(headers.first("DSN-Gateway"))[1],
-        received_from_mta=_untyped(headers.first("Received-From-MTA"))[1],
-        arrival_date=headers.first("Arrival-Date"),
         recipients=tuple(_recipient(Headers(tuple(fields))) for fields in recipients),
     )
 
@@ -146,7 +138,7 @@ def _groups(text: str) -> Iterator[list[tuple[str, str]]]:
     for block in _BLANK_LINES.split(text):
         group: list[tuple[str, str]] = []
         seen: set[str] = set()
-        for name, value in read_headers(block).written if len(block) < 32_768 else _long_block(block):
+        for name, value in read_fields(block) if len(block) < 32_768 else _long_block(block):
             folded = name.lower()
             if folded in _RECIPIENT_FIELDS and folded in seen and folded in _ADDRESS_FIELDS | {"action"}:
                 yield group
@@ -161,7 +153,7 @@ def _long_block(block: str) -> Iterator[tuple[str, str]]:
     """A block without any blank line can hold more fields than a header may; read it in slices of whole lines."""
     lines = block.split("\n")
     for start in range(0, min(len(lines), 20 * RECIPIENTS), 100):
-        yield from read_headers("\n".join(lines[start : start + 100])).written
+        yield from read_fields("\n".join(lines[start : start + 100]))
 
 
 def _recipient(fields: Headers) -> RecipientStatus:
@@ -174,15 +166,12 @@ def _recipient(fields: Headers) -> RecipientStatus:
         remote_mta=_untyped(fields.first("Remote-MTA"))[1].split(" ", 1)[0].strip("[]()").lower(),
         diagnostic_type=diagnostic_type.lower(),
         diagnostic_code=diagnostic_code,
-        last_attempt_date=fields.first("Last-Attempt-Date"),
-        will_retry_until=fields.first("Will-Retry-Until"),
-        final_log_id=fields.first("Final-Log-Id"),
         fields=fields,
     )
 
 
 def _action(value: str) -> str:
-    word = re.split(r"[^a-z]", value.strip().lower(), maxsplit=1)[0]
+    word = _NO_LETTER.split(value.strip().lower(), maxsplit=1)[0]
     word = _ACTIONS.get(word, word)
     return word if word in _KNOWN_ACTIONS else ""
 

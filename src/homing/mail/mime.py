@@ -77,14 +77,15 @@ _FIRST_ORIGINAL_FIELD = re.compile(
 )
 
 
+Fields = tuple[tuple[str, str], ...]
+"""Of a header block, in their order: (name, what stands behind the colon)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The fields of a header block in their order, as written: (name, what stands behind the colon).
+    """The fields of a header block. A value is unfolded, decoded and cleaned when it is asked for: most never are."""
 
-    A value is unfolded, decoded and cleaned when it is asked for; most fields of most mails are never asked for.
-    """
-
-    written: tuple[tuple[str, str], ...] = ()
+    written: Fields = ()
     _index: Mapping[str, list[str]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,8 +95,8 @@ class Headers:
         object.__setattr__(self, "_index", index)
 
     @property
-    def fields(self) -> tuple[tuple[str, str], ...]:
-        """All of them: (name, value)."""
+    def fields(self) -> Fields:
+        """All of them, with their values."""
         return tuple((name, _value(name, text)) for name, text in self.written)
 
     def all(self, name: str) -> tuple[str, ...]:
@@ -175,32 +176,45 @@ def read_mail(raw: bytes) -> Mail:
 
 def read_headers(text: str) -> Headers:
     """The header block at the start of a text (newlines already "\\n")."""
-    return split_header(text.lstrip("\n").encode("utf-8", "replace"))[0]
+    return Headers(read_fields(text))
+
+
+def read_fields(text: str) -> Fields:
+    """The same, as `Headers` holds it."""
+    block, empty_line, _ = text.lstrip("\n").partition("\n\n")
+    return _fields(block[:HEADER_BLOCK_BYTES], ends=bool(empty_line))[0]
 
 
 def split_header(data: bytes) -> tuple[Headers, bytes]:
     """Header fields and body. A header that ends without its empty line ends at the first line that is no field."""
     if data.startswith(b"\n"):
         return Headers(), data[1:]
-    end = data.find(b"\n\n")
-    block, body = (data, b"") if end < 0 else (data[:end], data[end + 2 :])
-    text = _decoded(block[:HEADER_BLOCK_BYTES]).removesuffix("\n")
+    block, empty_line, body = data.partition(b"\n\n")
+    fields, stop = _fields(_decoded(block[:HEADER_BLOCK_BYTES]), ends=bool(empty_line))
+    if stop is not None:
+        body = b"\n".join(block.split(b"\n")[stop:]) + empty_line + body
+    return Headers(fields), body
+
+
+def _fields(block: str, *, ends: bool) -> tuple[Fields, int | None]:
+    """The fields of a block, and the number of the line that is none and ends it, None if it is whole. `ends`: an empty
+    line follows it."""
+    text = block.removesuffix("\n")
     whole = _WHOLE_FIELD.findall(text)
     if sum(map(len, chain.from_iterable(whole))) + len(":\n") * len(whole) - len("\n") == len(text):
-        return Headers(tuple(whole[:FIELDS])), body
+        return tuple(whole[:FIELDS]), None
     lines = text.split("\n")
     fields: list[tuple[str, list[str]]] = []
+    stop = None
     for number, line in enumerate(lines):
         if line.startswith((" ", "\t")) and fields:
             fields[-1][1].append(line)
         elif found := _FIELD.match(line):
             fields.append((found[1], [found[2]]))
-        elif not (number == 0 and _MBOX_LINE.match(line)) and not (
-            fields and end >= 0 and _field_at(lines, number + 1)
-        ):
-            body = b"\n".join(block.split(b"\n")[number:]) + (data[end:] if end >= 0 else b"")
+        elif not (number == 0 and _MBOX_LINE.match(line)) and not (fields and ends and _field_at(lines, number + 1)):
+            stop = number
             break
-    return Headers(tuple((name, "\n".join(pieces)) for name, pieces in fields[:FIELDS])), body
+    return tuple((name, "\n".join(pieces)) for name, pieces in fields[:FIELDS]), stop
 
 
 def _field_at(lines: list[str], number: int) -> bool:

@@ -1,9 +1,14 @@
 """The contract of messages and deliveries."""
 
+import asyncio
+import base64
 import json
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from homing.flow.submit import Submission
 from homing.loop import ids
 
 from .failing import fail
@@ -122,6 +127,65 @@ async def test_replies_go_only_where_somebody_said_yes(home: Gateway) -> None:
     response = await home.call("POST", "/v1/messages", json=body)
     assert (response.status_code, response.json()["code"]) == (422, "reply-to-unproved")
     assert response.json()["errors"][0]["pointer"] == "/reply_to"
+
+
+async def test_whoever_was_asked_and_has_not_answered_yet_has_not_said_yes(home: Gateway) -> None:
+    """Known to us is not proved: the letter is on its way, and nothing else goes out in the name of its address."""
+    made = await home.call("POST", "/v1/human_senders", json={"name": "Joe", "address": "joe@example.com"})
+    assert made.status_code == 201
+    for body in (
+        message(human_sender={"name": "Joe", "address": "joe@example.com"}),
+        message(reply_to="joe@example.com"),
+    ):
+        response = await home.call("POST", "/v1/messages", json=body)
+        assert (response.status_code, response.json()["code"]) == (422, "reply-to-unproved")
+    listed = (await home.call("GET", "/v1/messages")).json()["messages"]
+    assert [one["origin"] for one in listed if one["origin"] == "api"] == []
+
+
+async def test_a_key_that_is_being_used_waits_for_its_first_request(
+    home: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+    compose = Submission._compose
+
+    async def slowly(*arguments: Any) -> Any:
+        under_way.set()
+        await go_on.wait()
+        return await compose(*arguments)
+
+    monkeypatch.setattr(Submission, "_compose", slowly)
+    key = {"Idempotency-Key": "call-4711"}
+    first = asyncio.create_task(home.call("POST", "/v1/messages", json=message(), headers=key))
+    await under_way.wait()
+    second = await home.call("POST", "/v1/messages", json=message(), headers=key)
+    assert (second.status_code, second.json()["code"]) == (409, "idempotency-key-in-progress")
+    go_on.set()
+    assert (await first).status_code == 202
+    again = await home.call("POST", "/v1/messages", json=message(), headers=key)
+    assert again.json() == (await first).json()
+
+
+async def test_more_than_an_organization_may_send_a_minute(home: Gateway) -> None:
+    path = f"/v1/organizations/{ids.show('organization', home.acme.organization.id)}"
+    await home.client.patch(path, headers=home.administrator, json={"rate_limit": 2})
+    home.clock.advance(timedelta(seconds=10))  # what is known of an organization may be that old
+    await home.send(to=["john@example.org", "mary@example.org"])
+    response = await home.call("POST", "/v1/messages", json=message())
+    assert (response.status_code, response.json()["code"]) == (429, "rate-limited")
+    wait = int(response.headers["retry-after"])
+    assert 0 < wait <= 60
+    await home.send(home.other, human_sender={"name": "Joe", "address": home.other.sender.address})
+    home.clock.advance(timedelta(seconds=wait))
+    await home.send()
+
+
+async def test_a_message_that_is_too_large_on_the_wire(home: Gateway) -> None:
+    content = base64.b64encode(bytes(15_500_000)).decode()
+    attachment = {"filename": "a.bin", "content": content, "content_type": "application/octet-stream"}
+    response = await home.call("POST", "/v1/messages", json=message(attachments=[attachment]))
+    assert (response.status_code, response.json()["code"]) == (413, "message-too-large")
+    assert (await home.call("GET", "/v1/messages")).json()["messages"] == []
 
 
 async def test_pages_of_messages_with_filters(home: Gateway) -> None:

@@ -180,24 +180,24 @@ def free_port() -> int:
 
 def settings_in(world: World, folder: Path, **more: Any) -> Settings:
     """Settings of a gateway in the lab, for this process or another."""
-    return Settings(
-        operator_domain=world.operator,
-        operator_name="Acme Mail",
-        data_dir=folder / "homing",
-        http_port=free_port(),
-        smtp_host="127.0.0.1",
-        smtp_port=0,
-        administrator="postmaster@acme-admin.com",
-        dns_servers=ports_of(world.dns.servers),
-        lab_outbound_port=world.smtp_port,
-        lab_private_addresses=True,
-        sms_adapter="twilio",
-        sms_url=world.sms.base_url,
-        sms_account=ACCOUNT,
-        sms_secret=AUTH_TOKEN,
-        sms_sender="+15550100",
-        **more,
-    )
+    usual = {
+        "operator_domain": world.operator,
+        "operator_name": "Acme Mail",
+        "data_dir": folder / "homing",
+        "http_port": free_port(),
+        "smtp_host": "127.0.0.1",
+        "smtp_port": 0,
+        "administrator": "postmaster@acme-admin.com",
+        "dns_servers": ports_of(world.dns.servers),
+        "lab_outbound_port": world.smtp_port,
+        "lab_private_addresses": True,
+        "sms_adapter": "twilio",
+        "sms_url": world.sms.url if more.get("sms_adapter") == "generic" else world.sms.base_url,
+        "sms_account": ACCOUNT,
+        "sms_secret": AUTH_TOKEN,
+        "sms_sender": "+15550100",
+    }
+    return Settings(**{**usual, **more})
 
 
 @cache

@@ -104,6 +104,23 @@ async def _counted(story: Story) -> list[int]:
     return await story.app.database.read(lambda conn: list(conn.exec_driver_sql(query).scalars()))
 
 
+async def test_after_the_dot_no_other_host_is_asked(story: Story) -> None:
+    """The first one may have it: whoever gave it to the second would make two of one."""
+    crm = await _janets(story)
+    story.world.mx("corp.com").closes_after_dot(JOHN)
+    async with _server(story, "220 hello", "250 hello") as second:
+        _hosts(story, _ip_of(story, "corp.com"), second)
+        sent = await crm.send(JANET, JOHN)
+        await crm.becomes(sent, "deferred")
+        (attempt,) = await _attempts(crm, sent)
+    assert (attempt["host"], attempt["stage"], attempt["text"], attempt["in_doubt"]) == (
+        "mx1.corp.com",
+        "dot",
+        "closed",
+        True,
+    )
+
+
 # -- no attempt lasts for ever -----------------------------------------------------------------------------------------
 
 

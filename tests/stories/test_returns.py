@@ -6,6 +6,13 @@ from uuid import uuid4
 
 from structlog.testing import capture_logs
 
+from homing.flow.submit import LARGEST_MESSAGE
+from homing.lab.returns import Failure, bounce
+from homing.mail.reply import Stage
+from homing.mail.smtp_client import Envelope, Silence
+from homing.net.route import Host
+from homing.net.smtp_client import Connection, SmtpClient
+
 from .gateway import Story, until
 
 JANET, MARY = "janet@example.net", "mary@corp.com"
@@ -27,6 +34,55 @@ async def test_a_mail_that_nobody_can_read_is_told_of_where_it_belongs(story: St
 
         await until(told)
     assert [log for log in logs if log["event"] == "alarm"]
+
+
+async def test_what_cannot_be_kept_is_not_taken(story: Story) -> None:
+    """451: whoever sends it still has it, and comes again."""
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com")
+    sent = await crm.send(JANET, MARY)
+    await crm.becomes(sent, "delivered")
+    [mail] = site.inbox(MARY)
+    back = Envelope(
+        envelope_sender=None,
+        recipient=str(mail.envelope_sender),
+        content=bounce("mx.corp.com", str(mail.envelope_sender), mail.content, Failure(final_recipient=MARY)),
+    )
+    never = "CREATE TRIGGER never BEFORE INSERT ON inbound BEGIN SELECT RAISE(ABORT, 'never'); END"
+    await story.app.database.write(lambda conn: conn.exec_driver_sql(never) and None)
+    client = SmtpClient("mx.corp.com")
+    said = []
+    with capture_logs() as logs:
+        for _ in range(2):
+            door = await client.acquire(Host("mx", "127.0.0.1", story.app.smtp_port))
+            assert isinstance(door, Connection)
+            said.append((await door.send(back)).reply)
+            await story.app.database.write(lambda conn: conn.exec_driver_sql("DROP TRIGGER IF EXISTS never") and None)
+    await client.close()
+    assert [(reply.reply_code, reply.enhanced_status_code) for reply in said if reply] == [
+        (451, "4.3.0"),
+        (250, "2.0.0"),
+    ]
+    assert "cannot keep a mail" in [log["event"] for log in logs]
+    await crm.becomes(sent, "bounced")
+
+
+async def test_a_mail_that_returns_our_largest_message_whole_is_taken(story: Story) -> None:
+    client = SmtpClient("mx.stranger.net")
+    line = b"x" * 70 + b"\r\n"
+    said = []
+    for size in (LARGEST_MESSAGE * 3 // 2 - 1000, LARGEST_MESSAGE * 2):
+        content = b"Subject: yours\r\n\r\n" + line * (size // len(line))
+        door = await client.acquire(Host("mx", "127.0.0.1", story.app.smtp_port))
+        assert isinstance(door, Connection)
+        postmaster = Envelope(envelope_sender=None, recipient="postmaster@post.acme-mail.com", content=content)
+        said.append(await door.send(postmaster))
+    await client.close()
+    taken, refused = said
+    assert taken.reply is not None
+    assert (taken.stage, taken.reply.reply_code) == (Stage.DOT, 250)
+    assert refused.silence == Silence.SIZE_EXCEEDED, "our EHLO says so"
 
 
 async def test_a_file_that_no_mail_holds_goes_and_the_others_stay(story: Story) -> None:

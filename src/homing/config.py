@@ -102,6 +102,11 @@ class Settings(BaseSettings):
     tenant_addresses: bool = Field(
         default=False, description="Each organization has a From address of its own at from_domain, by its name."
     )
+    tenant_selectors: bool = Field(
+        default=False,
+        description="Each organization signs at from_domain under a DKIM selector of its own, such as "
+        "`k3v5q2x7m4n6p8r2.h1`, so that reports tell organizations apart. Needs a wildcard record for each key.",
+    )
     hostname: Domain = Field(
         default="", description="The name we give in EHLO and in our banner: `mx.` + operator_domain."
     )
@@ -224,6 +229,11 @@ class Settings(BaseSettings):
             selectors=(f"{prefix}1", f"{prefix}2"),
             reports_to=f"dmarc@{self.from_domain}",
         )
+
+    @property
+    def tagged(self) -> str | None:
+        """The domain at which organizations have DKIM selectors of their own."""
+        return self.from_domain if self.tenant_selectors else None
 
     @property
     def lifetime(self) -> timedelta:

@@ -1,10 +1,14 @@
 """`homing config check`: secrets stay secret, doubts are told, and the records can be published as they are."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .console import Cli
+from tests.stories.gateway import a_story
+
+from .console import Cli, beside
+from .test_running import own_settings
 
 
 def test_settings_and_records(cli: Cli) -> None:
@@ -20,6 +24,47 @@ def test_settings_and_records(cli: Cli) -> None:
         ("_dmarc.operator.example", "TXT"),
     } <= names
     assert 'h1._domainkey.post.operator.example. 3600 IN TXT "v=DKIM1; k=rsa; p=' in found["zone"]
+
+
+def records_in(found: dict[str, Any]) -> dict[str, str]:
+    return {record["name"]: record["value"] for record in found["dns"] if "_domainkey" in record["name"]}
+
+
+def test_keys_are_those_of_now(cli: Cli) -> None:
+    """Not those of the file, which knows the first start alone."""
+    h1, h2 = (f"{selector}._domainkey.post.operator.example" for selector in ("h1", "h2"))
+    first = records_in(cli("config", "check").document())
+    assert list(first) == [h1]
+    cli("dkim", "revoke", "h1").document()
+    assert records_in(cli("config", "check").document()) == {h1: "v=DKIM1; p="}
+    cli("dkim", "rotate")  # makes the next ones, and says that their records are not there yet
+    after = records_in(cli("config", "check").document())
+    assert set(after) == {h1, h2}
+    assert len({*after.values(), first[h1], "v=DKIM1; p="}) == 4
+    zone = cli("dkim", "zone").document()["zone"]
+    assert set(zone.splitlines()) <= set(cli("config", "check").document()["zone"].splitlines())
+
+
+def test_organizations_own_selectors(cli: Cli) -> None:
+    found = cli("config", "check", HOMING_TENANT_SELECTORS="true").document()
+    h1 = "h1._domainkey.post.operator.example"
+    assert records_in(found)[h1] == records_in(found)[f"*.{h1}"]
+
+
+async def test_keys_of_a_gateway_that_runs(tmp_path: Path) -> None:
+    """On either database nothing but a look is taken: who runs is not disturbed."""
+    async with a_story(tmp_path) as story:
+        [key] = (await story.http.get("/v1/dkim_keys", headers=story.administrator)).json()["dkim_keys"]
+        await story.http.post(f"/v1/dkim_keys/{key['id']}/revoke", headers=story.administrator)
+        found = (await beside("config", "check", **own_settings(story))).document()
+        assert records_in(found)[key["record_name"]] == "v=DKIM1; p="
+
+
+@pytest.mark.parametrize("url", ["postgresql://homing@127.0.0.1:9/homing", "sqlite:///{folder}"])
+def test_a_database_that_cannot_be_read(cli: Cli, tmp_path: Path, url: str) -> None:
+    found = cli("config", "check", HOMING_DATABASE_URL=url.format(folder=tmp_path)).document()
+    assert any(one.startswith("database_url") for one in found["warnings"])
+    assert list(records_in(found)) == ["h1._domainkey.post.operator.example"]
 
 
 def test_secrets_are_hidden(cli: Cli) -> None:

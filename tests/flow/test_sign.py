@@ -4,12 +4,15 @@ import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from homing.flow.sign import Signer
 from homing.loop.ids import new_id
+from homing.loop.model import OrganizationId
 from homing.loop.sealing import SealBroken, Sealer
+from homing.loop.sending_domains import label_of
 from homing.loop.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.mail.dkim import SigningKey, verify
 from homing.store import keys
@@ -156,6 +159,32 @@ async def test_a_countersignature_by_a_key_that_is_gone_makes_all_anew(database:
     await signer.reload()
     anew = signer.plan("bloggs.com", "acme1,@h1", NOW, LATER, countersigned=True)
     assert anew and (anew.selectors, anew.anew) == ("acme1,@h2", True)
+    signer.close()
+
+
+async def test_an_organizations_own_selector_where_its_record_stands(database: Database) -> None:
+    key = await put(database, OWN, "h1")
+    await put(database, DELEGATED, "acme1")
+    signer = a_signer(database)
+    await signer.reload()
+    organization = OrganizationId(UUID(int=7))
+    plain = signer.plan(OWN, None, None, NOW, organization=organization)
+    assert plain and plain.selectors == "h1"
+    signer.tagged = frozenset({key.id})
+    tag = label_of(organization, OWN)
+    tagged = signer.plan(OWN, None, None, NOW, organization=organization)
+    assert tagged and tagged.selectors == f"{tag}.h1"
+    raw = await signer.signed(MESSAGE, tagged, LATER)
+    assert f"s={tag}.h1;".encode() in raw
+    signer.tagged = frozenset()
+    assert signer.plan(OWN, tagged.selectors, NOW, LATER) == tagged
+    assert signer.plan(OWN, "h1", NOW, LATER, organization=organization) == plain
+    signer.tagged = frozenset({key.id})
+    both = signer.plan("bloggs.com", None, None, NOW, countersigned=True, organization=organization)
+    assert both and both.selectors == f"acme1,@{tag}.h1"
+    assert (await signer.signed(MESSAGE, both, LATER)).count(b"DKIM-Signature:") == 2
+    ours = signer.plan(OWN, None, None, NOW)
+    assert ours and ours.selectors == "h1"
     signer.close()
 
 

@@ -151,6 +151,50 @@ async def test_two_signatures_where_the_operator_wants_them(tmp_path: Path) -> N
         assert await signatures(story, await received(story, crm)) == [(OWN, "h1", "pass"), (OWN, "e1", "pass")]
 
 
+async def test_each_organization_has_a_selector_of_its_own_where_the_operator_wants_it(tmp_path: Path) -> None:
+    """One key behind a wildcard: reports tell organizations apart, and one's signatures can be withdrawn alone."""
+    async with a_story(tmp_path, tenant_selectors=True) as story:
+        crm, shop = await story.tenant(), await story.tenant("shop")
+        for one in (crm, shop):
+            await one.person("Janet Roe", JANET)
+        await look(story, minutes=1)
+        assert await signatures(story, await received(story, crm)) == [(OWN, "h1", "pass")]  # not published yet
+        await publish_zone(story)
+        await look(story, minutes=20)
+        crms, shops = [(await one.call("GET", "/v1/organization")).json()["selector"] for one in (crm, shop)]
+        of_crm, of_shop = await received(story, crm), await received(story, shop)
+        assert await signatures(story, of_crm) == [(OWN, f"{crms}.h1", "pass")]
+        assert await signatures(story, of_shop) == [(OWN, f"{shops}.h1", "pass")]
+        await receivers_agree(story, of_crm)
+
+        story.world.dns.publish_text(f"{crms}.h1._domainkey.{OWN}", "v=DKIM1; p=")  # its mail is being replayed
+        assert await signatures(story, of_crm) == [(OWN, f"{crms}.h1", "permerror")]
+        assert await signatures(story, of_shop) == [(OWN, f"{shops}.h1", "pass")]
+
+        del story.world.dns.zones[f"*.h1._domainkey.{OWN}"]  # whoever tidies up breaks nothing that is to come
+        await look(story, minutes=20)
+        assert await signatures(story, await received(story, shop)) == [(OWN, "h1", "pass")]
+
+
+async def test_what_waits_keeps_its_organizations_selector(tmp_path: Path) -> None:
+    async with a_story(tmp_path, tenant_selectors=True) as story:
+        crm = await story.tenant()
+        await crm.person("Janet Roe", JANET)
+        await look(story, minutes=1)
+        await publish_zone(story)
+        await look(story, minutes=20)
+        site = story.world.mx("slow.com")
+        site.greylists("john@slow.com")
+        sent = await crm.send(JANET, "john@slow.com")
+        await crm.becomes(sent, "deferred")
+        story.app.examiner.signer.tagged = frozenset()  # as after a restart, before the first look
+        story.advance(hours=2)
+        await crm.becomes(sent, "delivered")
+        [(_, selector, result)] = await signatures(story, site.inbox("john@slow.com")[0])
+        assert (selector.partition(".")[2], result) == ("h1", "pass")
+        assert "signed_anew" not in await crm.types_of(sent)
+
+
 async def test_a_gateway_with_another_secret_key_does_not_start(tmp_path: Path) -> None:
     async with a_story(tmp_path) as story:
         settings = story.app.settings

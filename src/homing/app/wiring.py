@@ -404,6 +404,7 @@ def _examiner(base: _Base) -> Examiner:
         spread=random.SystemRandom().random,
         news=base.news,
         names=base.names,
+        tenant_selectors=base.settings.tenant_selectors,
     )
 
 

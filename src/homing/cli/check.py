@@ -1,8 +1,9 @@
 """`homing config check`: the settings in force, what is doubtful about them, and the DNS records to publish."""
 
+import asyncio
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from homing.cli.output import for_person, sheet, show, table
 
 if TYPE_CHECKING:
     from homing.config import Settings
+    from homing.loop.dns_records import DnsRecord
+    from homing.loop.signing_keys import DkimKey
 
 config = typer.Typer(name="config", help="Settings.", no_args_is_help=True)
 
@@ -31,8 +34,9 @@ def check(
 
     settings = settings_from(config)
     shown = effective(settings)
-    doubts = list(warnings(settings))
-    records = records_to_publish(settings.operator_domain, settings.operator, settings.hostname, dkim_records(settings))
+    of_keys, doubt = key_records_now(settings)
+    doubts = [*warnings(settings), *([doubt] if doubt else [])]
+    records = (*records_to_publish(settings.operator_domain, settings.operator, settings.hostname, ()), *of_keys)
     zone_text = zone(records, settings.hostname)
     document = {
         "settings": shown,
@@ -88,8 +92,6 @@ def warnings(settings: "Settings") -> Iterator[str]:
     for name in sorted(os.environ):
         if name.startswith("HOMING_") and name not in _OTHER_VARIABLES and not _is_setting(settings, name):
             yield f"{name}: a variable of the environment that is no setting"
-    if not list(dkim_records(settings)):
-        yield "data_dir: there is no DKIM key yet; the first start of the gateway makes it, then check again"
 
 
 _OTHER_VARIABLES = frozenset({"HOMING_CONFIG", "HOMING_URL", "HOMING_KEY", "HOMING_ORG"})
@@ -99,12 +101,46 @@ def _is_setting(settings: "Settings", variable: str) -> bool:
     return variable.removeprefix("HOMING_").lower() in type(settings).model_fields
 
 
-def dkim_records(settings: "Settings") -> Iterator[tuple[str, str]]:
-    """Name and value for each signing key of the shared domain that can be read. None is made: keys made here might
-    belong to another user than the gateway's."""
+def key_records_now(settings: "Settings") -> tuple[tuple["DnsRecord", ...], str]:
+    """The records of DKIM keys, and of what tenants' domains lead to, as the store has them by now; and what is doubted
+    of them. Nothing is made: keys made here might belong to another user than the gateway's."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from homing.loop.sending_domains import published_by_us
+
+    file = settings.database_url.removeprefix("sqlite:///")
+    there = file == settings.database_url or Path(file).exists()
+    try:
+        found = asyncio.run(_stored_keys(settings)) if there else ()
+    except (SQLAlchemyError, OSError) as error:
+        why = str(error).splitlines()[0]
+        return tuple(_first_keys(settings)), f"database_url: DKIM keys are those of the first start, perhaps: {why}"
+    if found:
+        return published_by_us(found, settings.delegation, settings.tagged), ""
+    first = tuple(_first_keys(settings))
+    return first, "" if first else _NO_KEY
+
+
+_NO_KEY = "data_dir: there is no DKIM key yet; the first start of the gateway makes it, then check again"
+
+
+async def _stored_keys(settings: "Settings") -> "Sequence[DkimKey]":
+    from homing.store import keys
+    from homing.store.database import Database
+
+    database = Database.open(settings.database_url)
+    try:
+        return await database.read(keys.list_all)
+    finally:
+        await database.close()
+
+
+def _first_keys(settings: "Settings") -> Iterator["DnsRecord"]:
+    """Those that lie in files and wait for the first start."""
+    from homing.loop.dns_records import DnsRecord
     from homing.mail.dkim import SigningKey
 
     prefix = f"dkim-{settings.from_domain}-"
     for file in sorted(settings.data_dir.glob(f"{prefix}*.pem")):
         key = SigningKey.load(file.read_bytes(), settings.from_domain, file.stem.removeprefix(prefix))
-        yield key.dns_name, key.dns_record()
+        yield DnsRecord(name=key.dns_name, type="TXT", value=key.dns_record(), why="the DKIM key (RFC 6376)")

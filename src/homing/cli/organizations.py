@@ -169,7 +169,8 @@ def _key_facts(key: Json) -> dict[str, object]:
 
 def _show(organization: Json) -> None:
     secret = {"webhook secret": organization["webhook_secret"]} if organization.get("webhook_secret") else {}
-    facts = told(organization, "id", "name", *_SETTINGS) | {"state": _state(organization)} | secret
+    tag = {"DKIM selector": f"{organization['selector']}.…"} if organization["selector"] else {}
+    facts = told(organization, "id", "name", *_SETTINGS) | {"state": _state(organization)} | tag | secret
     show(organization, lambda: sheet(facts))
     if organization.get("webhook_secret"):
         say("Keep the webhook secret now: it is shown this once.")

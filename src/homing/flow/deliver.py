@@ -197,8 +197,14 @@ class Deliverer:
 
     async def _attempt(self, trial: _Try, route: Route) -> None:
         job = await self._identified(trial.job)
-        domain, countersigned = job.identity.sending_domain, _countersigned(job.identity)
-        plan = self.signer.plan(domain, job.selector, job.signed_at, self.clock(), countersigned=countersigned)
+        plan = self.signer.plan(
+            job.identity.sending_domain,
+            job.selector,
+            job.signed_at,
+            self.clock(),
+            countersigned=_countersigned(job.identity),
+            organization=None if job.delivery.origin.ours else job.delivery.organization,
+        )
         if plan is None:
             await self._hold_back(job)
             return

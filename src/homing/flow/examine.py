@@ -31,7 +31,7 @@ from homing.loop.sending_domains import (
     records_of,
 )
 from homing.loop.sightings import Judgement, Matches, Standing, judge, same_name, same_text, worst
-from homing.loop.signing_keys import DkimKey, active_key
+from homing.loop.signing_keys import SIGNING, DkimKey, active_key
 from homing.net.dns import Resolver
 from homing.store import domains, keys
 from homing.store.database import Database
@@ -48,6 +48,7 @@ _log = structlog.get_logger()
 @dataclass(slots=True, kw_only=True)
 class Examiner:
     """`own` and `delegated`: the selectors of the operator's shared domain, and those that other domains lead to.
+    `tenant_selectors`: at the shared domain each organization has selectors of its own, once their record is seen.
     `spread` gives a number from 0 to 1, so that many looks do not come at once. `bell` is rung when somebody changed
     what it looks after."""
 
@@ -62,9 +63,15 @@ class Examiner:
     spread: Callable[[], float]
     news: Bell
     names: Names
+    tenant_selectors: bool = False
     bell: Bell = field(default_factory=Bell)
     _keys_at: datetime | None = None
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def tagged(self) -> str | None:
+        """The domain at which organizations have selectors of their own."""
+        return self.own.domain if self.tenant_selectors else None
 
     async def run(self) -> None:
         self._keys_at = self.clock() + _FIRST_AFTER
@@ -121,9 +128,23 @@ class Examiner:
         await self.rotation.look_after(self.own)
         if await self.database.read(keys.list_all, self.delegated.domain):
             await self.rotation.look_after(self.delegated)
+        if self.tenant_selectors:
+            await self._look_at_tags()
         self._keys_at = self.clock() + KEYS_EVERY * (1 + self.spread() / 2)
         unseen = [one for one in self.rotation.judgements.values() if one.standing is not Standing.THERE]
         metrics.KEYS_UNSEEN.set(len(unseen))
+
+    async def _look_at_tags(self) -> None:
+        """Under which keys each organization's own selector can be looked up by receivers. What is doubtful stays."""
+        signing = [key for key in await self.database.read(keys.list_all, self.own.domain) if key.state in SIGNING]
+        found = await asyncio.gather(*(self._tag(key) for key in signing))
+        standing = {key.id: judgement.standing for key, judgement in zip(signing, found, strict=True)}
+        there = {key for key, word in standing.items() if word is Standing.THERE}
+        doubtful = {key for key, word in standing.items() if word is Standing.UNKNOWN}
+        self.signer.tagged = frozenset(there | (doubtful & self.signer.tagged))
+
+    async def _tag(self, key: DkimKey) -> Judgement:
+        return await self._ask(key.tags.replace("*", "probe", 1), "TXT", same_text(key.record))
 
     async def _signing(self) -> DkimKey | None:
         """The RSA key that signs for other domains now: the one that every receiver knows what to do with."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from homing.loop.model import OrganizationId
 from homing.loop.sealing import Sealer
+from homing.loop.sending_domains import label_of
 from homing.loop.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.mail.dkim import SigningKey, sign
 from homing.store import keys
@@ -32,7 +34,8 @@ class _Opened:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """With which selectors (joined by commas) of a domain a delivery is signed; one with `@` in front is the operator's
-    own domain's. `anew`: not as at its first attempt, because that key signs no more."""
+    own domain's, and what stands before a dot is an organization's. `anew`: not as at its first attempt, because that
+    key signs no more."""
 
     domain: str
     selectors: str
@@ -42,7 +45,9 @@ class Plan:
 
 class Signer:
     """The keys that sign. `own`: the shared domain; `delegated`: the domain of ours whose keys sign for all domains
-    that have none of their own, since their selectors lead there. `threads`: how many signatures are made at once."""
+    that have none of their own, since their selectors lead there. `threads`: how many signatures are made at once.
+    `tagged`: ids of the shared domain's keys whose record stands for each organization's own selector, too; with them
+    reports and reputations tell organizations apart, and one organization's signatures can be withdrawn alone."""
 
     def __init__(self, database: Database, sealer: Sealer, *, own: str, delegated: str, threads: int) -> None:
         self._database = database
@@ -52,6 +57,7 @@ class Signer:
         self._opened: dict[UUID, _Opened] = {}
         self._operator = own
         self._own = {own}
+        self.tagged: frozenset[UUID] = frozenset()
         self._version: object = None
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sign")
 
@@ -79,19 +85,20 @@ class Signer:
         now: datetime,
         *,
         countersigned: bool = False,
+        organization: OrganizationId | None = None,
     ) -> Plan | None:
         """How to sign a delivery from this domain: as at its first attempt (`before`, `signed_at`), else with what
-        signs now. `countersigned`: the operator's own domain signs too, if it has a key. None: there is no key for the
-        domain."""
+        signs now. `countersigned`: the operator's own domain signs too, if it has a key. `organization`: whose it is,
+        for its own selector. None: there is no key for the domain."""
         if before and signed_at and all(self._at(domain, selector, signed_at) for selector in before.split(",")):
             return Plan(domain=domain, selectors=before, signed_at=signed_at, anew=False)
         active = self._active(domain)
         if RSA not in active:
             return None
-        selectors = [active[algorithm] for algorithm in (RSA, ED25519) if algorithm in active]
+        selectors = [self._selector(active[one], organization) for one in (RSA, ED25519) if one in active]
         ours = self._active(self._operator).get(RSA) if countersigned else None
         if ours is not None:
-            selectors.append(_OURS + ours)
+            selectors.append(_OURS + self._selector(ours, organization))
         return Plan(domain=domain, selectors=",".join(selectors), signed_at=now, anew=before is not None)
 
     async def signed(self, raw: bytes, plan: Plan, expires_at: datetime) -> bytes:
@@ -104,7 +111,7 @@ class Signer:
             opened = self._at(plan.domain, selector, plan.signed_at)
             assert opened is not None
             domain = self._operator if selector.startswith(_OURS) else plan.domain
-            private = replace(opened.private, domain=domain)
+            private = replace(opened.private, domain=domain, selector=selector.removeprefix(_OURS))
             signatures.append(loop.run_in_executor(self._threads, sign, raw, private, moment, until))
         return b"".join((*await asyncio.gather(*signatures), raw))
 
@@ -114,15 +121,19 @@ class Signer:
     def _of(self, domain: str) -> list[_Opened]:
         return self._keys.get(domain if domain in self._own else self._delegated, [])
 
-    def _active(self, domain: str) -> dict[str, str]:
-        """The selectors that sign now, by algorithm."""
-        keys_of_domain = (one.key for one in self._of(domain))
-        return {key.algorithm: key.selector for key in keys_of_domain if key.state is KeyState.ACTIVE}
+    def _active(self, domain: str) -> dict[str, DkimKey]:
+        """The keys that sign now, by algorithm."""
+        return {one.key.algorithm: one.key for one in self._of(domain) if one.key.state is KeyState.ACTIVE}
+
+    def _selector(self, key: DkimKey, organization: OrganizationId | None) -> str:
+        if organization is None or key.id not in self.tagged:
+            return key.selector
+        return f"{label_of(organization, key.domain)}.{key.selector}"
 
     def _at(self, domain: str, selector: str, moment: datetime) -> _Opened | None:
         """The key that signed under this selector at that moment, if it may sign still."""
         candidates = self._of(self._operator if selector.startswith(_OURS) else domain)
-        name = selector.removeprefix(_OURS)
+        name = selector.removeprefix(_OURS).rpartition(".")[2]
         return next((one for one in candidates if one.key.selector == name and one.key.signed(moment)), None)
 
     def _open(self, stored: SealedKey) -> _Opened:

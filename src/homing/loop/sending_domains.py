@@ -9,7 +9,7 @@ back.
 """
 
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +19,7 @@ from uuid import UUID
 from homing.loop.dns_records import DnsRecord
 from homing.loop.model import Level, OrganizationId
 from homing.loop.sightings import Judgement, Standing
+from homing.loop.signing_keys import DkimKey, key_records
 
 LOST_AFTER = 3
 """Denials in a row, each by a server of the zone, after which what was proved is so no more."""
@@ -201,6 +202,13 @@ def behind_aliases(ours: Delegation) -> tuple[DnsRecord, ...]:
         DnsRecord(name=ours.return_host, type="MX", value=f"10 {ours.hostname}", why="bounces of tenants' domains"),
         DnsRecord(name=ours.return_host, type="TXT", value=ours.spf, why="SPF of tenants' return paths"),
     )
+
+
+def published_by_us(keys: Sequence[DkimKey], ours: Delegation, tagged: str | None = None) -> tuple[DnsRecord, ...]:
+    """All that changes with keys and domains: the keys, and where tenants' domains lead as soon as one has been added.
+    `keys`: oldest first; `tagged`: see `key_records`."""
+    led_to = any(key.domain == ours.dkim_domain for key in keys)
+    return key_records(keys, tagged) + (behind_aliases(ours) if led_to else ())
 
 
 def level_of(domain: SendingDomain) -> Level:

@@ -5,12 +5,13 @@ waiting. So a rotation needs nobody's help but that of whoever publishes our own
 wait for the DNS. `due` is told what the DNS says (`loop.sightings`); it asks nobody.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from homing.loop.dns_records import DnsRecord
 from homing.loop.model import OrganizationId
 
 
@@ -87,6 +88,16 @@ class DkimKey:
         return self.record_name.replace("*", "probe", 1)
 
     @property
+    def tags(self) -> str:
+        """The wildcard under which its record stands once more, for the selectors of organizations' own."""
+        return f"*.{self.record_name}"
+
+    @property
+    def record_now(self) -> str:
+        """What its TXT record must say: of a key that has ended, just that (RFC 6376 §3.6.1)."""
+        return self.record if self.state in IN_USE else "v=DKIM1; p="
+
+    @property
     def place(self) -> tuple[str, ...]:
         """What its private half is sealed for."""
         return ("dkim", self.organization.hex if self.organization else "", self.domain, self.selector)
@@ -157,6 +168,17 @@ def due(
         *(Move(key=one, state=KeyState.PUBLISHED) for one in publish),
         *_succession(keys, seen, now, terms),
         *(Create(selector=slot) for slot in slots if slot not in taken),
+    )
+
+
+def key_records(keys: Iterable[DkimKey], tagged: str | None = None) -> tuple[DnsRecord, ...]:
+    """The records that must stand now: under each name that of its newest key. `keys`: oldest first. `tagged`: the
+    domain under whose selectors each organization has its own."""
+    latest = {key.record_name: key for key in keys}.values()
+    names = [(key, name) for key in latest for name in (key.record_name, *([key.tags] if key.domain == tagged else ()))]
+    return tuple(
+        DnsRecord(name=name, type="TXT", value=key.record_now, why=f"DKIM key, {key.state} (RFC 6376)")
+        for key, name in names
     )
 
 

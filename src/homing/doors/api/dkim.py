@@ -13,8 +13,7 @@ from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused
 from homing.flow.rotate import Selectors
 from homing.loop import ids
-from homing.loop.dns_records import DnsRecord
-from homing.loop.sending_domains import behind_aliases
+from homing.loop.sending_domains import published_by_us
 from homing.loop.signing_keys import IN_USE, DkimKey
 from homing.store import keys
 
@@ -35,6 +34,9 @@ class DkimKeyOut(BaseModel):
     record: str = Field(description="What it must say; `v=DKIM1; p=` once the key is revoked or retired.")
     standing: str | None = Field(description="there, missing or unknown: what the DNS last said. Null: not asked yet.")
     evidence: str | None = Field(description="Which server said what.")
+    tagged: bool = Field(
+        description="Each organization signs under a selector of its own, before this one: the record is seen there."
+    )
     created_at: datetime
     published_at: datetime | None
     activated_at: datetime | None
@@ -98,16 +100,9 @@ async def _all(parts: ApiParts) -> DkimKeys:
 
 
 def _zone(found: Sequence[DkimKey], parts: ApiParts) -> str:
-    """Under each name its newest key. What tenants' domains lead to is there as soon as one of them has been added."""
-    latest = {key.record_name: key for key in found}.values()
-    records = [DnsRecord(name=key.record_name, type="TXT", value=_text(key), why="DKIM key") for key in latest]
-    if any(key.domain == parts.examiner.delegated.domain for key in found):
-        records += behind_aliases(parts.examiner.delegation)
+    """What tenants' domains lead to is there as soon as one of them has been added."""
+    records = published_by_us(found, parts.examiner.delegation, parts.examiner.tagged)
     return "".join(f"{record.in_zone()}\n" for record in records)
-
-
-def _text(key: DkimKey) -> str:
-    return key.record if key.state in IN_USE else "v=DKIM1; p="
 
 
 def _out(parts: ApiParts, key: DkimKey) -> DkimKeyOut:
@@ -118,7 +113,8 @@ def _out(parts: ApiParts, key: DkimKey) -> DkimKeyOut:
         id=ids.show("dkim_key", key.id),
         organization=ids.show("organization", key.organization) if key.organization else None,
         state=key.state.value,
-        record=_text(key),
+        record=key.record_now,
+        tagged=key.id in parts.examiner.signer.tagged,
         standing=judgement.standing.value if judgement else None,
         evidence=f"{judgement.server}: {judgement.answer}" if judgement else None,
         **{name: getattr(key, name) for name in (*same, *ends)},

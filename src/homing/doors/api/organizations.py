@@ -21,6 +21,7 @@ from homing.loop.ids import new_id
 from homing.loop.model import OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.problem import Fault
+from homing.loop.sending_domains import label_of
 from homing.store import organizations, policies
 from homing.store.organizations import ApiKey, Organization
 
@@ -66,6 +67,10 @@ class OrganizationOut(BaseModel):
     administrator: str | None
     sms_fallback: str | None
     webhook_url: str | None
+    selector: str | None = Field(
+        description="Stands before DKIM selectors of its mail at the shared domain. Null: `tenant_selectors` is off.",
+        examples=["k3v5q2x7m4n6p8r2"],
+    )
     created_at: datetime
 
 
@@ -118,18 +123,18 @@ async def create_organization(body: OrganizationIn, _: Administrator, parts: Par
     if not await parts.database.write(organizations.create, organization):
         fault = Fault("/name", "organization-exists", "There is an organization of this name already.")
         raise refused(409, "organization-exists", fault.message, faults=[fault])
-    return OrganizationChanged(**_out(organization).model_dump(), webhook_secret=secret)
+    return OrganizationChanged(**_out(parts, organization).model_dump(), webhook_secret=secret)
 
 
 @router.get("/v1/organizations", summary="List organizations")
 async def list_organizations(_: Administrator, parts: Parts) -> Organizations:
     found = await parts.database.read(organizations.list_all)
-    return Organizations(organizations=[_out(organization) for organization in found])
+    return Organizations(organizations=[_out(parts, organization) for organization in found])
 
 
 @router.get("/v1/organizations/{id}", summary="Look up an organization")
 async def get_organization(id: str, _: Administrator, parts: Parts) -> OrganizationOut:  # noqa: A002 - the API's word
-    return _out(await find_organization(parts, id))
+    return _out(parts, await find_organization(parts, id))
 
 
 @router.patch("/v1/organizations/{id}", summary="Change an organization")
@@ -151,7 +156,7 @@ async def pause_organization(id: str, body: Pause, _: Administrator, parts: Part
     organization = await find_organization(parts, id)
     await parts.database.write(organizations.pause, organization.id, body.reason)
     parts.keyring.forget()
-    return _out(await find_organization(parts, id))
+    return _out(parts, await find_organization(parts, id))
 
 
 @router.post("/v1/organizations/{id}/resume", summary="Resume sending")
@@ -159,7 +164,7 @@ async def resume_organization(id: str, _: Administrator, parts: Parts) -> Organi
     organization = await find_organization(parts, id)
     await parts.database.write(organizations.resume, organization.id)
     parts.keyring.forget()
-    return _out(await find_organization(parts, id))
+    return _out(parts, await find_organization(parts, id))
 
 
 @router.post("/v1/organizations/{id}/keys", status_code=201, summary="Create a key")
@@ -192,8 +197,8 @@ async def revoke_key(id: str, key: str, _: Administrator, parts: Parts) -> Respo
 
 
 @router.get("/v1/organization", summary="Look up your own organization", tags=["own organization"])
-async def get_own_organization(tenant: Reader) -> OrganizationOut:
-    return _out(tenant.organization)
+async def get_own_organization(tenant: Reader, parts: Parts) -> OrganizationOut:
+    return _out(parts, tenant.organization)
 
 
 @router.patch("/v1/organization", summary="Change your own organization", tags=["own organization"])
@@ -220,7 +225,7 @@ async def _change(parts: ApiParts, organization: Organization, wanted: Settings)
         parts.keyring.forget()
     now = await parts.database.read(organizations.get, organization.id)
     assert now is not None
-    return OrganizationChanged(**_out(now).model_dump(), webhook_secret=secret)
+    return OrganizationChanged(**_out(parts, now).model_dump(), webhook_secret=secret)
 
 
 async def _changes(parts: ApiParts, organization: Organization, wanted: Settings) -> tuple[dict[str, Any], str | None]:
@@ -252,10 +257,16 @@ def _webhook_secret(parts: ApiParts) -> str:
     return f"whsec_{base64.b64encode(parts.secret()).decode()}"
 
 
-def _out(organization: Organization) -> OrganizationOut:
-    same = {name: getattr(organization, name) for name in OrganizationOut.model_fields if name != "id"}
-    same["cors_origins"] = list(organization.cors_origins)
-    return OrganizationOut(id=ids.show("organization", organization.id), **same)
+def _out(parts: ApiParts, organization: Organization) -> OrganizationOut:
+    computed = {"id", "selector", "cors_origins"}
+    same = {name: getattr(organization, name) for name in OrganizationOut.model_fields if name not in computed}
+    tagged = parts.examiner.tagged
+    return OrganizationOut(
+        id=ids.show("organization", organization.id),
+        selector=None if tagged is None else label_of(organization.id, tagged),
+        cors_origins=list(organization.cors_origins),
+        **same,
+    )
 
 
 async def make_key(parts: ApiParts, organization: OrganizationId | None, body: KeyIn) -> KeyMade:

@@ -102,6 +102,43 @@ async def test_to_a_person(dns: DnsServer) -> None:
     assert "1 broken" in shown
 
 
+async def test_nothing_but_the_records(dns: DnsServer) -> None:
+    dns.publish("_dmarc.corp.com", 'TXT "v=DMARC1; p=reject; sp=none; np=reject; rua=mailto:d@corp.com"')
+    ended = await beside("doctor", "corp.com", "--resolver", at(dns), "--zone")
+    assert ended.code == 1
+    assert ended.out.splitlines() == [
+        "; SPF: who may send under this name (RFC 7208) (SPF06)",
+        'corp.com. 3600 IN TXT "v=spf1 -all"',
+        "; DMARC (RFC 9989) (DM10)",
+        '_dmarc.corp.com. 3600 IN TXT "v=DMARC1; p=reject; np=reject; rua=mailto:d@corp.com"',
+        "; TLS reports (RFC 8460) (TLS03)",
+        '_smtp._tls.corp.com. 3600 IN TXT "v=TLSRPTv1; rua=mailto:tlsrpt@corp.com"',
+    ]
+
+
+async def test_a_strangers_text_does_nothing_to_the_terminal(dns: DnsServer) -> None:
+    dns.publish("corp.com", 'TXT "v=spf1 \\027[31mred +all"', "MX 10 mx.corp.com.")
+    for way in (["--zone"], []):
+        shown = await asyncio.to_thread(at_terminal, "doctor", "corp.com", "--resolver", at(dns), *way)
+        assert "\x1b[31mred" not in shown
+
+
+async def test_a_long_key_is_shown_whole(dns: DnsServer, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, 1) | {"HOMING_DNS_SERVERS": json.dumps([at(dns)])}
+    assert (await beside("org", "list", **settings)).code == 0  # makes the keys
+    zone = (await beside("doctor", "--no-knock", "--zone", **settings)).out
+    (line,) = [line for line in zone.splitlines() if line.startswith("h1._domainkey.post.operator.example. ")]
+    name, _, text = line.partition(" 3600 IN TXT ")
+    dns.publish(name.removesuffix("."), f"TXT {text}")
+    told = json.loads((await beside("doctor", "--no-knock", **settings)).out)["findings"]
+    outcomes = {one["check"]: one["outcome"] for one in told}
+    assert {outcomes[check] for check in ("DK02", "DK04", "DK05", "DK08")} == {"ok"}, (
+        "the gateway signs, and that passes"
+    )
+    assert {f"M0{number}" for number in range(1, 9)} <= set(outcomes), "its own message is looked at"
+    assert {outcomes[f"M0{number}"] for number in range(1, 9)} == {"ok"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "pointer"),
     [

@@ -1,22 +1,22 @@
 """`homing doctor`: what is wrong in the DNS, and the records that mend it."""
 
 import asyncio
-import json
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import asdict, replace
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from homing.cli.diagnosis import Form, tell
 from homing.cli.endings import bad_input
-from homing.cli.output import cell, for_person, lines, show
+from homing.cli.gateway import Json, Way, reach
+from homing.cli.output import for_person
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from homing.config import Settings
     from homing.flow.diagnose import Doctor, Progress
     from homing.loop.doctor.facts import DoctorFacts, PublishedAt
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
     Examined = Callable[[Progress | None], Coroutine[Any, Any, tuple[Finding, ...]]]
 
-STYLES = {"broken": "bold red", "warning": "yellow", "unknown": "magenta", "info": "cyan", "ok": "green"}
-_ORDER = tuple(STYLES)
-_MENDED = ("broken", "warning")
-_MOST_EVIDENCE = 3
+_PATIENCE = 90.0
+"""Seconds for the gateway to find out all, where nobody answers its questions."""
 _LIVE = ("published", "active", "draining")
 _ENDED = ("retired", "revoked")
 
@@ -43,10 +41,13 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
     selector: Annotated[list[str] | None, typer.Option(help="A DKIM selector of a domain that is not yours.")] = None,
     org: Annotated[str | None, typer.Option("--org", help="Whose sending domain it is: ask the gateway.")] = None,
     message: Annotated[Path | None, typer.Option(help="Look at this mail, too, as it left.")] = None,
-    resolver: Annotated[str, typer.Option(metavar="IP:PORT", help="Ask this resolver.")] = "",
+    resolver: Annotated[
+        str, typer.Option(metavar="IP:PORT", help="Ask this resolver, from here. Default: the gateway asks its own.")
+    ] = "",
     knock: Annotated[bool, typer.Option(help="Connect to your own mail hosts at port 25.")] = True,
     everything: Annotated[bool, typer.Option("--all", help="Show also what is well.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line for each finding.")] = False,
+    zone: Annotated[bool, typer.Option("--zone", help="Only the records to publish, as part of a zone file.")] = False,
     config: Annotated[
         Path | None,
         typer.Option("--config", "-c", envvar="HOMING_CONFIG", help="Settings file (TOML), default ./homing.toml."),
@@ -56,14 +57,18 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
 
     Exit code 1 if anything is broken.
     """
+    form = Form.ZONE if zone else Form.JSON_LINES if jsonl else Form.ALL if everything else Form.FAULTS
     if org is not None and domain is not None:
-        _end(_asked_of_the_gateway(domain, org, config), everything=everything, jsonl=jsonl)
+        _end(_asked_of_the_gateway(Way(config=config, org=org), domain=domain), form)
         return
     settings = _settings(config, needed=domain is None)
     own = settings is not None and domain in (None, settings.operator_domain, settings.from_domain)
-    asker = _doctor(settings, resolver)
     addresses = tuple(_address(text) for text in egress or ())
-
+    if own and settings and not resolver and message is None and _has_begun(settings):
+        asked = _asked_of_the_gateway(Way(config=config), egress=list(addresses) or None, knock=knock)
+        _end(asked, form)
+        return
+    asker = _doctor(settings, resolver)
     keys = _keys(settings, config) if own and settings else []
 
     async def examined(progress: "Progress | None") -> "tuple[Finding, ...]":
@@ -71,6 +76,7 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
             patient = _ourselves(settings, keys, addresses or await asker.egress_of(settings.hostname))
         else:
             patient = _somebody(domain or "", selector or (), addresses)
+        patient = replace(patient, now=datetime.now(UTC))
         if message is not None:
             patient = replace(patient, specimen=_octets(message))
         try:
@@ -78,11 +84,11 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
         finally:
             await asker.fetcher.close()
 
-    _end(_with_bar(examined), everything=everything, jsonl=jsonl)
+    _end(_with_bar(examined), form)
 
 
-def _end(findings: "Sequence[Finding]", *, everything: bool, jsonl: bool) -> None:
-    _tell(findings, everything=everything, jsonl=jsonl)
+def _end(findings: "Sequence[Finding]", form: Form) -> None:
+    tell(findings, form)
     if any(finding.outcome == "broken" for finding in findings):
         raise typer.Exit(1)
 
@@ -115,7 +121,8 @@ def _doctor(settings: "Settings | None", resolver: str) -> "Doctor":
     except ValueError:
         raise bad_input("--resolver", "resolver", "A resolver is given as 9.9.9.9 or 9.9.9.9:53.") from None
     lab = settings is not None and settings.lab_private_addresses
-    asking = Resolver(servers or None, allow_private=lab)
+    zone_port = servers[0][1] if lab and servers else 53
+    asking = Resolver(servers or None, allow_private=lab, zone_port=zone_port)
     return Doctor(
         resolver=asking,
         fetcher=Fetcher(asking, allow_private=lab),
@@ -135,10 +142,9 @@ def _ourselves(settings: "Settings", keys: "list[PublishedAt]", egress: tuple[st
 
 def _keys(settings: "Settings", config: Path | None) -> "list[PublishedAt]":
     """What should be published for our keys, as the gateway has them. None are made for the question's sake."""
-    from homing.cli.gateway import Way, reach
     from homing.loop.doctor.facts import PublishedAt
 
-    if not (settings.data_dir / "administrator.key").exists():
+    if not _has_begun(settings):
         return []
     with reach(Way(config=config)) as gateway:
         listed = gateway.get("/v1/dkim_keys")["dkim_keys"]
@@ -150,6 +156,11 @@ def _keys(settings: "Settings", config: Path | None) -> "list[PublishedAt]":
         *(PublishedAt(domain=one["domain"], selector=one["selector"], record=one["record"]) for one in live),
         *(PublishedAt(domain=settings.from_domain, selector=selector, retired=True) for selector in sorted(ended)),
     ]
+
+
+def _has_begun(settings: "Settings") -> bool:
+    """Whether there is a gateway with keys to ask, and none is made for the question's sake."""
+    return settings.administrator_key is not None or (settings.data_dir / "administrator.key").exists()
 
 
 def _somebody(domain: str, selectors: Iterable[str], egress: tuple[str, ...]) -> "DoctorFacts":
@@ -180,30 +191,32 @@ def _octets(file: Path) -> bytes:
     return raw if b"\r\n" in raw else raw.replace(b"\n", b"\r\n")
 
 
-def _asked_of_the_gateway(domain: str, org: str, config: Path | None) -> "tuple[Finding, ...]":
-    """It knows which records an organization was asked to publish."""
-    from homing.cli.gateway import Way, reach
+def _asked_of_the_gateway(way: Way, **query: Any) -> "tuple[Finding, ...]":
+    """It knows the keys that sign, and which records an organization was asked to publish."""
+    from rich.console import Console
+
+    with (
+        reach(way) as gateway,
+        Console(stderr=True).status("asking the DNS") if for_person() else nullcontext(),
+    ):
+        found = gateway.get("/v1/doctor", patience=_PATIENCE, **query)["findings"]
+    return tuple(map(_finding, found))
+
+
+def _finding(one: Json) -> "Finding":
     from homing.loop.dns_records import DnsRecord
     from homing.loop.doctor.finding import Evidence, Finding, Outcome, Severity
 
-    with reach(Way(config=config, org=org)) as gateway:
-        found = gateway.get("/v1/doctor", domain=domain)["findings"]
-    return tuple(
-        Finding(
-            check=one["check"],
-            severity=Severity(one["severity"]),
-            about=one["about"],
-            outcome=Outcome(one["outcome"]),
-            sentence=one["sentence"],
-            cure=one["cure"],
-            records=tuple(DnsRecord(**record) for record in one["records"]),
-            evidence=tuple(Evidence(**told) for told in one["evidence"]),
-        )
-        for one in found
+    return Finding(
+        check=one["check"],
+        severity=Severity(one["severity"]),
+        about=one["about"],
+        outcome=Outcome(one["outcome"]),
+        sentence=one["sentence"],
+        cure=one["cure"],
+        records=tuple(DnsRecord(**record) for record in one["records"]),
+        evidence=tuple(Evidence(**told) for told in one["evidence"]),
     )
-
-
-# -- what is shown ----------------------------------------------------------------------------------------------------
 
 
 def _with_bar(examined: "Examined") -> "tuple[Finding, ...]":
@@ -216,53 +229,3 @@ def _with_bar(examined: "Examined") -> "tuple[Finding, ...]":
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         return asyncio.run(examined(lambda done, of: bar.update(task, completed=done, total=of)))
-
-
-def _tell(findings: "Sequence[Finding]", *, everything: bool, jsonl: bool) -> None:
-    if jsonl:
-        for finding in findings:
-            print(json.dumps(asdict(finding)))
-        return
-    outcomes = Counter(str(finding.outcome) for finding in findings)
-    document = {
-        "outcome": next((word for word in _ORDER if outcomes[word]), "ok"),
-        "outcomes": {word: outcomes[word] for word in _ORDER},
-        "findings": [asdict(finding) for finding in findings],
-    }
-    shown = sorted(
-        (finding for finding in findings if everything or finding.outcome != "ok"),
-        key=lambda finding: _ORDER.index(finding.outcome),
-    )
-    show(document, lambda: _table(shown))
-    if for_person():
-        _tell_person(shown, outcomes)
-
-
-def _tell_person(shown: "Sequence[Finding]", outcomes: Counter[str]) -> None:
-    """How to mend it. Records are never broken into lines, so that they can be copied."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console()
-    for finding in shown:
-        if finding.outcome in _MENDED:
-            console.print(Text.assemble((finding.check, "bold"), f"  {finding.about}: ", cell(finding.cure)))
-            for record in finding.records:
-                console.print(lines(record.in_zone()), soft_wrap=True)
-            for told in finding.evidence[:_MOST_EVIDENCE]:
-                console.print(Text.assemble(cell(f"  {told.query}? {told.server}: {told.answer}")), style="dim")
-            console.print()
-    console.print(Text(" · ").join(Text(f"{outcomes[word]} {word}", STYLES[word]) for word in _ORDER if outcomes[word]))
-
-
-def _table(findings: "Sequence[Finding]") -> "RenderableType":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    picture = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "Check", "What is the case"):
-        picture.add_column(heading, overflow="fold", no_wrap=heading != "What is the case")
-    for finding in findings:
-        picture.add_row(Text(finding.outcome, STYLES[finding.outcome]), finding.check, cell(finding.sentence))
-    return picture if findings else Text("All is well.", "green")

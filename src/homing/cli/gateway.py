@@ -27,6 +27,8 @@ P = ParamSpec("P")
 Json = dict[str, Any]
 """A document of the API."""
 
+PATIENCE = 30.0
+"""Seconds that an answer may take."""
 PANEL = "Which gateway"
 _REACH: Mapping[str, Any] = {
     "url": Annotated[
@@ -87,9 +89,9 @@ class Gateway:
         self._client = client
         self.running = running
 
-    def get(self, path: str, **query: Any) -> Json:
-        """`query`: what is None is left out."""
-        return self.call("GET", path, query=query)
+    def get(self, path: str, *, patience: float = PATIENCE, **query: Any) -> Json:
+        """`query`: what is None is left out. `patience`: seconds to wait for the answer."""
+        return self.call("GET", path, query=query, patience=patience)
 
     def call(
         self,
@@ -99,13 +101,14 @@ class Gateway:
         *,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
     ) -> Json:
         """The answer's document; {} where it has none."""
         import httpx2
 
         asked = given(**(query or {}))
         try:
-            response = self._client.request(method, path, json=body, params=asked, headers=headers)
+            response = self._client.request(method, path, json=body, params=asked, headers=headers, timeout=patience)
         except httpx2.TransportError as error:
             raise _unreachable(str(self._client.base_url), error) from None
         if response.status_code >= 400:
@@ -205,7 +208,9 @@ def reach(way: Way) -> Iterator[Gateway]:
     headers = {"User-Agent": "homing-cli"} | ({} if way.org is None else {"Homing-Organization": _header(way.org)})
     with _server(way) as (url, key, transport):
         headers["Authorization"] = f"Bearer {_header(key)}"
-        with httpx2.Client(base_url=url, headers=headers, transport=transport, timeout=30.0, trust_env=False) as client:
+        with httpx2.Client(
+            base_url=url, headers=headers, transport=transport, timeout=PATIENCE, trust_env=False
+        ) as client:
             yield Gateway(client, running=transport is None)
 
 

@@ -12,8 +12,9 @@ from homing.loop.doctor.patients import canned, ourselves, somebody, tenant
 from homing.loop.identity import OperatorIdentity
 from homing.loop.sending_domains import Delegation, SendingDomain
 from homing.loop.signing_keys import SIGNING, DkimKey, KeyState
+from homing.mail.address import parse_address
 from homing.mail.dmarc import SuffixOf
-from homing.store import keys
+from homing.store import keys, people
 from homing.store.database import Database
 
 _EXPECTED = SIGNING | {KeyState.PUBLISHED}
@@ -38,27 +39,34 @@ class Practice:
     def is_ours(self, domain: str) -> bool:
         return domain in (self.operator_domain, self.identity.from_domain)
 
-    async def consult(self, domain: str) -> tuple[Finding, ...]:
-        """What is wrong with a domain; of our own names all that we know is held against what is published."""
+    async def consult(self, domain: str, *, egress: Sequence[str] = (), knocks: bool = True) -> tuple[Finding, ...]:
+        """What is wrong with a domain; of our own names all that we know is held against what is published. `egress`:
+        the addresses that mail leaves from, by default those of our hostname."""
         if not self.is_ours(domain):
-            return await self.doctor.examine(replace(somebody(domain), suffix_of=self.suffix_of))
-        return await self.doctor.examine(await self._ourselves(), knocks=self.knocks)
+            patient = somebody(domain, egress=tuple(egress))
+            return await self.doctor.examine(replace(patient, suffix_of=self.suffix_of, now=self.clock()))
+        ours = await self._ourselves(tuple(egress) or await self.doctor.egress_of(self.hostname))
+        return await self.doctor.examine(ours, knocks=knocks and self.knocks)
 
     async def consult_tenant(self, domain: SendingDomain) -> tuple[Finding, ...]:
         """What is wrong with the domain of an organization that mails through us."""
         patient = tenant(domain, self.delegation, egress=await self.doctor.egress_of(self.hostname))
-        return await self.doctor.examine(replace(patient, suffix_of=self.suffix_of))
+        senders = await self.database.read(people.list_all, domain.organization)
+        replies_to = dict.fromkeys(parse_address(sender.address).domain for sender in senders if sender.proved_at)
+        return await self.doctor.examine(
+            replace(patient, suffix_of=self.suffix_of, replies_to=tuple(replies_to), now=self.clock())
+        )
 
-    async def _ourselves(self) -> DoctorFacts:
+    async def _ourselves(self, egress: tuple[str, ...]) -> DoctorFacts:
         known = await self.database.read(keys.list_all, self.identity.from_domain)
         patient = ourselves(
             self.operator_domain,
             self.identity,
             self.hostname,
             keys=[replace(key, proof=await self._proof(key)) for key in published(known)],
-            egress=await self.doctor.egress_of(self.hostname),
+            egress=egress,
         )
-        return replace(patient, suffix_of=self.suffix_of)
+        return replace(patient, suffix_of=self.suffix_of, now=self.clock())
 
     async def _proof(self, key: PublishedAt) -> bytes:
         """A message signed as all are, if with this key."""

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, IPvAnyAddress
 
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.callers import Allow, Known, OnBehalfOf
@@ -56,13 +56,18 @@ async def examine(
     caller: Known,
     parts: Parts,
     domain: Annotated[str | None, Query(max_length=300, description="Default: the operator's own names.")] = None,
+    egress: Annotated[
+        list[IPvAnyAddress] | None,
+        Query(max_length=20, description="Addresses that mail leaves from. Default: those of the gateway's hostname."),
+    ] = None,
+    knock: Annotated[bool, Query(description="Connect to the operator's own mail hosts at port 25, too.")] = True,
     homing_organization: OnBehalfOf = None,
 ) -> Diagnosis:
-    """Asks the DNS now, which takes some seconds. `unknown` is what the DNS did not answer: ask again later. An
-    administrator may ask about any domain, an organization about its sending domains."""
+    """Asks the DNS now, which takes some seconds, and a minute where nobody answers. `unknown` is what the DNS did not
+    answer: ask again later. An administrator may ask about any domain, an organization about its sending domains."""
     name = _name(domain or parts.practice.operator_domain)
     if caller.may(Scope.ADMIN) and homing_organization is None:
-        findings = await parts.practice.consult(name)
+        findings = await parts.practice.consult(name, egress=[str(ip) for ip in egress or ()], knocks=knock)
     else:
         tenant = await _reader(parts, caller, homing_organization)
         known = await parts.database.read(domains.get, tenant.id, name)

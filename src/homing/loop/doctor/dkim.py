@@ -18,6 +18,7 @@ from homing.loop.doctor.finding import (
     alias,
     check,
     fine,
+    moot,
     note,
     records,
     settled,
@@ -117,7 +118,7 @@ def strong(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
     key = _public_key(_tags(texts[0])) if texts else None
     if not isinstance(key, RSAPublicKey):
-        return note(f"There is no RSA key at {name} to be measured.")
+        return moot(f"There is no RSA key at {name} to be measured.")
     bits, exponent = key.key_size, key.public_numbers().e
     if bits < _LEAST_BITS:
         return wrong(f"The key at {name} has only {bits} bits.")

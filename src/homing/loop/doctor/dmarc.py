@@ -3,6 +3,16 @@
 from collections.abc import Iterable
 
 from homing.loop.dns_records import DnsRecord
+from homing.loop.doctor.dmarc_cures import (
+    begun_rightly,
+    corrected,
+    moved,
+    wanted,
+    watching,
+    with_reports,
+    with_tag,
+    without,
+)
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
     Opinion,
@@ -10,6 +20,7 @@ from homing.loop.doctor.finding import (
     alias,
     check,
     fine,
+    moot,
     note,
     records,
     text_record,
@@ -27,10 +38,9 @@ from homing.mail.dmarc import (
     organizational_domain_of_walk,
     tree_walk,
 )
-from homing.mail.dmarc_record import DmarcRecord, Policy, read_dmarc
+from homing.mail.dmarc_record import Policy, read_dmarc
 from homing.mail.question import Dialogue, RecordType
 
-_WHY = "DMARC (RFC 9989)"
 _STRENGTH = {Policy.NONE: 0, Policy.QUARANTINE: 1, Policy.REJECT: 2}
 _PROBE = "homing-doctor-asks-for-nothing"
 """A name that nobody publishes: an answer for it comes from a wildcard."""
@@ -55,12 +65,14 @@ def _sending(facts: DoctorFacts) -> Iterable[str]:
 def one_record(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     texts = yield from _at(domain)
     if len(texts) > 1:
-        return wrong(f"_dmarc.{domain} has {len(texts)} DMARC records, so receivers use none.", *_wanted(facts, domain))
+        return wrong(f"_dmarc.{domain} has {len(texts)} DMARC records, so receivers use none.", *wanted(facts, domain))
     if texts:
         return fine(f"_dmarc.{domain} has one DMARC record.")
     applied = yield from applied_to(facts, domain)
     if applied is None:
-        return wrong(f"There is no DMARC record at _dmarc.{domain} or above it.", *_wanted(facts, domain))
+        meant = yield from _meant(domain)
+        mended = (meant,) if meant else wanted(facts, domain)
+        return wrong(f"There is no DMARC record at _dmarc.{domain} or above it.", *mended)
     return note(f"The DMARC record of {applied.domain} holds for {domain}, too.")
 
 
@@ -72,13 +84,11 @@ def one_record(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Let the record begin with v=DMARC1; and nothing before it.",
 )
 def version_first(_: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    texts = yield from records(f"_dmarc.{domain}", RecordType.TXT)
-    meant = [text for text in texts if "dmarc" in text.lower() and read_dmarc(text) is None]
+    meant = yield from _malformed(domain)
     if not meant:
         return fine(f"Nothing at _dmarc.{domain} only looks like a DMARC record.")
-    rest = [tag.strip() for tag in meant[0].split(";") if tag.strip() and not tag.strip().lower().startswith("v")]
-    mended = text_record(f"_dmarc.{domain}", "; ".join(("v=DMARC1", *rest)), _WHY)
-    return wrong(f"This at _dmarc.{domain} is meant as a DMARC record and is none: “{meant[0][:80]}”.", mended)
+    said = f"This at _dmarc.{domain} is meant as a DMARC record and is none: “{meant[0][:80]}”."
+    return wrong(said, begun_rightly(domain, meant[0]))
 
 
 @check(
@@ -90,15 +100,15 @@ def version_first(_: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Correct the tag that is named.",
 )
 def policy(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    record = yield from _record(facts, domain)
-    if record is None:
-        return note(f"There is no DMARC record for {domain} to read.")
-    told = " ".join(f"{fault.tag}: {fault.sentence}" for fault in record.faults)
-    if record.policy is None:
-        return wrong(f"Receivers make nothing of the DMARC record for {domain}. {told}", *_wanted(facts, domain))
+    applied = yield from applied_to(facts, domain)
+    if applied is None:
+        return moot(f"There is no DMARC record for {domain} to read.")
+    told = " ".join(f"{fault.tag}: {fault.sentence}" for fault in applied.record.faults)
+    if applied.record.policy is None:
+        return wrong(f"Receivers make nothing of the DMARC record for {domain}. {told}", corrected(applied))
     if told:
-        return warn(f"The DMARC record for {domain} has faults. {told}")
-    return fine(f"The DMARC record for {domain} asks for p={record.policy}.")
+        return warn(f"The DMARC record for {domain} has faults. {told}", corrected(applied))
+    return fine(f"The DMARC record for {domain} asks for p={applied.record.policy}.")
 
 
 @check(
@@ -112,12 +122,12 @@ def policy(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
 def reports_come(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     applied = yield from applied_to(facts, domain)
     if applied is None:
-        return note(f"There is no DMARC record for {domain} that could ask for reports.")
+        return moot(f"There is no DMARC record for {domain} that could ask for reports.")
     rua = applied.record.rua
     if facts.reports_to and facts.reports_to.lower() not in [address.lower() for address in rua]:
         said = f"Reports go to {', '.join(rua)}, and not to us." if rua else "Nobody gets aggregate reports."
-        faulty = applied.record.faults and _wanted(facts, applied.domain)
-        return wrong(said, *(faulty or (_with_reports(applied, facts.reports_to),)))
+        faulty = applied.record.faults and wanted(facts, applied.domain)
+        return wrong(said, *(faulty or (with_reports(applied, facts.reports_to),)))
     if not rua:
         return wrong(f"The DMARC record of {applied.domain} asks for no aggregate reports.")
     return fine(f"Aggregate reports go to {', '.join(rua)}.")
@@ -134,7 +144,7 @@ def reports_come(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
 def reports_are_wanted(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     applied = yield from applied_to(facts, domain)
     if applied is None:
-        return note(f"There is no DMARC record for {domain} that could ask for reports.")
+        return moot(f"There is no DMARC record for {domain} that could ask for reports.")
     outside = yield from _outside(facts, applied)
     unwanted = []
     for other in outside:
@@ -167,7 +177,7 @@ def record_above(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     if texts:
         return fine(f"_dmarc.{organization} has a record.")
     said = f"_dmarc.{organization} has no record."
-    mended = facts.to_publish(f"_dmarc.{organization}", "TXT") or (_none(organization, facts.reports_to),)
+    mended = facts.to_publish(f"_dmarc.{organization}", "TXT") or (watching(organization, facts.reports_to),)
     if facts.return_domain and not f".{facts.return_domain}".endswith(f".{domain}"):
         why = f"so {facts.return_domain} and {domain} do not align by the tree walk"
         return wrong(f"{said[:-1]}, {why}.", *mended)
@@ -209,11 +219,17 @@ def no_surprising_suffix(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     for published in walk:
         mark = published.record.public_suffix
         if mark == "y" and published.domain == domain:
-            return wrong(f"The record of {domain} says that it is a public suffix (psd=y).", _without(published, "psd"))
+            return wrong(f"The record of {domain} says that it is a public suffix (psd=y).", without(published, "psd"))
         outside = facts.return_domain and not f".{facts.return_domain}".endswith(f".{published.domain}")
         if mark == "n" and outside:
             said = f"psd=n at {published.domain} makes {facts.return_domain} another organization's."
-            return wrong(said, _without(published, "psd"))
+            return wrong(said, without(published, "psd"))
+        listed = yield from organization_of(facts, domain)
+        if mark == "n" and domain != published.domain != listed:
+            said = f"psd=n makes {published.domain} the organization of {domain}; the public suffix list says {listed}."
+            return wrong(
+                said, without(published, "psd"), cure=f"Take psd= out, or publish a record at _dmarc.{domain}."
+            )
     return fine("No psd= cuts the organization in two.")
 
 
@@ -225,16 +241,18 @@ def no_surprising_suffix(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Take the old tags out. In a roll-out pct=0 and t=y belong together: each kind of receiver reads one of them.",
 )
 def no_old_tags(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    record = yield from _record(facts, domain)
-    if record is None:
-        return note(f"There is no DMARC record for {domain} to read.")
+    applied = yield from applied_to(facts, domain)
+    if applied is None:
+        return moot(f"There is no DMARC record for {domain} to read.")
+    record = applied.record
     old = [f"{tag}={record.tags[tag]}" for tag in ("pct", "rf", "ri") if tag in record.tags]
     if record.testing and record.percent == 0:
         return note("pct=0 and t=y lower the policy by one level for every receiver: a step of a roll-out.")
     if record.testing:
-        return wrong("t=y lowers the policy by one level for receivers that know RFC 9989, and for no others.")
+        said = "t=y lowers the policy by one level for receivers that know RFC 9989, and for no others."
+        return wrong(said, without(applied, "t"))
     if old:
-        return wrong(f"Receivers that know RFC 9989 overlook {', '.join(old)}.")
+        return wrong(f"Receivers that know RFC 9989 overlook {', '.join(old)}.", without(applied, "pct", "rf", "ri"))
     return fine("The record has no tags that are out of use.")
 
 
@@ -249,14 +267,15 @@ def no_old_tags(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
 def names_below(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     applied = yield from applied_to(facts, domain)
     if applied is None or applied.record.policy is None:
-        return note(f"There is no DMARC policy for {domain}.")
+        return moot(f"There is no DMARC policy for {domain}.")
     record = applied.record
     assert record.policy is not None
     if record.subdomains is not None and _STRENGTH[record.subdomains] < _STRENGTH[record.policy]:
         said = f"sp={record.subdomains} is weaker than p={record.policy}: names below are easy to forge."
-        return wrong(said, _without(applied, "sp"))
+        return wrong(said, without(applied, "sp"))
     if record.nonexistent is None:
-        return note("np= is missing: names that do not exist are treated like those that do.", "Add np=reject.")
+        said = "np= is missing: names that do not exist are treated like those that do."
+        return note(said, "Add np=reject.", with_tag(applied, "np", "reject"))
     return fine("Names below are protected as well.")
 
 
@@ -268,9 +287,10 @@ def names_below(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Take ruf= and fo= out, unless somebody reads the reports.",
 )
 def no_failure_reports(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    record = yield from _record(facts, domain)
-    if record is not None and record.ruf:
-        return wrong(f"Failure reports go to {', '.join(record.ruf)}; they may hold contents of mail.")
+    applied = yield from applied_to(facts, domain)
+    if applied is not None and applied.record.ruf:
+        said = f"Failure reports go to {', '.join(applied.record.ruf)}; they may hold contents of mail."
+        return wrong(said, without(applied, "ruf", "fo"))
     return fine("No failure reports are asked for.")
 
 
@@ -284,7 +304,7 @@ def no_failure_reports(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
 def no_wildcard(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     target = yield from alias(f"_dmarc.{domain}")
     if target:
-        return wrong(f"_dmarc.{domain} is an alias of {target}, whose owner decides.", *_wanted(facts, domain))
+        return wrong(f"_dmarc.{domain} is an alias of {target}, whose owner decides.", *wanted(facts, domain))
     texts = yield from records(f"{_PROBE}.{domain}", RecordType.TXT)
     if any(read_dmarc(text) is not None for text in texts):
         return wrong(f"*.{domain} is a wildcard with a DMARC record, which then answers for every name.")
@@ -299,15 +319,17 @@ def no_wildcard(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Take adkim=s or aspf=s out, or sign with the domain in From itself.",
 )
 def strict_enough(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    record = yield from _record(facts, domain)
+    applied = yield from applied_to(facts, domain)
     signing = [key.domain for key in facts.keys if not key.retired]
-    if record is None:
-        return note(f"There is no DMARC record for {domain} to read.")
+    if applied is None:
+        return moot(f"There is no DMARC record for {domain} to read.")
+    record = applied.record
     if record.strict_dkim and signing and domain not in signing:
-        return wrong(f"adkim=s asks for d={domain}, and we sign with d={', '.join(signing)}.")
+        said = f"adkim=s asks for d={domain}, and we sign with d={', '.join(signing)}."
+        return wrong(said, without(applied, "adkim"))
     if record.strict_spf and facts.return_domain != domain:
         said = f"aspf=s asks for a return path at {domain} itself; ours is {facts.return_domain}."
-        return warn(f"{said} Mail then passes by DKIM alone.")
+        return warn(f"{said} Mail then passes by DKIM alone.", without(applied, "aspf"))
     return fine("The domains are as equal as the record asks.")
 
 
@@ -319,14 +341,13 @@ def strict_enough(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Move the record to _dmarc.",
 )
 def at_its_place(_: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    texts = yield from records(domain, RecordType.TXT)
-    lost = [text for text in texts if read_dmarc(text) is not None]
+    lost = yield from _misplaced(domain)
     if not lost:
         return fine(f"No DMARC record stands at {domain} itself.")
     there = yield from _at(domain)
     if there:
         return warn(f"A DMARC record stands at {domain} itself, where nobody reads it.", cure="Take it out.")
-    return wrong(f"A DMARC record stands at {domain} itself.", text_record(f"_dmarc.{domain}", lost[0], _WHY))
+    return wrong(f"A DMARC record stands at {domain} itself.", moved(domain, lost[0]))
 
 
 CHECKS = (
@@ -356,6 +377,26 @@ def _at(domain: str) -> Dialogue[tuple[str, ...]]:
     return tuple(sorted(text for text in texts if read_dmarc(text) is not None))
 
 
+def _malformed(domain: str) -> Dialogue[tuple[str, ...]]:
+    """What stands at `_dmarc`, looks like a DMARC record and is none."""
+    texts = yield from records(f"_dmarc.{domain}", RecordType.TXT)
+    return tuple(text for text in texts if "dmarc" in text.lower() and read_dmarc(text) is None)
+
+
+def _misplaced(domain: str) -> Dialogue[tuple[str, ...]]:
+    texts = yield from records(domain, RecordType.TXT)
+    return tuple(text for text in texts if read_dmarc(text) is not None)
+
+
+def _meant(domain: str) -> Dialogue[DnsRecord | None]:
+    """Where there is no record, the one that somebody meant to publish."""
+    malformed = yield from _malformed(domain)
+    if malformed:
+        return begun_rightly(domain, malformed[0])
+    misplaced = yield from _misplaced(domain)
+    return moved(domain, misplaced[0]) if misplaced else None
+
+
 def _walk(domain: str) -> Dialogue[tuple[Published, ...]]:
     yield from _at(domain)  # a look-up that fails ends the check
     return (yield from tree_walk(domain)) or ()
@@ -379,11 +420,6 @@ def applied_to(facts: DoctorFacts, domain: str) -> Dialogue[Published | None]:
         if record is not None:
             return Published(name, record)
     return None
-
-
-def _record(facts: DoctorFacts, domain: str) -> Dialogue[DmarcRecord | None]:
-    applied = yield from applied_to(facts, domain)
-    return applied.record if applied else None
 
 
 def _outside(facts: DoctorFacts, applied: Published) -> Dialogue[tuple[str, ...]]:
@@ -410,31 +446,3 @@ def _organization_of_other(facts: DoctorFacts, domain: str, own: str) -> Dialogu
 def _misaligned(method: MethodVerdict) -> bool:
     """Where there is no record, DM01 says so."""
     return method.result is DmarcResult.FAIL
-
-
-# -- mending ----------------------------------------------------------------------------------------------------------
-
-
-def _wanted(facts: DoctorFacts, domain: str) -> tuple[DnsRecord, ...]:
-    return facts.to_publish(f"_dmarc.{domain}", "TXT") or (_none(domain, facts.reports_to),)
-
-
-def _none(domain: str, reports_to: str) -> DnsRecord:
-    reports = f"; rua=mailto:{reports_to}" if reports_to else ""
-    return text_record(f"_dmarc.{domain}", f"v=DMARC1; p=none{reports}", "DMARC, first to watch (RFC 9989)")
-
-
-def _with_reports(applied: Published, reports_to: str) -> DnsRecord:
-    """The record as it is, and our address in rua=."""
-    tags = dict(applied.record.tags)
-    tags["rua"] = ",".join((*(f"mailto:{address}" for address in applied.record.rua), f"mailto:{reports_to}"))
-    return _of(applied, tags)
-
-
-def _without(applied: Published, tag: str) -> DnsRecord:
-    return _of(applied, {name: value for name, value in applied.record.tags.items() if name != tag})
-
-
-def _of(applied: Published, tags: dict[str, str]) -> DnsRecord:
-    rest = [f"{name}={value}" for name, value in tags.items() if name != "v"]
-    return text_record(f"_dmarc.{applied.domain}", "; ".join(("v=DMARC1", *rest)), _WHY)

@@ -167,9 +167,14 @@ def fine(sentence: str) -> Opinion:
     return Opinion(sentence=sentence, outcome=Outcome.OK)
 
 
-def note(sentence: str, cure: str = "") -> Opinion:
+def moot(sentence: str) -> Opinion:
+    """There is nothing to judge; that this is wrong, if it is, another check says."""
+    return Opinion(sentence=sentence, outcome=Outcome.OK)
+
+
+def note(sentence: str, cure: str = "", *records: DnsRecord) -> Opinion:
     """Nothing is wrong, yet somebody may want to know."""
-    return Opinion(sentence=sentence, outcome=Outcome.INFO, cure=cure)
+    return Opinion(sentence=sentence, outcome=Outcome.INFO, cure=cure, records=records)
 
 
 def warn(sentence: str, *records: DnsRecord, cure: str = "") -> Opinion:

@@ -166,7 +166,14 @@ def replies_arrive(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
             return wrong(f"The MX record of {domain} names the address {host}; it must name a host.")
         target = yield from alias(host)
         if target:
-            return warn(f"The MX record of {domain} names {host}, an alias of {target}; some senders refuse that.")
+            told = yield from records(domain, RecordType.MX)
+            preference = next(record.split()[0] for record in told if record.rstrip(".").lower().endswith(f" {host}"))
+            mended = DnsRecord(
+                name=domain, type="MX", value=f"{preference} {target}", why="the mail host by its own name"
+            )
+            return warn(
+                f"The MX record of {domain} names {host}, an alias of {target}; some senders refuse that.", mended
+            )
     return fine(f"The MX records of {domain} name hosts.")
 
 
@@ -262,17 +269,18 @@ def well_signed(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     meaning="Aliases are short and lead somewhere: whoever registers the name at a loose end speaks for this one.",
     cure="Let the CNAME lead to a name that exists, or take it out.",
 )
-def aliases_lead_somewhere(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
+def aliases_lead_somewhere(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     chain = [name]
     while target := (yield from alias(chain[-1])):
         if target in chain or len(chain) > 2 * _LONGEST_CHAIN:
-            return wrong(f"{name} leads in a circle or to no end: {' → '.join((*chain, target))}.")
+            said = f"{name} leads in a circle or to no end: {' → '.join((*chain, target))}."
+            return wrong(said, *_in_its_place(facts, name))
         chain.append(target)
     if len(chain) == 1:
         return fine(f"{name} is no alias.")
     end = yield from reply(chain[-1], RecordType.TXT)
     if isinstance(end, NoSuchName):
-        return wrong(f"{name} leads to {chain[-1]}, which does not exist.")
+        return wrong(f"{name} leads to {chain[-1]}, which does not exist.", *_in_its_place(facts, name))
     if len(chain) - 1 > _LONGEST_CHAIN:
         return warn(f"{name} leads over {len(chain) - 1} aliases; some receivers give up.")
     return fine(f"{name} leads to {chain[-1]}.")
@@ -332,6 +340,11 @@ CHECKS = (
 )
 
 
+def _in_its_place(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
+    """What should stand at a name instead of an alias that leads nowhere, where somebody has said it."""
+    return facts.to_publish(name, "CNAME") or facts.to_publish(name, "TXT")
+
+
 def _same_state(name: str, starts: Mapping[str, Answer[str]]) -> Opinion:
     """Serial numbers differ for a while after each change, and with some providers always: no error by itself."""
     seen = Evidence.everywhere(Ask(name, RecordType.SOA), starts)
@@ -348,6 +361,8 @@ def _same_state(name: str, starts: Mapping[str, Answer[str]]) -> Opinion:
         return warn(f"NS records lead to {others}, which does not know the zone of {name}.").seen(*seen)
     if len(set(serials.values())) > 1:
         return warn(f"The servers of the zone of {name} have different states of it: {told}.").seen(*seen)
+    if not starts:
+        return unknown(f"Which servers the zone of {name} has could not be found out.")
     if not serials:
         return unknown(f"No server of the zone of {name} answers.").seen(*seen)
     return fine(f"The servers of the zone of {name} have the same state of it: {told}.").seen(*seen)

@@ -8,17 +8,28 @@ from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
     Opinion,
     Severity,
+    addresses,
     alias,
     check,
     exchanges,
     fine,
-    note,
+    moot,
     records,
     reply,
-    text_record,
     unknown,
     warn,
     wrong,
+)
+from homing.loop.doctor.spf_cures import (
+    cname,
+    first,
+    flattened,
+    joined,
+    repaired,
+    tightened,
+    wanted,
+    with_addresses,
+    without,
 )
 from homing.mail.question import Dialogue, Found, RecordType, well_formed
 from homing.mail.spf import MOST_TERMS, MOST_VOIDS
@@ -42,7 +53,6 @@ _SHARED = (
     "spf.mtasv.net",
     "sparkpostmail.com",
 )
-_WHY = "SPF: who may send under this name (RFC 7208)"
 
 
 def names(facts: DoctorFacts) -> Iterable[str]:
@@ -75,11 +85,11 @@ def one_record(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _spf_texts(name)
     match len(texts):
         case 0:
-            return wrong(f"{name} has no SPF record.", *_wanted(facts, name))
+            return wrong(f"{name} has no SPF record.", *first(facts, name))
         case 1:
             return fine(f"{name} has one SPF record.")
         case many:
-            return wrong(f"{name} has {many} SPF records, so receivers use none.", _joined(name, texts))
+            return wrong(f"{name} has {many} SPF records, so receivers use none.", joined(name, texts))
 
 
 @check(
@@ -93,10 +103,11 @@ def well_formed_record(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _spf_texts(name)
     faults = [fault for text in texts if not isinstance(read := read_spf(text), SpfRecord) for fault in read]
     if not texts:
-        return note(f"{name} has no SPF record to read.")
+        return moot(f"{name} has no SPF record to read.")
     if faults:
         told = " ".join(f"“{fault.term}”: {fault.sentence}" for fault in faults)
-        return wrong(f"The record of {name} is malformed. {told}", *_wanted(facts, name))
+        mended = repaired(facts, name, texts[0]) if len(texts) == 1 else ()
+        return wrong(f"The record of {name} is malformed. {told}", *mended)
     return fine(f"The record of {name} is well formed.")
 
 
@@ -110,9 +121,15 @@ def well_formed_record(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 def few_terms(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     tree = _Tree()
     yield from tree.count(name)
+    if tree.circle:
+        *_, last, first_again = tree.circle
+        texts = yield from _spf_texts(last)
+        said = f"The record of {name} leads in a circle: {' → '.join(tree.circle)}."
+        back = {term for term in texts[0].split() if term.lower().endswith((f":{first_again}", f"={first_again}"))}
+        return wrong(said, *without(last, texts[0], back), cure=f"Take the way back out of the record of {last}.")
     said = f"The record of {name} needs {tree.terms} look-ups of the {MOST_TERMS} that are allowed."
     if tree.terms > MOST_TERMS:
-        return wrong(said, *_wanted(facts, name))
+        return wrong(said, *(wanted(facts, name) or (yield from _flat(name, tree.terms - MOST_TERMS))))
     return (
         warn(said, cure="Leave room: one more include of a provider may need several.") if _many(tree) else fine(said)
     )
@@ -129,13 +146,18 @@ def _many(tree: "_Tree") -> bool:
     meaning="At most two look-ups lead nowhere; more is a permanent error (RFC 7208 §4.6.4).",
     cure="Take out the terms whose names do not exist any more.",
 )
-def few_voids(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
+def few_voids(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     tree = _Tree()
     yield from tree.count(name)
     if not tree.voids:
         return fine(f"Every name in the record of {name} leads somewhere.")
     said = f"In the record of {name} these lead nowhere: {', '.join(tree.voids)}."
-    return wrong(said) if len(tree.voids) > MOST_VOIDS else warn(said)
+    texts = yield from _spf_texts(name)
+    read = read_spf(texts[0]) if len(texts) == 1 else ()
+    terms = read.mechanisms if isinstance(read, SpfRecord) else ()
+    dead = {term.text for term in terms if (_plain(term.target) or name) in tree.voids}
+    mended = wanted(facts, name) or (without(name, texts[0], dead) if dead else ())
+    return wrong(said, *mended) if len(tree.voids) > MOST_VOIDS else warn(said, *mended)
 
 
 @check(
@@ -152,13 +174,14 @@ def passes(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
         if verdict.result is SpfResult.TEMPERROR:
             return unknown(f"{verdict.reason}.")
         if verdict.result is SpfResult.PERMERROR:
-            return wrong(f"SPF of {name} cannot be evaluated: {verdict.reason}.", cure="Mend the record first.")
+            said = f"SPF of {name} cannot be evaluated: {verdict.reason.removesuffix('.')}."
+            return wrong(said, cure="Mend the record; SPF01 to SPF04 tell how.")
         if verdict.result is not SpfResult.PASS:
             refused.append((ip, f"{verdict.result} for {ip}: {verdict.reason}"))
     if not refused:
         return fine(f"SPF of {name} passes for {', '.join(facts.egress)}.")
     texts = yield from _spf_texts(name)
-    mended = _with_addresses(name, texts, [ip for ip, _ in refused]) or _wanted(facts, name)
+    mended = with_addresses(name, texts, [ip for ip, _ in refused]) or first(facts, name)
     return wrong(f"SPF of {name} says {'; '.join(said for _, said in refused)}.", *mended)
 
 
@@ -175,13 +198,15 @@ def narrow(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
     terms = [mechanism for record in read for mechanism in record.mechanisms]
     everybody = [term.text for term in terms if term.name == "all" and term.qualifier is SpfResult.PASS]
     if everybody:
-        mended = [text_record(name, texts[0].removesuffix(everybody[0]) + "-all", _WHY)]
-        return wrong(f"“{everybody[0]}” in the record of {name} lets everybody send under it.", *mended)
+        said = f"“{everybody[0]}” in the record of {name} lets everybody send under it."
+        return wrong(said, *tightened(name, read[0]))
     loose = [term.text for term in terms if _is_loose(term)]
     if loose:
-        return warn(f"In the record of {name} this is looser than it should be: {', '.join(loose)}.")
+        mended = tightened(name, read[0]) if all(term.network is None for term in terms if _is_loose(term)) else ()
+        return warn(f"In the record of {name} this is looser than it should be: {', '.join(loose)}.", *mended)
     if read and not any(term.name == "all" for term in terms) and read[0].redirect is None:
-        return warn(f"The record of {name} ends without “all”, so whatever does not match is neutral.")
+        said = f"The record of {name} ends without “all”, so whatever does not match is neutral."
+        return warn(said, *tightened(name, read[0]))
     return fine(f"The record of {name} is narrow.")
 
 
@@ -242,7 +267,7 @@ def no_bare_all(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _spf_texts(name)
     words = texts[0].lower().split() if texts else []
     if words == ["v=spf1", "-all"]:
-        return wrong(f"{name} says that nobody sends under it.", *_wanted(facts, name))
+        return wrong(f"{name} says that nobody sends under it.", *first(facts, name))
     return fine(f"{name} does not say that nobody sends under it.")
 
 
@@ -259,13 +284,13 @@ def whole_return_path(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     if not target and not facts.return_alias:
         return fine(f"{name} is no alias.")
     if target and facts.return_alias and target != facts.return_alias:
-        return wrong(f"{name} leads to {target}.", _cname(name, facts.return_alias))
+        return wrong(f"{name} leads to {target}.", cname(name, facts.return_alias))
     hosts = yield from exchanges(name)
     texts = yield from _spf_texts(name)
     if not target:
         if texts and facts.hostname in hosts:
             return fine(f"{name} is no alias of {facts.return_alias}, and has MX and SPF records of its own.")
-        return wrong(f"{name} is not yet a CNAME to {facts.return_alias}.", _cname(name, facts.return_alias))
+        return wrong(f"{name} is not yet a CNAME to {facts.return_alias}.", cname(name, facts.return_alias))
     missing = [what for what, there in (("MX", hosts), ("SPF", texts)) if not there]
     if missing:
         return wrong(f"{name} leads to {target}, which has no {' and no '.join(missing)} record.")
@@ -297,11 +322,20 @@ class _Tree:
     terms: int = 0
     voids: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    path: tuple[str, ...] = ()
+    circle: tuple[str, ...] = ()
 
     def count(self, name: str) -> Dialogue[None]:
+        if name in self.path:
+            self.circle = (*self.path[self.path.index(name) :], name)
         if name in self.seen or self.terms > MOST_TERMS:
             return
         self.seen.add(name)
+        self.path = (*self.path, name)
+        yield from self._count_terms(name)
+        self.path = self.path[:-1]
+
+    def _count_terms(self, name: str) -> Dialogue[None]:
         texts = yield from _spf_texts(name)
         read = read_spf(texts[0]) if len(texts) == 1 else ()
         if not isinstance(read, SpfRecord):
@@ -336,6 +370,27 @@ class _Tree:
         yield from self.count(target)
 
 
+def _flat(name: str, too_many: int) -> Dialogue[tuple[DnsRecord, ...]]:
+    """The record with the addresses of its own hosts in place of so many of their names; () where that is not enough:
+    nobody but its owner knows which include is not needed."""
+    texts = yield from _spf_texts(name)
+    read = read_spf(texts[0]) if len(texts) == 1 else ()
+    hosts = [term for term in read.mechanisms if _is_host(term)] if isinstance(read, SpfRecord) else []
+    if len(hosts) < too_many:
+        return ()
+    addresses_of = {}
+    for term in hosts[-too_many:]:
+        addresses_of[term.text] = yield from addresses(_plain(term.target) or name)
+    return flattened(name, texts[0], addresses_of)
+
+
+def _is_host(term: Mechanism) -> bool:
+    whole = (term.prefix4, term.prefix6) == (32, 128)
+    return (
+        term.name == "a" and term.qualifier is SpfResult.PASS and whole and bool(_plain(term.target) or not term.target)
+    )
+
+
 def _spf_texts(name: str) -> Dialogue[tuple[str, ...]]:
     texts = yield from records(name, RecordType.TXT)
     return tuple(sorted(text for text in texts if is_spf(text)))
@@ -352,40 +407,3 @@ def _is_loose(term: Mechanism) -> bool:
     if term.name == "ptr" or (term.name == "all" and term.qualifier is SpfResult.NEUTRAL):
         return True
     return term.network is not None and term.network.prefixlen <= _WIDEST[term.network.version]
-
-
-# -- mending ----------------------------------------------------------------------------------------------------------
-
-
-def _wanted(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
-    """The record that should be there; without our word for it, one of the addresses that mail leaves from."""
-    if facts.return_alias and name == facts.return_domain:
-        return (_cname(name, facts.return_alias),)
-    known = facts.to_publish(name, "TXT", "v=spf1")
-    if known or not facts.egress:
-        return known
-    return (text_record(name, " ".join(("v=spf1", *map(_term, facts.egress), "-all")), _WHY),)
-
-
-def _with_addresses(name: str, texts: tuple[str, ...], missing: list[str]) -> tuple[DnsRecord, ...]:
-    """The record as it is, with these addresses in front of its other terms; () where it cannot be used."""
-    if len(texts) != 1 or not isinstance(read_spf(texts[0]), SpfRecord):
-        return ()
-    version, *terms = texts[0].split()
-    return (text_record(name, " ".join((version, *map(_term, missing), *terms)), _WHY),)
-
-
-def _joined(name: str, texts: tuple[str, ...]) -> DnsRecord:
-    """One record of several: their terms, each once, the most cautious “all” at the end."""
-    terms = list(dict.fromkeys(term for text in texts for term in text.split()[1:]))
-    ends = [term for term in terms if term.lower().endswith("all")]
-    end = next((end for end in ("~all", "-all") if end in ends), "-all")
-    return text_record(name, " ".join(("v=spf1", *(term for term in terms if term not in ends), end)), _WHY)
-
-
-def _term(ip: str) -> str:
-    return f"ip6:{ip}" if ":" in ip else f"ip4:{ip}"
-
-
-def _cname(name: str, target: str) -> DnsRecord:
-    return DnsRecord(name=name, type="CNAME", value=target, why="the return path: bounces come back, SPF passes")

@@ -67,7 +67,8 @@ def strict_transport(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     if not announced:
         return note(f"{name} announces no MTA-STS policy.", "Publish one, and mail to you cannot be read on its way.")
     if len(announced) > 1 or "id=" not in announced[0].replace(" ", ""):
-        return wrong(f"_mta-sts.{name} must have one record, with an id=.")
+        said = f"_mta-sts.{name} must have one record, with an id=."
+        return wrong(said, text_record(f"_mta-sts.{name}", f"v=STSv1; id={_fresh_id(facts)}", "MTA-STS (RFC 8461)"))
     fetched = facts.policies.get(name)
     if fetched is None:
         return unknown(f"The MTA-STS policy of {name} was not fetched.")
@@ -140,6 +141,10 @@ def tls_reports(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 
 
 CHECKS = (strict_transport, fitting_tlsa, tls_reports)
+
+
+def _fresh_id(facts: DoctorFacts) -> str:
+    return "1" if facts.now is None else f"{facts.now:%Y%m%d%H%M%S}"
 
 
 # -- TLSA records (RFC 6698 §2.1) -------------------------------------------------------------------------------------

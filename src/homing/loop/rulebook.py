@@ -152,7 +152,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """All rules by family, in the order in which they are asked, with the indexes that find those worth asking."""
+    """All rules by family, in the order in which they are asked, with the indexes that find those worth asking.
+
+    `families` are those of the rules by their ids, `whole` the signatures and forms by theirs.
+    """
 
     receiver: tuple[Rule, ...]
     words: tuple[Rule, ...]
@@ -162,6 +165,7 @@ class Rules:
     signatures: tuple[Signature, ...]
     forms: tuple[Form, ...]
     families: Mapping[str, str]
+    whole: Mapping[str, Signature | Form]
     worded: tuple[Rule, ...]
     worded_index: PhraseIndex = field(repr=False)
     unworded: tuple[int, ...] = ()
@@ -240,6 +244,7 @@ def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: 
         signatures=signatures,
         forms=forms,
         families={rule.id: rule.family for rule in rules},
+        whole={each.id: each for each in signatures} | {each.id: each for each in forms},
         worded=worded,
         worded_index=PhraseIndex((n, phrase) for n, rule in enumerate(worded) for phrase in rule.words),
         hint_index=PhraseIndex((n, phrase) for n, rule in enumerate(by_family["hint"]) for phrase in rule.words),

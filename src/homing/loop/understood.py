@@ -8,7 +8,7 @@ from homing.loop.classify import classify, weight
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.plain import PROSE_CHARACTERS, Notice, first_address, read_plain
-from homing.loop.rulebook import HARD, Rules, Signature
+from homing.loop.rulebook import HARD, Form, Rules, Signature
 from homing.loop.wording import fold
 from homing.mail.mime import Headers, Mail
 from homing.mail.reply import Stage
@@ -129,12 +129,14 @@ class Seen:
 
     def matched(self, rule: str) -> str:
         """By which words a signature or form of this id holds, "" where the rule is none of them."""
-        signature = next((each for each in self.rules.signatures if each.id == rule), None)
-        if signature is not None:
-            found = signature.found_in(self.value(signature.field))
-            return found if signature.field in _VIEWS else f"{signature.field}: {found}"[:MATCHED]
-        form = next((each for each in self.rules.forms if each.id == rule), None)
-        return form.phrase[0] if form is not None else ""
+        match self.rules.whole.get(rule):
+            case Signature(field=name) as signature:
+                found = signature.found_in(self.value(name))
+                return found if name in _VIEWS else f"{name}: {found}"[:MATCHED]
+            case Form(phrase=phrase):
+                return phrase[0]
+            case _:
+                return ""
 
     def value(self, name: str) -> str:
         """What a signature's field says here, in lower case."""

@@ -16,7 +16,7 @@ GAP_CHARACTERS = 80
 
 _CONTINUED = re.compile(r"[245](?<![\d.].)\d\d-(?:[245]\.\d{1,3}\.\d{1,3}[ -])?")
 _WRAPPER = re.compile(r"[45]\.\d\.\d - (?:Unknown address error|Other mail system problem)(?= [45]\d\d[-' ])")
-_QUOTES = str.maketrans("’‘“”´`«»", "''\"\"''\"\"")
+_QUOTES = dict(zip("’‘“”´`«»", "''\"\"''\"\"", strict=True))
 _LATIN = (*range(0xC0, 0x250), *range(0x1E00, 0x1F00))
 _BEGINNING = 4
 _TO_SPACES = str.maketrans({number: " " for number in range(128) if not chr(number).isalnum()})
@@ -37,23 +37,24 @@ def fold(text: str) -> str:
     if "@" in text:
         text = _without_addresses(text)
     if not text.isascii():
-        text = plain(text.translate(_QUOTES))
+        text = _FOLDED_LETTER.sub(lambda found: _FOLDED[found[0]], text)
     return f" {' '.join(text.split()).lower()} "
 
 
 def plain(text: str) -> str:
     """Latin letters without their marks, as servers write them whose replies may be ASCII only."""
-    return text.translate(_MARKS)
+    return "".join(_UNMARKED.get(letter, letter) for letter in text)
 
 
 def _unmarked(letter: str) -> str:
     return "".join(each for each in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(each))
 
 
-_MARKS = str.maketrans(
-    {letter: _unmarked(chr(letter)) for letter in _LATIN}
-    | dict(zip("ßæœøłđðıŋþÆŒØŁĐÐÞ", ["ss", "ae", "oe", *"olddin", "th", "AE", "OE", *"OLDD", "TH"], strict=True))
+_UNMARKED = {letter: plainly for letter in map(chr, _LATIN) if (plainly := _unmarked(letter)) != letter} | dict(
+    zip("ßæœøłđðıŋþÆŒØŁĐÐÞ", ["ss", "ae", "oe", *"olddin", "th", "AE", "OE", *"OLDD", "TH"], strict=True)
 )
+_FOLDED = _UNMARKED | _QUOTES
+_FOLDED_LETTER = re.compile(f"[{''.join(_FOLDED)}]")
 
 
 def _without_addresses(text: str) -> str:

@@ -52,9 +52,7 @@ def told_by(mails: Iterable[Path], rules: Rules) -> Counter[str]:
 def composed(rules: Rules) -> Counter[str]:
     """Witnesses that do not depend on any mail of the makers."""
     seen = told_by(sorted(OURS.rglob("*.eml")), rules)
-    seen.update(
-        classify(None, stage=None, status="", text=text, remote_mta="", rules=rules).rule for text in replies()
-    )
+    seen.update(classify(None, stage=None, status="", text=text, remote_mta="", rules=rules).rule for text in replies())
     return seen
 
 

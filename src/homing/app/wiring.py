@@ -48,6 +48,7 @@ from homing.flow.sign import Signer
 from homing.flow.submit import LARGEST_MESSAGE, Submission
 from homing.flow.tidy import Tidier
 from homing.flow.vet import Vetting
+from homing.flow.warn import Warner
 from homing.loop.pace import Pace
 from homing.loop.problem import Fault
 from homing.loop.rulebook import RULE_FILES, Rules, load_rules
@@ -153,6 +154,7 @@ class App:
     receiver: Receiver
     actor: Actor
     tidier: Tidier
+    warner: Warner
     examiner: Examiner
     http: FastAPI
     stopping: asyncio.Event
@@ -195,7 +197,7 @@ class App:
             workers.push_async_callback(self._close_connections)
             await self._open_smtp(doors, tls)
             await self._open_http(doors)
-            for worker in (self.deliverer, self.receiver, self.actor, self.tidier, self.examiner):
+            for worker in (self.deliverer, self.receiver, self.actor, self.tidier, self.warner, self.examiner):
                 workers.push_async_callback(_ended, asyncio.create_task(worker.run()))
             yield self
 
@@ -285,6 +287,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         receiver=_receiver(base),
         actor=actor,
         tidier=_tidier(base),
+        warner=_warner(base),
         examiner=examiner,
         http=_http(base, actor, examiner, stopping),
         stopping=stopping,
@@ -364,6 +367,17 @@ def _actor(base: _Base) -> Actor:
         actions=base.actions,
         work=base.work,
         news=base.news,
+    )
+
+
+def _warner(base: _Base) -> Warner:
+    return Warner(
+        database=base.database,
+        outgoing=base.outgoing,
+        clock=base.clock,
+        administrator=base.settings.administrator,
+        public_url=base.settings.public_url,
+        work=base.work,
     )
 
 

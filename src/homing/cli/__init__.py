@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from homing.cli import check, dkim, domains, events, inbound, messages, organizations, policies, senders, suppressions
+from homing.cli import (
+    alarms,
+    check,
+    dkim,
+    domains,
+    events,
+    inbound,
+    messages,
+    organizations,
+    policies,
+    senders,
+    suppressions,
+)
 from homing.cli.audit import audit
 from homing.cli.docs import docs
 from homing.cli.doctor import doctor
@@ -76,6 +88,7 @@ for room in (
     dkim.dkim,
     messages.messages,
     inbound.inbound,
+    alarms.alarms,
     events.events,
     check.config,
 ):

@@ -17,6 +17,8 @@ from homing.flow.ending import PATIENCE, all_to_their_end, to_its_end
 from homing.flow.outgoing import Clock, Dice, LastLeap, Outgoing
 from homing.flow.proved import Proved
 from homing.flow.sign import Plan, Signer
+from homing.flow.warn import noted, sound
+from homing.loop.alarm import alarm
 from homing.loop.classify import Rules, classify
 from homing.loop.evidence import Answered, Evidence, HeldBack, Unanswered, Unroutable
 from homing.loop.identity import resolve_again
@@ -233,11 +235,8 @@ class Deliverer:
 
     async def _hold_back(self, job: ClaimedDelivery) -> None:
         """Nothing goes out unsigned: it waits until its domain has a key that signs."""
-        metrics.ALARMS.inc()
-        _log.error(
-            "no key to sign with", domain=job.identity.sending_domain, delivery=show("delivery", job.delivery.id)
-        )
-        now = self.clock()
+        now, domain = self.clock(), job.identity.sending_domain
+        await sound(self.database, alarm(f"no-signing-key {domain}", NO_SIGNING_KEY, job.delivery.organization), now)
         evidence = Unanswered(stage=Stage.ROUTE, why=NO_SIGNING_KEY, host="")
         await self._record(job, evidence, AttemptResult(started_at=now, stage=Stage.ROUTE, silence=NO_SIGNING_KEY))
 
@@ -389,9 +388,7 @@ class Deliverer:
         outcome = await self._written(finding)
         if outcome:
             metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
-        if outcome and outcome.alarm:
-            metrics.ALARMS.inc()
-            _log.error("alarm", delivery=show("delivery", job.delivery.id), alarm=outcome.alarm)
+            noted(outcome.alarm)
         if outcome and outcome.actions:
             self.actions.ring()
 

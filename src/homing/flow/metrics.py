@@ -10,6 +10,7 @@ RETURNS = Counter(
 )
 ACTIONS = Counter("homing_actions", "Actions that ended, by kind and end.", ["kind", "state"])
 ALARMS = Counter("homing_alarms", "Refusals because of us, and messages that killed their worker.")
+ALARMS_STANDING = Gauge("homing_alarms_standing", "Causes of alarms that nobody has cleared.")
 QUEUE = Gauge("homing_queue", "Deliveries that have not ended, by state.", ["state"])
 CASES = Gauge("homing_cases", "Cases that are not settled, by state; `unheard`: nobody could be told.", ["state"])
 OLDEST_DUE = Gauge("homing_oldest_due_seconds", "How long the longest waiting due delivery has been due.")

@@ -22,7 +22,9 @@ from homing.flow.ending import to_its_end
 from homing.flow.names import Names
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.vet import Vetting
+from homing.flow.warn import noted, sound
 from homing.loop import ids, oops
+from homing.loop.alarm import alarm
 from homing.loop.classify import Rules
 from homing.loop.evidence import ReportAction, Reported, Unsubscribed, What
 from homing.loop.identity import OperatorIdentity
@@ -245,8 +247,8 @@ class Receiver:
             findings = [Finding(delivery=mail.delivery, evidence=evidence, now=self.clock(), inbound=mail.id)]
         unparsed = inbound.Understood(id=mail.id, what=None, verdict=None, state=InboundState.UNPARSED)
         await self.database.write(inbound.finish, unparsed, findings)
-        metrics.ALARMS.inc()
-        _log.error("alarm", inbound=ids.show("inbound", mail.id), alarm=f"kept unread: it broke {MOST_TRIES} times")
+        shown = ids.show("inbound", mail.id)
+        await sound(self.database, alarm("kept-unread", f"{shown} broke its reader {MOST_TRIES} times"), self.clock())
 
     async def _hear(self, mail: Inbound) -> None:
         understood, authentication = await asyncio.gather(
@@ -263,9 +265,7 @@ class Receiver:
         for outcome in outcomes:
             if outcome:
                 metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
-            if outcome and outcome.alarm:
-                metrics.ALARMS.inc()
-                _log.error("alarm", inbound=ids.show("inbound", mail.id), alarm=outcome.alarm)
+                noted(outcome.alarm)
         self.actions.ring()
 
     async def _answer(self, mail: Inbound, understood: Understood, authentication: Authentication) -> None:

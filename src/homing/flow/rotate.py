@@ -17,6 +17,8 @@ from homing.flow import metrics
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.safe import Safe
 from homing.flow.sign import BEYOND_LIFETIME, Signer
+from homing.flow.warn import sound
+from homing.loop.alarm import alarm
 from homing.loop.ids import new_id
 from homing.loop.problem import Problem, Rejected
 from homing.loop.sightings import Judgement, Standing, judge, same_text
@@ -144,8 +146,8 @@ class Rotation:
         self.judgements |= {one.id: judgement for one, judgement in zip(asked, judged, strict=True)}
         for one, judgement in zip(asked, judged, strict=True):
             if one.state is KeyState.ACTIVE and judgement.standing is Standing.MISSING:
-                metrics.ALARMS.inc()
-                _log.error("the DKIM key that signs is not in the DNS", record=one.record_name, found=judgement.answer)
+                missing = alarm(f"key-not-published {one.record_name}", f"the DNS says: {judgement.answer}")
+                await sound(self.database, missing, self.clock())
         return frozenset(
             one.id for one, judgement in zip(asked, judged, strict=True) if judgement.standing is Standing.THERE
         )

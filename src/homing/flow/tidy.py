@@ -14,7 +14,7 @@ from homing.flow.deliver import LEASE
 from homing.flow.outgoing import Clock, LastLeap
 from homing.loop.model import InboundId
 from homing.loop.policy import not_believed
-from homing.store import actions, deliveries, figures, inbound, suppressions, tidy
+from homing.store import actions, alarms, deliveries, figures, inbound, suppressions, tidy
 from homing.store.database import Database
 
 _RECOVER_EVERY = 5.0
@@ -91,6 +91,7 @@ class Tidier:
         await self._forget_strays()
         await self.database.write(tidy.forget_counters, now - _COUNTERS_KEPT)
         await self.database.write(suppressions.forget_full, now)
+        await self.database.write(alarms.forget, now)
         await self.database.write(suppressions.forget_hearsay, now)
 
     async def _forget_strays(self) -> None:

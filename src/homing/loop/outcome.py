@@ -11,6 +11,7 @@ from typing import assert_never
 
 from homing.loop import policy as policies
 from homing.loop import suppression
+from homing.loop.alarm import Alarm, about_us, killed_its_worker
 from homing.loop.evidence import (
     Answered,
     CancelRequested,
@@ -69,7 +70,7 @@ class Outcome:
     suppress: Suppress | None = None
     full: bool = False
     hearsay: Suppress | None = None
-    alarm: str | None = None
+    alarm: Alarm | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +224,7 @@ def _deferred(
     return Outcome(
         delivery=delivery,
         events=(NewEvent(type=EventType.DEFERRED, data=data),),
-        alarm=_alarm(verdict),
+        alarm=about_us(delivery, verdict),
     )
 
 
@@ -265,7 +266,7 @@ def _poisoned(delivery: Delivery, terms: _Terms) -> Outcome:
         text=f"{delivery.silent_deaths} attempts ended without any answer",
     )
     outcome = _failed(delivery, State.FAILED, verdict, terms, {"text": verdict.text})
-    return replace(outcome, alarm=f"delivery {delivery.id} killed its worker {delivery.silent_deaths} times")
+    return replace(outcome, alarm=killed_its_worker(delivery, delivery.silent_deaths))
 
 
 def _lifetime_verdict(delivery: Delivery) -> Verdict:
@@ -350,11 +351,18 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
             delivered = move(_overtaken(delivery), State.DELIVERED)
             return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=facts),), None)
         case ReportAction.FAILED:
-            return _noted(delivery, EventType.BOUNCED, {**facts, "changes": "nothing"})
+            outcome = _noted(delivery, EventType.BOUNCED, {**facts, "changes": "nothing"})
+            return replace(outcome, alarm=_alarming(report, delivery))
         case ReportAction.DELAYED:
-            return _noted(delivery, EventType.DEFERRED, {**facts, "changes": "nothing"})
+            outcome = _noted(delivery, EventType.DEFERRED, {**facts, "changes": "nothing"})
+            return replace(outcome, alarm=_alarming(report, delivery))
         case _:
             return _noted(delivery, EventType.UNEXPLAINED_RETURN, facts)
+
+
+def _alarming(report: Reported, delivery: Delivery) -> Alarm | None:
+    """What a report says of us, though it changes nothing; not on the word of just anybody."""
+    return about_us(delivery, report.verdict) if report.strength is Strength.STRONG else None
 
 
 def _can_bounce(delivery: Delivery) -> bool:
@@ -432,7 +440,7 @@ def _settled(delivery: Delivery, events: tuple[NewEvent, ...], verdict: Verdict 
         delivery=replace(delivery, next_attempt_at=None),
         events=events,
         step=step,
-        alarm=_alarm(verdict),
+        alarm=about_us(delivery, verdict),
     )
 
 
@@ -451,9 +459,3 @@ def _heard(outcome: Outcome, hearsay: Suppress | None) -> Outcome:
 
 def _noted(delivery: Delivery, event_type: EventType, data: Facts) -> Outcome:
     return Outcome(delivery=delivery, events=(NewEvent(type=event_type, data=data),))
-
-
-def _alarm(verdict: Verdict | None) -> str | None:
-    if verdict is None or not verdict.about_us:
-        return None
-    return f"refused because of us ({verdict.failure_class}, {verdict.rule}): {verdict.text}"

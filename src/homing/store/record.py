@@ -28,7 +28,7 @@ from homing.loop.outcome import Outcome, conclude
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.suppression import after_full_mailbox, after_hearsay
 from homing.mail.reply import Reply, Stage
-from homing.store import cases, policies, suppressions, tables
+from homing.store import alarms, cases, policies, suppressions, tables
 from homing.store.dialect import insert_all
 from homing.store.documents import maybe_verdict_to_json
 from homing.store.events import Happening, Subject, append
@@ -82,6 +82,7 @@ def record(conn: sa.Connection, findings: list[Finding]) -> list[Outcome | None]
     stale = [finding for finding, entry in zip(findings, entries, strict=True) if entry is None]
     opened = cases.open_all(conn, [entry.outcome.case for entry in entries if entry and entry.outcome.case])
     entries = [entry and _with_new_case_only(entry, opened) for entry in entries]
+    entries = _sounded(conn, entries)
     _write(conn, [entry for entry in entries if entry])
     _write_stale(conn, [_Stale(finding, known[finding.delivery]) for finding in stale if finding.delivery in known])
     return [entry.outcome if entry else None for entry in entries]
@@ -176,6 +177,24 @@ def _with_new_case_only(entry: _Entry, opened: set[CaseId]) -> _Entry:
     of_the_case = {EventType.OPENED_CASE, EventType.UNHEARD}
     events = tuple(event for event in outcome.events if event.type not in of_the_case)
     return replace(entry, outcome=replace(outcome, events=events, actions=(), case=None))
+
+
+def _sounded(conn: sa.Connection, entries: Sequence[_Entry | None]) -> list[_Entry | None]:
+    """With the alarms remembered, and those marked that are known already."""
+    raised = [(entry.outcome.alarm, entry.finding.now) for entry in entries if entry and entry.outcome.alarm]
+    if not raised:
+        return list(entries)
+    new = alarms.sound(conn, raised)
+    return [entry and _heard_before(entry, new) for entry in entries]
+
+
+def _heard_before(entry: _Entry, new: set[str]) -> _Entry:
+    """Of several with the same new cause, the first is new."""
+    alarm = entry.outcome.alarm
+    if alarm is None or alarm.cause in new:
+        new.discard(alarm.cause if alarm else "")
+        return entry
+    return replace(entry, outcome=replace(entry.outcome, alarm=replace(alarm, again=True)))
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

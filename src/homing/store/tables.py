@@ -182,6 +182,19 @@ hearsay = sa.Table(
     sa.Column("said_at", Moment, nullable=False),
 )
 
+alarm = sa.Table(
+    "alarm",
+    metadata,
+    sa.Column("cause", sa.String(255), primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),  # what was said last
+    sa.Column("organization", sa.Uuid),
+    sa.Column("delivery", sa.Uuid),  # the last that it met
+    sa.Column("first_at", Moment, nullable=False),
+    sa.Column("last_at", Moment, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("told_at", Moment),  # when the operator was last written to
+)
+
 message = sa.Table(
     "message",
     metadata,

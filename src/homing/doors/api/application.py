@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI
 
 from homing.doors.api import (
     administrators,
+    alarms,
     dkim,
     doctor,
     domains,
@@ -51,6 +52,7 @@ def api_router() -> APIRouter:
         dkim,
         domains,
         doctor,
+        alarms,
         operations,
     ):
         router.include_router(room.router)

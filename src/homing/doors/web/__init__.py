@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from homing.doors.web.links import Links
+from homing.doors.web.lists import Lists
 from homing.doors.web.pages import Pages
 from homing.doors.web.parts import WebParts as WebParts
 from homing.doors.web.visitors import Visitors
@@ -11,7 +12,7 @@ from homing.doors.web.visitors import Visitors
 def web_router(parts: WebParts) -> APIRouter:
     """All pages, for the application that the API made."""
     visitors = Visitors(parts)
-    pages, links = Pages(parts, visitors), Links(parts)
+    pages, links, lists = Pages(parts, visitors), Links(parts), Lists(parts, visitors)
     router = APIRouter(include_in_schema=False)
     for path, get in (
         ("/", pages.messages),
@@ -19,6 +20,8 @@ def web_router(parts: WebParts) -> APIRouter:
         ("/cases", pages.cases),
         ("/inbound", pages.inbound),
         ("/inbound/{id}", pages.one_inbound),
+        ("/suppressions", lists.suppressions),
+        ("/alarms", lists.alarms),
         ("/static/{name}", pages.file),
         ("/prove/{token}", links.show_proof),
         ("/correct/{token}", links.show_correction),
@@ -28,6 +31,8 @@ def web_router(parts: WebParts) -> APIRouter:
     for path, post in (
         ("/sign_in", visitors.sign_in),
         ("/sign_out", visitors.sign_out),
+        ("/suppressions/lift", lists.lift),
+        ("/alarms/clear", lists.clear),
         ("/prove/{token}", links.prove),
         ("/correct/{token}", links.correct),
         ("/unsubscribe/{token}", links.leave),

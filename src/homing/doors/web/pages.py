@@ -1,7 +1,7 @@
 """The pages for those who want to know what became of their messages: the list, one message, the cases."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from fastapi import Request
@@ -16,8 +16,9 @@ from homing.loop import ids
 from homing.loop.evidence import What
 from homing.loop.model import CaseState, DeliveryId, InboundId, MessageId, State
 from homing.mail.text import clean_block
-from homing.store import inbound, views
+from homing.store import inbound, suppressions, views
 from homing.store.events import Event
+from homing.store.suppressions import Suppression
 
 PAGE = 50
 HEAD = 64 * 1024
@@ -75,8 +76,22 @@ class Pages:
             visitor=visitor,
             message=view.message,
             deliveries=[(one, told.why(visitor.organization, view.message, one, now)) for one in view.deliveries],
+            suppressed=await self._suppressed(view, now),
             timeline=[(event, _sentence(event, recipients)) for event in view.timeline],
         )
+
+    async def _suppressed(self, view: views.MessageView, now: datetime) -> dict[DeliveryId, Suppression]:
+        """What stands on the list now of the recipients of a message."""
+        places = {
+            one.delivery.id: (
+                one.delivery.organization,
+                view.message.stream,
+                suppressions.fold(one.delivery.recipient),
+            )
+            for one in view.deliveries
+        }
+        found = await self.parts.database.read(suppressions.find, set(places.values()), now)
+        return {delivery: found[place] for delivery, place in places.items() if place in found}
 
     async def cases(self, request: Request) -> Response:
         visitor = await self.visitors.visitor(request)

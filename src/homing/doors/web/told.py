@@ -58,6 +58,16 @@ WHAT_MEANINGS: Mapping[What, str] = {
     What.UNKNOWN: "Nobody can say what it is.",
 }
 
+_SUPPRESSED_FOR: Mapping[str, str] = {
+    "invalid_recipient": "There is no such mailbox.",
+    "inactive_mailbox": "The mailbox has been switched off.",
+    "invalid_domain": "The domain does not exist, or takes no mail.",
+    "mailbox_full": "The mailbox has been full for weeks.",
+    "complaint": "The recipient called such mail unwanted.",
+    "unsubscribe": "The recipient wishes to get no more of such mail.",
+    "manual": "Somebody asked for it.",
+}
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -102,6 +112,11 @@ def why(organization: Organization, message: Message, one: DeliveryView, now: da
     if one.delivery.state not in FAILURES or one.delivery.verdict is None:
         return None
     return cause(failure_facts(organization, message, one, now))
+
+
+def suppressed_for(reason: str) -> str:
+    """Why nothing more is sent to an address, in one sentence."""
+    return _SUPPRESSED_FOR.get(reason, f"Reason: {clean(reason, 64)}.")
 
 
 def sentence(event: Event, recipient: str) -> str:

@@ -29,12 +29,14 @@ LARGEST_FORM = 16 * 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
     """Somebody who may look. `organizations`: those he may see; `organization`: the one he looks at. `signed_in`: by a
-    cookie, which can be laid down again. `sees_all`: an administrator, or who sits at this machine."""
+    cookie, which can be laid down again. `sees_all`: an administrator, or who sits at this machine. `manages`: he may
+    change what stands on a page."""
 
     organizations: tuple[Organization, ...]
     organization: Organization | None
     signed_in: bool
     sees_all: bool = False
+    manages: bool = False
 
     @property
     def question(self) -> str:
@@ -55,7 +57,12 @@ class Visitors:
             if not caller.may(Scope.READ):
                 return None
             if caller.organization is not None:
-                return Visitor(organizations=(caller.organization,), organization=caller.organization, signed_in=True)
+                return Visitor(
+                    organizations=(caller.organization,),
+                    organization=caller.organization,
+                    signed_in=True,
+                    manages=caller.may(Scope.MANAGE),
+                )
         elif not (self.parts.open_here and is_local(request)):
             return None
         everything = tuple(await self.parts.database.read(organizations.list_all))
@@ -63,11 +70,13 @@ class Visitors:
         found = next((one for one in everything if one.id == wanted), None)
         if found is None and wanted is None and everything:
             found = everything[0]
-        return Visitor(organizations=everything, organization=found, signed_in=caller is not None, sees_all=True)
+        return Visitor(
+            organizations=everything, organization=found, signed_in=caller is not None, sees_all=True, manages=True
+        )
 
     async def sign_in(self, request: Request) -> Response:
         """Takes a key, gives a cookie."""
-        if not _same_origin(request):
+        if not same_origin(request):
             return page("sign_in.html", 403, complaint="Please use the form on this page.", visitor=None)
         form = await read_form(request)
         caller = await self.parts.keyring.caller(form.get("key", "").strip())
@@ -88,7 +97,7 @@ class Visitors:
 
     async def sign_out(self, request: Request) -> Response:
         response = RedirectResponse("/", 303)
-        if _same_origin(request):
+        if same_origin(request):
             response.delete_cookie(COOKIE)
         return response
 
@@ -114,7 +123,7 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _same_origin(request: Request) -> bool:
-    """A browser names the page that a form came from; SameSite=Strict stands behind this."""
+def same_origin(request: Request) -> bool:
+    """Whether a form comes from a page of ours, which a browser names; SameSite=Strict stands behind this."""
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")

@@ -1,0 +1,80 @@
+"""Pages of what stands until somebody takes it away: alarms, and addresses that are no longer sent to."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
+
+from homing.doors.web.paper import message_page, page
+from homing.doors.web.parts import WebParts
+from homing.doors.web.visitors import Visitor, Visitors, read_form, same_origin
+from homing.loop.alarm_letter import advice
+from homing.store import alarms, suppressions
+
+PAGE = 100
+_Do = Callable[[Visitor, dict[str, str]], Awaitable[str]]
+"""What a form asks for; where to go afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    parts: WebParts
+    visitors: Visitors
+
+    async def alarms(self, request: Request) -> Response:
+        visitor = await self.visitors.visitor(request)
+        if visitor is None:
+            return _sign_in()
+        if not visitor.sees_all:
+            return message_page(404, "There is no such page.", "Alarms are for administrators.", visitor=visitor)
+        found = await self.parts.database.read(alarms.list_all)
+        return page("alarms.html", visitor=visitor, alarms=[(standing, advice(standing.cause)) for standing in found])
+
+    async def clear(self, request: Request) -> Response:
+        return await self._changed(request, self._clear)
+
+    async def suppressions(self, request: Request) -> Response:
+        visitor = await self.visitors.visitor(request)
+        if visitor is None:
+            return _sign_in()
+        if visitor.organization is None:
+            return message_page(404, "There is no organization here yet.", "", visitor=visitor)
+        after = (request.query_params.get("address", ""), request.query_params.get("stream", ""))
+        entries = await self.parts.database.read(
+            suppressions.list_page, visitor.organization.id, self.parts.clock(), after=after, limit=PAGE
+        )
+        more = None
+        if len(entries) == PAGE:
+            last = urlencode({"address": entries[-1].address, "stream": entries[-1].stream})
+            more = f"/suppressions?{'&'.join(part for part in (visitor.question, last) if part)}"
+        return page("suppressions.html", visitor=visitor, entries=entries, more=more)
+
+    async def lift(self, request: Request) -> Response:
+        return await self._changed(request, self._lift)
+
+    async def _changed(self, request: Request, do: _Do) -> Response:
+        """What a form of ours asks for, by somebody who may, from a page of ours."""
+        visitor = await self.visitors.visitor(request)
+        if visitor is None:
+            return _sign_in()
+        if not visitor.manages or not same_origin(request):
+            text = "It takes a key with the scope “manage”, and the form on the page."
+            return message_page(403, "You may not do that here.", text, visitor=visitor)
+        return RedirectResponse(await do(visitor, await read_form(request)), 303)
+
+    async def _clear(self, visitor: Visitor, form: dict[str, str]) -> str:
+        if visitor.sees_all:
+            await self.parts.database.write(alarms.clear, form.get("cause", "").replace("\0", ""))
+        return "/alarms"
+
+    async def _lift(self, visitor: Visitor, form: dict[str, str]) -> str:
+        if visitor.organization is not None:
+            place = (form.get("stream", "").replace("\0", ""), form.get("address", "").replace("\0", ""))
+            await self.parts.database.write(suppressions.lift, visitor.organization.id, *place)
+        return f"/suppressions?{visitor.question}" if visitor.question else "/suppressions"
+
+
+def _sign_in() -> Response:
+    return page("sign_in.html", 401, complaint="", visitor=None)

@@ -1,0 +1,94 @@
+"""Alarms: one cause for all that have it, and a letter that an operator can act on."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from homing.loop.alarm import CAUSE, TOLD_AGAIN_AFTER, Standing, about_us, due
+from homing.loop.alarm_letter import MOST, advice, alarm_letter
+from homing.loop.model import Verdict
+from homing.loop.rulebook import ABOUT_US
+from tests.loop.test_letters import HOSTILE
+
+from .made import NOW, delivery
+
+SLOW = Verdict(
+    failure_class="rate_limited",
+    kind="soft",
+    rule="gmail.unsolicited-rate",
+    about_us=True,
+    text="421 4.7.28 unusual rate",
+    remote_mta="alt1.gmail-smtp-in.l.google.com",
+)
+STANDING = Standing(
+    cause="rate_limited gmail.unsolicited-rate google.com",
+    text=SLOW.text,
+    organization=delivery().organization,
+    delivery=delivery().id,
+    first_at=NOW,
+    last_at=NOW,
+    times=1,
+    told_at=None,
+)
+PAGE = "https://mail.example.com/alarms"
+
+
+def cause(remote_mta: str) -> str:
+    alarm = about_us(delivery(recipient="john@corp.com"), replace(SLOW, remote_mta=remote_mta))
+    assert alarm is not None
+    return alarm.cause.rpartition(" ")[2]
+
+
+def test_all_hosts_of_a_receiver_are_one_cause() -> None:
+    assert cause("alt1.gmail-smtp-in.l.google.com") == cause("ASPMX.L.Google.com.") == "google.com"
+    assert cause("mx1.post.co.uk") == "post.co.uk"
+    assert cause("mx.de") == "mx.de"
+
+
+@pytest.mark.parametrize("host", ["", "dns; x", "[192.0.2.1]", "a b", "x" * 600, HOSTILE])
+def test_where_the_host_is_not_told_the_recipient_says_whose_it_is(host: str) -> None:
+    assert cause(host) == "corp.com"
+
+
+def test_what_is_not_about_us_raises_none() -> None:
+    assert about_us(delivery(), None) is None
+    assert about_us(delivery(), replace(SLOW, about_us=False)) is None
+
+
+def test_a_cause_is_bounded() -> None:
+    alarm = about_us(delivery(), replace(SLOW, rule="r" * 1000))
+    assert alarm is not None
+    assert len(alarm.cause) == CAUSE
+
+
+def test_it_is_told_once_and_again_a_day_later_if_it_goes_on() -> None:
+    assert due(STANDING, NOW)
+    told = replace(STANDING, told_at=NOW)
+    later = NOW + TOLD_AGAIN_AFTER
+    assert not due(told, later), "it has not come again"
+    assert not due(replace(told, last_at=NOW + timedelta(hours=1)), later - timedelta(seconds=1))
+    assert due(replace(told, last_at=NOW + timedelta(hours=1)), later)
+
+
+def test_every_class_that_is_about_us_has_its_advice() -> None:
+    assert len({advice(f"{failure_class} rule host") for failure_class in ABOUT_US}) == len(ABOUT_US)
+
+
+def test_a_letter_says_what_how_often_in_whose_words_and_what_to_do() -> None:
+    letter = alarm_letter([STANDING], PAGE)
+    assert letter.subject == "Homing needs your attention: an alarm"
+    for words in (STANDING.cause, "421 4.7.28 unusual rate", "slows down by itself", PAGE):
+        assert words in " ".join(letter.body.split())
+
+
+def test_a_letter_stays_short_and_hostile_words_are_words() -> None:
+    many = [replace(STANDING, cause=f"{HOSTILE} {number}", text=HOSTILE) for number in range(MOST + 5)]
+    letter = alarm_letter(many, PAGE)
+    assert letter.subject == f"Homing needs your attention: {MOST + 5} alarms"
+    assert "And 5 more." in letter.body
+    assert letter.html is not None
+    assert "<script>" not in letter.html
+    for hostile in ("\x1b", "\u202e", "\r"):
+        assert hostile not in letter.body + letter.html
+    assert "\nBcc:" not in letter.body

@@ -1,0 +1,61 @@
+"""An operator hears that mail is refused because of us: once for each cause, and not of every refusal."""
+
+from homing.flow.warn import PAGE
+from tests.stories.gateway import Story, Tenant, plain_text, until
+
+JANET = "janet@example.net"
+ADMINISTRATOR = "postmaster@acme-admin.com"
+LISTED = "550 5.7.1 Your IP address is listed at a blocklist, see spamhaus.org"
+SLOW = "421 4.7.0 [TSS04] Messages from 203.0.113.7 temporarily deferred due to unexpected volume"
+
+
+async def alarms_of(story: Story) -> list[dict]:
+    return list((await story.http.get("/v1/alarms", headers=story.administrator)).json()["alarms"])
+
+
+async def refused(crm: Tenant, number: int) -> None:
+    await crm.becomes(await crm.send(JANET, f"j{number}@corp.com", failure_policy="log"), "bounced")
+
+
+async def test_one_letter_tells_of_a_cause_and_no_flood_follows(story: Story) -> None:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    await crm.policy("log", {"kind": "log"})
+    site = story.world.mx("acme-admin.com")
+    story.world.mx("corp.com").refuses(None, LISTED)
+    for number in range(4):
+        await refused(crm, number)
+    [letter] = await site.wait_for(ADMINISTRATOR)
+    text = plain_text(letter)
+    assert "reputation" in text
+    assert "550 5.7.1 Your IP address is listed at a blocklist" in " ".join(text.split())
+    assert f"{PAGE}\r\n" in text
+    assert str(letter.headers["Auto-Submitted"]) == "auto-generated"
+
+    story.world.mx("other.com").refuses(None, SLOW)
+    await crm.becomes(await crm.send(JANET, "ann@other.com"), "deferred")
+    [of_corp] = [one for one in await alarms_of(story) if one["cause"].endswith(" corp.com")]
+    assert of_corp["times"] == 4
+    assert of_corp["told_at"] is not None
+    [of_other] = [one for one in await alarms_of(story) if one["cause"].endswith(" other.com")]
+    assert of_other["told_at"] is None, "an hour has not passed"
+    assert len(site.inbox(ADMINISTRATOR)) == 1
+
+    story.advance(hours=1, minutes=1)
+    _, second = await site.wait_for(ADMINISTRATOR, 2)
+    assert "other.com" in plain_text(second)
+    assert "corp.com" not in plain_text(second)
+
+
+async def test_what_is_dealt_with_is_cleared(story: Story) -> None:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    await crm.policy("log", {"kind": "log"})
+    story.world.mx("acme-admin.com")
+    story.world.mx("corp.com").refuses(None, LISTED)
+    await refused(crm, 1)
+    [alarm] = await until(lambda: alarms_of(story))
+    gone = await story.http.delete("/v1/alarms", params={"cause": alarm["cause"]}, headers=story.administrator)
+    assert gone.status_code == 204
+    assert await alarms_of(story) == []
+    assert "homing_alarms_standing" in (await story.http.get("/metrics", headers=story.administrator)).text

@@ -228,18 +228,20 @@ def _by_line(prose: str, ours: frozenset[str], *, loosely: bool) -> tuple[Named,
             continue
         if naming[1].lower() not in found:
             below = lines[number + 1 : number + 1 + _REASON_LINES]
-            reason = naming[2].strip(" .") if _TRANSCRIBED.match(line) else _reason(naming[2], below)
+            transcribed = _TRANSCRIBED.match(line) is not None
+            reason = naming[2].strip(" .") if transcribed else _reason(naming[1].lower(), naming[2], below)
             found[naming[1].lower()] = Named(_cleaned(naming[1]), reason, "\n".join(said))
             used = True
     return tuple(found.values())
 
 
-def _reason(rest: str, below: list[str]) -> str:
-    """What stands behind the address, and below it up to the next address or the end of its paragraph."""
+def _reason(address: str, rest: str, below: list[str]) -> str:
+    """What stands behind the address, and below it up to another address or the end of its paragraph."""
     kept = [rest]
     for line in below:
         blank = not line.strip()
-        if ("@" in line and _NAMING_LINE.match(line[:1000])) or (blank and "".join(kept).strip(" :.\n>")):
+        naming = _NAMING_LINE.match(line[:1000]) if "@" in line else None
+        if (naming and naming[1].lower() != address) or (blank and "".join(kept).strip(" :.\n>")):
             break
         kept.append(line)
     return "\n".join(kept).strip(" :\n")[:_REASON_CHARACTERS]

@@ -59,7 +59,7 @@ def composed(rules: Rules) -> Counter[str]:
 def replies() -> Iterator[str]:
     for path in sorted(OURS.rglob("replies.tsv")):
         for line in path.read_text("utf-8").splitlines():
-            yield line.split("\t")[1]
+            yield line.split("\t")[-1]
 
 
 def narrow(rules: Rules, visible: Counter[str], independent: Counter[str]) -> set[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .others import absent
-from .scenarios import HELO, RECORDS, Scenario
+from .scenarios import HELO, Scenario, records
 
 _SCRIPT = Path(__file__).with_name("mailauth.mjs")
 _USUAL = Path.home() / ".cache" / "homing-mailauth"
@@ -27,7 +27,7 @@ def verdicts(scenarios: Mapping[str, Scenario]) -> dict[str, Any]:
             "sender": scenario.mail_from,
             "ip": scenario.ip,
             "helo": HELO,
-            "records": RECORDS,
+            "records": records(),
         }
         for name, scenario in scenarios.items()
     }

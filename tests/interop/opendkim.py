@@ -4,20 +4,18 @@ import asyncio
 import re
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-from homing.mail.dkim import SigningKey
 
 from .others import program
 
 _PATIENCE = 10.0
 
 
-def configured(folder: Path, keys: Iterable[SigningKey]) -> Path:
-    """A configuration that knows these keys and verifies."""
-    lines = [f"{key.selector}._domainkey.{key.domain} {key.dns_record()}\n" for key in keys]
+def configured(folder: Path, published: Mapping[str, str]) -> Path:
+    """A configuration that verifies with these records, by their names."""
+    lines = [f"{name} {record}\n" for name, record in published.items()]
     (folder / "opendkim.keys").write_text("".join(lines))
     config = folder / "opendkim.conf"
     config.write_text(f"TestPublicKeys {folder}/opendkim.keys\nMode v\nSyslog no\nAlwaysAddARHeader yes\n")

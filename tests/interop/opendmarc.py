@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.stories.gateway import free_port
 
 from .others import program
-from .scenarios import HELO, RECORDS, Scenario
+from .scenarios import HELO, Scenario, records
 
 _PATIENCE = 10.0
 _US = "mx.receiver.com"
@@ -87,7 +87,7 @@ class _Milter:
 async def an_opendmarc(folder: Path) -> AsyncIterator[OpenDmarc]:
     """A running OpenDMARC that knows the scenarios' records."""
     command = program("opendmarc", "opendmarc")
-    lines = [f"{name} {text}\n" for name, records in RECORDS.items() for kind, text in records if kind == "TXT"]
+    lines = [f"{name} {text}\n" for name, known in records().items() for kind, text in known if kind == "TXT"]
     (folder / "dns").write_text("".join(lines))
     (folder / "nobody").write_text("203.0.113.255\n")
     config = folder / "opendmarc.conf"

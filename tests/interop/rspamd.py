@@ -14,7 +14,7 @@ from homing.lab.dns import DnsServer
 from tests.stories.gateway import free_port
 
 from .others import program
-from .scenarios import HELO, RECORDS, Scenario
+from .scenarios import HELO, Scenario, records
 
 _PATIENCE = 60.0
 _CONFIG = """
@@ -75,8 +75,8 @@ async def an_rspamd(folder: Path) -> AsyncIterator[Rspamd]:
     command = program("rspamd", "rspamd")
     dns = DnsServer()
     _, dns_port = await dns.start()
-    for name, records in RECORDS.items():
-        dns.publish(name, *(f"{kind} {_quoted(text) if kind == 'TXT' else text}" for kind, text in records))
+    for name, known in records().items():
+        dns.publish(name, *(f"{kind} {_quoted(text) if kind == 'TXT' else text}" for kind, text in known))
     port = free_port()
     config = folder / "rspamd.conf"
     config.write_text(_CONFIG.format(dns=dns_port, folder=folder, port=port, plugins=_PLUGINS))

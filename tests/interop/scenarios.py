@@ -1,19 +1,66 @@
 """Messages as receivers get them, honest and not, and the DNS that they are judged by; and what each verifier must say.
 
-Names end in a real public suffix and hold no hyphen: some verifiers misjudge `.example` or read a domain only so far.
+Each level of identity as a whole gateway sends it, and what may become of that on the way; and a few that no gateway of
+ours would send. Names end in a real public suffix: some verifiers misjudge `.example`.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 from homing.mail.address import parse_address
 from homing.mail.compose import Draft, Mailbox, compose, front
-from homing.mail.dkim import SigningKey, sign
+from homing.mail.dkim import SIGNED_HEADERS, SigningKey, sign
 
-IP, HELO = "192.0.2.10", "out1.acmepost.com"
+from .gateway_mail import IP, Records, caught
+
+HELO = "out1.acmepost.com"
 STRANGER = "198.51.100.7"
 NOW = int(datetime.now(UTC).timestamp())
+
+EXPECTED = """
+shared                        pass pass pass pass
+shared_forwarded              fail pass pass pass
+shared_tampered               pass fail pass pass
+shared_tampered_forwarded     fail fail fail fail
+shared_second_from            pass fail none fail
+
+shared_twice                  pass pass pass pass
+shared_twice_forwarded        fail pass pass pass
+shared_twice_tampered         pass fail pass pass
+shared_twice_second_from      pass fail none fail
+
+shared_bulk                   pass pass pass pass
+shared_bulk_forwarded         fail pass pass pass
+shared_bulk_tampered          pass fail pass pass
+shared_bulk_second_from       pass fail none fail
+
+shared_tenant                 pass pass pass pass
+shared_tenant_forwarded       fail pass pass pass
+shared_tenant_tampered        pass fail pass pass
+shared_tenant_second_from     pass fail none fail
+
+custom_full                   pass pass pass pass
+custom_full_forwarded         fail pass pass pass
+custom_full_tampered          pass fail pass pass
+custom_full_second_from       pass fail none fail
+
+custom_dkim                   pass pass pass pass
+custom_dkim_forwarded         fail pass pass pass
+custom_dkim_tampered          pass fail fail fail
+custom_dkim_second_from       pass fail none fail
+
+ed25519_alone                 pass pass pass pass
+impersonation                 pass pass fail fail
+revoked_key                   pass fail pass pass
+revoked_key_forwarded         fail fail fail fail
+sibling_return_path           pass none fail pass
+sibling_with_record_above     pass none pass pass
+"""
+"""By scenario: SPF, DKIM, DMARC by the tree walk (RFC 9989), DMARC by the public suffix list (RFC 7489). DMARC `none`:
+with two From there is nobody to judge; who judges nevertheless must not say `pass`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,26 +72,28 @@ class Scenario:
     ip: str = IP
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Cells:
-    """What is to be said of a scenario. `walk`: DMARC by the tree walk (RFC 9989); `suffix`: by the public suffix list.
-
-    `duplicate`: another From was put in, and a verifier may as well refuse to judge.
-    """
+    """What is to be said of a scenario."""
 
     spf: str
     dkim: str
     walk: str
     suffix: str
-    duplicate: bool = False
+
+    @property
+    def duplicate(self) -> bool:
+        return self.walk == "none"
 
 
-KEYS = {domain: SigningKey.generate(domain, "k1") for domain in ("post.acmepost.com", "customer.com")}
+CELLS = {name: Cells(*words) for name, *words in map(str.split, filter(None, EXPECTED.splitlines()))}
+
+KEY = SigningKey.generate("post.acmepost.com", "k1")
 ED25519 = SigningKey.generate_ed25519("post.acmepost.com", "e1")
-REVOKED = SigningKey("post.acmepost.com", "old", KEYS["post.acmepost.com"].private_key)
+REVOKED = SigningKey("post.acmepost.com", "old", KEY.private_key)
 
 
-def _siblings(domain: str) -> dict[str, list[tuple[str, str]]]:
+def _siblings(domain: str) -> Records:
     """A return path beside the From domain instead of below it."""
     return {
         f"post.{domain}": [("MX", "10 mx.acmepost.com.")],
@@ -53,20 +102,18 @@ def _siblings(domain: str) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-RECORDS = {
+_COMPOSED_RECORDS: Records = {
     "acmepost.com": [("MX", "10 mx.acmepost.com.")],
     "_dmarc.acmepost.com": [("TXT", "v=DMARC1; p=none")],
     "post.acmepost.com": [("MX", "10 mx.acmepost.com."), ("TXT", f"v=spf1 ip4:{IP} -all")],
     "_dmarc.post.acmepost.com": [("TXT", "v=DMARC1; p=reject; adkim=s")],
     "b.post.acmepost.com": [("MX", "10 mx.acmepost.com."), ("TXT", f"v=spf1 ip4:{IP} -all")],
-    "rp.acmepost.com": [("MX", "10 mx.acmepost.com."), ("TXT", f"v=spf1 ip4:{IP} -all")],
     HELO: [("A", IP), ("TXT", "v=spf1 a -all")],
     "mx.acmepost.com": [("A", IP)],
     "customer.com": [("MX", "10 mx.customer.com."), ("TXT", "v=spf1 -all")],
     "mx.customer.com": [("A", "203.0.113.5")],
     "_dmarc.customer.com": [("TXT", "v=DMARC1; p=reject")],
-    "bounce.customer.com": [("CNAME", "rp.acmepost.com.")],
-    **{key.dns_name: [("TXT", key.dns_record())] for key in (*KEYS.values(), ED25519)},
+    **{key.dns_name: [("TXT", key.dns_record())] for key in (KEY, ED25519)},
     REVOKED.dns_name: [("TXT", "v=DKIM1; p=")],
     **_siblings("xpost.com"),
     **_siblings("ypost.com"),
@@ -74,85 +121,98 @@ RECORDS = {
 }
 
 
+@cache
+def records() -> Records:
+    return {**caught().records, **_COMPOSED_RECORDS}
+
+
+def published_keys() -> dict[str, str]:
+    """The DKIM records of all scenarios, wherever the DNS has them."""
+    known = records()
+
+    def text(name: str) -> str:
+        kind, found = known[name][0]
+        return text(found.rstrip(".")) if kind == "CNAME" else found
+
+    return {name: text(name) for name in known if "._domainkey." in name}
+
+
+@cache
+def scenarios() -> Mapping[str, Scenario]:
+    """All of them, by the names that EXPECTED has."""
+    made: dict[str, Scenario] = {}
+    for level, mail in caught().mails.items():
+        raw, mail_from = mail.content, mail.envelope_sender or ""
+        longer = raw + b"P.S. Please send money.\r\n"
+        made |= {
+            level: Scenario(raw=raw, mail_from=mail_from),
+            f"{level}_forwarded": Scenario(raw=raw, mail_from=mail_from, ip=STRANGER),
+            f"{level}_tampered": Scenario(raw=longer, mail_from=mail_from),
+            f"{level}_tampered_forwarded": Scenario(raw=longer, mail_from=mail_from, ip=STRANGER),
+            f"{level}_second_from": Scenario(raw=_SECOND + raw, mail_from=mail_from),
+        }
+    return {name: one for name, one in {**made, **_composed()}.items() if name in CELLS}
+
+
+_SECOND = b"From: Boss <boss@customer.com>\r\n"
+
+
+def _composed() -> dict[str, Scenario]:
+    return_path = "b+token@b.post.acmepost.com"
+    revoked = _message("service@post.acmepost.com", REVOKED)
+    return {
+        "ed25519_alone": Scenario(raw=_message("service@post.acmepost.com", ED25519), mail_from=return_path),
+        "impersonation": Scenario(raw=_message("janet@customer.com", KEY), mail_from=return_path),
+        "revoked_key": Scenario(raw=revoked, mail_from=return_path),
+        "revoked_key_forwarded": Scenario(raw=revoked, mail_from=return_path, ip=STRANGER),
+        "sibling_return_path": Scenario(raw=_message("service@post.xpost.com"), mail_from="b@notes.xpost.com"),
+        "sibling_with_record_above": Scenario(raw=_message("service@post.ypost.com"), mail_from="b@notes.ypost.com"),
+    }
+
+
 def _message(header_from: str, *keys: SigningKey) -> bytes:
-    draft = Draft(
-        subject="Your call this morning",
-        to=(Mailbox("John", parse_address("john@receiver.com")),),
-        date=datetime.now(UTC),
-        message_id="m1@post.acmepost.com",
-        text="Hello John,\n\nthank you for your call.\n",
-        html="<p>Hello John, <b>thank you</b> for your call.</p>",
-    )
-    reply_to = parse_address("janet@customer.com")
-    raw = front(parse_address(header_from), "Janet Roe", reply_to, "trace") + compose(draft)
+    raw = front(parse_address(header_from), "Janet Roe", parse_address("janet@customer.com"), "trace") + compose(_DRAFT)
     return b"".join(sign(raw, key, NOW - 60, NOW + 86_400) for key in keys) + raw
 
 
-_OURS = KEYS["post.acmepost.com"]
-_SHARED = _message("service@post.acmepost.com", _OURS)
-_CUSTOM = _message("janet@customer.com", KEYS["customer.com"])
-_TAMPERED = _SHARED.replace(b"thank you", b"thank me!")
-_SECOND = b"From: Boss <boss@customer.com>\r\n" + _SHARED
-_RETURN = "b+token@b.post.acmepost.com"
+_DRAFT = Draft(
+    subject="Your call this morning",
+    to=(Mailbox("John", parse_address("john@receiver.com")),),
+    cc=(Mailbox("Ann", parse_address("ann@receiver.com")),),
+    date=datetime.now(UTC),
+    message_id="m1@post.acmepost.com",
+    in_reply_to="q1@receiver.com",
+    references=("q0@receiver.com", "q1@receiver.com"),
+    auto_submitted="auto-generated",
+    text="Hello John,\n\nthank you for your call.\n",
+)
 
 
-def _case(raw: bytes, mail_from: str, ip: str = IP) -> Scenario:
-    return Scenario(raw=raw, mail_from=mail_from, ip=ip)
-
-
-SCENARIOS: dict[str, tuple[Scenario, Cells]] = {
-    "shared": (_case(_SHARED, _RETURN), Cells(spf="pass", dkim="pass", walk="pass", suffix="pass")),
-    "shared_signed_twice": (
-        _case(_message("service@post.acmepost.com", _OURS, ED25519), _RETURN),
-        Cells(spf="pass", dkim="pass", walk="pass", suffix="pass"),
-    ),
-    "shared_forwarded": (
-        _case(_SHARED, _RETURN, STRANGER),
-        Cells(spf="fail", dkim="pass", walk="pass", suffix="pass"),
-    ),
-    "custom_full": (
-        _case(_CUSTOM, "b+token@bounce.customer.com"),
-        Cells(spf="pass", dkim="pass", walk="pass", suffix="pass"),
-    ),
-    "custom_dkim": (_case(_CUSTOM, _RETURN), Cells(spf="pass", dkim="pass", walk="pass", suffix="pass")),
-    "tampered": (_case(_TAMPERED, _RETURN), Cells(spf="pass", dkim="fail", walk="pass", suffix="pass")),
-    "tampered_forwarded": (
-        _case(_TAMPERED, _RETURN, STRANGER),
-        Cells(spf="fail", dkim="fail", walk="fail", suffix="fail"),
-    ),
-    "second_from": (
-        _case(_SECOND, _RETURN),
-        Cells(spf="pass", dkim="fail", walk="fail", suffix="fail", duplicate=True),
-    ),
-    "impersonation": (
-        _case(_message("janet@customer.com", _OURS), _RETURN),
-        Cells(spf="pass", dkim="pass", walk="fail", suffix="fail"),
-    ),
-    "revoked_key_forwarded": (
-        _case(_message("service@post.acmepost.com", REVOKED), _RETURN, STRANGER),
-        Cells(spf="fail", dkim="fail", walk="fail", suffix="fail"),
-    ),
-    "sibling_return_path": (
-        _case(_message("service@post.xpost.com"), "b@notes.xpost.com"),
-        Cells(spf="pass", dkim="none", walk="fail", suffix="pass"),
-    ),
-    "sibling_with_record_above": (
-        _case(_message("service@post.ypost.com"), "b@notes.ypost.com"),
-        Cells(spf="pass", dkim="none", walk="pass", suffix="pass"),
-    ),
-}
-
-SIGNED = {name: scenario.raw for name, (scenario, _) in SCENARIOS.items() if scenario.raw.startswith(b"DKIM")}
+def whole() -> bytes:
+    """A message that has every header that we sign."""
+    raw = _message("service@post.acmepost.com")
+    present = {line.partition(b":")[0].lower() for line in raw.partition(b"\r\n\r\n")[0].split(b"\r\n")}
+    missing = (name for name in SIGNED_HEADERS if name.lower().encode() not in present)
+    raw = "".join(f"{name}: value of {name}\r\n" for name in missing).encode() + raw
+    return sign(raw, KEY, NOW - 60, NOW + 86_400) + raw
 
 
 def mutants() -> dict[str, bytes]:
-    """The shared message with each signed header changed, and with another copy of each oversigned one put in."""
-    names = re.search(rb"h=([^;]*);", _SHARED)
-    assert names is not None
-    changed: dict[str, bytes] = {}
-    for name in dict.fromkeys(re.sub(rb"\s", b"", names[1]).split(b":")):
-        label = name.decode()
-        changed[f"second-{label}"] = name + b": boss@customer.com\r\n" + _SHARED
-        if found := re.search(rb"(?im)^" + name + rb": ?[^\r\n]{2}", _SHARED):
-            changed[f"changed-{label}"] = _SHARED[: found.end() - 1] + b"Q" + _SHARED[found.end() :]
+    """That message with each signed header changed, or removed, or with another copy of it put in above or below; and
+    with its body changed."""
+    good = whole()
+    head, separator, body = good.partition(b"\r\n\r\n")
+    changed = {
+        "body_changed": head + separator + body.replace(b"thank you", b"thank me!"),
+        "body_longer": good + b"P.S. Please send money.\r\n",
+        "body_shorter": head + separator + body[: body.index(b"thank")],
+    }
+    for name in SIGNED_HEADERS:
+        field = re.search(rb"(?im)^" + name.encode() + rb":.*\r\n(?:[ \t].*\r\n)*", head + b"\r\n")
+        assert field is not None, name
+        label, extra = name.lower(), f"{name}: boss@customer.com".encode()
+        changed[f"changed_{label}"] = good.replace(field[0], field[0].replace(b": ", b": x", 1), 1)
+        changed[f"removed_{label}"] = good.replace(field[0], b"", 1)
+        changed[f"above_{label}"] = extra + b"\r\n" + good
+        changed[f"below_{label}"] = head + b"\r\n" + extra + separator + body
     return changed

@@ -65,6 +65,10 @@ async def _with_janet(story: Story) -> Any:
     return tenant
 
 
+def published(story: Story) -> dict[str, str]:
+    return {key.dns_name: key.dns_record() for key in story.app.keys.signing}
+
+
 def txt(world: World) -> Callable[..., Any]:
     """The lab's TXT records for a library that would ask DNS."""
 
@@ -80,14 +84,14 @@ def txt(world: World) -> Callable[..., Any]:
 async def test_opendkim_verifies_every_kind_of_message(tmp_path: Path) -> None:
     async with a_story(tmp_path) as story:
         messages = {name: await received(story, **message) for name, message in MESSAGES.items()}
-        config = opendkim.configured(tmp_path, story.app.keys.signing)
+        config = opendkim.configured(tmp_path, published(story))
         assert opendkim.verify(config, tmp_path, messages) == dict.fromkeys(MESSAGES, "pass")
 
 
 async def test_opendkim_sees_what_was_tampered_with(tmp_path: Path) -> None:
     async with a_story(tmp_path) as story:
         good = await received(story)
-        config = opendkim.configured(tmp_path, story.app.keys.signing)
+        config = opendkim.configured(tmp_path, published(story))
         bad = tampered(good)
         assert all(content != good for content in bad.values())
         verdicts = opendkim.verify(config, tmp_path, {"good": good, **bad})
@@ -132,7 +136,7 @@ async def test_the_signature_survives_a_real_hop(tmp_path: Path) -> None:
     milter = f"inet:127.0.0.1:{(port := free_port())}"
     asking = (f"smtpd_milters = {milter}", "milter_default_action = tempfail")
     async with a_scene(tmp_path, "john@strict.com", settings=asking) as scene:
-        config = opendkim.configured(tmp_path, scene.story.app.keys.signing)
+        config = opendkim.configured(tmp_path, published(scene.story))
         async with opendkim.a_milter(config, port):
             answer = await scene.tenant.send(JANET, "john@strict.com", text="Schöne Grüße, and thank you.")
             await scene.tenant.becomes(answer, "delivered")

@@ -21,6 +21,7 @@ import dns.rdatatype
 import dns.rrset
 
 _UDP_ROOM = 512
+_UDP_MOST = 1232  # whatever the client says that it takes (RFC 6891 §6.2.5)
 _CHAIN_LIMIT = 10
 
 
@@ -178,7 +179,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         response = self.server.answer(data)
         if response is None or self.transport is None:
             return
-        self.transport.sendto(response.to_wire(max_size=_UDP_ROOM, prefer_truncation=True), addr)
+        room = min(max(response.request_payload, _UDP_ROOM), _UDP_MOST)
+        self.transport.sendto(response.to_wire(max_size=room, prefer_truncation=True), addr)
 
 
 def _at_and_above(name: str) -> list[str]:

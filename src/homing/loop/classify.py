@@ -180,9 +180,9 @@ def weight(verdict: Verdict, rules: Rules) -> int:
 
 
 def _best_status(statuses: tuple[str, ...]) -> str:
-    """The most telling code: a genuine one before x.0.0, the reported one before those found in the text."""
-    telling = [status for status in reversed(statuses) if not status.endswith(".0.0")]
-    return telling[0] if telling else statuses[-1] if statuses else ""
+    """The most telling code: a genuine one before x.0.0, that of the quoted reply before the reported one."""
+    telling = (status for status in statuses if not status.endswith(".0.0"))
+    return next(telling, statuses[-1] if statuses else "")
 
 
 _UNDETERMINED = Rule(

@@ -54,7 +54,7 @@ def rows(understood: Understood) -> tuple[Row, ...]:
         Row(
             {
                 "address": report.address,
-                "status": report.status or report.verdict.enhanced_status_code,
+                "status": report.verdict.enhanced_status_code or report.status,
                 "reason": report.verdict.rule,
                 "class": report.verdict.failure_class,
                 "kind": report.verdict.kind,

@@ -37,7 +37,7 @@ _ORIGINAL_BEGINS = re.compile(
     r"(?:received|return-path|message-id|dkim-signature|x-received|mime-version):\s", re.IGNORECASE
 )
 _REASON_MAY_FOLLOW = re.compile(
-    r"\s*(?:$|[:.,;(\[<—–-]|on \d|\.\.\.|failed|unknown|user|was|is|has|could|not|does|\d{3}\b|smtp|delivery|invalid|"
+    r"\s*(?:$|[:.,;(\[<—–-]|on (?:\d|\w{3},? )|\.\.\.|failed|unknown|user|was|is|has|could|not|does|\d{3}\b|smtp|delivery|invalid|"
     r"mailbox|account|no such|unable)",
     re.IGNORECASE,
 )
@@ -170,7 +170,10 @@ def _generated(rest: str) -> tuple[Named, ...]:
 
 
 def _by_shape(mail: Mail) -> tuple[Named, ...]:
-    return _by_line(mail.prose, _not_recipients(mail), loosely=False)
+    """Who has a line of his own; only if nobody has, somebody who wrote to himself."""
+    return _by_line(mail.prose, _not_recipients(mail), loosely=False) or _by_line(
+        mail.prose, _of_the_notice(mail), loosely=False
+    )
 
 
 def _by_mention(mail: Mail) -> tuple[Named, ...]:
@@ -199,6 +202,11 @@ def first_address(value: str) -> str:
 
 def _all(text: str) -> list[str]:
     return [text[start:end] for start, end in addresses_in(text)]
+
+
+def _of_the_notice(mail: Mail) -> frozenset[str]:
+    values = [value for name in ("From", "Reply-To", "Sender") for value in mail.headers.all(name)]
+    return frozenset(found.lower() for value in values for found in _all(value))
 
 
 def _not_recipients(mail: Mail) -> frozenset[str]:

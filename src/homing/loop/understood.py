@@ -153,14 +153,15 @@ class Seen:
 
 
 def see(mail: Mail, rules: Rules, *, null_sender: bool = False) -> Seen:
-    """The view of a mail. `null_sender`: it came with MAIL FROM:<>; a Return-Path or From of "<>" says so too."""
+    """The view of a mail. `null_sender`: it came with MAIL FROM:<>; a Return-Path or From of "<>" says so too, and
+    MAILER-DAEMON, which some servers write there for nobody (Postfix, local(8))."""
     sender = mail.headers.first("From")
     return Seen(
         mail=mail,
         rules=rules,
         from_address=first_address(sender),
         null_sender=null_sender
-        or mail.headers.first("Return-Path").replace(" ", "") == "<>"
+        or mail.headers.first("Return-Path").replace(" ", "").lower().startswith(("<>", "<mailer-daemon"))
         or sender.rstrip().endswith("<>"),
     )
 

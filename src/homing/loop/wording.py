@@ -67,13 +67,14 @@ def _without_addresses(text: str) -> str:
 
 
 def phrase_in(phrase: Phrase, text: str) -> bool:
-    """Whether the pieces occur in this order, each at the start of a word and at most 80 characters after the last."""
+    """Whether the pieces occur in this order and in one sentence, each at the start of a word and at most 80 characters
+    after the last."""
     at = _find(phrase[0], text, 0, len(text))
     while at >= 0:
         end = at + len(phrase[0])
         for piece in phrase[1:]:
             at_piece = _find(piece, text, end, end + GAP_CHARACTERS + len(piece))
-            if at_piece < 0:
+            if at_piece < 0 or text.find(". ", end, at_piece) >= 0:
                 break
             end = at_piece + len(piece)
         else:

@@ -20,6 +20,7 @@ from homing.mail.text import clean
 
 _READ_IN_FULL = 50
 _STAGE_CHARACTERS = 4000
+_MEANT = ("X-Actual-Recipient", "X-Original-Recipient")
 _AGENT_REJECTED = re.compile(r"was automatically rejected:\s*(\S.{0,400})", re.DOTALL)
 
 
@@ -140,13 +141,13 @@ def _about(recipient: RecipientStatus, named: tuple[Named, ...]) -> Named | None
 
 
 def _addressed(recipient: RecipientStatus, seen: Seen) -> RecipientStatus:
-    """Where a file, a pipe or an X.400 name failed, the words often hold the address behind it."""
+    """Where a file, a pipe or an X.400 name failed, other fields, the words or the original hold the address behind it."""
     if "@" in recipient.final_recipient or "@" in recipient.original_recipient:
         return recipient
-    named = seen.notice.named
-    if len(named) != 1 or not named[0].address:
-        return recipient
-    return replace(recipient, original_recipient=named[0].address)
+    meant = [read_recipient(value) for name in _MEANT for value in recipient.fields.all(name)]
+    named = [each.address for each in seen.notice.named if "@" in each.address]
+    found = [each for each in meant if "@" in each] or named or returned_recipients(seen.mail)
+    return replace(recipient, original_recipient=found[0]) if len(found) == 1 else recipient
 
 
 def _said(recipient: RecipientStatus, seen: Seen, *, alone: bool, in_full: bool) -> Said:

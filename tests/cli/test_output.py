@@ -51,6 +51,11 @@ def test_an_empty_table_says_so() -> None:
     assert printed(table(("A",), [])) == "None.\n"
 
 
+def attempt(host: str, ip: str, stage: str, reply_code: int | None, text: str) -> dict[str, object]:
+    said = {"reply_code": reply_code, "enhanced_status_code": "", "text": text}
+    return {"number": 1, "host": host, "ip": ip, "stage": stage, "in_doubt": False, **said}
+
+
 def delivery() -> dict[str, object]:
     verdict = {"failure_class": "invalid_recipient", "rule": "esc-5.1.1"}
     case = {
@@ -61,7 +66,10 @@ def delivery() -> dict[str, object]:
         "id": "dlv_1",
         "recipient": "ann@example.org",
         "state": "bounced",
-        "attempts": [{"number": 1}],
+        "attempts": [
+            attempt("mx1", "", "route", None, "10.0.0.1 is private"),
+            attempt("mx2", "8.8.8.8", "dot", 550, "no"),
+        ],
         "verdict": verdict,
         "case": case,
     }
@@ -95,6 +103,9 @@ def test_a_message_is_shown_with_its_timeline_and_its_case() -> None:
     text = printed(picture(message))
     for words in ("msg_1", "invalid_recipient", "550 no such user", "letter to joe@example.com", "2026-03-02 09:00:01"):
         assert words in text
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "ann@example.org 1 mx1 route 10.0.0.1 is private" in lines
+    assert "ann@example.org 1 mx2 [8.8.8.8] dot 550 no" in lines
     assert "\x1b" not in text
 
 

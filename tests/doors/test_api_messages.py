@@ -10,6 +10,7 @@ import pytest
 
 from homing.flow.submit import Submission
 from homing.loop import ids
+from tests.patience import PATIENCE
 
 from .failing import fail
 from .gateway import Gateway, message
@@ -158,7 +159,7 @@ async def test_a_key_that_is_being_used_waits_for_its_first_request(
     key = {"Idempotency-Key": "call-4711"}
     first = asyncio.create_task(home.call("POST", "/v1/messages", json=message(), headers=key))
     await under_way.wait()
-    second = await home.call("POST", "/v1/messages", json=message(), headers=key)
+    second = await asyncio.wait_for(home.call("POST", "/v1/messages", json=message(), headers=key), PATIENCE)
     assert (second.status_code, second.json()["code"]) == (409, "idempotency-key-in-progress")
     go_on.set()
     assert (await first).status_code == 202

@@ -8,9 +8,9 @@ import pytest
 from homing.lab.dns import DnsServer, Failing
 from homing.loop.evidence import RouteFault, Unroutable
 from homing.net.dns import AS_PUBLISHED, Resolver
-from homing.net.route import Host, Route, Router
+from homing.net.route import Host, Route, Router, Skipped
 
-OURS = "8.8.4.4"
+US, OURS = "mx.ours.net", "8.8.4.4"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def router_of(servers: tuple[DnsServer, DnsServer], **settings: object) -> Route
     silent = any(Failing.TIMEOUT in server.failing.values() for server in servers)
     addresses = [server.address for server in servers]
     resolver = Resolver(addresses, keep=AS_PUBLISHED, timeout=0.2 if silent else 5)
-    return Router(resolver, own_addresses=frozenset({OURS}), keep=0, **settings)  # type: ignore[arg-type]
+    return Router(resolver, own_name=US, keep=0, **settings)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_ways(servers: tuple[DnsServer, DnsServer], case: Case) -> None:
     for server, zones in zip(servers, (case.zones, case.zones if case.second is None else case.second), strict=True):
-        server.zones = zones
+        server.zones = {US: [f"A {OURS}"], **zones}
         server.failing = case.failing
     way = await router_of(servers).route("corp.com")
     if isinstance(case.expected, list):
@@ -200,9 +200,10 @@ async def test_a_way_is_remembered_but_a_failure_is_not(servers: tuple[DnsServer
 
 
 async def test_the_lab_may_be_private_but_never_ourselves(servers: tuple[DnsServer, DnsServer]) -> None:
+    servers[0].publish(US, f"A {OURS}")
     servers[0].publish("corp.com", "MX 10 mx.corp.com")
     servers[0].publish("mx.corp.com", "A 127.0.1.1", f"A {OURS}")
     way = await router_of(servers, allow_private=True).route("corp.com")
     assert isinstance(way, Route)
     assert [host.ip for host in way.hosts] == ["127.0.1.1"]
-    assert way.skipped == (f"mx.corp.com: {OURS} is our own address",)
+    assert way.skipped == (Skipped("mx.corp.com", f"{OURS} is our own address"),)

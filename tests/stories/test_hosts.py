@@ -121,6 +121,23 @@ async def test_after_the_dot_no_other_host_is_asked(story: Story) -> None:
     )
 
 
+async def test_a_host_that_is_ourselves_is_passed_over_and_told(story: Story) -> None:
+    story.world.dns.publish(story.app.settings.hostname, "A 127.0.0.1")
+    crm = await _janets(story)
+    story.world.mx("corp.com")
+    _hosts(story, "127.0.0.1", _ip_of(story, "corp.com"))
+    sent = await crm.send(JANET, JOHN)
+    await crm.becomes(sent, "delivered")
+    first, second = await _attempts(crm, sent)
+    assert (first["host"], first["stage"], first["text"]) == ("mx1.corp.com", "route", "127.0.0.1 is our own address")
+    assert (second["host"], second["stage"], second["reply_code"]) == ("mx2.corp.com", "dot", 250)
+    assert [first["number"], second["number"]] == [1, 1]
+    _hosts(story, "127.0.0.1")
+    sent = await crm.send(JANET, "mary@corp.com")
+    (delivery,) = (await crm.becomes(sent, "bounced"))["deliveries"]
+    assert delivery["verdict"]["failure_class"] == "invalid_domain"
+
+
 # -- no attempt lasts for ever -----------------------------------------------------------------------------------------
 
 

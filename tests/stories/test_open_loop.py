@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from homing.mail.dkim import verify
 from homing.mail.reply import Reply
 from homing.store import tables
 
-from .gateway import Story, plain_text, until
+from .gateway import Story, a_story, plain_text, until
 
 JANET, JOHN = "janet@example.net", "john@corp.com"
 TOKEN_SENDER = re.compile(r"b\+[a-z2-7]{48}@b\.post\.acme-mail\.com")
@@ -116,6 +117,25 @@ async def test_janet_is_on_vacation_so_her_telephone_rings(story: Story) -> None
     [delivery] = (await crm.message(sent))["deliveries"]
     assert [step["state"] for step in delivery["case"]["steps"]] == ["unheard", "heard"]
     assert "autoresponded" in [event["type"] for event in await crm.events()]
+    told = await crm.hears("action_failed", sent)
+    why = f"letter to {JANET}: a program answered it, out of office for example"
+    assert (told["data"]["channel"], told["data"]["why"]) == ("letter", why)
+    assert delivery["case"]["actions"][0]["result"] == why
+
+
+async def test_the_page_says_why_a_letter_was_not_heard(tmp_path: Path) -> None:
+    async with a_story(tmp_path, open_pages_here=True) as story:
+        crm = await story.tenant()
+        await crm.person("Janet Roe", JANET)
+        story.world.mx("example.net").is_out_of_office(JANET)
+        story.world.mx("acme-admin.com")
+        story.world.mx("corp.com").refuses(JOHN)
+        sent = await crm.send(JANET, JOHN)
+        await crm.hears("action_failed", sent)
+        page = (await story.http.get(f"/messages/{sent['id']}")).text
+    why = f"letter to {JANET}: a program answered it, out of office for example"
+    assert f'Letter: reached nobody <span class="quiet">({why})</span>' in page
+    assert f"Could not tell anybody by a letter: {why}" in page
 
 
 async def test_with_nobody_left_to_tell_the_failure_is_unheard_and_says_so(story: Story) -> None:
@@ -130,6 +150,7 @@ async def test_with_nobody_left_to_tell_the_failure_is_unheard_and_says_so(story
     [delivery] = (await crm.message(sent))["deliveries"]
     assert delivery["case"]["state"] == "unheard"
     assert [step["state"] for step in delivery["case"]["steps"]] == ["unheard", "unheard"]
+    assert delivery["case"]["actions"][0]["result"] == f"letter to {JANET}: it bounced"
     letters = [one for one in await crm.events() if one["type"] == "opened_case"]
     assert len(letters) == 1, "a letter that bounces opens no case of its own"
 
@@ -233,6 +254,31 @@ async def test_the_corrected_address_is_sent_to_once_from_the_link_in_the_letter
     [delivery] = (await crm.message(sent))["deliveries"]
     assert delivery["case"]["state"] == "resolved"
     assert (await crm.types_of(sent)).count("resent") == 1
+    assert len(site.inbox(JOHN)) == 1
+
+
+async def test_a_link_that_outlives_the_message_says_so(story: Story) -> None:
+    """A letter of a late bounce, read when what the message said is erased: nobody is asked for an address in vain."""
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com")
+    sent = await crm.send(JANET, JOHN)
+    await crm.becomes(sent, "delivered")
+    [mail] = site.inbox(JOHN)
+    story.clock.advance(timedelta(days=20))
+    returned = bounce("mx.corp.com", str(mail.envelope_sender), mail.content, Failure(final_recipient=JOHN))
+    assert (await story.world.writes(None, str(mail.envelope_sender), returned)).accepted
+    await crm.becomes(sent, "bounced")
+    [letter] = await story.world.mx("example.net").wait_for(JANET)
+    link = story.link(letter, "/correct/")
+    story.clock.advance(timedelta(days=20))
+    assert (await story.http.get(link)).status_code == 200
+    await story.app.tidier.forget()
+    for page in (await story.http.get(link), await story.http.post(link, data={"recipient": JOHN})):
+        assert page.status_code == 410
+        assert "no longer kept" in page.text
+        assert JOHN in page.text
+        assert "<form" not in page.text
     assert len(site.inbox(JOHN)) == 1
 
 

@@ -301,6 +301,7 @@ def _deliverer(base: _Base) -> Deliverer:
         base.resolver,
         settings.lab_outbound_port,
         lab,
+        own_name=settings.hostname,
         dice=random.SystemRandom().random,
         keep=0.0 if lab else 60.0,
     )

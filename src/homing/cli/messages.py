@@ -67,6 +67,9 @@ def picture(message: Json) -> "RenderableType":
         table(("Delivery", "Recipient", "State", "Tries", "Why"), map(_delivery, message["deliveries"])),
         table(timeline.HEADINGS, (timeline.row(event, recipients) for event in message["timeline"])),
     ]
+    attempts = [row for delivery in message["deliveries"] for row in _attempts(delivery)]
+    if attempts:
+        parts.append(table(("Tried", "Attempt", "Host", "Stage", "Answer"), attempts))
     cases = [delivery for delivery in message["deliveries"] if delivery["case"]]
     if cases:
         rows = (one for delivery in cases for one in _steps(delivery))
@@ -85,6 +88,21 @@ def _delivery(delivery: Json) -> list[object]:
     why = f"{verdict['failure_class']} ({timeline.ruling(verdict)})" if verdict else ""
     tries = max((attempt["number"] for attempt in delivery["attempts"]), default=0)
     return [delivery["id"], delivery["recipient"], delivery["state"], tries, why]
+
+
+def _attempts(delivery: Json) -> list[list[object]]:
+    """What came of each host, those that were passed over among them."""
+    return [
+        [
+            delivery["recipient"],
+            attempt["number"],
+            f"{attempt['host']} [{attempt['ip']}]" if attempt["ip"] else attempt["host"],
+            attempt["stage"],
+            " ".join(str(attempt[name]) for name in ("reply_code", "enhanced_status_code", "text") if attempt[name])
+            + (" (in doubt)" if attempt["in_doubt"] else ""),
+        ]
+        for attempt in delivery["attempts"]
+    ]
 
 
 def _steps(delivery: Json) -> list[list[object]]:

@@ -30,7 +30,7 @@ from homing.loop.policy import not_believed
 from homing.mail.gate import departure_gate
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript
-from homing.net.route import Host, Route, Router
+from homing.net.route import Host, Route, Router, Skipped
 from homing.net.smtp_client import Connection, SmtpClient
 from homing.store import deliveries
 from homing.store.database import Database
@@ -62,10 +62,12 @@ _log = structlog.get_logger()
 @dataclass(slots=True, kw_only=True)
 class _Try:
     """One attempt on its way. `until`: when it is given up, in the loop's time. `attempt`: the row that was opened
-    before MAIL FROM, if it came so far. `heard`: what came of each host, and since when; the last one decides."""
+    before MAIL FROM, if it came so far. `skipped`: hosts that nobody is asked at. `heard`: what came of each other one,
+    and since when; the last one decides."""
 
     job: ClaimedDelivery
     until: float
+    skipped: tuple[Skipped, ...] = ()
     attempt: AttemptId | None = None
     heard: list[_Heard] = field(default_factory=list)
 
@@ -162,6 +164,7 @@ class Deliverer:
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self._record(job, route, result)
             return
+        trial.skipped = route.skipped
         await self._in_its_lane(trial, route)
 
     async def _in_its_lane(self, trial: _Try, route: Route) -> None:
@@ -347,10 +350,17 @@ class Deliverer:
     async def _conclude(self, trial: _Try) -> None:
         """The last host decides; what came of those before it is kept beside."""
         *before, (_, last) = trial.heard
-        ends = [since for since, _ in trial.heard[1:]]
-        passed_over = tuple(
-            replace(self._result(since, transcript), ended_at=end)
-            for (since, transcript), end in zip(before, ends, strict=True)
+        first, *ends = [since for since, _ in trial.heard]
+        skipped = [
+            AttemptResult(started_at=first, ended_at=first, stage=Stage.ROUTE, host=one.host, silence=one.why)
+            for one in trial.skipped
+        ]
+        passed_over = (
+            *skipped,
+            *(
+                replace(self._result(since, transcript), ended_at=end)
+                for (since, transcript), end in zip(before, ends, strict=True)
+            ),
         )
         since, _ = trial.heard[-1]
         result = replace(self._result(since, last), id=trial.attempt)

@@ -56,9 +56,9 @@ class Outcome:
 
     `delivery` is the delivery as it now stands (unchanged where the evidence changes nothing); `case` is the case that
     this failure opens, `actions` its first steps. `step` tells how a letter fared for the case that it serves
-    (`delivery.case`, `delivery.step`). `suppress`: the address goes on the suppression list. `full`: the message failed
-    because the mailbox is full; `hearsay`: a report in words says that the address is dead. Both put it on the list
-    once they have come often enough (`loop.suppression`).
+    (`delivery.case`, `delivery.step`), and `step_why` says it in words where it came to nothing. `suppress`: the
+    address goes on the suppression list. `full`: the message failed because the mailbox is full; `hearsay`: a report in
+    words says that the address is dead. Both put it on the list once they have come often enough (`loop.suppression`).
     `alarm` is for the operator: a refusal that is about us, or a message that kills its worker.
     """
 
@@ -67,6 +67,7 @@ class Outcome:
     actions: tuple[NewAction, ...] = ()
     case: Case | None = None
     step: StepState | None = None
+    step_why: str = ""
     suppress: Suppress | None = None
     full: bool = False
     hearsay: Suppress | None = None
@@ -310,8 +311,10 @@ def _said(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
             outcome = _noted(delivery, EventType.COMPLAINED, _facts(report))
             return _suppressing(outcome, suppression.after_complaint(report))
         case What.AUTO_REPLY | What.CHALLENGE:
-            step = StepState.UNHEARD if delivery.case else None
-            return replace(_noted(delivery, EventType.AUTORESPONDED, _facts(report)), step=step)
+            noted = _noted(delivery, EventType.AUTORESPONDED, _facts(report))
+            if delivery.case is None:
+                return noted
+            return replace(noted, step=StepState.UNHEARD, step_why=_ANSWERED_BY_A_PROGRAM)
         case What.HUMAN_REPLY:
             return _noted(delivery, EventType.REPLIED, _facts(report))
         case What.REPORT | What.UNKNOWN:
@@ -432,6 +435,17 @@ def _failed(
     )
 
 
+_ANSWERED_BY_A_PROGRAM = "a program answered it, out of office for example"
+_WHY_UNHEARD = {
+    State.BOUNCED: "it bounced",
+    State.EXPIRED: "nobody took it in time",
+    State.SUPPRESSED: "the address is on the suppression list",
+    State.CANCELED: "it was canceled",
+    State.FAILED: "a fault of our own stopped it",
+}
+"""How a letter came to nothing, said of the step that it served."""
+
+
 def _settled(delivery: Delivery, events: tuple[NewEvent, ...], verdict: Verdict | None) -> Outcome:
     step = None
     if delivery.case:
@@ -440,6 +454,7 @@ def _settled(delivery: Delivery, events: tuple[NewEvent, ...], verdict: Verdict 
         delivery=replace(delivery, next_attempt_at=None),
         events=events,
         step=step,
+        step_why=_WHY_UNHEARD.get(delivery.state, "") if step else "",
         alarm=about_us(delivery, verdict),
     )
 

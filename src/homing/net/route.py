@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from homing.loop.evidence import RouteFault, Unroutable
 from homing.loop.typos import suggest
@@ -27,11 +27,22 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A host that the DNS names, and why nobody is asked there."""
+
+    host: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """Hosts in the order in which to try them. `skipped` says which others the DNS named and why they were left out."""
+    """Hosts in the order in which to try them. `skipped`: those that the DNS names too, and that were left out."""
 
     hosts: tuple[Host, ...]
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +51,13 @@ class _Exchange:
 
     preference: int
     hosts: tuple[Host, ...]
-    faults: tuple[tuple[RouteFault, str], ...]
+    faults: tuple[tuple[RouteFault, Skipped], ...]
 
 
+OWN_KEPT = 60.0
+"""Seconds."""
+
+_Ip = IPv4Address | IPv6Address
 _Way = tuple[_Exchange, ...] | Unroutable
 """What is remembered of a domain: its exchanges before the dice fall."""
 
@@ -50,8 +65,9 @@ _Way = tuple[_Exchange, ...] | Unroutable
 class Router:
     """Finds the way to a domain.
 
-    `own_addresses` are ours: mail must not run in a circle. `allow_private` is for the lab only. `dice` give numbers
-    from 0 up to 1 and spread the load over exchanges of equal preference. A way is remembered for `keep` seconds.
+    Mail must not run in a circle: the addresses of `own_name` are ours. `allow_private` is for the lab only. `dice`
+    give numbers from 0 up to 1 and spread the load over exchanges of equal preference. A way is remembered for `keep`
+    seconds.
     """
 
     def __init__(
@@ -59,15 +75,16 @@ class Router:
         resolver: Resolver,
         smtp_port: int = 25,
         allow_private: bool = False,
-        own_addresses: frozenset[str] = frozenset(),
         *,
+        own_name: str | None = None,
         dice: Callable[[], float] = lambda: 0.0,
         keep: float = 60.0,
     ) -> None:
         self._resolver = resolver
         self._smtp_port = smtp_port
         self._allow_private = allow_private
-        self._own = frozenset(ip_address(ip) for ip in own_addresses)
+        self._own_name = own_name
+        self._own: tuple[float, frozenset[_Ip]] = 0.0, frozenset()
         self._dice = dice
         self._keep = keep
         self._known: dict[str, tuple[float, _Way]] = {}
@@ -80,7 +97,7 @@ class Router:
         ranked = sorted(way, key=lambda exchange: (exchange.preference, self._dice()))
         return Route(
             hosts=tuple(host for exchange in ranked for host in exchange.hosts),
-            skipped=tuple(detail for exchange in ranked for _, detail in exchange.faults),
+            skipped=tuple(host for exchange in ranked for _, host in exchange.faults),
         )
 
     async def _way(self, domain: str) -> _Way:
@@ -121,8 +138,9 @@ class Router:
         return _unroutable(domain, RouteFault.LOOKUP_FAILED, detail)
 
     async def _by_exchanges(self, domain: str, records: tuple[Mx, ...]) -> _Way:
+        own = await self._own_addresses()
         answers = await asyncio.gather(*(self._resolver.addresses(mx.exchange) for mx in records))
-        exchanges = tuple(self._exchange(mx, answer) for mx, answer in zip(records, answers, strict=True))
+        exchanges = tuple(self._exchange(mx, answer, own) for mx, answer in zip(records, answers, strict=True))
         if any(exchange.hosts for exchange in exchanges):
             return exchanges
         faults = [fault for exchange in exchanges for fault in exchange.faults]
@@ -131,31 +149,40 @@ class Router:
         for fault in (RouteFault.LOOKUP_FAILED, RouteFault.PRIVATE_ADDRESS, RouteFault.NO_ADDRESS):
             if fault in found:
                 break
-        return _unroutable(domain, fault, "; ".join(detail for _, detail in faults) or "MX names no host")
+        return _unroutable(domain, fault, "; ".join(str(host) for _, host in faults) or "MX names no host")
 
-    def _exchange(self, mx: Mx, answer: Answer[str]) -> _Exchange:
+    async def _own_addresses(self) -> frozenset[_Ip]:
+        """Those that our own name has, or had a minute ago."""
+        until, own = self._own
+        if self._own_name and until <= time.monotonic():
+            found = await self._resolver.addresses(self._own_name)
+            own = frozenset(map(ip_address, found.records)) if isinstance(found, Found) else frozenset()
+            self._own = time.monotonic() + OWN_KEPT, own
+        return own
+
+    def _exchange(self, mx: Mx, answer: Answer[str], own: frozenset[_Ip]) -> _Exchange:
         match answer:
             case Found(records=addresses):
-                refused = [(ip, self._why_unusable(ip)) for ip in addresses]
+                refused = [(ip, self._why_unusable(ip, own)) for ip in addresses]
                 return _Exchange(
                     mx.preference,
                     tuple(Host(mx.exchange, ip, self._smtp_port) for ip, why in refused if why is None),
                     tuple(
-                        (RouteFault.PRIVATE_ADDRESS, f"{mx.exchange}: {ip} is {why}")
+                        (RouteFault.PRIVATE_ADDRESS, Skipped(mx.exchange, f"{ip} is {why}"))
                         for ip, why in refused
                         if why is not None
                     ),
                 )
             case LookupFailed(why=why, server=server):
-                fault = (RouteFault.LOOKUP_FAILED, f"{mx.exchange}: {why} at {server}")
+                fault = (RouteFault.LOOKUP_FAILED, Skipped(mx.exchange, f"{why} at {server}"))
             case NoSuchName(server=server):
-                fault = (RouteFault.NO_ADDRESS, f"{mx.exchange}: no such name, says {server}")
+                fault = (RouteFault.NO_ADDRESS, Skipped(mx.exchange, f"no such name, says {server}"))
             case NoData(server=server):
-                fault = (RouteFault.NO_ADDRESS, f"{mx.exchange}: no address, says {server}")
+                fault = (RouteFault.NO_ADDRESS, Skipped(mx.exchange, f"no address, says {server}"))
         return _Exchange(mx.preference, (), (fault,))
 
-    def _why_unusable(self, ip: str) -> str | None:
-        if ip_address(ip) in self._own:
+    def _why_unusable(self, ip: str, own: frozenset[_Ip]) -> str | None:
+        if ip_address(ip) in own:
             return "our own address"
         return None if self._allow_private else why_not_public(ip)
 

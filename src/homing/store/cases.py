@@ -10,7 +10,17 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from homing.loop.model import ActionState, Case, CaseId, DeliveryId, NewAction, NewEvent, OrganizationId, StepState
+from homing.loop.model import (
+    ActionState,
+    Case,
+    CaseId,
+    DeliveryId,
+    EventType,
+    NewAction,
+    NewEvent,
+    OrganizationId,
+    StepState,
+)
 from homing.loop.policy import escalate, resolve
 from homing.store import tables
 from homing.store.dialect import insert, insert_all
@@ -36,12 +46,14 @@ class OpenCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
-    """How a step of a case ended, or how one that had ended turned out."""
+    """How a step of a case ended, or how one that had ended turned out. `why`: of one whose letter came to nothing,
+    which is told on the timeline, and as the result of the step's action."""
 
     case: CaseId
     step: int
     result: StepState
     at: datetime
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,14 +125,23 @@ def advance(conn: sa.Connection, ended: Sequence[StepEnded]) -> None:
     for step in ended:
         if step.case not in before:
             continue
-        outcome = escalate(now_open[step.case], step.step, step.result, step.at)
+        opened, case = before[step.case], now_open[step.case]
+        outcome = escalate(case, step.step, step.result, step.at)
         now_open[step.case] = outcome.case
-        opened = before[step.case]
+        if step.why and case.steps[step.step] is not StepState.UNHEARD:
+            happenings.append(_came_to_nothing(opened, step))
+            conn.execute(_A.update().where(_A.c.case_id == step.case, _A.c.step == step.step).values(result=step.why))
         happenings.extend(Happening(subject=opened.subject, event=event, at=step.at) for event in outcome.events)
         tasks.extend(_task(opened, action, step.at) for action in outcome.actions)
     save(conn, now_open.values())
     append(conn, happenings)
     put(conn, tasks)
+
+
+def _came_to_nothing(opened: OpenCase, step: StepEnded) -> Happening:
+    channel = opened.case.policy.steps[step.step].kind.value
+    event = NewEvent(type=EventType.ACTION_FAILED, data={"channel": channel, "why": step.why})
+    return Happening(subject=opened.subject, event=event, at=step.at)
 
 
 def save(conn: sa.Connection, cases: Iterable[Case]) -> None:

@@ -324,7 +324,8 @@ def _steps(entries: Iterable[_Entry]) -> Iterable[cases.StepEnded]:
     for entry in entries:
         letter, result = entry.outcome.delivery, entry.outcome.step
         if result and letter.case is not None and letter.step is not None:
-            yield cases.StepEnded(case=letter.case, step=letter.step, result=result, at=entry.finding.now)
+            why = f"letter to {letter.recipient}: {entry.outcome.step_why}" if entry.outcome.step_why else ""
+            yield cases.StepEnded(case=letter.case, step=letter.step, result=result, at=entry.finding.now, why=why)
 
 
 def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[suppressions.Suppression]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from homing.loop.model import DeliveryId, HumanSenderId, Identity, OrganizationId, Origin, Role, State
+from homing.loop.model import DeliveryId, HumanSenderId, Identity, MessageId, OrganizationId, Origin, Role, State
 from homing.store import tables
 from homing.store.documents import identity_from_json
 
@@ -66,3 +66,8 @@ def original(conn: sa.Connection, organization: OrganizationId, delivery: Delive
         metadata=row["metadata"],
         content=row["content"],
     )
+
+
+def kept(conn: sa.Connection, message: MessageId) -> bool:
+    """Whether what a message says is still there, so that it can be sent again."""
+    return conn.execute(sa.select(sa.exists().where(_C.c.message == message))).scalar_one()

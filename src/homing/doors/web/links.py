@@ -14,7 +14,7 @@ from homing.loop.model import FAILURES, DeliveryId, EventType
 from homing.loop.problem import Rejected
 from homing.loop.token import Purpose, TokenRefused
 from homing.mail.address import AddressError, parse_address
-from homing.store import deliveries, organizations, views
+from homing.store import deliveries, organizations, resends, views
 from homing.store.organizations import Organization
 from homing.store.views import DeliveryView, MessageView
 
@@ -24,12 +24,14 @@ TRY_LATER = "Too many messages are on their way at the moment. Please try again 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The failed delivery that a link is about. `sent_to`: where its message went instead, if somebody corrected it."""
+    """The failed delivery that a link is about. `sent_to`: where its message went instead, if somebody corrected it.
+    `kept`: what the message said is still there."""
 
     organization: Organization
     view: MessageView
     one: DeliveryView
     sent_to: str | None
+    kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Links:
             return _gone("The message itself is not lost: send it again where you wrote it.")
         if failed.sent_to is not None:
             return _sent(failed.sent_to)
+        if not failed.kept:
+            return _erased(failed)
         return self._form(failed, _suggestion(failed), "")
 
     async def correct(self, token: str, request: Request) -> Response:
@@ -71,6 +75,8 @@ class Links:
             return _gone("The message itself is not lost: send it again where you wrote it.")
         if failed.sent_to is not None:
             return _sent(failed.sent_to)
+        if not failed.kept:
+            return _erased(failed)
         text = (await read_form(request)).get("recipient", "").strip()
         try:
             address = parse_address(text)
@@ -122,7 +128,8 @@ class Links:
         if organization is None or view is None:
             return None
         one = next(one for one in view.deliveries if one.delivery.id == delivery.id)
-        return Failed(organization, view, one, _sent_to(view, one))
+        kept = await database.read(resends.kept, delivery.message)
+        return Failed(organization, view, one, _sent_to(view, one), kept)
 
     def _form(self, failed: Failed, address: str, complaint: str, status: int = 200) -> Response:
         message = failed.view.message
@@ -157,6 +164,14 @@ def _sent_to(view: MessageView, one: DeliveryView) -> str | None:
 def _sent(address: str) -> Response:
     text = f"The message is on its way to {address}. Should it fail again, you get another letter."
     return message_page(200, "Sent again.", text)
+
+
+def _erased(failed: Failed) -> Response:
+    text = (
+        f"It did not reach {failed.one.delivery.recipient}. What it said was kept for a while and is erased by now, so "
+        "it cannot be sent again from here. Write it anew where you wrote it."
+    )
+    return message_page(410, "The message is no longer kept.", text)
 
 
 def _left(leave: Leave) -> Response:

@@ -141,7 +141,7 @@ def _about(recipient: RecipientStatus, named: tuple[Named, ...]) -> Named | None
 
 
 def _addressed(recipient: RecipientStatus, seen: Seen) -> RecipientStatus:
-    """Where a file, a pipe or an X.400 name failed, other fields, the words or the original hold the address behind it."""
+    """Where a file, a pipe or an X.400 name failed, other fields, the words or the original hold the address."""
     if "@" in recipient.final_recipient or "@" in recipient.original_recipient:
         return recipient
     meant = [read_recipient(value) for name in _MEANT for value in recipient.fields.all(name)]

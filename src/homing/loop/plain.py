@@ -37,8 +37,8 @@ _ORIGINAL_BEGINS = re.compile(
     r"(?:received|return-path|message-id|dkim-signature|x-received|mime-version):\s", re.IGNORECASE
 )
 _REASON_MAY_FOLLOW = re.compile(
-    r"\s*(?:$|[:.,;(\[<—–-]|on (?:\d|\w{3},? )|\.\.\.|failed|unknown|user|was|is|has|could|not|does|\d{3}\b|smtp|delivery|invalid|"
-    r"mailbox|account|no such|unable)",
+    r"\s*(?:$|[:.,;(\[<—–-]|on (?:\d|\w{3},? )|\.\.\.|failed|unknown|user|was|is|has|could|not|does|\d{3}\b|smtp|"
+    r"delivery|invalid|mailbox|account|no such|unable)",
     re.IGNORECASE,
 )
 _GENERATED = re.compile(rf"generated (?:from|by) <?({_ADDRESS})", re.IGNORECASE)

@@ -160,7 +160,7 @@ def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase]) -> str:
     if not rule.words:
         return facts.statuses[0] if rule.statuses else str(facts.reply_code or facts.stage)
     text = facts.text
-    found = next((phrase for phrase in phrases if phrase[0] in text and phrase_in(phrase, text)), None)
+    found = next((phrase for phrase in phrases if phrase_in(phrase, text)), None)
     if found is None or any(phrase[0] in text and phrase_in(phrase, text) for phrase in rule.unless):
         return ""
     return " … ".join(found)

@@ -6,7 +6,7 @@ is known, the shape alone is read. What cannot be found is left open: the envelo
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from homing.loop.rulebook import Form, Rules
@@ -74,10 +74,10 @@ class Notice:
     at: int = 0
 
 
-def read_plain(mail: Mail, folded: str, rules: Rules) -> Notice:
-    """Whom the notice names, each with its reason; one nameless entry if it names nobody. `folded` is the beginning of
-    its prose, up to `PROSE_CHARACTERS`."""
-    notice = _by_form(mail, folded, rules)
+def read_plain(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
+    """Whom the notice names, each with its reason; one nameless entry if it names nobody. `phrases` are the ids of the
+    forms whose first words stand in the beginning of its prose, up to `PROSE_CHARACTERS`; other ids do not matter."""
+    notice = _by_form(mail, phrases, rules)
     listed = [found for value in mail.headers.all("X-Failed-Recipients") for found in _all(value)]
     if listed:
         known = {each.address.lower(): each for each in notice.named or _by_shape(mail)}
@@ -87,14 +87,13 @@ def read_plain(mail: Mail, folded: str, rules: Rules) -> Notice:
     return replace(notice, named=notice.named or _by_shape(mail) or _by_mention(mail))
 
 
-def _by_form(mail: Mail, folded: str, rules: Rules) -> Notice:
+def _by_form(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
     """The first form that the notice has and that names somebody, else the first that it has."""
     prose = mail.prose[:PROSE_CHARACTERS]
     first = Notice(named=(), words=mail.prose)
     lowered = prose.lower()
     lowered = lowered if len(lowered) == len(prose) else prose
-    for number in rules.form_index.find(folded):
-        form = rules.forms[number]
+    for form in (each for known in phrases if isinstance(each := rules.whole[known], Form)):
         began = form.start.search(lowered)
         if began is None or _QUOTED.match(prose, prose.rfind("\n", 0, began.start()) + 1, began.start()):
             continue

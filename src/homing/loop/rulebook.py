@@ -112,19 +112,19 @@ class FieldSignatures:
     present: bool
     equals: frozenset[str]
     starts: tuple[str, ...]
-    index: PhraseIndex
+    index: PhraseIndex[str]
 
-    def borne(self, value: str) -> Iterator[Signature]:
-        """Those that a value bears."""
-        phrases = self.index.find(value)
+    def borne(self, value: str, phrases: Mapping[str, list[Phrase]]) -> Iterator[Signature]:
+        """Those that a value bears. `phrases` are those that an index found in it, by the ids of their signatures."""
         whole = self.present or value in self.equals or value.startswith(self.starts)
-        for number in range(len(self.signatures)) if whole else phrases:
-            signature = self.signatures[number]
+        if not (whole or phrases):
+            return
+        for signature in self.signatures:
             if (
                 signature.present
                 or value in signature.equals
-                or value.startswith(signature.starts)
-                or any(phrase_in(phrase, value) for phrase in phrases.get(number, ()))
+                or (whole and value.startswith(signature.starts))
+                or any(phrase_in(phrase, value) for phrase in phrases.get(signature.id, ()))
             ):
                 yield signature
 
@@ -154,7 +154,8 @@ class Form:
 class Rules:
     """All rules by family, in the order in which they are asked, with the indexes that find those worth asking.
 
-    `families` are those of the rules by their ids, `whole` the signatures and forms by theirs.
+    `families` are those of the rules by their ids, `whole` the signatures and forms by theirs. `prose_index` finds what
+    a mail's prose may bear: forms, and signatures of its text.
     """
 
     receiver: tuple[Rule, ...]
@@ -167,11 +168,11 @@ class Rules:
     families: Mapping[str, str]
     whole: Mapping[str, Signature | Form]
     worded: tuple[Rule, ...]
-    worded_index: PhraseIndex = field(repr=False)
+    worded_index: PhraseIndex[int] = field(repr=False)
     unworded: tuple[int, ...] = ()
-    hint_index: PhraseIndex = field(repr=False)
+    hint_index: PhraseIndex[int] = field(repr=False)
     signatures_by_field: Mapping[str, FieldSignatures] = field(default_factory=dict, repr=False)
-    form_index: PhraseIndex = field(repr=False)
+    prose_index: PhraseIndex[str] = field(repr=False)
 
     @property
     def all(self) -> tuple[Rule, ...]:
@@ -250,7 +251,10 @@ def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: 
         hint_index=PhraseIndex((n, phrase) for n, rule in enumerate(by_family["hint"]) for phrase in rule.words),
         unworded=tuple(n for n, rule in enumerate(worded) if not rule.words),
         signatures_by_field=by_field,
-        form_index=PhraseIndex((n, form.phrase) for n, form in enumerate(forms)),
+        prose_index=PhraseIndex(
+            [(form.id, form.phrase) for form in forms]
+            + [(each.id, phrase) for each in signatures if each.field == "text" for phrase in each.contains]
+        ),
     )
 
 
@@ -260,7 +264,7 @@ def _of_field(signatures: list[Signature]) -> FieldSignatures:
         present=any(each.present for each in signatures),
         equals=frozenset(value for each in signatures for value in each.equals),
         starts=tuple(start for each in signatures for start in each.starts),
-        index=PhraseIndex((n, phrase) for n, each in enumerate(signatures) for phrase in each.contains),
+        index=PhraseIndex((each.id, phrase) for each in signatures for phrase in each.contains),
     )
 
 

@@ -9,7 +9,7 @@ from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.plain import PROSE_CHARACTERS, Notice, first_address, read_plain
 from homing.loop.rulebook import HARD, Form, Rules, Signature
-from homing.loop.wording import fold
+from homing.loop.wording import Phrase, fold
 from homing.mail.mime import Headers, Mail
 from homing.mail.reply import Stage
 from homing.mail.text import clean
@@ -101,6 +101,11 @@ class Seen:
         return fold(self.mail.prose[:PROSE_CHARACTERS])
 
     @cached_property
+    def phrases(self) -> Mapping[str, list[Phrase]]:
+        """Those of forms and signatures that stand in it, by the ids of these."""
+        return self.rules.prose_index.find(self.prose)
+
+    @cached_property
     def opening(self) -> str:
         """The first words, folded."""
         longer = len(self.mail.prose) > _OPENING_CHARACTERS
@@ -109,7 +114,7 @@ class Seen:
     @cached_property
     def notice(self) -> Notice:
         """What it says if it is a notice in words."""
-        return read_plain(self.mail, self.prose, self.rules)
+        return read_plain(self.mail, self.phrases, self.rules)
 
     @cached_property
     def borne(self) -> Mapping[str, tuple[str, ...]]:
@@ -170,7 +175,8 @@ def _signatures(seen: Seen) -> Iterator[Signature]:
     present = seen.mail.headers.names()
     for name, signatures in seen.rules.signatures_by_field.items():
         if (name in present or name in _VIEWS) and (value := seen.value(name)):
-            yield from signatures.borne(value)
+            phrases = seen.phrases if name == "text" else signatures.index.find(value)
+            yield from signatures.borne(value, phrases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +210,9 @@ def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
             break
     if best is None:
         best = classify(None, stage=None, status=said.status, text="", remote_mta=said.remote_mta, rules=rules)
-    best = replace(best, text=clean(shown, DIAGNOSTIC), remote_mta=clean(best.remote_mta, LINE))
+    shown, remote_mta = clean(shown, DIAGNOSTIC), clean(said.remote_mta, LINE)
+    if (best.text, best.remote_mta) != (shown, remote_mta):
+        best = replace(best, text=shown, remote_mta=remote_mta)
     return softened(best, action)
 
 

@@ -8,7 +8,9 @@ words once, and only the phrases that begin so are compared.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
+from itertools import chain
+from typing import Generic, TypeVar
 
 Phrase = tuple[str, ...]
 
@@ -25,7 +27,7 @@ _LOCAL_CHARACTERS = 64
 _UNBROKEN = re.compile(r"[^\s<>()\[\]:;,\"'@\\|：，；（）【】「」、]*")
 _DOMAIN = re.compile(r"[A-Za-z0-9][\w.-]{1,252}\w")
 
-_Owned = tuple[int, int, Phrase]
+Owner = TypeVar("Owner", bound=Hashable)
 _Key = str | tuple[str, str]
 
 
@@ -91,58 +93,60 @@ def _find(piece: str, text: str, start: int, end: int) -> int:
     return at
 
 
-class PhraseIndex:
-    """Phrases by two words that follow each other in one of their pieces, the rarest two; by one word where a phrase
-    has no two. Each has an owner, a number that says whose phrase it is.
+class PhraseIndex(Generic[Owner]):
+    """Phrases by their last and first pieces; and pieces by two words that follow each other in them, the rarest two,
+    by one, or by a letter that is not ASCII. Each phrase has an owner, a name or number that says whose it is.
 
     A word that a piece ends with may go on in the text ("throttl" in "throttled"), so it is known by how it begins.
     """
 
-    __slots__ = ("_by_key", "_foreign", "_size", "_unworded")
+    __slots__ = ("_by_key", "_by_pieces", "_keyless")
 
-    def __init__(self, phrases: Iterable[tuple[int, Phrase]]) -> None:
-        self._by_key: dict[_Key, list[_Owned]] = {}
-        self._unworded: list[_Owned] = []
-        self._foreign: list[_Owned] = []
-        listed = [(owner, number, phrase) for number, (owner, phrase) in enumerate(phrases)]
-        self._size = len(listed)
-        common = Counter(key for _, _, phrase in listed for key in set(_keys(phrase)))
-        for owned in listed:
-            key = min(_keys(owned[2]), key=common.__getitem__, default=None)
-            if key is not None:
-                self._by_key.setdefault(key, []).append(owned)
-            elif any(not piece.isascii() for piece in owned[2]):
-                self._foreign.append(owned)
-            else:
-                self._unworded.append(owned)
+    def __init__(self, phrases: Iterable[tuple[Owner, Phrase]]) -> None:
+        self._by_pieces: dict[str, dict[str, list[tuple[int, Owner, Phrase]]]] = {}
+        self._by_key: dict[_Key, list[str]] = {}
+        self._keyless: list[str] = []
+        for number, (owner, phrase) in enumerate(phrases):
+            self._by_pieces.setdefault(phrase[-1], {}).setdefault(phrase[0], []).append((number, owner, phrase))
+        pieces = self._by_pieces.keys() | {first for by_first in self._by_pieces.values() for first in by_first}
+        common = Counter(key for piece in pieces for key in set(_keys(piece)))
+        for piece in sorted(pieces):
+            key = min(_keys(piece), key=common.__getitem__, default=None)
+            (self._keyless if key is None else self._by_key.setdefault(key, [])).append(piece)
 
-    def find(self, text: str) -> dict[int, list[Phrase]]:
-        """The phrases that may stand in the folded text, and whose first piece does, by owner, in their order."""
-        if not self._size:
+    def find(self, text: str) -> dict[Owner, list[Phrase]]:
+        """The phrases whose first and last pieces stand somewhere in the folded text, by owner, in their order."""
+        if not self._by_pieces:
             return {}
         words = _words_of(text)
         beginnings = [word[:_BEGINNING] for word in words]
         keys = self._by_key.keys() & {*zip(words, beginnings[1:], strict=False), *beginnings}
-        candidates = [each for key in keys for each in self._by_key[key]]
-        candidates += self._unworded
         if not text.isascii():
-            candidates += self._foreign
-        found: dict[int, list[Phrase]] = {}
-        for owner, _, phrase in sorted([each for each in candidates if each[2][0] in text]):
+            keys |= self._by_key.keys() & set(text)
+        known = chain(self._keyless, *[self._by_key[key] for key in keys])
+        standing = {piece for piece in known if piece in text}
+        phrases = [
+            each
+            for last in self._by_pieces.keys() & standing
+            for first in self._by_pieces[last].keys() & standing
+            for each in self._by_pieces[last][first]
+        ]
+        found: dict[Owner, list[Phrase]] = {}
+        for _, owner, phrase in sorted(phrases):
             found.setdefault(owner, []).append(phrase)
         return found
 
 
-def _keys(phrase: Phrase) -> Iterator[_Key]:
-    """What a phrase may be known by: a word and how the next begins, or how a word begins. The last word of a piece may
-    go on, so it must be long enough to have a beginning."""
-    for piece in phrase:
-        words = _WORD.findall(piece)
-        if words and piece.endswith(words[-1]) and len(words[-1]) < _BEGINNING:
-            words.pop()
-        beginnings = [word[:_BEGINNING] for word in words]
-        yield from zip(words, beginnings[1:], strict=False)
-        yield from beginnings
+def _keys(piece: str) -> Iterator[_Key]:
+    """What a piece may be known by: a word and how the next begins, how a word begins, a letter that is not ASCII. Its
+    last word may go on, so it must be long enough to have a beginning."""
+    words = _WORD.findall(piece)
+    if words and piece.endswith(words[-1]) and len(words[-1]) < _BEGINNING:
+        words.pop()
+    beginnings = [word[:_BEGINNING] for word in words]
+    yield from zip(words, beginnings[1:], strict=False)
+    yield from beginnings
+    yield from (letter for letter in piece if not letter.isascii())
 
 
 def _words_of(text: str) -> list[str]:

@@ -86,7 +86,7 @@ class Headers:
     """The fields of a header block. A value is unfolded, decoded and cleaned when it is asked for: most never are."""
 
     written: Fields = ()
-    _index: Mapping[str, list[str]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _index: Mapping[str, list[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         index: dict[str, list[str]] = {}
@@ -101,7 +101,8 @@ class Headers:
 
     def all(self, name: str) -> tuple[str, ...]:
         """The values of a field that may repeat."""
-        return tuple(_value(name, text) for text in self._index.get(name.lower(), ()))
+        found = self._index.get(name.lower())
+        return tuple(_value(name, text) for text in found) if found else ()
 
     def names(self) -> Set[str]:
         """The names that occur, in lower case."""

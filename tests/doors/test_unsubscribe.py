@@ -42,6 +42,43 @@ async def test_looking_changes_nothing(home: Gateway, sent: dict) -> None:
     assert await listed(home) == []
 
 
+async def test_what_scanners_do_changes_nothing(home: Gateway, sent: dict) -> None:
+    path = link(home, sent)
+    head = await home.client.head(path)
+    assert head.status_code == 200
+    tries = (
+        {},
+        {"data": {"x": "1"}},
+        {"json": {"List-Unsubscribe": "One-Click"}},
+        {"data": {"List-Unsubscribe": ""}},
+        {"content": b"List-Unsubscribe=One-Click" + b"x" * 100_000},
+        {"files": {"x": b"name=List-Unsubscribe One-Click"}},
+    )
+    for sends in tries:
+        answer = await home.client.post(path, **sends)
+        assert answer.status_code == 200
+        assert "<form" in answer.text, "it is shown what it could press"
+    assert await listed(home) == []
+
+
+FORMS = [
+    {"data": ONE_CLICK},
+    {"files": {"List-Unsubscribe": (None, "One-Click")}},
+    {
+        "content": b'--b\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\nContent-Type: text/plain\r\n\r\n'
+        b"One-Click\r\n--b--\r\n",
+        "headers": {"Content-Type": "multipart/form-data; boundary=b"},
+    },
+    {"data": {"leave": "yes"}},
+]
+
+
+@pytest.mark.parametrize("sends", FORMS, ids=["urlencoded", "multipart", "multipart-typed", "our-page"])
+async def test_every_form_of_one_click_leaves(home: Gateway, sent: dict, sends: dict) -> None:
+    assert (await home.client.post(link(home, sent), **sends)).status_code == 200
+    assert [entry["reason"] for entry in await listed(home)] == ["unsubscribe"]
+
+
 async def test_one_click_leaves_this_stream(home: Gateway, sent: dict) -> None:
     response = await home.client.post(link(home, sent), data=ONE_CLICK)
     assert response.status_code == 200, "no redirection: nobody would follow it"
@@ -60,16 +97,16 @@ async def test_one_click_leaves_this_stream(home: Gateway, sent: dict) -> None:
 async def test_the_same_click_again_changes_nothing(home: Gateway, sent: dict) -> None:
     path = link(home, sent)
     for _ in range(3):
-        assert (await home.client.post(path)).status_code == 200
+        assert (await home.client.post(path, data=ONE_CLICK)).status_code == 200
     assert len(await complained(home, sent)) == 1
     assert "That is all" in (await home.client.get(path)).text
 
 
 async def test_whoever_comes_back_may_leave_again(home: Gateway, sent: dict) -> None:
     path = link(home, sent)
-    await home.client.post(path)
+    await home.client.post(path, data=ONE_CLICK)
     await home.call("DELETE", "/v1/suppressions?address=john@example.org&stream=news")
-    await home.client.post(path)
+    await home.client.post(path, data=ONE_CLICK)
     assert len(await listed(home)) == 1
 
 

@@ -27,7 +27,7 @@ def web_router(parts: WebParts) -> APIRouter:
         ("/correct/{token}", links.show_correction),
         ("/unsubscribe/{token}", links.show_leaving),
     ):
-        router.add_api_route(path, get, methods=["GET"])
+        router.add_api_route(path, get, methods=["GET", "HEAD"])
     for path, post in (
         ("/sign_in", visitors.sign_in),
         ("/sign_out", visitors.sign_out),

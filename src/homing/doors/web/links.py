@@ -1,5 +1,6 @@
 """Where the links in our letters lead. The token is the authority; looking changes nothing, only POST does."""
 
+import re
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -8,7 +9,7 @@ from fastapi.responses import Response
 from homing.doors.web import told
 from homing.doors.web.paper import message_page, page
 from homing.doors.web.parts import WebParts
-from homing.doors.web.visitors import read_form
+from homing.doors.web.visitors import LARGEST_FORM, read_form
 from homing.flow.leave import Leave, Leaving
 from homing.loop.model import FAILURES, DeliveryId, EventType
 from homing.loop.problem import Rejected
@@ -18,6 +19,7 @@ from homing.store import deliveries, organizations, resends, views
 from homing.store.organizations import Organization
 from homing.store.views import DeliveryView, MessageView
 
+_ONE_CLICK = re.compile(rb'name="?List-Unsubscribe"?[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n\s*One-Click\s', re.IGNORECASE)
 _LEAVE_OTHERWISE = "To get no more of such mail, answer to the message that you got and say so."
 TRY_LATER = "Too many messages are on their way at the moment. Please try again in a while."
 
@@ -101,8 +103,11 @@ class Links:
         organization = leave.organization.display_name
         return page("unsubscribe.html", visitor=None, address=leave.sent.delivery.recipient, organization=organization)
 
-    async def leave(self, token: str) -> Response:
-        """One click, from a person here or from his mail provider (RFC 8058 §3.2): no cookie, no redirection."""
+    async def leave(self, token: str, request: Request) -> Response:
+        """One click, from a person here or from his mail provider (RFC 8058 §3.2): no cookie, no redirection. A POST
+        that does not say so comes from a scanner that tries what it finds, and only looks."""
+        if not await _says_so(request):
+            return await self.show_leaving(token)
         leave = await self._leaving.use(token)
         if leave is None:
             return _gone(_LEAVE_OTHERWISE)
@@ -172,6 +177,14 @@ def _erased(failed: Failed) -> Response:
         "it cannot be sent again from here. Write it anew where you wrote it."
     )
     return message_page(410, "The message is no longer kept.", text)
+
+
+async def _says_so(request: Request) -> bool:
+    """The pair that List-Unsubscribe-Post names, in either form (RFC 8058 §3.1), or the button of our page."""
+    if (request.headers.get("content-type") or "").lower().startswith("multipart/form-data"):
+        return _ONE_CLICK.search((await request.body())[:LARGEST_FORM]) is not None
+    form = await read_form(request)
+    return form.get("List-Unsubscribe", "").strip().lower() == "one-click" or "leave" in form
 
 
 def _left(leave: Leave) -> Response:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.loop.marks import marks_in, unsubscribe_uris
+from homing.loop.marks import marks_in, senders_in, unsubscribe_uris
 from homing.mail.mime import Headers, read_headers
 
 A, B, C = "a" * 48, "b" * 48, "c" * 48
@@ -37,3 +37,9 @@ def test_however_much_is_there_little_is_read() -> None:
 @given(st.text())
 def test_any_text_anywhere(text: str) -> None:
     assert all(len(mark) == 48 for mark in of(f"Homing-Trace: {text}\nList-Unsubscribe: {text}\n"))
+
+
+def test_our_envelope_senders_are_found_in_return_path_and_in_what_a_report_tells() -> None:
+    returned = read_headers(f"Return-Path: <b+{A}@b.post.example>\nSubject: b+{B}@b.post.example\n")
+    assert senders_in(returned, f"b+{C.upper()}@b.post.example", "") == (A, C)
+    assert senders_in(Headers(), "x" * 10**6 + A) == ()

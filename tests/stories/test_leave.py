@@ -167,6 +167,46 @@ async def test_our_mark_on_another_message_is_noted_and_suppresses_nobody(story:
     assert await listed(crm) == []
 
 
+async def test_a_complaint_of_which_only_the_envelope_sender_is_left_is_told_and_suppresses_nobody(
+    story: Story,
+) -> None:
+    """Anybody who has seen Return-Path could write it."""
+    crm, sent = await subscribed(story)
+    mail = story.world.inbox(JOHN)[0]
+    report = (
+        "From: fbl@provider.net\r\nTo: fbl@post.acme-mail.com\r\nSubject: complaint\r\nMIME-Version: 1.0\r\n"
+        'Content-Type: multipart/report; report-type=feedback-report; boundary="B"\r\n\r\n--B\r\n\r\nspam\r\n--B\r\n'
+        "Content-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\nUser-Agent: x/1\r\nVersion: 1\r\n"
+        f"Original-Mail-From: <{mail.envelope_sender}>\r\n\r\n--B--\r\n"
+    ).encode()
+    assert (await story.world.writes("fbl@provider.net", "fbl@post.acme-mail.com", report)).accepted
+    told = await crm.hears("complained", sent)
+    assert told["data"]["strength"] == "weak"
+    assert await listed(crm) == []
+
+
+async def test_words_of_ours_in_the_text_of_a_mail_match_nothing(story: Story) -> None:
+    """A person quotes; only what stands in the header of a returned original counts."""
+    crm, sent = await subscribed(story)
+    mail = story.world.inbox(JOHN)[0]
+    quoted = (
+        f"> Homing-Trace: {mail.headers['Homing-Trace']}\r\n> Message-ID: {mail.headers['Message-ID']}\r\n"
+        f"> Return-Path: <{mail.envelope_sender}>\r\nHoming-Trace: {mail.headers['Homing-Trace']}\r\n"
+        f"Return-Path: <{mail.envelope_sender}>\r\n"
+    )
+    for recipient in ("fbl@post.acme-mail.com", "abuse@post.acme-mail.com"):
+        answer = f"From: {JOHN}\r\nTo: {recipient}\r\nSubject: Re: Your call\r\n\r\nSpam!\r\n{quoted}".encode()
+        assert (await story.world.writes(JOHN, recipient, answer)).accepted
+
+    async def worked_on() -> bool:
+        return await story.app.database.read(_inbound_states) == ["done", "done"]
+
+    await until(worked_on)
+    assert "complained" not in await crm.types_of(sent)
+    assert "replied" not in await crm.types_of(sent)
+    assert await listed(crm) == []
+
+
 async def test_every_attempt_sends_the_same_bytes_whatever_has_become_of_the_stream(story: Story) -> None:
     await subscribed(story)
     await story.app.database.write(_once_more_and_no_longer_bulk, story.clock())

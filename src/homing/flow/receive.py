@@ -313,6 +313,10 @@ class Receiver:
         if trace is not None:
             sent = await self.database.read(returns.by_delivery, trace)
             return None if sent is None else _Matched(sent=sent, by_trace=True)
+        sender = self._first_opened(understood.returned_senders, Purpose.ENVELOPE)
+        if sender is not None:
+            sent = await self.database.read(returns.by_delivery, sender)
+            return None if sent is None else _Matched(sent=sent)
         message = self._opened(Purpose.MESSAGE_ID, _local_part(understood.returned_message_id))
         if message is None:
             return None
@@ -325,8 +329,11 @@ class Receiver:
 
     def _marked(self, understood: Understood) -> DeliveryId | None:
         """The delivery that the returned original bears a signed word of, in whichever field was left of it."""
-        for mark in understood.returned_marks:
-            for purpose in (Purpose.TRACE, Purpose.UNSUBSCRIBE):
+        return self._first_opened(understood.returned_marks, Purpose.TRACE, Purpose.UNSUBSCRIBE)
+
+    def _first_opened(self, marks: tuple[str, ...], *purposes: Purpose) -> DeliveryId | None:
+        for mark in marks:
+            for purpose in purposes:
                 opened = self._opened(purpose, mark)
                 if opened is not None:
                     return DeliveryId(opened)

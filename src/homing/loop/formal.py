@@ -196,7 +196,7 @@ def feedback_report(seen: Seen) -> Reading | None:
     too, but for no recipient of his, so that is a report and never a reason to suppress an address."""
     feedback = find_feedback(seen.mail)
     if feedback is not None:
-        return _from_feedback(feedback, seen)
+        return replace(_from_feedback(feedback, seen), original_mail_from=clean(feedback.original_mail_from, LINE))
     returned = seen.mail.returned or Headers()
     hotmail = returned.first("X-HmXmrOriginalRecipient")
     if hotmail:
@@ -261,13 +261,14 @@ def disposition(seen: Seen) -> Reading | None:
         return None
     fields = read_headers(part.text)
     recipient = read_recipient(fields.first("Final-Recipient"))
+    original = clean(fields.first("Original-Message-ID"), LINE)
     agent = _AGENT_REJECTED.search(seen.mail.prose)
     said = Said(words=(agent[1] if agent else "",), prose=(seen.mail.prose,))
     verdict = judge(said, ReportAction.FAILED, seen.rules)
     rejected = "reject" in seen.subject or "reject" in seen.opening or verdict.failure_class == "mailbox_full"
     if "deleted" not in fields.first("Disposition").lower() or not rejected:
-        return Reading(what=What.UNKNOWN, rule="disposition")
+        return Reading(what=What.UNKNOWN, rule="disposition", returned_message_id=original)
     if verdict.failure_class == "undetermined":
         verdict = softened(replace(verdict, failure_class="recipient_refused"), ReportAction.FAILED)
     report = RecipientReport(final_recipient=clean(recipient, LINE), action=ReportAction.FAILED, verdict=verdict)
-    return Reading(what=What.BOUNCE, rule="disposition.deleted", reports=(report,))
+    return Reading(what=What.BOUNCE, rule="disposition.deleted", reports=(report,), returned_message_id=original)

@@ -31,3 +31,10 @@ def marks_in(returned: Headers) -> tuple[str, ...]:
     """What may be tokens of ours in the header of a returned original, each once, at most eight."""
     values = (value[:_READ].lower() for name in _FIELDS for value in returned.all(name))
     return tuple(dict.fromkeys(token for value in values for token in _TOKEN.findall(value)))[:_MOST]
+
+
+def senders_in(returned: Headers, *told: str) -> tuple[str, ...]:
+    """What may be tokens of our envelope senders: in the returned original's Return-Path, and in what a report tells of
+    it (Original-Mail-From, RFC 5965 §3.2). They name the delivery where nothing else is left, and vouch for nothing."""
+    values = (*returned.all("Return-Path")[:_MOST], *told)
+    return tuple(dict.fromkeys(token for value in values for token in _TOKEN.findall(value[:_READ].lower())))[:_MOST]

@@ -19,7 +19,7 @@ from homing.loop.formal import (
     plain_action,
     what_of,
 )
-from homing.loop.marks import marks_in
+from homing.loop.marks import marks_in, senders_in
 from homing.loop.plain import Named, Notice, returned_recipients
 from homing.loop.rulebook import Rules, kind_of
 from homing.loop.understood import LINE, Reading, RecipientReport, Said, Seen, Understood, judge, see, softened
@@ -52,6 +52,7 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
         returned_message_id=reading.returned_message_id or clean(returned.first("Message-ID"), LINE),
         returned_trace=clean(returned.first(TRACE_HEADER), LINE),
         returned_marks=marks_in(returned),
+        returned_senders=senders_in(returned, reading.original_mail_from),
         returned_recipients=returned_recipients(mail),
         headers=mail.headers,
     )

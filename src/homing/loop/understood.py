@@ -64,6 +64,7 @@ class Understood:
     returned_message_id: str = ""
     returned_trace: str = ""
     returned_marks: tuple[str, ...] = ()
+    returned_senders: tuple[str, ...] = ()
     returned_recipients: tuple[str, ...] = ()
     headers: Headers = field(default_factory=Headers)
 
@@ -78,6 +79,7 @@ class Reading:
     reports: tuple[RecipientReport, ...] = ()
     reporting_mta: str = ""
     original_envelope_id: str = ""
+    original_mail_from: str = ""
     returned_message_id: str = ""
 
 

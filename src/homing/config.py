@@ -167,6 +167,10 @@ class Settings(BaseSettings):
     deliveries_at_once: int = Field(default=200, ge=1, le=5000, description="SMTP transactions in flight.")
     signer_threads: int = Field(default=0, ge=0, description="Threads that sign; 0: one per core.")
 
+    log_tracebacks: bool = Field(
+        default=False, description="Show tracebacks in the log on a terminal too; JSON lines have them always."
+    )
+
     sms_adapter: Literal["none", "generic", "twilio"] = Field(default="none", description="How text messages are sent.")
     sms_url: WebUrl = Field(default="", description="The provider's URL (for twilio: its API's base).")
     sms_template: str = Field(

@@ -12,7 +12,7 @@ import uvloop
 
 from homing import app
 from homing.app import wiring
-from homing.cli.serve import log_to_stderr
+from homing.cli.log import log_to_stderr
 from homing.config import load_settings
 
 from .mutants import MUTANTS

@@ -28,7 +28,8 @@ async def _settled(crm: Tenant, sent: dict[str, Any], *states: str) -> list[dict
 
     async def there() -> bool:
         (delivery,) = (await crm.message(sent))["deliveries"]
-        return [step["state"] for step in delivery["case"]["steps"]] == list(states)
+        case = delivery["case"]
+        return case is not None and [step["state"] for step in case["steps"]] == list(states)
 
     await until(there)
     (delivery,) = (await crm.message(sent))["deliveries"]

@@ -320,7 +320,7 @@ async def test_a_server_that_takes_the_message_and_hangs_up_leaves_a_doubt_that_
     story.advance(days=6)
     await crm.becomes(sent, "expired")
     [letter] = await story.world.mx("example.net").wait_for(JANET)
-    assert "may have arrived" in plain_text(letter) or "may not have arrived" in plain_text(letter)
+    assert "Your message may not have arrived." in " ".join(plain_text(letter).split())
 
 
 async def test_every_attempt_sends_the_same_bytes(story: Story) -> None:
@@ -354,4 +354,4 @@ async def test_a_policy_may_hold_back_where_the_mail_may_have_arrived(story: Sto
         assert story.world.inbox(JANET) == []
     else:
         [letter] = await story.world.mx("example.net").wait_for(JANET)
-        assert "may have arrived" not in plain_text(letter).partition("-" * 72)[0]
+        assert "may not have arrived" not in " ".join(plain_text(letter).split())

@@ -274,7 +274,7 @@ async def _world(pipe: Connection, _: None) -> None:
 
 async def _gateway(pipe: Connection, settings: Settings) -> None:
     from homing.app import build
-    from homing.cli.serve import log_to_stderr
+    from homing.cli.log import log_to_stderr
     from homing.net.dns import Resolver
     from homing.net.route import Router
 

@@ -22,8 +22,9 @@ from rich.text import Text
 
 from homing.app import CannotListen, Clock, build
 from homing.cli.endings import ExitCode, unsuccessful
+from homing.cli.log import log_to_stderr
 from homing.cli.scenes import SCENES
-from homing.cli.serve import log_to_stderr, opening
+from homing.cli.serve import opening
 from homing.cli.stage import DidNotComeTrue, Json, Ledger, Stage
 from homing.config import Settings
 from homing.lab.sms import ACCOUNT, AUTH_TOKEN

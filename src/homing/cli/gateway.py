@@ -280,7 +280,8 @@ def _in_this_process(settings: "Settings") -> Iterator[tuple["httpx2.BaseTranspo
 
     from homing.app import build
     from homing.cli.bridge import Bridge
-    from homing.cli.serve import log_to_stderr, opening
+    from homing.cli.log import log_to_stderr
+    from homing.cli.serve import opening
     from homing.store.lock import AlreadyOpen
 
     log_to_stderr()

@@ -1,14 +1,12 @@
 """`homing serve`: the gateway until it is told to stop."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import structlog
-
 from homing.cli.endings import ExitCode, Unsuccessful, importing, unsuccessful
+from homing.cli.log import log_to_stderr
 from homing.config import BadSettings, Settings, load_settings
 from homing.loop.problem import Problem
 
@@ -25,7 +23,7 @@ def settings_from(config: Path | None) -> Settings:
 
 def serve(config: Path | None) -> None:
     settings = settings_from(config)
-    log_to_stderr()
+    log_to_stderr(tracebacks=settings.log_tracebacks)
     with importing():
         from homing.app import serve as run
 
@@ -76,20 +74,6 @@ def _cannot(error: OSError, settings: Settings) -> str:
 def _bad_settings(error: BadSettings) -> Unsuccessful:
     title = "The settings make no sense; docs/settings.md has them all."
     return Unsuccessful(ExitCode.INPUT, Problem(status=0, code="settings-invalid", title=title, faults=error.faults))
-
-
-def log_to_stderr() -> None:
-    """JSON lines, or colours for a person."""
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
 
 
 def _run(main: object) -> None:

@@ -33,7 +33,7 @@ _ABOUT_THE_RECIPIENT = HARD | {"recipient_refused", "mailbox_full", "undetermine
 TEXT_CHARACTERS = 4096
 _STATUS = re.compile(r"([245])(?<![\d.].)\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _CODE = re.compile(r"([45](?<![\d.\[].)\d\d)(?=[ \-#:]|$)")
-_LITERAL = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)")
+_LITERAL = re.compile(r"\d(?<![\d.].)\d{0,2}(?:\.\d{1,3}){3}(?![\d.]*\d)")
 _VAGUE_CODES = frozenset({"1.5", "1.9", "5.0", "2.0", "3.0", "4.0", "7.0"})
 _VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|5\.[14]|3\.5)")
 _STAGES: tuple[tuple[str, tuple[str, ...], Stage], ...] = tuple(

@@ -16,6 +16,7 @@ RECIPIENTS = 1000
 
 _TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _ADDRESS_FIELDS = frozenset({"final-recipient", "original-recipient"})
+_ONCE = _ADDRESS_FIELDS | {"action"}
 _RECIPIENT_FIELDS = _ADDRESS_FIELDS | {
     "action",
     "status",
@@ -100,8 +101,7 @@ def read_dsn(text: str) -> DeliveryStatus | None:
     text = _opened(text)
     message: list[tuple[str, str]] = []
     recipients: list[list[tuple[str, str]]] = []
-    for group in _groups(text):
-        names = {name.lower() for name, _ in group}
+    for names, group in _groups(text):
         if names & _ADDRESS_FIELDS or (not recipients and names & {"action", "status"}):
             if len(recipients) >= RECIPIENTS:
                 break
@@ -133,20 +133,21 @@ def _opened(text: str) -> str:
     return f"{text[: found.start()]}\n\n{inner.decode('utf-8', 'replace')}"
 
 
-def _groups(text: str) -> Iterator[list[tuple[str, str]]]:
-    """Fields, as written, that belong together: between blank lines, cut where an address field comes a second time."""
+def _groups(text: str) -> Iterator[tuple[set[str], list[tuple[str, str]]]]:
+    """Fields, as written, that belong together: between blank lines, cut where an address field comes a second time.
+    With the names that occur, in lower case."""
     for block in _BLANK_LINES.split(text):
         group: list[tuple[str, str]] = []
-        seen: set[str] = set()
+        names: set[str] = set()
         for name, value in read_fields(block) if len(block) < 32_768 else _long_block(block):
             folded = name.lower()
-            if folded in _RECIPIENT_FIELDS and folded in seen and folded in _ADDRESS_FIELDS | {"action"}:
-                yield group
-                group, seen = [], set()
-            seen.add(folded)
+            if folded in names and folded in _ONCE:
+                yield names, group
+                group, names = [], set()
+            names.add(folded)
             group.append((name, value))
         if group:
-            yield group
+            yield names, group
 
 
 def _long_block(block: str) -> Iterator[tuple[str, str]]:

@@ -228,7 +228,9 @@ def _value(name: str, text: str) -> str:
     value = value[:FIELD_BYTES]
     if "=?" in value and not name.lower().endswith("-recipient"):
         value = decode_words(value)
-    return _one_line(value)
+    if not (value.isascii() and value.isprintable()):
+        value = _UNSHOWABLE_IN_LINE.sub(" ", value)  # faster and coarser than `mail.text.clean`
+    return value.strip()
 
 
 def decode_words(value: str) -> str:
@@ -250,15 +252,8 @@ def decode_words(value: str) -> str:
     return "".join(out)
 
 
-def _one_line(text: str) -> str:
-    """Control and direction characters become spaces. For whole mails, so faster and coarser than `mail.text.clean`."""
-    if text.isascii() and text.isprintable():
-        return text.strip()
-    return _UNSHOWABLE_IN_LINE.sub(" ", text).strip()
-
-
 def _lines(text: str) -> str:
-    """As `_one_line`, but newlines and tabs stay."""
+    """Control and direction characters become spaces, newlines and tabs stay."""
     return _UNSHOWABLE.sub(" ", text)
 
 

@@ -81,7 +81,7 @@ async def test_a_bounce_to_that_address_is_nobodys_wish_and_changes_nothing(stor
     assert (await story.world.writes(None, address, dsn)).accepted
 
     async def worked_on() -> bool:
-        found = await story.app.database.read(_inbound_states)
+        found = await story.app.database.read(inbound_states)
         return found == ["done"]
 
     await until(worked_on)
@@ -199,7 +199,7 @@ async def test_words_of_ours_in_the_text_of_a_mail_match_nothing(story: Story) -
         assert (await story.world.writes(JOHN, recipient, answer)).accepted
 
     async def worked_on() -> bool:
-        return await story.app.database.read(_inbound_states) == ["done", "done"]
+        return await story.app.database.read(inbound_states) == ["done", "done"]
 
     await until(worked_on)
     assert "complained" not in await crm.types_of(sent)
@@ -235,5 +235,5 @@ def _once_more_and_no_longer_bulk(conn, now) -> None:
     conn.execute(tables.stream.update().values(bulk=False))
 
 
-def _inbound_states(conn) -> list[str]:
+def inbound_states(conn) -> list[str]:
     return [row.state for row in conn.execute(tables.inbound.select())]

@@ -251,6 +251,19 @@ def test_the_gate_is_shut_where_two_parsers_disagree():
         final_gate(b"From nobody: x\r\n" + wire())  # one parser's mbox line is the other's header
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b" continues nothing\r\n" + wire(),
+        wire().partition(b"\r\n\r\n")[0] + b"\r\n",
+    ],
+    ids=["begins in the middle of a header", "no body"],
+)
+def test_the_gate_is_shut_for_half_a_message(broken):
+    with pytest.raises(ComposeError, match="malformed|no body"):
+        final_gate(broken)
+
+
 def test_a_delivery_says_where_complaints_go_and_how_to_leave():
     fbl = parse_address("fbl@post.example.com")
     ways = ("https://mail.example.com/unsubscribe/abc234", "mailto:u+abc234@b.post.example.com?subject=unsubscribe")

@@ -28,7 +28,8 @@ _UNBROKEN = re.compile(r"[^\s<>()\[\]:;,\"'@\\|：，；（）【】「」、]*"
 _DOMAIN = re.compile(r"[A-Za-z0-9][\w.-]{1,252}\w")
 
 Owner = TypeVar("Owner", bound=Hashable)
-_Key = str | tuple[str, str]
+_Key = tuple[str, str]
+"""A word and how the next begins; "" and how a word begins, or a letter."""
 
 
 def fold(text: str) -> str:
@@ -100,31 +101,27 @@ class PhraseIndex(Generic[Owner]):
     A word that a piece ends with may go on in the text ("throttl" in "throttled"), so it is known by how it begins.
     """
 
-    __slots__ = ("_by_key", "_by_pieces", "_keyless")
+    __slots__ = ("_alone", "_by_pieces", "_by_words", "_keyless")
 
     def __init__(self, phrases: Iterable[tuple[Owner, Phrase]]) -> None:
         self._by_pieces: dict[str, dict[str, list[tuple[int, Owner, Phrase]]]] = {}
-        self._by_key: dict[_Key, list[str]] = {}
+        self._by_words: dict[str, dict[str, list[str]]] = {}
+        self._alone: dict[str, list[str]] = {}
         self._keyless: list[str] = []
         for number, (owner, phrase) in enumerate(phrases):
             self._by_pieces.setdefault(phrase[-1], {}).setdefault(phrase[0], []).append((number, owner, phrase))
         pieces = self._by_pieces.keys() | {first for by_first in self._by_pieces.values() for first in by_first}
         common = Counter(key for piece in pieces for key in set(_keys(piece)))
         for piece in sorted(pieces):
-            key = min(_keys(piece), key=common.__getitem__, default=None)
-            (self._keyless if key is None else self._by_key.setdefault(key, [])).append(piece)
+            word, beginning = min(_keys(piece), key=common.__getitem__, default=("", ""))
+            following = self._by_words.setdefault(word, {}) if word else self._alone
+            (following.setdefault(beginning, []) if beginning else self._keyless).append(piece)
 
     def find(self, text: str) -> dict[Owner, list[Phrase]]:
         """The phrases whose first and last pieces stand somewhere in the folded text, by owner, in their order."""
         if not self._by_pieces:
             return {}
-        words = _words_of(text)
-        beginnings = [word[:_BEGINNING] for word in words]
-        keys = self._by_key.keys() & {*zip(words, beginnings[1:], strict=False), *beginnings}
-        if not text.isascii():
-            keys |= self._by_key.keys() & set(text)
-        known = chain(self._keyless, *[self._by_key[key] for key in keys])
-        standing = {piece for piece in known if piece in text}
+        standing = {piece for piece in self._candidates(text) if piece in text}
         phrases = [
             each
             for last in self._by_pieces.keys() & standing
@@ -136,17 +133,29 @@ class PhraseIndex(Generic[Owner]):
             found.setdefault(owner, []).append(phrase)
         return found
 
+    def _candidates(self, text: str) -> list[str]:
+        """The pieces whose keys stand in a text."""
+        pieces = [*self._keyless]
+        words = _words_of(text)
+        beginnings = [word[:_BEGINNING] for word in words]
+        for beginning in self._alone.keys() & set(beginnings if text.isascii() else [*beginnings, *text]):
+            pieces += self._alone[beginning]
+        for word, beginning in zip(words, beginnings[1:], strict=False):
+            following = self._by_words.get(word)
+            if following and beginning in following:
+                pieces += following[beginning]
+        return pieces
+
 
 def _keys(piece: str) -> Iterator[_Key]:
-    """What a piece may be known by: a word and how the next begins, how a word begins, a letter that is not ASCII. Its
-    last word may go on, so it must be long enough to have a beginning."""
+    """What a piece may be known by. Its last word may go on, so it must be long enough to have a beginning."""
     words = _WORD.findall(piece)
     if words and piece.endswith(words[-1]) and len(words[-1]) < _BEGINNING:
         words.pop()
     beginnings = [word[:_BEGINNING] for word in words]
     yield from zip(words, beginnings[1:], strict=False)
-    yield from beginnings
-    yield from (letter for letter in piece if not letter.isascii())
+    yield from (("", beginning) for beginning in beginnings)
+    yield from (("", letter) for letter in piece if not letter.isascii())
 
 
 def _words_of(text: str) -> list[str]:

@@ -1,8 +1,10 @@
 """A mail that came back, as it is understood, and the view of it that every reader shares."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, repeat
 
 from homing.loop.classify import classify, weight
 from homing.loop.evidence import ReportAction, What
@@ -23,6 +25,10 @@ _VIEWS = frozenset({"subject", "text", "from-local"})
 """Fields of signatures that are no header fields, or are read folded."""
 
 _STRONG, _GENUINE, _VAGUE = 3, 2, 1
+_LONG = 250
+"""Characters. No server says so much at once."""
+
+_REPLY = re.compile(r"""(?:^|[\s:'"(<\[])([45]\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4})""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,9 +225,13 @@ def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
 
 
 def _told(said: Said) -> Iterator[tuple[str, int]]:
-    """Each text, and how much a verdict must weigh so that this text is not asked."""
-    yield from ((text, _STRONG) for text in said.words)
-    yield from zip(said.prose, (_GENUINE, _VAGUE), strict=False)
+    """Each text, and how much a verdict must weigh so that this text is not asked. A long one holds more than what the
+    server said: the reply that it quotes comes first."""
+    texts = chain(zip(said.words, repeat(_STRONG)), zip(said.prose, (_GENUINE, _VAGUE), strict=False))
+    for text, enough in texts:
+        if len(text) > _LONG and (quoted := _REPLY.search(text)):
+            yield quoted[1], enough
+        yield text, enough
 
 
 def softened(verdict: Verdict, action: ReportAction) -> Verdict:

@@ -1,6 +1,7 @@
 """Families of words: whatever is said to be missing, shut or full, in whatever order, and whose fault it is."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +75,13 @@ def test_a_part_of_the_system_is_no_recipient(part: str) -> None:
     for code, state in product(("", "550 ", "451 "), STUCK):
         verdict = said(f"{code}{part} {state}")
         assert verdict.kind == "soft", verdict
+
+
+REPLIES = [
+    line.split("\t") for line in (Path(__file__).parent / "replies.tsv").read_text("utf-8").splitlines()
+]  # in the words of many servers and in twenty languages, written along with the rules
+
+
+def test_replies_in_many_words_and_languages() -> None:
+    wrong = [f"{wanted}: {verdict}" for wanted, text in REPLIES if (verdict := said(text)).failure_class != wanted]
+    assert not wrong, "\n".join(wrong)

@@ -9,7 +9,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
-from itertools import chain
 from typing import Generic, TypeVar
 
 Phrase = tuple[str, ...]

@@ -78,21 +78,21 @@ def mutated(mail: bytes, other: bytes, dice: random.Random) -> bytes:
     return bytes(data)
 
 
-def stumble(mail: bytes, known: Rules) -> str:
-    """What went wrong, "" if nothing."""
+def stumble(mail: bytes, known: Rules) -> tuple[str, float]:
+    """What went wrong, "" if nothing, and the CPU seconds that reading took."""
     began = time.process_time()
     try:
         found = understand(mail, rules=known)
     except Exception as error:  # noqa: BLE001 - whatever it raises is what we look for
-        return f"raised {error!r}"
+        return f"raised {error!r}", 0
     took = time.process_time() - began
     if took > SLOW_SECONDS:
-        return f"took {took:.2f} s"
+        return f"took {took:.2f} s", took
     if not isinstance(found.what, What) or any(r.verdict.failure_class not in CLASSES for r in found.reports):
-        return f"answered nonsense: {found.what!r}"
+        return f"answered nonsense: {found.what!r}", took
     if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > LARGEST_KILOBYTES:
-        return "grew too large"
-    return ""
+        return "grew too large", took
+    return "", took
 
 
 def main() -> int:
@@ -105,25 +105,26 @@ def main() -> int:
     mails = [path.read_bytes()[: 64 << 10] for path in paths if path.suffix in {".eml", ".txt"}]
     dice, known = random.Random(options.seed), rules()
     began = shown = time.monotonic()
-    done = 0
+    done, slowest = 0, 0.0
     while (now := time.monotonic()) - began < 60 * options.minutes:
         mail = mutated(dice.choice(mails), dice.choice(mails), dice)
-        wrong = stumble(mail, known)
-        done += 1
+        wrong, took = stumble(mail, known)
+        done, slowest = done + 1, max(slowest, took)
         if wrong:
             Path("stumble.eml").write_bytes(mail)
             sys.stderr.write(f"mail {done} (seed {options.seed}) {wrong}; kept in stumble.eml\n")
             return 1
         if now - shown > 60:
             shown = now
-            report(done, len(mails), now - began)
-    report(done, len(mails), time.monotonic() - began)
+            report(done, slowest, len(mails), now - began)
+    report(done, slowest, len(mails), time.monotonic() - began)
     return 0
 
 
-def report(done: int, seeds: int, seconds: float) -> None:
+def report(done: int, slowest: float, seeds: int, seconds: float) -> None:
     figures = {
         "mails": done,
+        "slowest_cpu_milliseconds": round(1000 * slowest),
         "seed_mails": seeds,
         "minutes": round(seconds / 60, 1),
         "cpu_seconds": round(time.process_time()),

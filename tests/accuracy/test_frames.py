@@ -174,3 +174,121 @@ def test_a_frame_changes_nothing(frame: str) -> None:
         else:
             assert verdict.kind == "soft", verdict
             assert verdict.failure_class in {"undetermined", "recipient_refused", "policy", "system"}, verdict
+
+
+BOTH = {
+    "exim": """A message that you sent could not be delivered to one or more of its
+recipients. This is a permanent error. The following address(es) failed:
+
+  joe@corp.example
+    host mx.corp.example [203.0.113.9]
+    SMTP error from remote mail server after RCPT TO:<joe@corp.example>:
+    550 5.1.1 <joe@corp.example>: User unknown
+  ann@dept.example
+    mailbox is full: retry timeout exceeded
+""",
+    "postfix": """I'm sorry to have to inform you that your message could not
+be delivered to one or more recipients. It's attached below.
+
+<joe@corp.example>: host mx.corp.example[203.0.113.9] said: 550 5.1.1
+    <joe@corp.example>: Recipient address rejected: User unknown in local
+    recipient table (in reply to RCPT TO command)
+
+<ann@dept.example>: host mx.dept.example[203.0.113.8] said: 552 5.2.2 Mailbox
+    full (in reply to RCPT TO command)
+""",
+    "qmail": """I'm afraid I wasn't able to deliver your message to the following addresses.
+
+<joe@corp.example>:
+203.0.113.9 does not like recipient.
+Remote host said: 550 5.1.1 No such user
+Giving up on 203.0.113.9.
+
+<ann@dept.example>:
+203.0.113.8 failed after I sent the message.
+Remote host said: 552 over quota
+""",
+    "sendmail": """   ----- The following addresses had permanent fatal errors -----
+<joe@corp.example>
+    (reason: 550 5.1.1 User unknown)
+<ann@dept.example>
+    (reason: 552 5.2.2 Mailbox full)
+
+   ----- Transcript of session follows -----
+... while talking to mx.corp.example.:
+>>> RCPT To:<joe@corp.example>
+<<< 550 5.1.1 User unknown
+550 5.1.1 <joe@corp.example>... User unknown
+... while talking to mx.dept.example.:
+>>> RCPT To:<ann@dept.example>
+<<< 552 5.2.2 Mailbox full
+554 5.0.0 <ann@dept.example>... Service unavailable
+""",
+    "sendmail-old": """   ----- Transcript of session follows -----
+550 <joe@corp.example>... User unknown
+552 <ann@dept.example>... Mailbox full
+""",
+    "exchange55": """Your message
+
+  To: x
+
+did not reach the following recipient(s):
+
+joe@corp.example on Mon, 2 Nov 2026 10:00:00 +0000
+    The recipient name is not recognized
+	The MTS-ID of the original message is: c=us
+    MSEXCH:IMS:A:B:C 0 (000C05A6) Unknown Recipient
+ann@dept.example on Mon, 2 Nov 2026 10:00:00 +0000
+    The recipient's mailbox is full
+""",
+    "groupwise": """The message that you sent was undeliverable to the following:
+	joe@corp.example (user not found)
+	ann@dept.example (mailbox is full)
+""",
+    "exchange2010": """Delivery has failed to these recipients or groups:
+
+joe@corp.example<mailto:joe@corp.example>
+The e-mail address you entered couldn't be found.
+
+ann@dept.example<mailto:ann@dept.example>
+The recipient's mailbox is full and can't accept messages now.
+
+""",
+    "courier": """Your message to the following recipients cannot be delivered:
+
+<joe@corp.example>:
+    mx.corp.example [203.0.113.9]:
+>>> RCPT TO:<joe@corp.example>
+<<< 550 User unknown.
+
+<ann@dept.example>:
+    mx.dept.example [203.0.113.8]:
+>>> RCPT TO:<ann@dept.example>
+<<< 552 Mailbox full.
+""",
+    "sun": """Your message cannot be delivered to the following recipients:
+
+  Recipient address: joe@corp.example
+  Reason: unknown or illegal alias: joe
+
+  Recipient address: ann@dept.example
+  Reason: Over quota
+""",
+    "generic": """Delivery to the following recipients failed:
+
+ * joe@corp.example - no such user
+ * ann@dept.example - mailbox full
+""",
+    "inline": """Mail to joe@corp.example failed: user unknown.
+Mail to ann@dept.example failed: mailbox full.
+""",
+}
+"""Notices about two recipients: nobody by that name, and no room."""
+
+
+@pytest.mark.parametrize("frame", BOTH)
+def test_each_recipient_has_a_reason_of_his_own(frame: str) -> None:
+    head = "From: MAILER-DAEMON@mx.corp.example\nTo: b@post.example\nSubject: Undelivered Mail Returned to Sender\n\n"
+    found = understand(f"{head}{BOTH[frame]}".encode(), rules=RULES)
+    told = [(report.address, report.verdict.failure_class) for report in found.reports]
+    assert told == [("joe@corp.example", "invalid_recipient"), ("ann@dept.example", "mailbox_full")]

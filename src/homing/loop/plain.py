@@ -8,6 +8,7 @@ is known, the shape alone is read. What cannot be found is left open: the envelo
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from homing.loop.rulebook import Form, Rules
 from homing.loop.wording import addresses_in
@@ -39,6 +40,12 @@ _ORIGINAL_BEGINS = re.compile(
 _REASON_MAY_FOLLOW = re.compile(
     r"\s*(?:$|[:.,;(\[<—–-]|on (?:\d|\w{3},? )|\.\.\.|failed|unknown|user|was|is|has|could|not|does|\d{3}\b|smtp|"
     r"delivery|invalid|mailbox|account|no such|unable)",
+    re.IGNORECASE,
+)
+_FAILS = re.compile(
+    r"[>\"')\]]{0,3}[ ,:–-]{0,3}(?:has )?(?:failed|bounced|"
+    r"was (?:rejected|refused|returned|not)|is (?:unknown|not|invalid|full)|"
+    r"could not|cannot|can't|does(?: not|n't)|unknown|rejected|refused|undeliverable|[45]\d\d[ -])",
     re.IGNORECASE,
 )
 _GENERATED = re.compile(rf"generated (?:from|by) <?({_ADDRESS})", re.IGNORECASE)
@@ -176,13 +183,25 @@ def _by_shape(mail: Mail) -> tuple[Named, ...]:
 
 
 def _by_mention(mail: Mail) -> tuple[Named, ...]:
-    """Nobody has a line of his own: the only address that is mentioned, else the only one that was written to."""
+    """Nobody has a line of his own: the only address that is mentioned, else those of which a line says what failed,
+    else the only one that was written to."""
     ours = _not_recipients(mail)
     mentioned = {found.lower(): found for found in _all(mail.prose) if found.lower() not in ours}
     if len(mentioned) == 1:
         return (Named(_cleaned(next(iter(mentioned.values()))), mail.prose),)
+    if told := tuple(_by_sentence(mail.prose, ours)):
+        return told
     returned = returned_recipients(mail)
     return (Named(returned[0] if len(returned) == 1 else "", mail.prose),)
+
+
+def _by_sentence(prose: str, ours: frozenset[str]) -> Iterator[Named]:
+    seen = set(ours)
+    for line in prose.split("\n")[:_LINES]:
+        for start, end in islice(addresses_in(line), 2):
+            if line[start:end].lower() not in seen and _FAILS.match(line, end) and len(seen) - len(ours) < RECIPIENTS:
+                seen.add(line[start:end].lower())
+                yield Named(_cleaned(line[start:end]), line[end:].strip(" >)\"':"))
 
 
 def returned_recipients(mail: Mail) -> tuple[str, ...]:
@@ -237,7 +256,8 @@ def _by_line(prose: str, ours: frozenset[str], *, loosely: bool) -> tuple[Named,
             below = lines[number + 1 : number + 1 + _REASON_LINES]
             transcribed = _TRANSCRIBED.match(line) is not None
             reason = naming[2].strip(" .") if transcribed else _reason(naming[1].lower(), naming[2], below)
-            found[naming[1].lower()] = Named(_cleaned(naming[1]), reason, "\n".join(said))
+            context = "" if "<<<" in reason else "\n".join(said)
+            found[naming[1].lower()] = Named(_cleaned(naming[1]), reason, context)
             used = True
     return tuple(found.values())
 

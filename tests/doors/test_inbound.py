@@ -6,6 +6,10 @@ from uuid import UUID, uuid4
 from homing.loop import ids
 from homing.loop.evidence import What
 from homing.loop.model import InboundId, Verdict
+from homing.mail.authentication import Authentication
+from homing.mail.dkim import Result, Signature, Verification
+from homing.mail.spf import SpfVerdict
+from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables
 from homing.store.inbound import NewInbound, Understood
 
@@ -15,6 +19,12 @@ from .test_web import here
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
 RAW = f"Subject: {HOSTILE}\r\nFrom: x\r\n\r\n550 no such user\r\n".encode()
 VERDICT = Verdict(failure_class="invalid_recipient", kind="hard", rule="r1", text=f"gone {HOSTILE}")
+
+AUTHENTICATION = Authentication(
+    spf=SpfVerdict(result=SpfResult.PASS, domain=f"evil.example{HOSTILE}"),
+    dkim=Verification((Signature("corp.com", "k1", "rsa-sha256", Result.FAIL, "the body was changed"),)),
+    dmarc=None,
+)
 
 
 async def came(home: Gateway, about: str | None = None, who: Member | None = None, **fields: object) -> str:
@@ -37,7 +47,8 @@ async def came(home: Gateway, about: str | None = None, who: Member | None = Non
     tied = {"delivery": delivery, "organization": organization}
     await home.database.write(inbound.keep, replace(new, **tied | fields))
     what = None if fields.get("purpose") == "abuse" else What.BOUNCE
-    await home.database.write(inbound.finish, Understood(id=identifier, what=what, verdict=VERDICT))
+    heard = Understood(id=identifier, what=what, verdict=VERDICT, authentication=AUTHENTICATION)
+    await home.database.write(inbound.finish, heard)
     return ids.show("inbound", identifier)
 
 
@@ -68,6 +79,8 @@ async def test_an_organization_sees_its_own_and_an_administrator_everything(home
     answer = await home.call("GET", f"/v1/inbound/{first}")
     assert answer.json()["message"] == mine["id"]
     assert answer.json()["delivery"] == mine["deliveries"][0]["id"]
+    said = answer.json()["authentication"]
+    assert said == "spf=pass(evil.example<script>alert(1)</script>) dkim=fail dmarc=permerror"
     unknown = await home.call("GET", "/v1/inbound/inb_" + "0" * 32, headers={"X-Request-Id": "the-same-for-all"})
     for foreign in (second, nobodys):
         refused = await home.call("GET", f"/v1/inbound/{foreign}", headers={"X-Request-Id": "the-same-for-all"})
@@ -167,4 +180,6 @@ async def test_what_strangers_wrote_does_nothing_on_the_pages(home: Gateway) -> 
     assert "nobody" in listing
     assert "No message was found" in unmatched
     assert "550 no such user" in one
+    assert "spf=pass(evil.example&lt;script&gt;" in one
+    assert "dkim=fail dmarc=permerror" in one
     assert identifier not in filtered

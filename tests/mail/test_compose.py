@@ -260,7 +260,7 @@ def test_the_gate_is_shut_where_two_parsers_disagree():
     ids=["begins in the middle of a header", "no body"],
 )
 def test_the_gate_is_shut_for_half_a_message(broken):
-    with pytest.raises(ComposeError, match="malformed|no body"):
+    with pytest.raises(ComposeError, match=r"malformed|no body"):
         final_gate(broken)
 
 

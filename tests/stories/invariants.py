@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from homing.loop.lifecycle import TERMINAL, TRANSITIONS
 from homing.loop.model import FAILURES, State
 from homing.loop.token import Purpose, TokenRefused, Tokens
-from homing.store.sqlite import driver
+
+from .rows import Row, rows
 
 _TERMINAL = {state.value for state in TERMINAL}
 _FAILURES = {state.value for state in FAILURES}
@@ -51,9 +51,10 @@ class Report:
 
 @dataclass
 class Aftermath:
-    """Everything that is known afterwards. `connections`: how many deliveries a gateway had in flight at most."""
+    """Everything that is known afterwards. `database`: its URL. `connections`: how many deliveries a gateway had in
+    flight at most."""
 
-    database: Path
+    database: str
     told: list[dict[str, Any]]
     outside: list[dict[str, Any]]
     tokens: Tokens
@@ -64,15 +65,8 @@ class Aftermath:
 
     # -- the two sides -------------------------------------------------------------------------------------------------
 
-    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
-        module = driver()
-        connection = module.connect(f"file:{self.database}?mode=ro", uri=True)
-        try:
-            cursor = connection.execute(query, values)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        finally:
-            connection.close()
+    def rows(self, query: str) -> list[Row]:
+        return rows(self.database, query)
 
     @cached_property
     def acknowledged(self) -> list[dict[str, Any]]:
@@ -321,6 +315,8 @@ def every_copy_is_the_same(after: Aftermath) -> Iterator[str]:
 
 @invariant("integrity")
 def the_file_is_sound(after: Aftermath) -> Iterator[str]:
+    if not after.database.startswith("sqlite"):
+        return  # PostgreSQL was not killed
     for row in after.rows("PRAGMA integrity_check"):
         if row["integrity_check"] != "ok":
             yield row["integrity_check"]

@@ -28,10 +28,10 @@ from homing.loop import ids
 from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.token import Tokens
 from homing.store import people
-from homing.store.sqlite import driver
 
 from .invariants import Aftermath, Report
 from .outside import HUMAN_SENDER, OPERATOR
+from .rows import rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONNECTIONS = 20
@@ -45,7 +45,7 @@ GENTLE = 8
 
 _UNDONE = """
 SELECT (SELECT count(*) FROM delivery WHERE state IN ('queued', 'sending'))
-     + (SELECT count(*) FROM delivery WHERE state = 'deferred' AND next_attempt_at <= :now)
+     + (SELECT count(*) FROM delivery WHERE state = 'deferred' AND next_attempt_at <= {now})
      + (SELECT count(*) FROM action WHERE state IN ('due', 'running'))
      + (SELECT count(*) FROM inbound WHERE state IN ('waiting', 'working'))
 """
@@ -70,7 +70,7 @@ def steady_port() -> int:
 @dataclass
 class Storm:
     """At least `kills` kills while at least `messages` messages flow, `rate` a second. The same seed gives the same
-    moments, as far as machines do."""
+    moments, as far as machines do. `postgresql`: the URL of its database, else the embedded one."""
 
     folder: Path
     seed: int
@@ -78,6 +78,7 @@ class Storm:
     messages: int
     rate: float = 100.0
     mutant: str | None = None
+    postgresql: str | None = None
     http_port: int = field(default_factory=steady_port)
     smtp_port: int = field(default_factory=steady_port)
     _settings: dict[str, Any] = field(default_factory=dict)
@@ -137,7 +138,7 @@ class Storm:
                 _stop(gateway)
 
     def _quiet(self, gateway: subprocess.Popen[str]) -> None:
-        _wait(gateway, lambda: self._count(_UNDONE, now=int(self._now().timestamp() * 1_000_000)) == 0)
+        _wait(gateway, lambda: self._count(_UNDONE.format(now=int(self._now().timestamp() * 1_000_000))) == 0)
 
     # -- the processes -------------------------------------------------------------------------------------------------
 
@@ -184,6 +185,7 @@ class Storm:
         return {
             "operator_domain": OPERATOR,
             "data_dir": str(self.folder / "homing"),
+            "database_url": self._database,
             "http_port": self.http_port,
             "smtp_host": "127.0.0.1",
             "smtp_port": self.smtp_port,
@@ -236,17 +238,18 @@ class Storm:
     def _acknowledged(self) -> int:
         return len(_lines(self._told))
 
-    def _count(self, query: str, **values: int) -> int:
-        connection = driver().connect(f"file:{self.folder / 'homing' / 'homing.db'}?mode=ro", uri=True)
-        try:
-            return int(connection.execute(query, values).fetchone()[0])
-        finally:
-            connection.close()
+    def _count(self, query: str) -> int:
+        [row] = rows(self._database, query)
+        return int(next(iter(row.values())))
+
+    @property
+    def _database(self) -> str:
+        return self.postgresql or f"sqlite:///{self.folder / 'homing' / 'homing.db'}"
 
     def _aftermath(self) -> Aftermath:
         settings = Settings(**self._settings)
         return Aftermath(
-            database=self.folder / "homing" / "homing.db",
+            database=self._database,
             told=_lines(self._told),
             outside=_lines(self._ledger),
             tokens=Tokens(Keys.in_folder(settings.data_dir, settings, self._now()).tokens),

@@ -1,9 +1,12 @@
 """The ways to reach a person or a program, when those who carry the message say no, say nothing, or say it later."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 from homing.lab.sms import GENERIC_TEMPLATE
+from homing.net.sms import SmsAccepted, SmsAnswer, StatusCallback
+from homing.store import actions
 
 from .gateway import Story, Tenant, a_story, until
 
@@ -142,3 +145,32 @@ async def test_a_webhook_that_never_works_is_given_up_after_its_retries(story: S
     assert action["state"] == "failed"
     assert len({one.event_id for one in story.world.webhooks.received}) == 1
     assert len(story.world.webhooks.received) == action["tries"] == 8
+
+
+class _Hanging:
+    """A provider that has taken the request and says nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer = asyncio.Event()
+
+    async def send(self, to: str, text: str, reference: str, callback: str) -> SmsAnswer:
+        self.asked.append(to)
+        await self.answer.wait()
+        return SmsAccepted(provider_id="late")
+
+    def parse_status_callback(self, body: bytes) -> StatusCallback | None:
+        return None
+
+
+async def test_a_text_that_was_begun_when_the_worker_died_is_not_sent_twice(story: Story) -> None:
+    story.app.actor.sms = provider = _Hanging()
+    crm, sent = await _failed(story, {"kind": "sms"}, {"kind": "administrator", "only_if_unheard": True})
+    await until(lambda: provider.asked)
+    await story.app.database.write(actions.recover, story.clock(), True)  # as the next process does
+    sms, _ = await _settled(crm, sent, "unheard", "heard")
+    assert sms["state"] == "in_doubt"
+    provider.answer.set()
+    story.advance(minutes=10)
+    await crm.hears("notified", sent)
+    assert provider.asked == [PHONE]

@@ -4,13 +4,18 @@ Each storm kills the whole process group of the gateway at random moments while 
 outside takes, refuses, puts off, falls silent and sends back. HOMING_STORM_SEED repeats one.
 """
 
+import asyncio
 import os
 import random
 from pathlib import Path
 
 import pytest
 
+from tests.postgres import Cluster, durable_cluster
+
 from .storm import Storm
+
+__all__ = ["durable_cluster"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -23,6 +28,16 @@ def test_nothing_acknowledged_is_lost_and_every_copy_is_explained(tmp_path: Path
     assert not report.violations, report
     assert report.figures["kills"] >= 20
     assert report.figures["acknowledged messages"] >= 2_000
+
+
+async def test_the_same_holds_on_postgresql(durable_cluster: Cluster, tmp_path: Path) -> None:
+    async with durable_cluster.database() as url:
+        storm = Storm(tmp_path, SEED, kills=5, messages=200, postgresql=url)
+        report = await asyncio.to_thread(storm.blow)
+    print(report)
+    assert not report.violations, report
+    assert report.figures["kills"] >= 5
+    assert report.figures["acknowledged messages"] >= 200
 
 
 def test_the_check_sees_a_gateway_that_acknowledges_before_it_commits(tmp_path: Path) -> None:

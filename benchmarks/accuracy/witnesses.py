@@ -21,7 +21,6 @@ from pathlib import Path
 from score import all_rules, read_truth
 
 from homing.loop.classify import classify
-from homing.loop.plain import read_plain
 from homing.loop.rulebook import Form, Rule, Rules, Signature
 from homing.loop.understand import understand
 from homing.loop.understood import see
@@ -41,10 +40,11 @@ def told_by(mails: Iterable[Path], rules: Rules) -> Counter[str]:
     for path in mails:
         raw = path.read_bytes()
         found, mail = understand(raw, rules=rules), read_mail(raw)
-        notice = read_plain(mail, rules)
+        view = see(mail, rules)
+        form = view.notice.form
         decided = {found.rule, *(report.verdict.rule for report in found.reports)}
-        decided |= {notice.form.id} if notice.form else set()
-        decided |= {name for names in see(mail, rules).borne.values() for name in names}
+        decided |= {form.id} if form else set()
+        decided |= {name for names in view.borne.values() for name in names}
         seen.update(decided)
     return seen
 

@@ -45,7 +45,7 @@ def fold(text: str) -> str:
 
 def plain(text: str) -> str:
     """Latin letters without their marks, as servers write them whose replies may be ASCII only."""
-    return "".join(_UNMARKED.get(letter, letter) for letter in text)
+    return text if text.isascii() else "".join(_UNMARKED.get(letter, letter) for letter in text)
 
 
 def _unmarked(letter: str) -> str:
@@ -110,9 +110,10 @@ class PhraseIndex(Generic[Owner]):
         for number, (owner, phrase) in enumerate(phrases):
             self._by_pieces.setdefault(phrase[-1], {}).setdefault(phrase[0], []).append((number, owner, phrase))
         pieces = self._by_pieces.keys() | {first for by_first in self._by_pieces.values() for first in by_first}
-        common = Counter(key for piece in pieces for key in set(_keys(piece)))
-        for piece in sorted(pieces):
-            word, beginning = min(_keys(piece), key=common.__getitem__, default=("", ""))
+        keys = {piece: list(_keys(piece)) for piece in sorted(pieces)}
+        common = Counter(key for each in keys.values() for key in set(each))
+        for piece, known_by in keys.items():
+            word, beginning = min(known_by, key=common.__getitem__, default=("", ""))
             following = self._by_words.setdefault(word, {}) if word else self._alone
             (following.setdefault(beginning, []) if beginning else self._keyless).append(piece)
 

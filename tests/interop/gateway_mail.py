@@ -11,7 +11,7 @@ from typing import Any
 
 from homing.lab.behaviour import Mail
 from tests.stories.gateway import PATIENCE, Story, Tenant, a_story, until
-from tests.stories.zones import a_domain, ask, follow, look, publish
+from tests.stories.zones import a_domain, ask, follow, look, publish, publish_zone
 
 Records = dict[str, list[tuple[str, str]]]
 
@@ -37,14 +37,17 @@ def caught() -> Caught:
 
 
 async def _caught(folder: Path) -> Caught:
-    once, twice = folder / "once", folder / "twice"
-    for each in (once, twice):
+    once, twice, tagged = folder / "once", folder / "twice", folder / "tagged"
+    for each in (once, twice, tagged):
         each.mkdir()
     async with a_story(once) as story:
         mails, records = await _signed_once(story), _records(story)
     async with a_story(twice, dkim_ed25519=True, tenant_addresses=True) as story:
-        more = await _signed_twice(story)
-        return Caught({**mails, **more}, {**_records(story), **records, **_second_keys(story)})
+        mails |= await _signed_twice(story)
+        records |= _keys(story)
+    async with a_story(tagged, tenant_selectors=True) as story:
+        mails["shared_selector"] = await _with_a_selector_of_its_own(story)
+        return Caught(mails, {**_keys(story), **records})
 
 
 async def _signed_once(story: Story) -> dict[str, Mail]:
@@ -79,6 +82,14 @@ async def _signed_twice(story: Story) -> dict[str, Mail]:
     return {"shared_twice": letter, "shared_tenant": await _sent(story, crm, "janet@example.net")}
 
 
+async def _with_a_selector_of_its_own(story: Story) -> Mail:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", "janet@example.net")
+    await publish_zone(story)
+    await look(story, minutes=1)
+    return await _sent(story, crm, "janet@example.net")
+
+
 async def _dkim_alone(story: Story, crm: Tenant, domain: str) -> None:
     """A tenant publishes all that was asked but the return path."""
     await crm.call("POST", "/v1/domains", {"domain": domain})
@@ -100,15 +111,23 @@ async def _sent(story: Story, crm: Tenant, human_sender: str, **more: str) -> Ma
 
 
 def _records(story: Story) -> Records:
-    """The lab's zones in pairs of type and text; what aliases lead to below a wildcard, by its own name."""
+    """The lab's zones in pairs of type and text; what stands below a wildcard, by its own name."""
     zones = story.world.dns.zones
     names = dict(zones)
-    for records in zones.values():
-        for target in (record.split()[1].rstrip(".") for record in records if record.startswith("CNAME ")):
-            wildcard = "*." + target.partition(".")[2]
-            if target not in zones and wildcard in zones:
-                names[target] = zones[wildcard]
+    aliases = [record for records in zones.values() for record in records if record.startswith("CNAME ")]
+    for name in [alias.split()[1].rstrip(".") for alias in aliases] + _key_names(story):
+        wildcard = "*." + name.partition(".")[2]
+        if name not in zones and wildcard in zones:
+            names[name] = zones[wildcard]
     return {name: [_pair(record) for record in records] for name, records in names.items() if "*" not in name}
+
+
+def _key_names(story: Story) -> list[str]:
+    """Where the keys of what John has got are looked up."""
+    signatures = re.findall(
+        rb"DKIM-Signature:[^:]*?\sd=([^;]+); s=([^;]+);", b"".join(mail.content for mail in story.world.inbox(JOHN))
+    )
+    return [f"{selector.decode()}._domainkey.{domain.decode()}" for domain, selector in signatures]
 
 
 def _pair(record: str) -> tuple[str, str]:
@@ -118,5 +137,5 @@ def _pair(record: str) -> tuple[str, str]:
     return kind, text.replace(LAB_IP, IP)
 
 
-def _second_keys(story: Story) -> Records:
+def _keys(story: Story) -> Records:
     return {name: found for name, found in _records(story).items() if "._domainkey." in name}

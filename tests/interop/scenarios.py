@@ -37,6 +37,11 @@ shared_bulk_forwarded         fail pass pass pass
 shared_bulk_tampered          pass fail pass pass
 shared_bulk_second_from       pass fail none fail
 
+shared_selector               pass pass pass pass
+shared_selector_forwarded     fail pass pass pass
+shared_selector_tampered      pass fail pass pass
+shared_selector_second_from   pass fail none fail
+
 shared_tenant                 pass pass pass pass
 shared_tenant_forwarded       fail pass pass pass
 shared_tenant_tampered        pass fail pass pass

@@ -78,6 +78,7 @@ def test_what_the_gateway_sent_is_what_the_rows_say() -> None:
         "shared": (own, back, 0),
         "shared_bulk": (own, back, 0),
         "shared_twice": (own, back, 1),
+        "shared_selector": (own, back, 0),
         "shared_tenant": ("crm@post.acme-mail.com", back, 1),
         "custom_full": ("joe@bloggs.com", "bounce.bloggs.com", 1),
         "custom_dkim": ("jim@carter.com", back, 1),

@@ -25,11 +25,11 @@ def clean(text: str, limit: int) -> str:
     Escape sequences, invisible, bidirectional and unassigned characters and lone surrogates vanish; controls and any
     run of white space become one space. Idempotent. Work is bounded by `limit`, not by the length of `text`.
     """
-    if not text:
-        return ""
-    if len(text) <= limit and text.isascii() and (plain := " ".join(text.split())).isprintable():
-        return plain
-    bounded = _ESCAPE_SEQUENCE.sub("", text[: 8 * limit + 256])
+    bounded = text[: 8 * limit + 256]
+    plain = " ".join(bounded.split())
+    if plain.isprintable():  # as nearly all are: no letter of it acts
+        return shorten(plain, limit)
+    bounded = _ESCAPE_SEQUENCE.sub("", bounded)
     seen: list[str] = []
     for character in bounded:
         category = unicodedata.category(character)

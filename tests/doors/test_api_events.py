@@ -143,6 +143,25 @@ async def test_heartbeats_and_the_end_of_a_key(home: Gateway, monkeypatch: pytes
                 pass
 
 
+async def test_a_stream_ends_with_the_hour_of_its_token(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(door, "LOOK_AT_LEAST", 0.05)
+    path = await own_stream(home)
+    async with (
+        serving(home.app) as url,
+        httpx2.AsyncClient(timeout=PATIENCE) as client,
+        client.stream("GET", f"{url}{path}") as response,
+    ):
+        lines = response.aiter_lines()
+        async with asyncio.timeout(PATIENCE):
+            while await anext(lines) != ": alive":
+                pass
+        home.clock.advance(timedelta(hours=1))
+        async with asyncio.timeout(PATIENCE):
+            async for _ in lines:
+                pass
+
+
 def _revoke_all(conn) -> None:
     from homing.store import tables
 

@@ -1,5 +1,6 @@
 """Mail that came in is neither lost nor forgotten too late."""
 
+import asyncio
 import os
 import time
 from uuid import uuid4
@@ -83,6 +84,18 @@ async def test_a_mail_that_returns_our_largest_message_whole_is_taken(story: Sto
     assert taken.reply is not None
     assert (taken.stage, taken.reply.reply_code) == (Stage.DOT, 250)
     assert refused.silence == Silence.SIZE_EXCEEDED, "our EHLO says so"
+
+
+async def test_one_address_at_a_time_so_that_each_mail_is_about_one_delivery(story: Story) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", story.app.smtp_port)
+    said = []
+    for line in ("", "EHLO mx.stranger.net", "MAIL FROM:<>", *["RCPT TO:<postmaster@post.acme-mail.com>"] * 2, "QUIT"):
+        writer.write(f"{line}\r\n".encode() if line else b"")
+        while (answer := await reader.readline())[3:4] == b"-":
+            pass
+        said.append(answer[:3].decode())
+    writer.close()
+    assert said == ["220", "250", "250", "250", "452", "221"]
 
 
 async def test_a_file_that_no_mail_holds_goes_and_the_others_stay(story: Story) -> None:

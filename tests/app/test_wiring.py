@@ -1,0 +1,36 @@
+"""What is wired for the world, and what only a lab may say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from homing.app import build, serve, wiring
+from homing.config import Settings
+
+
+def settings(folder: Path, **more: Any) -> Settings:
+    return Settings(operator_domain="acme-mail.com", data_dir=folder / "homing", http_port=0, smtp_port=0, **more)
+
+
+def test_out_in_the_world_webhooks_are_called_at_443_and_mail_goes_to_25_and_nowhere_inside(tmp_path: Path) -> None:
+    app = build(settings(tmp_path))
+    assert app.actor.fetcher._ports == {443}
+    assert not app.actor.fetcher._allow_private
+    router = app.deliverer.router
+    assert (router._smtp_port, router._allow_private, router._own_name) == (25, False, "mx.acme-mail.com")
+
+
+async def test_settings_of_a_lab_are_warned_of_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(Exception):  # noqa: N818
+        """It has said what it has to say."""
+
+    def enough(_: Settings) -> None:
+        raise Enough
+
+    monkeypatch.setattr(wiring, "build", enough)
+    with capture_logs() as logs, pytest.raises(Enough):
+        await serve(settings(tmp_path, lab_private_addresses=True, lab_outbound_port=2525))
+    assert {log["setting"].partition(" ")[0] for log in logs} == {"lab_private_addresses", "lab_outbound_port"}
+    assert all(log["log_level"] == "warning" and "LAB SETTING" in log["event"] for log in logs)

@@ -108,11 +108,24 @@ def test_what_nobody_could_tell_is_no_reason() -> None:
     assert (found.reasons, found.unknown) == ((), "DMARC")
 
 
-@pytest.mark.parametrize("domain", ["gmail.com", "yahoo.co.uk", "hotmail.com.br", "gmx.at", "t-online.de", "live.nl"])
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "gmail.com",
+        "yahoo.co.uk",
+        "hotmail.com.br",
+        "gmx.at",
+        "t-online.de",
+        "live.nl",
+        "xs4all.nl",
+        "nc.rr.com",
+        "bk.ru",
+    ],
+)
 def test_freemail(domain: str) -> None:
     assert is_freemail(domain)
 
 
-@pytest.mark.parametrize("domain", ["corp.com", "mygmail.com", "live.corp.com", "outlook.company.org"])
+@pytest.mark.parametrize("domain", ["corp.com", "mygmail.com", "live.corp.com", "outlook.company.org", "mail.rr.org"])
 def test_no_freemail(domain: str) -> None:
     assert not is_freemail(domain)

@@ -5,7 +5,6 @@ import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,18 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homing.cli.endings import bad_input
-from homing.cli.output import for_person, say, show, table
+from homing.cli.output import for_person, say, show
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
+    from homing.cli.audit_summary import Summary
     from homing.flow.audit import Auditor, StateFile
     from homing.loop.audit import Audited
 
 _LOOKED_AT = 200
 _DELIMITERS = ",;\t|"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_BAR = 40
 _COLUMNS = (
     "address",
     "domain",
@@ -38,7 +35,6 @@ _COLUMNS = (
     "mx",
     "unknown",
 )
-_COLOURS = {"fine": "green", "unknown": "magenta", "invalid": "dim", "own_refusal": "yellow"}
 
 
 def audit(  # noqa: PLR0913 - each way to look is an option
@@ -49,6 +45,7 @@ def audit(  # noqa: PLR0913 - each way to look is an option
         typer.Option(metavar="IP", help="An address that you send from; repeat. Default: some stranger's."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV with a verdict a line. Default: FILE.audit.csv.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="The outcome as a picture (SVG). Default: FILE.audit.svg.")] = None,
     state: Annotated[Path | None, typer.Option(help="What is known so far. Default: FILE.audit.state.")] = None,
     resolver: Annotated[str, typer.Option(metavar="IP:PORT", help="Ask this resolver.")] = "",
     at_once: Annotated[int, typer.Option(min=1, max=500, help="Domains that are asked about at a time.")] = 40,
@@ -62,13 +59,20 @@ def audit(  # noqa: PLR0913 - each way to look is an option
     auditor = _auditor(resolver, egress or [], at_once, pace)
     kept = _state(state or file.with_name(f"{file.name}.audit.state"), auditor)
     domains = sheet.domains()
-    _look_up([domain for domain in domains if domain not in kept.known], auditor, kept, of=len(domains))
-    target = out or file.with_name(f"{file.name}.audit.csv")
-    summary = _write(target, sheet, kept.known)
-    kept.close(done=not any(found.unknown for found in kept.known.values()))
-    document = summary.document() | {"domains": len(domains), "csv": str(target)}
+    target, picture = (
+        given or file.with_name(f"{file.name}.audit.{kind}") for given, kind in ((out, "csv"), (plot, "svg"))
+    )
+    done = False
+    try:
+        _look_up([domain for domain in domains if domain not in kept.known], auditor, kept, of=len(domains))
+        summary = _write(target, sheet, kept.known)
+        _draw(picture, summary)
+        done = not any(found.unknown for found in kept.known.values())
+    finally:
+        kept.close(done=done)
+    document = summary.document() | {"domains": len(domains), "csv": str(target), "plot": str(picture)}
     show(document, summary.picture)
-    say(f"A verdict for each address is in {target}.")
+    say(f"A verdict for each address is in {target}, a picture in {picture}.")
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------
@@ -190,79 +194,20 @@ def _look_up(domains: Sequence[str], auditor: "Auditor", kept: "StateFile", *, o
             speed = bar.tasks[0].speed
             bar.update(task, advance=1, rate=f"{speed:.0f}/s" if speed else "")
 
-        asyncio.run(auditor.audit(domains, judged))
+        try:
+            asyncio.run(auditor.audit(domains, judged))
+        except KeyboardInterrupt:
+            bar.stop()
+            say(f"Ended early: {int(bar.tasks[0].completed)} of {of} domains. The same command goes on from there.")
+            raise
 
 
 # -- telling ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Summary:
-    """How many addresses there are of each verdict, and how many have each reason, perhaps several."""
+def _write(target: Path, sheet: _Sheet, known: "dict[str, Audited]") -> "Summary":
+    from homing.cli.audit_summary import Summary
 
-    addresses: int = 0
-    fails: int = 0
-    verdicts: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    own_refusal: Counter[str] = field(default_factory=Counter)
-
-    def add(self, found: "Audited | None") -> None:
-        from homing.loop.audit import INVALID
-
-        self.addresses += 1
-        self.verdicts[INVALID if found is None else found.verdict] += 1
-        if found is not None:
-            self.fails += found.fails
-            self.reasons.update(found.reasons)
-            if found.own_refusal:
-                self.own_refusal[found.own_refusal] += 1
-
-    def document(self) -> dict[str, Any]:
-        return {
-            "addresses": self.addresses,
-            "fails": self.fails,
-            "share": round(self.fails / self.addresses, 4) if self.addresses else 0.0,
-            "verdicts": dict(self.verdicts.most_common()),
-            "reasons": dict(self.reasons.most_common()),
-            "own_refusal": dict(self.own_refusal),
-        }
-
-    def picture(self) -> "RenderableType":
-        """Table and bars in one: a line for each verdict."""
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        bars = Table(box=None, pad_edge=False, padding=(0, 1))
-        for heading, where in (("Verdict", "left"), ("Addresses", "right"), ("", "right"), ("", "left")):
-            bars.add_column(heading, justify=where, no_wrap=True)  # type: ignore[arg-type]
-        for verdict, number in self.verdicts.most_common():
-            share = number / self.addresses
-            colour = _COLOURS.get(verdict, "red")
-            bars.add_row(Text(verdict, colour), f"{number:,}", f"{share:.1%}", Text(bar(share), colour))
-        headline = Text.assemble(
-            (f"{self.fails:,} of {self.addresses:,} addresses ", "bold"),
-            (f"({self.fails / max(1, self.addresses):.1%}) ", "bold red"),
-            ("cannot be put into From: receivers refuse it or hide it.", "bold"),
-        )
-        return Group(headline, Text(), bars, Text(), *self._meanings())
-
-    def _meanings(self) -> "Iterator[RenderableType]":
-        from homing.loop.audit import MEANING
-
-        yield table(
-            ("Reason", "Addresses", "What it means"),
-            ((reason, f"{self.reasons[reason]:,}", MEANING[reason]) for reason in MEANING if self.reasons[reason]),
-        )
-
-
-def bar(share: float) -> str:
-    """A bar of eighths, so that small shares can be told apart."""
-    eighths = round(share * _BAR * 8)
-    return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
-
-
-def _write(target: Path, sheet: _Sheet, known: "dict[str, Audited]") -> Summary:
     summary = Summary()
     try:
         with target.open("w", encoding="utf-8", newline="") as out:
@@ -275,6 +220,15 @@ def _write(target: Path, sheet: _Sheet, known: "dict[str, Audited]") -> Summary:
     except OSError as error:
         raise bad_input("--out", "file", f"{target} cannot be written: {error.strerror}.") from None
     return summary
+
+
+def _draw(target: Path, summary: "Summary") -> None:
+    from homing.cli.audit_plot import plot
+
+    try:
+        target.write_text(plot(summary), "utf-8")
+    except OSError as error:
+        raise bad_input("--plot", "file", f"{target} cannot be written: {error.strerror}.") from None
 
 
 def _row(address: str, found: "Audited | None") -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from homing.loop.model import Identity, Level
+from homing.loop.providers import PROVIDERS
 from homing.loop.typos import WELL_KNOWN
 from homing.mail.address import Address, mixed_script, parse_address
 from homing.mail.check import check_display_name
@@ -81,15 +82,16 @@ ACCEPTED_AS = "accepted-as"
 
 _CUSTOM = frozenset({Level.CUSTOM_FULL, Level.CUSTOM_DKIM})
 _STRONGEST_FIRST = list(Level)
-_PUBLIC = frozenset(WELL_KNOWN)
+_PUBLIC = PROVIDERS | frozenset(WELL_KNOWN)
 _PUBLIC_EVERYWHERE = re.compile(
     r"(?:hotmail|outlook|live|msn|yahoo|ymail|rocketmail|gmx|aol|googlemail)\.(?:com?\.)?[a-z]{2,3}"
+    r"|[a-z]+\.rr\.com"
 )
-"""Providers with a domain in every country."""
+"""Providers with a domain in every country, and one with a name for every town."""
 
 
 def is_freemail(domain: str) -> bool:
-    """Whether it belongs to a provider of mailboxes, and so can never be anybody's own."""
+    """Whether it belongs to a provider of mailboxes or of the Internet, and so can never be anybody's own."""
     return domain in _PUBLIC or _PUBLIC_EVERYWHERE.fullmatch(domain) is not None
 
 

@@ -57,7 +57,7 @@ def attempt(host: str, ip: str, stage: str, reply_code: int | None, text: str) -
 
 
 def delivery() -> dict[str, object]:
-    verdict = {"failure_class": "invalid_recipient", "rule": "esc-5.1.1"}
+    verdict = {"failure_class": "invalid_recipient", "rule": "esc-5.1.1", "matched": "no mailbox"}
     case = {
         "steps": [{"kind": "live", "state": "done"}, {"kind": "letter", "state": "heard"}],
         "actions": [{"step": 1, "result": "letter to joe@example.com"}],
@@ -98,6 +98,7 @@ def test_a_message_is_shown_with_its_timeline_and_its_case() -> None:
         "timeline": [
             {**happened, "type": "queued", "data": {}},
             {**happened, "type": "bounced", "data": {"reply_code": 550, "text": f"no such user {HOSTILE}"}},
+            {**happened, "type": "deferred", "data": {"why": "x", "rule": "words.busy", "matched": "too busy"}},
         ],
     }
     text = printed(picture(message))
@@ -107,6 +108,9 @@ def test_a_message_is_shown_with_its_timeline_and_its_case() -> None:
     assert "ann@example.org 1 mx1 route 10.0.0.1 is private" in lines
     assert "ann@example.org 1 mx2 [8.8.8.8] dot 550 no" in lines
     assert "\x1b" not in text
+    whole = " ".join(text.split())
+    assert "invalid_recipient (esc-5.1.1: “no mailbox”)" in whole, "the rule, and what it matched"
+    assert "x [words.busy: “too busy”]" in whole
 
 
 def test_an_event_is_one_line() -> None:

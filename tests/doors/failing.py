@@ -29,7 +29,12 @@ async def fail(home: Gateway, delivery: str, evidence: Evidence = NO_SUCH_DOMAIN
 
 def refusal(text: str = "No such user here", host: str = "mx.example.org") -> Answered:
     verdict = Verdict(
-        failure_class="invalid_recipient", kind="hard", rule="status-5.1.1", matched="5.1.1", text=text, remote_mta=host
+        failure_class="invalid_recipient",
+        kind="hard",
+        rule="status-5.1.1",
+        matched="no such user",
+        text=text,
+        remote_mta=host,
     )
     reply = Reply(reply_code=550, enhanced_status_code="5.1.1", text=text)
     return Answered(stage=Stage.RCPT_TO, reply=reply, host=host, tls="TLSv1.3", verdict=verdict)

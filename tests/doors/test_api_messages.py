@@ -12,7 +12,7 @@ from homing.flow.submit import Submission
 from homing.loop import ids
 from tests.patience import PATIENCE
 
-from .failing import fail
+from .failing import fail, refusal
 from .gateway import Gateway, message
 
 
@@ -252,6 +252,15 @@ async def test_a_failed_delivery_shows_its_case_and_can_be_sent_again_once(home:
     assert (await home.call("GET", f"/v1/deliveries/{new}")).json()["resent_from"] == delivery
     bad = await home.call("POST", f"/v1/deliveries/{delivery}/resend", json={"recipient": "a@b,c@d"})
     assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/recipient")
+
+
+async def test_a_verdict_names_its_rule_and_what_it_matched(home: Gateway) -> None:
+    sent = await home.send()
+    await fail(home, sent["deliveries"][0]["id"], refusal())
+    found = (await home.call("GET", f"/v1/messages/{sent['id']}")).json()
+    [event] = [event for event in found["timeline"] if event["type"] == "bounced"]
+    for told in (found["deliveries"][0]["verdict"], event["data"]):
+        assert (told["rule"], told["matched"], told["kind"]) == ("status-5.1.1", "no such user", "hard")
 
 
 async def test_cancel_while_it_waits(home: Gateway) -> None:

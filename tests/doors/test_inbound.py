@@ -18,7 +18,9 @@ from .test_web import here
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
 RAW = f"Subject: {HOSTILE}\r\nFrom: x\r\n\r\n550 no such user\r\n".encode()
-VERDICT = Verdict(failure_class="invalid_recipient", kind="hard", rule="r1", text=f"gone {HOSTILE}")
+VERDICT = Verdict(
+    failure_class="invalid_recipient", kind="hard", rule="r1", matched="no such user", text=f"gone {HOSTILE}"
+)
 
 AUTHENTICATION = Authentication(
     spf=SpfVerdict(result=SpfResult.PASS, domain=f"evil.example{HOSTILE}"),
@@ -106,7 +108,7 @@ async def test_a_mail_is_told_with_its_beginning_and_what_follows_from_it(home: 
         ["bare_lf"],
         "192.0.2.9",
     )
-    assert mail["verdict"]["rule"] == "r1"
+    assert (mail["verdict"]["rule"], mail["verdict"]["matched"]) == ("r1", "no such user")
     assert mail["head"] == "Subject: <script>alert(1)</script>\nFrom: x\n\n550 no such user"
 
 
@@ -173,6 +175,7 @@ async def test_what_strangers_wrote_does_nothing_on_the_pages(home: Gateway) -> 
         assert "\x1b" not in page
         assert "\u202e" not in page
         assert "&lt;script&gt;" in page
+    assert (">r1<" in one, ">no such user<" in one) == (True, True), "the rule, and what it matched"
     assert f'href="/messages/{sent["id"]}"' in listing
     assert f'href="/messages/{sent["id"]}"' in one
     assert "&lt;b&gt;An invoice" in listing

@@ -181,6 +181,7 @@ async def test_a_failed_message_is_told_in_plain_words_with_the_details_folded(h
         assert not re.search(r"\b5\.1\.1\b|\b550\b|rule", above)
         assert "5.1.1" in text
         assert "status-5.1.1" in text
+        assert 'On the words</th><td class="mono">no such user<' in text
         cases = (await browser.get("/cases")).text
         assert "john@example.org" in cases
         assert "Letter to an administrator: only if nobody else is reached" in cases

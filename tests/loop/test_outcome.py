@@ -179,6 +179,19 @@ def test_a_refusal_about_us_raises_an_alarm_and_suppresses_nobody() -> None:
     assert outcome.suppress is None
 
 
+@pytest.mark.parametrize("action", [ReportAction.DELAYED, ReportAction.FAILED])
+def test_a_report_about_us_raises_an_alarm_even_if_it_changes_nothing_unless_anybody_may_have_written_it(
+    action: ReportAction,
+) -> None:
+    verdict = replace(VERDICT, failure_class="reputation", kind="soft", about_us=True)
+    what = What.DELAY if action is ReportAction.DELAYED else What.BOUNCE
+    for strength in Strength:
+        told = replace(reported(what, action, strength), verdict=verdict)
+        outcome = conclude(delivery(State.BOUNCED), told, BUILTIN_DEFAULT, NOW)
+        assert outcome.delivery.state is State.BOUNCED
+        assert (outcome.alarm is not None) == (strength is Strength.STRONG)
+
+
 def test_a_server_that_finds_us_too_fast_is_left_alone_for_longer() -> None:
     def waits(reply: str, **verdict: object) -> timedelta:
         evidence = answered(Stage.RCPT_TO, reply, **verdict)

@@ -73,6 +73,19 @@ async def test_another_stream_and_another_organization_go_on(database: Database)
         assert answer.suppressed == frozenset()
 
 
+async def test_only_the_one_place_that_is_named_is_lifted(database: Database) -> None:
+    mine, other = await an_organization(database), await an_organization(database)
+    for owner, stream in ((mine, "default"), (mine, "news"), (other, "default")):
+        entry = Suppression(
+            organization=owner.id, stream=stream, address="j@x.example", reason="manual", evidence="", created_at=NOW
+        )
+        await database.write(suppressions.add, [entry])
+    assert await database.write(suppressions.lift, mine.id, "news", "J@x.example")
+    assert [entry.stream for entry in await listed(database, mine.id)] == ["default"]
+    assert len(await listed(database, other.id)) == 1
+    assert not await database.write(suppressions.lift, mine.id, "news", "j@x.example")
+
+
 async def the_organization(database: Database, identifier: OrganizationId) -> Organization:
     found = await database.read(organizations.get, identifier)
     assert found

@@ -114,7 +114,7 @@ async def lift_suppression(
     stream: Annotated[str, Query(pattern=_NAME)] = "default",
 ) -> Response:
     if not await parts.database.write(suppressions.lift, tenant.id, stream, address):
-        raise not_found()
+        raise not_found("The address is not on the list of this stream. Is it on another one's?")
     return Response(status_code=204)
 
 

@@ -16,7 +16,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache, partial
-from importlib import resources
 
 import structlog
 import uvicorn
@@ -43,6 +42,7 @@ from homing.flow.prove import Proving
 from homing.flow.proved import Proved
 from homing.flow.receive import Receiver
 from homing.flow.rotate import Rotation, Selectors, terms_for
+from homing.flow.rules import house_rules
 from homing.flow.safe import Safe, seal_anew
 from homing.flow.sign import Signer
 from homing.flow.submit import LARGEST_MESSAGE, Submission
@@ -51,7 +51,7 @@ from homing.flow.vet import Vetting
 from homing.flow.warn import Warner
 from homing.loop.pace import Pace
 from homing.loop.problem import Fault
-from homing.loop.rulebook import RULE_FILES, Rules, load_rules
+from homing.loop.rulebook import Rules
 from homing.loop.sealing import SealBroken, Sealer
 from homing.loop.token import Tokens
 from homing.net.dns import AS_PUBLISHED, Keep, Resolver
@@ -135,7 +135,7 @@ class _Base:
                 url=settings.public_url,
             ),
             proved=Proved(database=database, operator=settings.operator, tenant_addresses=settings.tenant_addresses),
-            rules=_rules(),
+            rules=house_rules(),
             resolver=resolver,
             fetcher=Fetcher(resolver, ports=ports, allow_private=lab),
             owner=f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}",
@@ -538,11 +538,6 @@ def _smtp_limits(settings: Settings) -> Limits:
     """One delivery's token a transaction; in a lab the whole world shares one network."""
     limits = Limits(message_octets=LARGEST_MESSAGE * 3 // 2, recipients=1)
     return replace(limits, connections_per_network=limits.connections) if settings.lab_private_addresses else limits
-
-
-def _rules() -> Rules:
-    folder = resources.files("homing.loop")
-    return load_rules(*(folder.joinpath(name).read_text("utf-8") for name in RULE_FILES))
 
 
 def _sms(settings: Settings, fetcher: Fetcher) -> SmsSender | None:

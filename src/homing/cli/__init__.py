@@ -26,6 +26,7 @@ from homing.cli.docs import docs
 from homing.cli.doctor import doctor
 from homing.cli.endings import Commands, importing
 from homing.cli.explain import explain
+from homing.cli.options import Config
 from homing.cli.send import send
 
 app = typer.Typer(
@@ -37,11 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", envvar="HOMING_CONFIG", help="Settings file (TOML), default ./homing.toml."),
-]
 
 
 @app.callback()

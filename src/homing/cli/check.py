@@ -5,10 +5,11 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from homing.cli.options import Config
 from homing.cli.output import for_person, sheet, show, table
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ _PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@/\s]*@")
 
 @config.command("check")
 def check(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", envvar="HOMING_CONFIG", help="Settings file (TOML), default ./homing.toml."),
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Show the settings in force, secrets hidden, with warnings and the DNS records to publish."""
     from homing.cli.serve import settings_from

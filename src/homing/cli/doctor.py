@@ -14,6 +14,7 @@ import typer
 from homing.cli.diagnosis import Form, tell
 from homing.cli.endings import bad_input
 from homing.cli.gateway import Json, Way, reach
+from homing.cli.options import Config
 from homing.cli.output import for_person
 
 if TYPE_CHECKING:
@@ -48,10 +49,7 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
     everything: Annotated[bool, typer.Option("--all", help="Show also what is well.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line for each finding.")] = False,
     zone: Annotated[bool, typer.Option("--zone", help="Only the records to publish, as part of a zone file.")] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", envvar="HOMING_CONFIG", help="Settings file (TOML), default ./homing.toml."),
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Say what is wrong in the DNS with a domain that mail goes out under, and how to mend it.
 

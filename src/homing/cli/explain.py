@@ -95,13 +95,10 @@ def _mail_on_stdin(given: Iterable[str]) -> Iterator[Found]:
 
 
 def _reader() -> Callable[[Found], Explained]:
-    from importlib import resources
-
-    from homing.loop.rulebook import RULE_FILES, load_rules
+    from homing.flow.rules import house_rules
     from homing.loop.understand import understand
 
-    folder = resources.files("homing.loop")
-    rules = load_rules(*(folder.joinpath(name).read_text("utf-8") for name in RULE_FILES))
+    rules = house_rules()
 
     def read(found: Found) -> Explained:
         if found.error:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from homing.cli.endings import ExitCode, Unsuccessful, bad_input, exit_code_of, unsuccessful
+from homing.cli.options import config_option
 from homing.loop.problem import Fault, Problem
 
 if TYPE_CHECKING:
@@ -41,16 +42,7 @@ _REACH: Mapping[str, Any] = {
         str | None,
         typer.Option(envvar="HOMING_KEY", help="API key. Default: the administrator's.", rich_help_panel=PANEL),
     ],
-    "config": Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            envvar="HOMING_CONFIG",
-            help="Settings file (TOML), default ./homing.toml.",
-            rich_help_panel=PANEL,
-        ),
-    ],
+    "config": Annotated[Path | None, config_option(rich_help_panel=PANEL)],
 }
 _ORGANIZATION = Annotated[
     str | None,

@@ -9,12 +9,13 @@ import re
 import ssl
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from homing.mail.reply import Stage
 from homing.mail.smtp_client import Answer, Interrupted, Log, Silence, Turn
 from homing.mail.smtp_data import dot_stuffed
 from homing.mail.smtp_reply import Garbled, Heard, ReplyReader
+from homing.net.line import Line, agreed_on
 
 _CHUNK = 64 * 1024
 _LAST_DOT = b".\r\n"
@@ -53,61 +54,49 @@ class Timeouts:
         return seconds[stage]
 
 
-class Wire(asyncio.Protocol):
+class Wire(Line, asyncio.Protocol):
     """The octets of one connection: what comes goes to the reader, whoever waits is woken."""
 
     def __init__(self) -> None:
+        super().__init__(buffered=_CHUNK)
         self.closed = False
         self.idle = False
         self.reached = Stage.BANNER
         """Where we are in the dialogue; `dot` as soon as the dot has left, and not before."""
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reader = ReplyReader()
-        self._transport: asyncio.Transport | None = None
-        self._full = False
-        self._waiter: asyncio.Future[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
 
     # --- what asyncio calls -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._use(transport)
+        self.use(transport)
 
     def data_received(self, data: bytes) -> None:
         self._reader.receive(data)
         if self.idle or self._reader.garbled:
             self.hang_up()
-        self._wake()
+        self.wake()
 
     def eof_received(self) -> None:
         self.closed = True
-        self._wake()
+        self.wake()
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.closed = True
         if self._patience is not None:
             self._patience.cancel()
-        if not self.gone.done():
-            self.gone.set_result(None)
-        self._wake()
-
-    def pause_writing(self) -> None:
-        self._full = True
-
-    def resume_writing(self) -> None:
-        self._full = False
-        self._wake()
+        super().connection_lost(_error)
 
     # --- what the pump calls ----------------------------------------------------------------------------------------
 
     def hang_up(self) -> None:
         self.closed = True
-        self._connected.abort()
+        self.transport.abort()
 
     def say_goodbye(self, patience: float) -> None:
         """QUIT, and close when the answer comes or patience ends."""
         self.idle = True
-        self._connected.write(b"QUIT\r\n")
+        self.transport.write(b"QUIT\r\n")
         self._patience = asyncio.get_running_loop().call_later(patience, self.hang_up)
 
     async def reply(self, patience: float) -> Heard | Silence:
@@ -117,7 +106,7 @@ class Wire(asyncio.Protocol):
         try:
             async with asyncio.timeout(patience):
                 while (answer := self._answer()) is None:
-                    await self._change()
+                    await self.change()
         except TimeoutError:
             return Silence.TIMEOUT
         return answer
@@ -129,7 +118,7 @@ class Wire(asyncio.Protocol):
             return early if isinstance(early, Heard) and early.reply_code == 421 else Silence.GARBLED
         if self.closed:
             return Silence.CLOSED
-        self._connected.write(octets)
+        self.transport.write(octets)
         return None
 
     async def message(self, content: bytes, rate: float) -> Interrupted | None:
@@ -144,7 +133,7 @@ class Wire(asyncio.Protocol):
                 return Interrupted(await self.reply(patience))
             if self.closed:
                 return Interrupted(Silence.CLOSED)
-            self._connected.write(chunk)
+            self.transport.write(chunk)
         return None
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str, patience: float) -> str | Silence:
@@ -155,26 +144,16 @@ class Wire(asyncio.Protocol):
         try:
             async with asyncio.timeout(patience):
                 transport = await asyncio.get_running_loop().start_tls(
-                    self._connected, self, context, server_hostname=name, ssl_handshake_timeout=patience
+                    self.transport, self, context, server_hostname=name, ssl_handshake_timeout=patience
                 )
         except OSError:
             return Silence.TLS_FAILED
         if transport is None or self.closed:
             return Silence.TLS_FAILED
-        self._use(transport)
-        agreed = transport.get_extra_info("ssl_object")
-        return f"{agreed.version()} {agreed.cipher()[0]}"
+        self.use(transport)
+        return agreed_on(transport)
 
     # --- within -----------------------------------------------------------------------------------------------------
-
-    @property
-    def _connected(self) -> asyncio.Transport:
-        assert self._transport is not None, "used after connection_made only"
-        return self._transport
-
-    def _use(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
-        self._connected.set_write_buffer_limits(high=_CHUNK)
 
     def _answer(self) -> Heard | Silence | None:
         match self._reader.next():
@@ -185,26 +164,15 @@ class Wire(asyncio.Protocol):
         return Silence.CLOSED if self.closed else None
 
     async def _drained(self, patience: float) -> bool:
-        if not self._full:
+        if not self.full:
             return True
         try:
             async with asyncio.timeout(patience):
-                while self._full and not self.closed and self._reader.untouched:
-                    await self._change()
+                while self.full and not self.closed and self._reader.untouched:
+                    await self.change()
         except TimeoutError:
             return False
         return True
-
-    async def _change(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 async def pump(dialogue: Generator[Turn, Answer, T], wire: Wire, log: Log, timeouts: Timeouts) -> T:

@@ -11,7 +11,6 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import cast
 
 import structlog
 
@@ -32,6 +31,7 @@ from homing.mail.smtp_server import (
     UpgradeToTls,
     wire,
 )
+from homing.net.line import Line, agreed_on
 
 __all__ = ["Desk", "Limits", "Peer", "Received", "SmtpServer", "SpooledBody"]
 
@@ -129,10 +129,11 @@ class SmtpServer:
             log.error("smtp_connection_failed", exc_info=error)
 
 
-class _Connection(asyncio.BufferedProtocol):
+class _Connection(Line, asyncio.BufferedProtocol):
     """One client. Octets are read into one small buffer, so that nobody can make us hold more than we look at."""
 
     def __init__(self, server: SmtpServer) -> None:
+        super().__init__(buffered=_UNREAD_REPLIES)
         self.peer = Peer(ip="", port=0)
         self._server = server
         self._limits = server.limits
@@ -140,9 +141,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._session = ServerSession(server.desk.hostname, server.limits, starttls=server.tls_context is not None)
         self._space = bytearray(_READ_OCTETS)
         self._spool: Spool | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._gone = self._loop.create_future()
-        self._ended = self._going_down = self._full = self._paused = False
+        self._ended = self._going_down = self._paused = False
         self._octets = 0
         self._session_end = self._loop.time() + self._limits.session_seconds
         self._command_end = self._loop.time() + self._limits.command_seconds
@@ -151,15 +150,15 @@ class _Connection(asyncio.BufferedProtocol):
     # --- what asyncio calls -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._use(transport)
+        self.use(transport)
         address = transport.get_extra_info("peername")
         if not address:  # gone before it was greeted
-            self._transport.abort()
+            self.transport.abort()
             return
         self.peer = Peer(ip=address[0], port=address[1])
         if not self._server.admit(self):
-            self._transport.write(wire(_CROWDED))
-            self._transport.close()
+            self.transport.write(wire(_CROWDED))
+            self.transport.close()
 
     def get_buffer(self, _sizehint: int) -> bytearray:
         return self._space
@@ -169,33 +168,24 @@ class _Connection(asyncio.BufferedProtocol):
         self._session.receive(bytes(memoryview(self._space)[:nbytes]))
         if self._session.buffered >= _READ_OCTETS and not self._paused:
             self._paused = True
-            self._transport.pause_reading()
-        self._wake()
+            self.transport.pause_reading()
+        self.wake()
 
     def eof_received(self) -> bool:
         self._ended = True
-        self._wake()
+        self.wake()
         return self.peer.tls == ""  # who half-closes may still read our answers; TLS has no such thing
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._ended = True
-        if not self._gone.done():
-            self._gone.set_result(None)
-        self._wake()
-
-    def pause_writing(self) -> None:
-        self._full = True
-
-    def resume_writing(self) -> None:
-        self._full = False
-        self._wake()
+        super().connection_lost(_error)
 
     # --- the dialogue -----------------------------------------------------------------------------------------------
 
     def go_down(self) -> None:
         """Leave off at the next pause between two transactions."""
         self._going_down = True
-        self._wake()
+        self.wake()
 
     async def serve(self) -> None:
         """From banner to close."""
@@ -290,14 +280,10 @@ class _Connection(asyncio.BufferedProtocol):
 
     # --- octets and time --------------------------------------------------------------------------------------------
 
-    def _use(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
-        self._transport.set_write_buffer_limits(high=_UNREAD_REPLIES)
-
     def _send(self) -> None:
         octets = self._session.output()
-        if octets and not self._gone.done():
-            self._transport.write(octets)
+        if octets and not self.gone.done():
+            self.transport.write(octets)
             self._command_end = self._loop.time() + self._limits.command_seconds
 
     async def _more(self) -> bool:
@@ -305,16 +291,16 @@ class _Connection(asyncio.BufferedProtocol):
         seen = self._octets
         if self._paused:
             self._paused = False
-            self._transport.resume_reading()
+            self.transport.resume_reading()
         try:
             async with asyncio.timeout_at(self._deadline()):
-                while self._full or self._octets == seen:
+                while self.full or self._octets == seen:
                     if self._ended:
                         return False
                     if self._going_down and not self._session.in_body:
                         self._session.hang_up(_GOING_DOWN)
                         return True
-                    await self._change()
+                    await self.change()
         except TimeoutError:
             self._session.hang_up(_TOO_SLOW)
         return True
@@ -326,17 +312,6 @@ class _Connection(asyncio.BufferedProtocol):
         pause = self._loop.time() + self._limits.command_seconds
         return min(self._session_end, pause, self._body_since + due)
 
-    async def _change(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     async def _start_tls(self) -> bool:
         self._send()
         context = self._server.tls_context
@@ -345,24 +320,23 @@ class _Connection(asyncio.BufferedProtocol):
         try:
             async with asyncio.timeout(seconds):
                 transport = await self._loop.start_tls(
-                    self._transport, self, context, server_side=True, ssl_handshake_timeout=seconds
+                    self.transport, self, context, server_side=True, ssl_handshake_timeout=seconds
                 )
         except OSError:
             return False
         if transport is None:
             return False
-        self._use(transport)
-        agreed = transport.get_extra_info("ssl_object")
-        self.peer = replace(self.peer, helo="", tls=f"{agreed.version()} {agreed.cipher()[0]}")
+        self.use(transport)
+        self.peer = replace(self.peer, helo="", tls=agreed_on(transport))
         self._session.upgraded()
         return True
 
     async def _close(self) -> None:
         """Let the last reply out, but do not wait for ever on a client that reads nothing."""
-        self._transport.close()
-        _, unread = await asyncio.wait([self._gone], timeout=self._limits.linger_seconds)
+        self.transport.close()
+        _, unread = await asyncio.wait([self.gone], timeout=self._limits.linger_seconds)
         if unread:
-            self._transport.abort()
+            self.transport.abort()
 
 
 def _network_of(ip: str) -> str:

@@ -268,7 +268,7 @@ def disposition(seen: Seen) -> Reading | None:
     rejected = "reject" in seen.subject or "reject" in seen.opening or verdict.failure_class == "mailbox_full"
     if "deleted" not in fields.first("Disposition").lower() or not rejected:
         return Reading(what=What.UNKNOWN, rule="disposition", returned_message_id=original)
-    if verdict.failure_class == "undetermined":
+    if verdict.failure_class in {"undetermined", "policy"}:  # his own rule (Sieve, RFC 5429)
         verdict = softened(replace(verdict, failure_class="recipient_refused"), ReportAction.FAILED)
     report = RecipientReport(final_recipient=clean(recipient, LINE), action=ReportAction.FAILED, verdict=verdict)
     return Reading(what=What.BOUNCE, rule="disposition.deleted", reports=(report,), returned_message_id=original)

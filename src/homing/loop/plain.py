@@ -177,9 +177,9 @@ def _generated(rest: str) -> tuple[Named, ...]:
 
 def _by_shape(mail: Mail) -> tuple[Named, ...]:
     """Who has a line of his own; only if nobody has, somebody who wrote to himself."""
-    return _by_line(mail.prose, _not_recipients(mail), loosely=False) or _by_line(
-        mail.prose, _of_the_notice(mail), loosely=False
-    )
+    others = _not_recipients(mail)
+    written_to = {address.lower() for value in mail.headers.all("To") for address in _all(value)}
+    return _by_line(mail.prose, others, loosely=False) or _by_line(mail.prose, others - written_to, loosely=False)
 
 
 def _by_mention(mail: Mail) -> tuple[Named, ...]:
@@ -220,11 +220,6 @@ def first_address(value: str) -> str:
 
 def _all(text: str) -> list[str]:
     return [text[start:end] for start, end in addresses_in(text)]
-
-
-def _of_the_notice(mail: Mail) -> frozenset[str]:
-    values = [value for name in ("From", "Reply-To", "Sender") for value in mail.headers.all(name)]
-    return frozenset(found.lower() for value in values for found in _all(value))
 
 
 def _not_recipients(mail: Mail) -> frozenset[str]:

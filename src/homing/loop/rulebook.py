@@ -363,8 +363,16 @@ def _strings(entry: dict[str, object], key: str) -> tuple[str, ...]:
 
 
 def _phrases(entry: dict[str, object], key: str) -> tuple[Phrase, ...]:
-    """As folded text has them."""
-    return tuple(tuple(map(plain, phrase)) for phrase in _as_written(entry, key))
+    """As folded text has them, and as those write umlauts who have none."""
+    spelt = (
+        spelling
+        for phrase in _as_written(entry, key)
+        for spelling in (phrase, tuple(piece.translate(_UMLAUTS) for piece in phrase))
+    )
+    return tuple(dict.fromkeys(tuple(map(plain, phrase)) for phrase in spelt))
+
+
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
 def _as_written(entry: dict[str, object], key: str) -> tuple[Phrase, ...]:

@@ -78,7 +78,7 @@ def _plain_bounce(seen: Seen) -> Reading | None:
     official = _official(seen, signatures, known=known)
     known = known and (official or not _SENDERS.isdisjoint(signatures) or notice.at < _NEAR_THE_TOP)
     told = sum(signature not in _SENDERS for signature in signatures) + known
-    if (not signatures and not known) or (not official and _is_other_mail(seen, told)):
+    if seen.signature("held") or (not signatures and not known) or (not official and _is_other_mail(seen, told)):
         return None
     action = _action(notice, seen)
     reports = [_plain_report(each, notice, action, seen) for each in notice.named]

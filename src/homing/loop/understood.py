@@ -29,6 +29,12 @@ _LONG = 250
 """Characters. No server says so much at once."""
 
 _REPLY = re.compile(r"""(?:^|[\s:'"(<\[])([45]\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4})""")
+_REASON = re.compile(
+    r"^[ \t>*-]{0,20}(?:the )?(?:reason|error|cause|explanation|diagnosis|diagnostic|description|details?|grund|"
+    r"ursache|fehler|fehlermeldung|raison|motif|erreur|motivo|causa|errore|erro|razón|reden|orsak|årsag|syy|powód|důvod|причина|"
+    r"原因|理由|退信原因|사유)[ \t]{0,4}[:：][ \t]{0,8}(\S[^\n]{3,400}(?:\n[ \t]+\S[^\n]{0,400}){0,4})",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,10 +232,10 @@ def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
 
 def _told(said: Said) -> Iterator[tuple[str, int]]:
     """Each text, and how much a verdict must weigh so that this text is not asked. A long one holds more than what the
-    server said: the reply that it quotes comes first."""
+    server said: the reply that it quotes, or the reason that it gives, comes first."""
     texts = chain(zip(said.words, repeat(_STRONG)), zip(said.prose, (_GENUINE, _VAGUE), strict=False))
     for text, enough in texts:
-        if len(text) > _LONG and (quoted := _REPLY.search(text)):
+        if len(text) > _LONG and (quoted := _REPLY.search(text) or _REASON.search(text)):
             yield quoted[1], enough
         yield text, enough
 

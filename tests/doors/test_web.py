@@ -10,8 +10,9 @@ import pytest
 
 from homing.doors.web.paper import CONTENT_SECURITY_POLICY
 from homing.loop import ids
+from homing.loop.alarm import alarm
 from homing.loop.token import Purpose
-from homing.store import people
+from homing.store import alarms, people
 from tests.corpora import corpora_path
 
 from .failing import fail, refusal
@@ -34,7 +35,9 @@ async def correction(home: Gateway, delivery: str) -> str:
 # -- who may see the pages -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/cases", "/messages/msg_" + "0" * 32, "/?organization=x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/cases", "/suppressions", "/alarms", "/messages/msg_" + "0" * 32, "/?organization=x"]
+)
 async def test_strangers_are_asked_for_a_key(home: Gateway, path: str) -> None:
     response = await home.client.get(path)
     assert response.status_code == 401
@@ -199,7 +202,8 @@ HOSTILE = json.loads(corpora_path("hostile", "api", "xss.json").read_text())
 
 async def fill_with_hostile_text(home: Gateway) -> list[str]:
     """Every stored field that a stranger may choose. Returns the paths of pages that show them."""
-    paths = ["/", "/cases"]
+    paths = ["/", "/cases", "/suppressions", "/alarms"]
+    await home.database.write(alarms.sound, [(alarm(text, text), home.clock()) for text in HOSTILE])
     for number, text in enumerate(HOSTILE):
         subject = text.replace("\t", " ")
         answer = await home.send(

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from .failing import fail
 from .gateway import Gateway
 from .serving import serving
+from .test_lists import an_alarm, suppress
 from .test_web import correction, fill_with_hostile_text, proof_link
 
 pytestmark = pytest.mark.browser
@@ -119,6 +120,22 @@ async def test_a_proof_and_a_correction_by_clicks(home: Gateway, browser: Browse
     ]
 
 
+async def test_lifting_and_clearing_by_clicks(home: Gateway, browser: Browser) -> None:
+    await suppress(home, "john@example.org")
+    await an_alarm(home)
+    faults: list[str] = []
+    async with serving(home.app) as url:
+        page = await watched(browser, faults)
+        await page.goto(url)
+        await page.get_by_role("link", name="Suppressed").click()
+        await page.get_by_role("button", name="Lift").click()
+        await page.get_by_text("No address is suppressed.").wait_for()
+        await page.get_by_role("link", name="Alarms").click()
+        await page.get_by_role("button", name="Dealt with").click()
+        await page.get_by_text("No alarm.").wait_for()
+    assert faults == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_texts_have_enough_contrast_and_pages_no_sideways_scroll(
     home: Gateway, browser: Browser, scheme: str
@@ -126,10 +143,12 @@ async def test_texts_have_enough_contrast_and_pages_no_sideways_scroll(
     answer = await home.send(to=["john@gmial.com"], subject="A" * 300)
     await fail(home, answer["deliveries"][0]["id"])
     link = await correction(home, answer["deliveries"][0]["id"])
+    await suppress(home, f"{'long' * 15}@example.org", evidence="mx.example.org said: " + "no such user " * 9)
+    await an_alarm(home, text="550 listed " * 20)
     async with serving(home.app) as url:
         context = await browser.new_context(color_scheme=scheme, viewport={"width": 360, "height": 700})
         page = await context.new_page()
-        for path in ("/", "/cases", f"/messages/{answer['id']}", link, "/?q=x:y"):
+        for path in ("/", "/cases", "/suppressions", "/alarms", f"/messages/{answer['id']}", link, "/?q=x:y"):
             await page.goto(url + path)
             assert await page.evaluate("document.documentElement.scrollWidth") <= 360, path
             pairs = await page.evaluate(COLOURS)

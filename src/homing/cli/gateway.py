@@ -247,7 +247,7 @@ def _answers(url: str) -> bool:
     import httpx2
 
     try:
-        response = httpx2.get(f"{url}/healthz", timeout=3.0, trust_env=False)
+        response = httpx2.get(f"{url}/healthz", timeout=PATIENCE, trust_env=False)
         health = response.json()
     except (httpx2.TransportError, ValueError):
         return False

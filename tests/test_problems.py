@@ -5,6 +5,8 @@ import itertools
 import re
 from pathlib import Path
 
+from homing.loop.impersonation import Claim
+
 ROOT = Path(__file__).resolve().parent.parent
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z]+)+")
 PAGE = ROOT / "docs" / "problems.md"
@@ -45,7 +47,7 @@ def _is_sentence(node: ast.AST) -> bool:
 def codes() -> set[str]:
     house = ROOT / "src" / "homing"
     paths = [path for floor in FLOORS for path in (house / floor).rglob("*.py")]
-    found = {"reply-to-unproved", "request-refused", "value-invalid"}
+    found = {"reply-to-unproved", "request-refused", "value-invalid", *(claim.value for claim in Claim)}
     for path in paths:
         if str(path.relative_to(house)) not in INSIDE:
             found |= codes_in(path.read_text())

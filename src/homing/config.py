@@ -219,7 +219,9 @@ class Settings(BaseSettings):
 
     @property
     def operator(self) -> OperatorIdentity:
-        return OperatorIdentity(from_domain=self.from_domain, return_domain=self.return_domain)
+        named = self.operator_name != self.operator_domain
+        name = self.operator_name if named else self.operator_domain.partition(".")[0]
+        return OperatorIdentity(from_domain=self.from_domain, return_domain=self.return_domain, name=name)
 
     @property
     def delegation(self) -> Delegation:

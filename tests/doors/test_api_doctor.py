@@ -93,5 +93,30 @@ async def test_an_organization_asks_about_its_own_domains_alone(home: Gateway, d
     assert (await home.call("GET", "/v1/doctor", home.other, params={"domain": "corp.com"})).status_code == 404
 
 
+async def test_replies_to_a_freemail_provider_are_noted(home: Gateway, dns: DnsServer) -> None:
+    assert (await home.call("POST", "/v1/domains", json={"domain": "corp.com"})).status_code == 201
+    for address in ("joe@gmail.com", "ann@corp.com"):
+        made = (await home.call("POST", "/v1/human_senders", json={"name": "Joe", "address": address})).json()
+        proved = await home.client.post(
+            f"/v1/human_senders/{made['id']}/prove", headers=home.administrator | {"Homing-Organization": "acme"}
+        )
+        assert proved.status_code == 200, proved.text
+    found = (await home.call("GET", "/v1/doctor", params={"domain": "corp.com"})).json()["findings"]
+    replies = {one["about"]: one["outcome"] for one in found if one["check"] == "RT01"}
+    assert replies["gmail.com"] == "info"
+    assert replies["corp.com"] == "ok"
+
+
+async def test_an_administrator_says_where_mail_leaves_from(home: Gateway, dns: DnsServer) -> None:
+    dns.publish("corp.com", 'TXT "v=spf1 ip4:192.0.2.7 -all"', "MX 10 mx.corp.com.")
+    response = await home.client.get(
+        "/v1/doctor", headers=home.administrator, params={"domain": "corp.com", "egress": ["192.0.2.7", "192.0.2.8"]}
+    )
+    (passes,) = [one for one in response.json()["findings"] if one["check"] == "SPF05"]
+    assert passes["records"][0]["value"] == "v=spf1 ip4:192.0.2.8 ip4:192.0.2.7 -all"
+    response = await home.client.get("/v1/doctor", headers=home.administrator, params={"egress": "here"})
+    assert response.status_code == 422
+
+
 async def test_who_has_no_key_may_not_ask(home: Gateway) -> None:
     assert (await home.client.get("/v1/doctor")).status_code == 401

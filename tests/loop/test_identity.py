@@ -25,6 +25,7 @@ from homing.loop.identity import (
     resolve,
     resolve_again,
 )
+from homing.loop.impersonation import Claim, guard
 from homing.loop.model import Identity, Level
 from homing.mail.address import Address, parse_address
 
@@ -51,6 +52,7 @@ def resolved(
         proved=frozenset({reply.folded} if proved else ()),
         domains=domains,
         local_part=local_part,
+        guards=(guard(["Corner Shop Ltd", "Acme"]),),
     )
     wanted = parse_address(address) if address else None
     return resolve("Acme", RequestedFrom(name=name, reply_to=reply, address=wanted), recipient, facts)
@@ -76,6 +78,17 @@ def resolved(
         ({"bloggs.com": FULL}, {"name": "Support bank.com"}, Level.REFUSE, None, NAME_DECEIVES),
         ({"bloggs.com": FULL}, {"name": "P\u0430yPal"}, Level.REFUSE, None, NAME_DECEIVES),
         ({"bloggs.com": FULL}, {"name": "Joe \u202eBloggs"}, Level.REFUSE, None, NAME_DECEIVES),
+        ({"bloggs.com": FULL}, {"name": "PayPal Support"}, Level.REFUSE, None, Claim.IMPERSONATES),
+        ({"bloggs.com": FULL}, {"name": "Paypa1"}, Level.REFUSE, None, Claim.LOOK_ALIKE),
+        ({"bloggs.com": FULL}, {"name": "Corner Shop Ltd"}, Level.REFUSE, None, Claim.IMPERSONATES),
+        ({"bloggs.com": FULL}, {"name": "Acme Support"}, Level.CUSTOM_FULL, JOE, OWN_DOMAIN),
+        (
+            {"paypal.com": FULL},
+            {"name": "PayPal", "reply_to": "a@paypal.com"},
+            Level.CUSTOM_FULL,
+            "a@paypal.com",
+            OWN_DOMAIN,
+        ),
     ],
 )
 def test_the_strongest_that_is_proved(

@@ -75,6 +75,10 @@ def test_honest_display_names(name):
         "\u3164",
         "APPLE.COM",
         "my-bank.de",
+        "P\u0430yPal",
+        "Αpple",
+        "Joe xn--pypal-4ve",
+        "XN--80AK6AA92E",
     ],
     ids=ascii,
 )

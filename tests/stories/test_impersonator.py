@@ -61,6 +61,29 @@ async def test_the_proof_is_a_press_of_a_button_once_within_a_day(story: Story) 
     assert (await story.http.post(story.link(letters[2], "/prove/"))).status_code in {404, 410}
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Corner Shop Support", "display-name-impersonates"),
+        ("Acme-Mail Service", "display-name-impersonates"),
+        ("PayPal", "display-name-impersonates"),
+        ("Janet (Paypa1) Roe", "display-name-look-alike"),
+        ("Janet P\u0430ypal", "display-name-scripts"),
+    ],
+    ids=ascii,
+)
+async def test_nobody_passes_for_another_by_his_display_name(story: Story, name: str, code: str) -> None:
+    crm, shop = await story.tenant(display_name="Roe Ltd"), await story.tenant("shop", display_name="Corner Shop")
+    await crm.person("Janet Roe", JANET)
+    await shop.person("Joe", "joe@shop.com")
+    body = {"human_sender": {"name": name, "address": JANET}, "to": [JOHN], "subject": "x", "text": "x"}
+    refused = await crm.call("POST", "/v1/messages", body)
+    assert refused.status_code == 422
+    assert [(one["pointer"], one["code"]) for one in refused.json()["errors"]] == [("/human_sender/name", code)]
+    own = body | {"human_sender": {"name": "Corner Shop Support", "address": "joe@shop.com"}}
+    assert (await shop.call("POST", "/v1/messages", own)).status_code == 202, "who bears the name may use it"
+
+
 async def test_who_answers_to_from_is_told_where_the_right_person_is(story: Story) -> None:
     crm = await story.tenant()
     await crm.person("Janet Roe", JANET)

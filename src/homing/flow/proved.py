@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 
 from homing.flow.names import RESERVED
 from homing.loop.identity import DomainFact, Facts, OperatorIdentity
+from homing.loop.impersonation import Guard, guard
 from homing.loop.model import Level, OrganizationId
 from homing.loop.sending_domains import SendingDomain, level_of
-from homing.store import domains
+from homing.store import domains, organizations
 from homing.store.database import Database
 
 _KNOWN_FOR = timedelta(seconds=5)
+_NAMES_KNOWN_FOR = timedelta(minutes=1)
 _KNOWN_AT_MOST = 10_000
 
 _Domains = Mapping[str, DomainFact]
@@ -26,6 +28,7 @@ class Proved:
     operator: OperatorIdentity
     tenant_addresses: bool = False
     _known: OrderedDict[OrganizationId, tuple[_Domains, datetime]] = field(default_factory=OrderedDict)
+    _guarded: tuple[tuple[Guard, ...], datetime] | None = None
 
     async def facts(
         self, organization: OrganizationId, name: str, now: datetime, people: frozenset[str] = frozenset()
@@ -36,7 +39,15 @@ class Proved:
             proved=people,
             domains=await self._domains(organization, now),
             local_part=name if self.tenant_addresses and name not in RESERVED else None,
+            guards=await self._guards(now),
         )
+
+    async def _guards(self, now: datetime) -> tuple[Guard, ...]:
+        """The names that nobody else may bear: the operator's, and those of organizations."""
+        if self._guarded is None or self._guarded[1] <= now:
+            found = await self.database.read(organizations.display_names)
+            self._guarded = (guard([self.operator.name], never_a_person=True), guard(found)), now + _NAMES_KNOWN_FOR
+        return self._guarded[0]
 
     async def _domains(self, organization: OrganizationId, now: datetime) -> _Domains:
         known = self._known.get(organization)

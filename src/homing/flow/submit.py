@@ -12,6 +12,7 @@ from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock, Outgoing, answer_again
 from homing.flow.proved import Proved
 from homing.loop.identity import NAME_DECEIVES, REPLY_TO_UNPROVED, Facts, RequestedFrom, resolve
+from homing.loop.impersonation import Claim
 from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import DeliveryId, Identity, Level, OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
@@ -163,7 +164,7 @@ class Submission:
         requested = RequestedFrom(name=before.display_name, reply_to=reply_to, address=wanted)
         fresh = resolve(organization.display_name, requested, right.domain, facts)
         if fresh.level is Level.REFUSE:
-            raise _name_deceives(before.display_name)
+            raise _name_deceives(before.display_name, fresh.reasons[0])
         return replace(fresh, feedback_to=before.feedback_to, unsubscribe_at=before.unsubscribe_at)
 
     async def _check_policy(self, organization: Organization, name: str | None) -> None:
@@ -181,7 +182,8 @@ class Submission:
         ]
         refused = next((identity for identity in identities if identity.level is Level.REFUSE), None)
         if refused is not None:
-            raise _name_deceives(name) if refused.reasons[0] == NAME_DECEIVES else _reply_to_unproved(checked)
+            reason = refused.reasons[0]
+            raise _name_deceives(name, reason) if reason in _DECEIVES else _reply_to_unproved(checked)
         return identities
 
     def _take_from_bucket(self, organization: Organization, deliveries: int, now: datetime) -> None:
@@ -327,12 +329,20 @@ def _reply_to_unproved(checked: CheckedRequest) -> Rejected:
     return Rejected(553, "5.7.1", problem)
 
 
-def _name_deceives(name: str) -> Rejected:
-    message = f"“{clean(name, 64)}” mixes alphabets within a word, or reads like an address or a domain."
+_DECEIVES = {
+    NAME_DECEIVES: "mixes alphabets within a word, or reads like an address or a domain.",
+    Claim.LOOK_ALIKE: "is written with letters or digits that look like those of somebody else's name.",
+    Claim.IMPERSONATES: "is somebody else's name. Say who writes: “Joe Bloggs” or “Joe Bloggs of Acme”. "
+    "Whoever has proved the domain of that name may bear it.",
+}
+
+
+def _name_deceives(name: str, reason: str) -> Rejected:
+    message = f"“{clean(name, 64)}” {_DECEIVES[reason]}"
     problem = Problem(
         status=422,
         code="display-name-deceives",
         title="The name that would stand in From deceives.",
-        faults=(Fault("/human_sender/name", NAME_DECEIVES, message),),
+        faults=(Fault("/human_sender/name", reason, message),),
     )
     return Rejected(553, "5.7.1", problem)

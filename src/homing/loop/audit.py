@@ -35,7 +35,7 @@ class Reason(StrEnum):
 MEANING = {
     Reason.NO_SUCH_DOMAIN: "the domain does not exist, so receivers refuse it and replies come back to nobody",
     Reason.NO_MAIL: "the domain takes no mail, so receivers distrust it and replies come back to nobody",
-    Reason.FREEMAIL: "a freemail or Internet provider's domain: it is never yours to send from",
+    Reason.FREEMAIL: "a freemail or Internet provider's domain: never yours to send from; in Reply-To filters count it",
     Reason.DMARC_REJECT: "the domain asks receivers to reject mail that it did not send (DMARC p=reject)",
     Reason.DMARC_QUARANTINE: "the domain asks receivers to put such mail into the spam folder (DMARC p=quarantine)",
     Reason.SPF_HARD_FAIL: "the domain says that nobody else may send (SPF -all); many receivers refuse for that",

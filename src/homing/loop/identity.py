@@ -10,21 +10,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from homing.loop.impersonation import Guard, claimed
+from homing.loop.known_names import KNOWN_NAMES
 from homing.loop.model import Identity, Level
 from homing.loop.providers import PROVIDERS
 from homing.loop.typos import WELL_KNOWN
-from homing.mail.address import Address, mixed_script, parse_address
+from homing.mail.address import Address, parse_address
 from homing.mail.check import check_display_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorIdentity:
     """The operator's own names. `return_domain` is a child of `from_domain`, so that SPF stays aligned under
-    RFC 9989's tree walk as well as under the public suffix list."""
+    RFC 9989's tree walk as well as under the public suffix list. `name`: how people call the operator."""
 
     from_domain: str
     return_domain: str
     local_part: str = "message-service"
+    name: str = ""
 
     @property
     def header_from(self) -> str:
@@ -60,12 +63,13 @@ class DomainFact:
 class Facts:
     """What is proved now. `proved`: folded addresses of the organization's that their owners have proved; `domains`:
     its proved domains. `local_part`: the organization's own at the operator's shared domain, None where it has
-    none."""
+    none. `guards`: names that others bear here, the operator and other organizations."""
 
     operator: OperatorIdentity
     proved: frozenset[str] = frozenset()
     domains: Mapping[str, DomainFact] = field(default_factory=dict)
     local_part: str | None = None
+    guards: tuple[Guard, ...] = ()
 
 
 REPLY_TO_UNPROVED = "reply-to-unproved"
@@ -101,7 +105,7 @@ def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: 
     Level `refuse` means that nothing may be sent; `reasons` are stable words, decisive one first.
     """
     name = requested_from.name or organization
-    refusal = _refusal(name, requested_from, facts)
+    refusal = _refusal(organization, name, requested_from, facts)
     if refusal is not None:
         return _ours(Level.REFUSE, name, requested_from, facts, (refusal,))
     return _strongest(name, requested_from, recipient_domain, facts)
@@ -166,13 +170,13 @@ def own_identity(display_name: str, operator: OperatorIdentity, reply_to: str | 
     )
 
 
-def _refusal(name: str, requested_from: RequestedFrom, facts: Facts) -> str | None:
+def _refusal(organization: str, name: str, requested_from: RequestedFrom, facts: Facts) -> str | None:
     reply_to = requested_from.reply_to
     if reply_to.folded not in facts.proved and reply_to.domain not in facts.domains:
         return REPLY_TO_UNPROVED
-    if check_display_name(name) or mixed_script(name):
+    if check_display_name(name):
         return NAME_DECEIVES
-    return None
+    return claimed(name, (KNOWN_NAMES, *facts.guards), own=organization, own_domains=facts.domains.keys())
 
 
 def _why_not_custom(wanted: Address, fact: DomainFact | None, recipient_domain: str) -> str | None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from quopri import decodestring
 
-from homing.mail.address import hidden_character
+from homing.mail.address import hidden_character, mixed_script
 from homing.mail.header import unsafe_character
 
 Faults = list[tuple[str, str]]
@@ -105,6 +105,10 @@ def check_display_name(name: str) -> Faults:
     if faults:
         return faults
     seen = unicodedata.normalize("NFKC", name).replace("\u3002", ".").replace("\u2024", ".")
+    if mixed_script(name):
+        faults.append(("display-name-scripts", "A word of the display name mixes alphabets."))
+    if "xn--" in seen.lower():
+        faults.append(("display-name-punycode", "Write the letters themselves instead of xn-- (RFC 3492)."))
     if "@" in seen:
         faults.append(("display-name-address", 'The display name must not contain "@".'))
     domain = _DOMAIN_LIKE.search(seen)

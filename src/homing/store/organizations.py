@@ -88,6 +88,11 @@ def list_all(conn: sa.Connection) -> list[Organization]:
     return [_organization(row) for row in conn.execute(_T.select().order_by(_T.c.name)).mappings()]
 
 
+def display_names(conn: sa.Connection) -> list[str]:
+    """The names of all organizations as people see them, each once."""
+    return list(conn.scalars(sa.select(_T.c.display_name).distinct()))
+
+
 def count(conn: sa.Connection) -> int:
     return conn.execute(sa.select(sa.func.count()).select_from(_T)).scalar_one()
 

@@ -1,0 +1,140 @@
+"""Whether a display name passes somebody off: a well-known name, the operator's, or another organization's.
+
+Two things are refused. A name disguised by letters that look alike ("Paypa1") is refused wherever it stands, for nobody
+writes so by mistake. A name in plain letters is refused where nothing else is said ("PayPal", "PayPal Support"); "Joe
+Bloggs (PayPal partner)" says who he is. Whoever has proved a domain of that name may bear it.
+"""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from homing.mail.look_alike import plain, skeletons
+
+_SHORTEST = 4
+"""Letters of a name from which a disguise can be told; and of an organization's name, to be guarded at all."""
+_MOST_PARTS = 12
+_BREAKS = re.compile(r"[\s\-_.,;:/()\[\]{}<>\"'’“”«»&+*#–—]+")
+
+_ROLES = frozenset(
+    """
+    support service services team security billing account accounts help helpdesk desk customer customers care client
+    notification notifications notice alert alerts info information admin administrator official center centre
+    department dept no reply noreply donotreply the of from for by via your our online payment payments invoice invoices
+    verification verify update updates message messages mail email news postmaster bank banking office group global
+    sales marketing finance legal press jobs careers hr it orders order shop store newsletter events test demo example
+    operator gateway tenant organization organisation school hotel club university hospital crm saas app
+    international europe usa uk inc incorporated ltd limited llc llp corp corporation company co gmbh ag kg se sa sas
+    sarl bv nv plc spa srl oy ab as
+    kundenservice kundendienst kundenbetreuung sicherheit konto rechnung hilfe zahlung buchhaltung
+    equipe securite compte facture assistance clientele soporte servicio seguridad cuenta factura pago assistenza
+    servizio sicurezza suporte seguranca conta atendimento ondersteuning klantenservice beveiliging rekening
+    """.split()  # noqa: SIM905 - words in lines read better than quoted strings
+)
+"""What stands beside a name in the mail of who bears it, and says nothing of its own."""
+
+
+class Claim(StrEnum):
+    """How a name passes somebody off."""
+
+    LOOK_ALIKE = "display-name-look-alike"
+    IMPERSONATES = "display-name-impersonates"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """A name that belongs to somebody, as `plain` letters; who has proved one of `domains` may bear it. `common`: it
+    may also be a person's or a thing's, so that it is taken for his only beside a word such as "support"."""
+
+    letters: str
+    domains: tuple[str, ...] = ()
+    common: bool = False
+
+
+Guard = Mapping[str, Guarded]
+"""Guarded names by their skeletons."""
+
+
+def guard(names: Iterable[str], *, never_a_person: bool = False) -> Guard:
+    """The guard of names of organizations. One that could be a person's is `common`, unless it is known that it is not;
+    one that says nothing, or next to nothing, is nobody's."""
+    guarded: dict[str, Guarded] = {}
+    for name in names:
+        telling = [part for part in parts_of(name) if plain(part) not in _ROLES]
+        letters = plain("".join(telling))
+        if len(letters) >= _SHORTEST:
+            one = Guarded(letters=letters, common=not never_a_person and _could_be_a_person(name))
+            guarded |= dict.fromkeys(skeletons("".join(telling)), one)
+    return guarded
+
+
+def claimed(name: str, guards: Iterable[Guard], *, own: str, own_domains: Collection[str] = ()) -> Claim | None:
+    """How `name` passes off somebody whom a guard knows; None: it does not. `own`: the name of the organization that
+    sends, which may bear it, whoever else does; `own_domains`: those that it has proved."""
+    for one, found in _found(name, tuple(guards)):
+        if _is_borne(one, own, own_domains):
+            continue
+        if found.letters != one.letters:
+            if len(one.letters) >= _SHORTEST:
+                return Claim.LOOK_ALIKE
+        elif found.alone and (found.beside or not one.common):
+            return Claim.IMPERSONATES
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """Neighbouring words of a name. `beside`: there are others; `alone`: all others are roles."""
+
+    letters: str
+    skeletons: frozenset[str]
+    alone: bool
+    beside: bool
+
+
+def _found(name: str, guards: tuple[Guard, ...]) -> Iterator[tuple[Guarded, _Piece]]:
+    for piece in _pieces(name):
+        for guarded in guards:
+            for skeleton in piece.skeletons & guarded.keys():
+                yield guarded[skeleton], piece
+
+
+@lru_cache(4096)
+def _pieces(name: str) -> tuple[_Piece, ...]:
+    """All runs of neighbouring words."""
+    parts = parts_of(name)
+    says_nothing = [plain(part) in _ROLES for part in parts]
+    return tuple(
+        _Piece(
+            letters=plain(joined := "".join(parts[start:end])),
+            skeletons=skeletons(joined),
+            alone=all(says_nothing[:start]) and all(says_nothing[end:]),
+            beside=end - start < len(parts),
+        )
+        for start in range(len(parts))
+        for end in range(start + 1, min(start + _MOST_PARTS, len(parts)) + 1)
+    )
+
+
+def parts_of(name: str) -> list[str]:
+    """The words of a name."""
+    return [part for part in _BREAKS.split(unicodedata.normalize("NFKC", name)) if part]
+
+
+def _is_borne(one: Guarded, own: str, own_domains: Collection[str]) -> bool:
+    if any(f".{domain}".endswith(f".{theirs}") for domain in own_domains for theirs in one.domains):
+        return True
+    return any(piece.letters == one.letters for piece in _pieces(own))
+
+
+def _could_be_a_person(name: str) -> bool:
+    """Up to three words, none of which says that it is an organization's name."""
+    parts = parts_of(name)
+    return (
+        not {"&", "+"} & set(name)
+        and len(parts) <= 3
+        and all(part.isalpha() and plain(part) not in _ROLES for part in parts)
+    )

@@ -29,6 +29,7 @@ _LONG = 250
 """Characters. No server says so much at once."""
 
 _REPLY = re.compile(r"""(?:^|[\s:'"(<\[])([45]\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4})""")
+_SENTENCE = re.compile(r"(?<=[^\d\s][.!?。])\s+|\n\s*\n")
 _REASON = re.compile(
     r"^[ \t>*-]{0,20}(?:the )?(?:reason|error|cause|explanation|diagnosis|diagnostic|description|details?|grund|"
     r"ursache|fehler|fehlermeldung|raison|motif|erreur|motivo|causa|errore|erro|razón|reden|orsak|årsag|syy|powód|důvod|причина|"
@@ -232,12 +233,14 @@ def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
 
 def _told(said: Said) -> Iterator[tuple[str, int]]:
     """Each text, and how much a verdict must weigh so that this text is not asked. A long one holds more than what the
-    server said: the reply that it quotes, or the reason that it gives, comes first."""
+    server said: the reply that it quotes, or the reason that it gives, comes first, and its single sentences last."""
     texts = chain(zip(said.words, repeat(_STRONG)), zip(said.prose, (_GENUINE, _VAGUE), strict=False))
     for text, enough in texts:
         if len(text) > _LONG and (quoted := _REPLY.search(text) or _REASON.search(text)):
             yield quoted[1], enough
         yield text, enough
+        if len(text) > _LONG:
+            yield from ((sentence, enough) for sentence in _SENTENCE.split(text[:4000]) if len(sentence) > 12)
 
 
 def softened(verdict: Verdict, action: ReportAction) -> Verdict:

@@ -131,6 +131,8 @@ async def test_without_any_key_mail_waits_and_nothing_goes_out_unsigned(story: S
     sent = await crm.send(JANET, "john@corp.com")
     found = await crm.becomes(sent, "deferred")
     assert "no DKIM key" in str(found["timeline"][-1]["data"])
+    alarms = (await story.http.get("/v1/alarms", headers=story.administrator)).json()["alarms"]
+    assert f"no-signing-key {OWN}" in [alarm["cause"] for alarm in alarms]
     assert site.mails == []
     await look(story, minutes=20)
     await publish(story)

@@ -34,7 +34,9 @@ async def test_a_mail_that_nobody_can_read_is_told_of_where_it_belongs(story: St
             return "unexplained_return" in await crm.types_of(sent)
 
         await until(told)
-    assert [log for log in logs if log["event"] == "alarm"]
+    assert [log["cause"] for log in logs if log["event"] == "alarm"] == ["kept-unread"]
+    [alarm] = (await story.http.get("/v1/alarms", headers=story.administrator)).json()["alarms"]
+    assert (alarm["cause"], "look at it" in alarm["advice"]) == ("kept-unread", True)
 
 
 async def test_what_cannot_be_kept_is_not_taken(story: Story) -> None:

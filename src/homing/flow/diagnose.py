@@ -33,7 +33,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True, kw_only=True)
 class Doctor:
-    """`knocks`: also connect to the mail hosts, at `smtp_port`; only for names that are our own."""
+    """`knocks`: also connect to the mail hosts, at `smtp_port`; only for names that are our own. An examination takes
+    no longer than `looking` and `patience` together."""
 
     resolver: Resolver
     fetcher: Fetcher
@@ -41,13 +42,15 @@ class Doctor:
     smtp_port: int = 25
     allow_private: bool = False
     at_once: int = AT_ONCE
+    looking: float = LOOKING
+    patience: float = PATIENCE
 
     async def examine(
         self, patient: DoctorFacts, *, knocks: bool = False, progress: Progress | None = None
     ) -> tuple[Finding, ...]:
         """Every finding, in the order of the checks."""
         facts = await self._looked_around(patient, knocks=knocks)
-        deadline = asyncio.get_running_loop().time() + PATIENCE
+        deadline = asyncio.get_running_loop().time() + self.patience
         dialogues = list(examinations(facts))
         room, done = asyncio.Semaphore(self.at_once), 0
 
@@ -76,13 +79,13 @@ class Doctor:
         watched = (f"_dmarc.{patient.domain}", *(key.name for key in patient.keys if key.record and not key.retired))
         keys = tuple(key.name for key in patient.keys if not key.retired and not key.spare)
         async with asyncio.TaskGroup() as looks:
-            policies = looks.create_task(_each(self._policy, names))
-            files = looks.create_task(_in_time(self._files(patient), {}))
-            told = looks.create_task(_each(self._by_server, watched))
-            starts = looks.create_task(_each(self._starts, zones))
-            kept = looks.create_task(_each(lambda name: self.resolver.time_to_live(name, "TXT"), keys))
-            bogus = looks.create_task(_each(self.resolver.is_bogus, names))
-            knocked = looks.create_task(_in_time(self._knocks(names if knocks else ()), {}))
+            policies = looks.create_task(self._each(self._policy, names))
+            files = looks.create_task(self._in_time(self._files(patient), {}))
+            told = looks.create_task(self._each(self._by_server, watched))
+            starts = looks.create_task(self._each(self._starts, zones))
+            kept = looks.create_task(self._each(lambda name: self.resolver.time_to_live(name, "TXT"), keys))
+            bogus = looks.create_task(self._each(self.resolver.is_bogus, names))
+            knocked = looks.create_task(self._in_time(self._knocks(names if knocks else ()), {}))
         return replace(
             patient,
             policies=policies.result(),
@@ -142,17 +145,15 @@ class Doctor:
                 hosts.append(Host(mx.exchange, found.records[0], self.smtp_port))
         return hosts
 
+    async def _in_time(self, looking: Awaitable[FoundT], otherwise: FoundT) -> FoundT:
+        try:
+            async with asyncio.timeout(self.looking):
+                return await looking
+        except TimeoutError:
+            return otherwise
 
-async def _in_time(looking: Awaitable[FoundT], otherwise: FoundT) -> FoundT:
-    try:
-        async with asyncio.timeout(LOOKING):
-            return await looking
-    except TimeoutError:
-        return otherwise
-
-
-async def _each(look: Callable[[str], Awaitable[FoundT | None]], names: Iterable[str]) -> dict[str, FoundT]:
-    """What is found of each name; what takes too long, or is None, is left out."""
-    asked = tuple(names)
-    found = await asyncio.gather(*(_in_time(look(name), None) for name in asked))
-    return {name: one for name, one in zip(asked, found, strict=True) if one is not None}
+    async def _each(self, look: Callable[[str], Awaitable[FoundT | None]], names: Iterable[str]) -> dict[str, FoundT]:
+        """What is found of each name; what takes too long, or is None, is left out."""
+        asked = tuple(names)
+        found = await asyncio.gather(*(self._in_time(look(name), None) for name in asked))
+        return {name: one for name, one in zip(asked, found, strict=True) if one is not None}

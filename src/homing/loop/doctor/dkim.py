@@ -21,7 +21,6 @@ from homing.loop.doctor.finding import (
     moot,
     note,
     records,
-    settled,
     text_record,
     unknown,
     warn,
@@ -74,7 +73,7 @@ def leads_to_us(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     target, wanted = (yield from alias(name)), facts.key(name).alias
     if target == wanted:
         return fine(f"{name} leads to {wanted}.")
-    return wrong(f"{name} leads to {target}." if target else f"{name} is no CNAME.", *_mended(facts, name))
+    return wrong(f"{name} leads to {target}." if target else f"{name} is no CNAME.", *as_meant(facts, name))
 
 
 @check(
@@ -88,7 +87,7 @@ def leads_to_us(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 def readable(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
     if not texts:
-        return wrong(f"No key is published at {name}.", *_mended(facts, name))
+        return wrong(f"No key is published at {name}.", *as_meant(facts, name))
     tags = _tags(texts[0])
     why = ""
     if not tags or "p" not in tags:
@@ -102,7 +101,7 @@ def readable(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     elif _public_key(tags) is None:
         why = "what stands in p= is not a key"
     if why:
-        return wrong(f"The record at {name} is no usable key: {why}.", *_mended(facts, name))
+        return wrong(f"The record at {name} is no usable key: {why}.", *as_meant(facts, name))
     return fine(f"A key of the kind {tags.get('k', 'rsa')} is published at {name}.")
 
 
@@ -139,10 +138,10 @@ def strong(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
 def ours(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts, record = (yield from _texts(name)), facts.key(name).record
     if not texts:
-        return wrong(f"No key is published at {name}, and we sign with one.", *_mended(facts, name))
+        return wrong(f"No key is published at {name}, and we sign with one.", *as_meant(facts, name))
     if _squeezed(_tags(texts[0]).get("p", "")) == _tags(record)["p"]:
         return fine(f"The key at {name} is the one that we sign with.")
-    return wrong(f"The key at {name} is not the one that we sign with.", *_mended(facts, name))
+    return wrong(f"The key at {name} is not the one that we sign with.", *as_meant(facts, name))
 
 
 @check(
@@ -156,11 +155,11 @@ def alone_and_clean(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
     if len(texts) > 1:
         return wrong(
-            f"There are {len(texts)} TXT records at {name}; receivers take any of them.", *_mended(facts, name)
+            f"There are {len(texts)} TXT records at {name}; receivers take any of them.", *as_meant(facts, name)
         )
     value = _tags(texts[0]).get("p", "") if texts else ""
     if any(character in value.strip() for character in ' \t"\\'):
-        return wrong(f"The key at {name} has spaces or quotation marks in it.", *_mended(facts, name))
+        return wrong(f"The key at {name} has spaces or quotation marks in it.", *as_meant(facts, name))
     return fine(f"There is nothing beside or inside the key at {name}.")
 
 
@@ -175,7 +174,7 @@ def no_test(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
     flags = _tags(texts[0]).get("t", "").split(":") if texts else []
     if "y" in flags:
-        return wrong(f"The key at {name} is marked as a test.", *_mended(facts, name))
+        return wrong(f"The key at {name} is marked as a test.", *as_meant(facts, name))
     if "s" in flags:
         return note(f"The key at {name} is for its own domain alone (t=s), which is how we sign.")
     return fine(f"The key at {name} is no test.")
@@ -192,9 +191,9 @@ def for_mail(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
     tags = _tags(texts[0]) if texts else {}
     if "sha256" not in _squeezed(tags.get("h", "sha256")).split(":"):
-        return wrong(f"The key at {name} is not for SHA-256: h={tags['h']}.", *_mended(facts, name))
+        return wrong(f"The key at {name} is not for SHA-256: h={tags['h']}.", *as_meant(facts, name))
     if not {"*", "email"} & set(_squeezed(tags.get("s", "*")).split(":")):
-        return wrong(f"The key at {name} is not for mail: s={tags['s']}.", *_mended(facts, name))
+        return wrong(f"The key at {name} is not for mail: s={tags['s']}.", *as_meant(facts, name))
     return fine(f"The key at {name} may be used for mail.")
 
 
@@ -215,12 +214,12 @@ def verifies(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
         return unknown(f"The signature could not be verified: {signature.reason}.").seen(*seen)
     if signature.result is not Result.PASS:
         said = f"What we sign is not verified with the key at {name}: {signature.reason}."
-        return wrong(said, *_mended(facts, name)).seen(*seen)
+        return wrong(said, *as_meant(facts, name)).seen(*seen)
     told = {server: _records_in(answer) for server, answer in asked.items() if not isinstance(answer, LookupFailed)}
     failing = [server for server, records in told.items() if _verified(proof, records).result is not Result.PASS]
     if failing:
         said = f"What we sign is not verified with what {', '.join(failing)} says of {name}; others have the right key."
-        return wrong(said, *_mended(facts, name)).seen(*seen)
+        return wrong(said, *as_meant(facts, name)).seen(*seen)
     others = f", as told by {', '.join(told)}" if told else ""
     return fine(f"What we sign is verified with the key at {name}{others}.").seen(*seen)
 
@@ -248,10 +247,11 @@ def gone(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
     cure="Publish the record with a TTL of 3600 or less.",
 )
 def short_lived(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    yield from _texts(name)
     seconds = facts.times_to_live[name]
     if seconds > _LONGEST_TTL:
-        return settled(wrong(f"Resolvers keep the key at {name} for {seconds:.0f} seconds or more."))
-    return settled(fine(f"Resolvers do not keep the key at {name} for long."))
+        return wrong(f"Resolvers keep the key at {name} for {seconds:.0f} seconds or more.", *as_meant(facts, name))
+    return fine(f"Resolvers do not keep the key at {name} for long.")
 
 
 CHECKS = (leads_to_us, readable, strong, ours, alone_and_clean, no_test, for_mail, verifies, gone, short_lived)
@@ -294,7 +294,8 @@ def _public_key(tags: dict[str, str]) -> RSAPublicKey | Ed25519PublicKey | None:
     return key if isinstance(key, RSAPublicKey) else None
 
 
-def _mended(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
+def as_meant(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
+    """The record that should stand at the name of a key."""
     key = facts.key(name)
     if key.alias:
         return (DnsRecord(name=name, type="CNAME", value=key.alias, why="the DKIM key, where we can change it"),)

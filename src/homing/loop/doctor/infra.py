@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from homing.loop.dns_records import DnsRecord
+from homing.loop.doctor.dkim import as_meant
 from homing.loop.doctor.facts import DoctorFacts, Knock
 from homing.loop.doctor.finding import (
     Evidence,
@@ -342,6 +343,8 @@ CHECKS = (
 
 def _in_its_place(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
     """What should stand at a name instead of an alias that leads nowhere, where somebody has said it."""
+    if any(key.name == name for key in facts.keys):
+        return as_meant(facts, name)
     return facts.to_publish(name, "CNAME") or facts.to_publish(name, "TXT")
 
 

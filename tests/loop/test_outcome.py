@@ -29,6 +29,7 @@ from homing.loop.lifecycle import allowed, move
 from homing.loop.model import (
     FAILURES,
     CaseId,
+    DeliveryId,
     EventType,
     InboundId,
     Origin,
@@ -143,6 +144,26 @@ def test_no_answer_after_the_dot_is_in_doubt_and_waits_longer() -> None:
     assert silent.next_attempt_at >= NOW + timedelta(minutes=12)
     refused = conclude(delivery(), answered(Stage.BANNER, "554 go away"), BUILTIN_DEFAULT, NOW).delivery
     assert not refused.possibly_delivered
+
+
+def test_a_doubt_is_not_taken_back_by_what_follows() -> None:
+    """The copy of the first attempt may be there, whatever a later one is told."""
+    doubtful = delivery(State.SENDING, possibly_delivered=True)
+    for evidence in (
+        answered(Stage.RCPT_TO, "450 4.2.1 later"),
+        answered(Stage.RCPT_TO, "550 5.1.1 no"),
+        Unanswered(stage=Stage.CONNECT, why="refused", host="mx"),
+        LeaseReleased(died=False),
+    ):
+        assert conclude(doubtful, evidence, BUILTIN_DEFAULT, NOW).delivery.possibly_delivered
+
+
+def test_a_crowd_that_was_put_off_together_does_not_come_back_together() -> None:
+    crowd = [delivery(State.SENDING, id=DeliveryId(UUID(int=number)), attempts=6) for number in range(500)]
+    waits = sorted((policies.retry_at(one, NOW) - NOW) / timedelta(hours=2) for one in crowd)
+    assert 0.8 <= waits[0] < 0.85
+    assert 1.15 < waits[-1] <= 1.2
+    assert len(set(waits)) > 450
 
 
 def test_a_message_that_kills_its_worker_ends_with_an_alarm() -> None:
@@ -311,7 +332,7 @@ def test_conclude_is_total_and_keeps_to_the_table(before, evidence) -> None:
 def test_retries_spread_grow_and_stay_within_the_lifetime(attempts: int, doubt: bool, slow_down: bool) -> None:
     tried = delivery(State.SENDING, attempts=attempts, possibly_delivered=doubt)
     at = policies.retry_at(tried, NOW, slow_down=slow_down)
-    assert NOW < at <= tried.expires_at
+    assert NOW < at <= min(tried.expires_at, NOW + policies.LONGEST_WAIT)
     assert at == policies.retry_at(tried, NOW, slow_down=slow_down)
     if slow_down:
         assert at - NOW >= policies.RETRY_SLOWED_DOWN

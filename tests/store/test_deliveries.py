@@ -163,6 +163,18 @@ async def test_without_the_lease_there_is_no_attempt(database: Database) -> None
     assert await database.read(all_rows, tables.attempt) == []
 
 
+async def test_who_wakes_after_his_lease_was_given_to_nobody_opens_no_attempt(database: Database) -> None:
+    """The epoch is still his, for nobody has claimed it since."""
+    organization = await an_organization(database)
+    await submitted(database, organization)
+    (one,) = await claimed(database)
+    await database.write(deliveries.recover, NOW + LEASE + MINUTE)
+    assert await state_of(database, organization, one.delivery.id) is State.QUEUED
+    with pytest.raises(AssertionError):
+        await attempted(database, one)
+    assert await database.read(all_rows, tables.attempt) == []
+
+
 async def test_leases_are_renewed_by_their_owner_only(database: Database) -> None:
     organization = await an_organization(database)
     await submitted(database, organization)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from homing.app import Clock
 from homing.store import tables
 
-from .gateway import Story, a_story
+from .gateway import Story, a_story, until
 
 JANET, JOHN = "janet@example.net", "john@corp.com"
 
@@ -73,6 +73,30 @@ async def test_no_lease_is_taken_and_nothing_is_erased(story: Story, wall: Wall)
     story.advance(days=2)
     await story.app.tidier.look()
     assert await story.app.database.read(_contents) < contents, "a clock that stays where it is set is believed"
+
+
+async def test_what_a_wrong_clock_put_off_comes_when_it_is_put_right(story: Story, wall: Wall) -> None:
+    crm = await story.tenant()
+    await crm.person("Janet Roe", JANET)
+    changed = await crm.call("PATCH", "/v1/organization", {"webhook_url": story.world.webhooks.url})
+    story.world.webhooks.secret = changed.json()["webhook_secret"]
+    await crm.policy("program", {"kind": "webhook"})
+    wall.set_ahead(days=30)
+    story.world.mx("corp.com").greylists(JOHN).refuses("mary@corp.com")
+    sent = await crm.send(JANET, JOHN, "mary@corp.com", failure_policy="program")
+    await crm.becomes(sent, "deferred", "bounced")
+
+    async def put_off() -> bool:
+        (_, mary) = (await crm.message(sent))["deliveries"]
+        (action,) = mary["case"]["actions"]
+        return (action["state"], action["tries"]) == ("due", 1)  # a signature from next month is refused
+
+    await until(put_off)
+    wall.set_ahead(days=-30)
+    story.clock()  # it is looked at all the time
+    await story.app.tidier.look()
+    await crm.becomes(sent, "delivered", "bounced")
+    await crm.hears("notified", sent)
 
 
 def _contents(conn: sa.Connection) -> int:

@@ -13,7 +13,8 @@ from homing.flow.bell import Bell
 from homing.flow.deliver import LEASE
 from homing.flow.outgoing import Clock, LastLeap
 from homing.loop.model import InboundId
-from homing.loop.policy import not_believed
+from homing.loop.policy import LONGEST_WAIT, not_believed
+from homing.net import webhook
 from homing.store import actions, alarms, deliveries, figures, inbound, suppressions, tidy
 from homing.store.database import Database
 
@@ -39,6 +40,7 @@ class Tidier:
     spool: Path
     work: Bell
     _forgot_at: datetime | None = None
+    _mended_at: datetime | None = None
 
     async def recover(self) -> None:
         """At the start, before anything is claimed."""
@@ -59,8 +61,14 @@ class Tidier:
 
     async def look(self) -> None:
         """Once. A clock that has just leapt ends no lease, before its holder could renew it, and for a day erases
-        nothing: what is erased does not come back when the clock does."""
+        nothing: what is erased does not come back when the clock does. What was put off to times that are far away now
+        that it is put right is due at once."""
         now, leapt_at = self.clock(), self.leapt_at()
+        if leapt_at != self._mended_at:
+            await self.database.write(deliveries.bring_forward, now, now + LONGEST_WAIT)
+            await self.database.write(actions.bring_forward, now, now + webhook.RETRIES[-1])
+            self._mended_at = leapt_at
+            self.work.ring()
         if leapt_at is None or now - leapt_at >= LEASE:
             await self.database.write(deliveries.recover, now, None)
             await self.database.write(actions.recover, now)

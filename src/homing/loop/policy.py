@@ -40,6 +40,9 @@ RETRY_AFTER: tuple[timedelta, ...] = (
 RETRY_IN_DOUBT = timedelta(minutes=15)
 """A message that may have arrived is not sent again sooner: each try may be another copy."""
 
+LONGEST_WAIT = RETRY_AFTER[-1] * 2 * 1.2
+"""No attempt is put off further than that (`retry_at`): what is, was put off by a clock that was ahead."""
+
 RETRY_SLOWED_DOWN = timedelta(minutes=15)
 """A server that finds us too fast is left alone for at least so long, and for twice as long as else."""
 

@@ -122,6 +122,12 @@ def retry_at(conn: sa.Connection, action: ActionId, epoch: int, due_at: datetime
     return _set(conn, action, epoch, {**again, "lease_until": None, "started_at": None})
 
 
+def bring_forward(conn: sa.Connection, now: datetime, latest: datetime) -> int:
+    """Tries that a clock which was ahead put off beyond `latest` are due now. How many those were."""
+    put_off = _T.update().where(_T.c.state == ActionState.DUE.value, _T.c.tries > 0, _T.c.due_at > latest)
+    return conn.execute(put_off.values(due_at=now)).rowcount
+
+
 def finish(conn: sa.Connection, finished: Finished) -> bool:
     """Write the end, its events, and let the case go on, all or nothing. False: the lease is lost, nothing changed."""
     found = _subject(conn, finished.action)

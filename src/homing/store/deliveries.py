@@ -156,6 +156,12 @@ def renew(conn: sa.Connection, owner: str, ids: Collection[DeliveryId], until: d
     return set(conn.execute(query).scalars())
 
 
+def bring_forward(conn: sa.Connection, now: datetime, latest: datetime) -> int:
+    """Attempts that a clock which was ahead put off beyond `latest` are due now. How many those were."""
+    put_off = _D.update().where(_D.c.state == State.DEFERRED.value, _D.c.next_attempt_at > latest)
+    return conn.execute(put_off.values(next_attempt_at=now)).rowcount
+
+
 def recover(
     conn: sa.Connection,
     now: datetime,

@@ -19,6 +19,7 @@ GOOD: Script = {
     "EHLO": "250-mx.x.com\r\n250-PIPELINING\r\n250 STARTTLS",
     "MAIL": "250 ok",
     "RCPT": "250 ok",
+    "RSET": "250 ok",
     "STAR": "454 4.7.0 not now",
     "QUIT": "221 bye",
 }

@@ -77,14 +77,15 @@ class _Visit:
                 return
             _, text = await _said(talk, f"EHLO {self.hello}")
             self.starttls = "STARTTLS" in text.upper()
-            code, text = await _said(talk, "MAIL FROM:<>")
-            if not code.startswith("2"):
-                self.refused[""] = text
-                return
-            for recipient in self.recipients:
+            for recipient in self.recipients:  # one at a time, as bounces come
+                code, text = await _said(talk, "MAIL FROM:<>")
+                if not code.startswith("2"):
+                    self.refused[""] = text
+                    break
                 code, text = await _said(talk, f"RCPT TO:<{recipient}>")
                 if not code.startswith("2"):
                     self.refused[recipient] = text
+                await _said(talk, "RSET")
             await _quit(talk)
 
     async def shake_hands(self) -> None:

@@ -33,7 +33,7 @@ from homing.loop.api_key import hash_key, mint_key
 from homing.loop.identity import OperatorIdentity
 from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.sealing import Sealer
-from homing.loop.sending_domains import Delegation
+from homing.loop.sending_domains import Delegation, RecordPurpose
 from homing.loop.token import TokenKey, Tokens
 from homing.net.dns import Resolver
 from homing.net.fetch import Fetcher, check_url
@@ -177,7 +177,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
             outgoing=outgoing,
             clock=clock,
             work=Bell(),
-            proved=Proved(database=database, operator=outgoing.operator),
+            proved=Proved(database=database, operator=outgoing.operator, signing=lambda: RecordPurpose.DKIM_1),
         ),
         proving=Proving(
             database=database,

@@ -33,6 +33,7 @@ OPERATOR = OperatorIdentity(from_domain="post.acme.example", return_domain="b.po
 FULL = DomainFact(level=Level.CUSTOM_FULL, return_domain="bounce.bloggs.com")
 DKIM = DomainFact(level=Level.CUSTOM_DKIM, return_domain="bounce.bloggs.com")
 TAKEN = DomainFact(level=Level.CUSTOM_FULL, return_domain="bounce.bloggs.com", own_recipients=True)
+OWNED = DomainFact(level=Level.SHARED, return_domain="bounce.bloggs.com")
 JOE = "joe@bloggs.com"
 
 
@@ -74,6 +75,8 @@ def resolved(
         ({}, {"proved": True, "local_part": "crm"}, Level.SHARED_TENANT, "crm@post.acme.example", NO_OWN_DOMAIN),
         ({}, {}, Level.REFUSE, None, REPLY_TO_UNPROVED),
         ({"other.com": FULL}, {}, Level.REFUSE, None, REPLY_TO_UNPROVED),
+        ({"bloggs.com": OWNED}, {}, Level.SHARED, None, NO_OWN_DOMAIN),
+        ({"bloggs.com": OWNED}, {"local_part": "crm"}, Level.SHARED_TENANT, "crm@post.acme.example", NO_OWN_DOMAIN),
         ({"bloggs.com": FULL}, {"name": "boss@bank.com"}, Level.REFUSE, None, NAME_DECEIVES),
         ({"bloggs.com": FULL}, {"name": "Support bank.com"}, Level.REFUSE, None, NAME_DECEIVES),
         ({"bloggs.com": FULL}, {"name": "P\u0430yPal"}, Level.REFUSE, None, NAME_DECEIVES),
@@ -114,7 +117,7 @@ def test_replies_to_an_own_domain_with_an_address_elsewhere() -> None:
 NAMES = st.sampled_from(["bloggs.com", "mail.bloggs.com", "corp.com", "gmail.com", "post.acme.example", "acme.example"])
 LOCALS = st.sampled_from(["joe", "ann", "jöe", "message-service"])
 ADDRESSES = st.builds(Address, LOCALS, NAMES)
-LEVELS = st.sampled_from([Level.CUSTOM_FULL, Level.CUSTOM_DKIM])
+LEVELS = st.sampled_from([Level.CUSTOM_FULL, Level.CUSTOM_DKIM, Level.SHARED])
 
 
 @st.composite
@@ -145,7 +148,7 @@ def test_what_no_identity_ever_is(
     from_domain = identity.header_from.rpartition("@")[2]
 
     # From is under a proved domain or the operator's, and DKIM's d= is exactly it.
-    assert from_domain == OPERATOR.from_domain or from_domain in domains
+    assert from_domain == OPERATOR.from_domain or domains[from_domain].level is identity.level is not Level.SHARED
     assert identity.sending_domain == from_domain
     # The envelope domain is one that we run an MX for, and where SPF must align it is a child of From's.
     assert identity.return_domain in {OPERATOR.return_domain, *(one.return_domain for one in domains.values())}
@@ -238,7 +241,7 @@ def test_what_goes_out_is_always_proved_at_that_moment(
             strongest.return_domain,
         )
     assert after.header_from.rpartition("@")[2] == after.sending_domain
-    assert after.sending_domain == OPERATOR.from_domain or after.sending_domain in now
+    assert after.sending_domain == OPERATOR.from_domain or now[after.sending_domain].level is not Level.SHARED
     assert after.return_domain in {OPERATOR.return_domain, *(one.return_domain for one in now.values())}
     if not tried:
         assert after.level is strongest.level

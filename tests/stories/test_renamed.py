@@ -13,7 +13,18 @@ from homing.lab.returns import Failure, bounce, human_reply
 from homing.mail.reply import Reply
 from tests.postgres import Cluster, durable_cluster
 from tests.stories.gateway import Story, Tenant, a_story
-from tests.stories.zones import JOE, OWN, D, a_domain, ask, look, receivers_agree, signatures
+from tests.stories.zones import (
+    JOE,
+    OWN,
+    D,
+    a_domain,
+    ask,
+    dkim_keys,
+    look,
+    publish_zone,
+    receivers_agree,
+    signatures,
+)
 
 __all__ = ["durable_cluster"]
 
@@ -187,3 +198,66 @@ async def test_a_domain_that_its_owner_removed_stands_in_nothing_that_waits(stor
     await crm.becomes(sent, "delivered")
     [mail] = story.world.mx("slow.com").inbox(JOHN)
     assert mail.addresses("From") == [SHARED]
+
+
+async def rotates(story: Story) -> None:
+    """The next key for other domains signs from now on."""
+    await look(story, minutes=20)
+    await publish_zone(story)
+    await look(story, hours=3)
+    rotated = await story.http.post(
+        "/v1/dkim_keys/rotate", json={"domain": "dkim.acme-mail.com"}, headers=story.administrator
+    )
+    assert rotated.status_code == 200, rotated.text
+
+
+async def test_a_domain_that_published_one_alias_only_is_not_signed_with_the_other_key(story: Story) -> None:
+    """From the moment of the rotation, not only from the next look at the domain."""
+    crm = await story.tenant()
+    await a_domain(story, crm)
+    story.world.mx("slow.com")
+    await loses(story, crm, f"acme-mail2._domainkey.{D}", "custom-full")
+    before = await crm.becomes(await crm.send(JOE, JOHN), "delivered")
+    assert before["deliveries"][0]["identity"]["level"] == "custom-full"
+    await rotates(story)
+    await crm.becomes(await crm.send(JOE, JOHN), "delivered")
+    mail = story.world.mx("slow.com").inbox(JOHN)[-1]
+    assert mail.addresses("From") == [SHARED]
+    await receivers_agree(story, mail)
+
+
+async def test_a_leaked_key_of_other_domains(story: Story) -> None:
+    """What waits is signed anew with the next key and keeps its name, for both aliases have been published."""
+    crm = await story.tenant()
+    await a_domain(story, crm)
+    await look(story, minutes=20)
+    await publish_zone(story)
+    await look(story, minutes=20)
+    story.world.mx("slow.com").greylists(JOHN)
+    sent = await crm.send(JOE, JOHN)
+    await crm.becomes(sent, "deferred")
+    [leaked] = [key for key in await dkim_keys(story, "active") if key["domain"] == "dkim.acme-mail.com"]
+    revoked = await story.http.post(f"/v1/dkim_keys/{leaked['id']}/revoke", headers=story.administrator)
+    assert revoked.status_code == 200, revoked.text
+    await publish_zone(story)
+    story.advance(hours=3)
+    await crm.becomes(sent, "delivered")
+    [mail] = story.world.mx("slow.com").inbox(JOHN)
+    assert mail.addresses("From") == [JOE]
+    assert (D, "acme-mail2", "pass") in await signatures(story, mail)
+    assert {result for *_, result in await signatures(story, mail)} == {"pass"}
+    assert (await crm.hears("signed_anew", sent))["data"]["instead_of"].startswith("acme-mail1")
+    assert "identity_changed" not in await crm.types_of(sent)
+
+
+async def test_without_any_key_for_other_domains_mail_leaves_as_ours(story: Story) -> None:
+    crm = await story.tenant()
+    await a_domain(story, crm)
+    story.world.mx("slow.com")
+    for key in await dkim_keys(story, "active", "published", "created"):
+        if key["domain"] == "dkim.acme-mail.com":
+            await story.http.post(f"/v1/dkim_keys/{key['id']}/revoke", headers=story.administrator)
+    await crm.becomes(await crm.send(JOE, JOHN), "delivered")
+    mail = story.world.mx("slow.com").inbox(JOHN)[-1]
+    assert mail.addresses("From") == [SHARED]
+    assert await signatures(story, mail) == [(OWN, "h1", "pass")]

@@ -134,7 +134,12 @@ class _Base:
                 dice=_dice,
                 url=settings.public_url,
             ),
-            proved=Proved(database=database, operator=settings.operator, tenant_addresses=settings.tenant_addresses),
+            proved=Proved(
+                database=database,
+                operator=settings.operator,
+                signing=lambda: settings.delegation.purpose_of(signer.delegated_selector),
+                tenant_addresses=settings.tenant_addresses,
+            ),
             rules=house_rules(),
             resolver=resolver,
             fetcher=Fetcher(resolver, ports=ports, allow_private=lab),

@@ -103,11 +103,10 @@ class Examiner:
             purpose: after_check(domain.fact(purpose), judgement, self._query(domain, purpose), now)
             for purpose, judgement in zip(purposes, found, strict=True)
         }
-        place = self.delegation.selectors.index(signing.selector) if signing else None
         after = replace(
             domain,
             facts=facts,
-            signing=None if place is None else (RecordPurpose.DKIM_1, RecordPurpose.DKIM_2)[place],
+            signing=self.delegation.purpose_of(signing.selector if signing else None),
             checked_at=now,
         )
         after = replace(after, next_check_at=next_check(after, now, self.spread()))

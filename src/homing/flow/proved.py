@@ -1,15 +1,15 @@
 """What is proved of organizations' domains, remembered for a moment: nearly every message asks, and no DNS is."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from homing.flow.names import RESERVED
 from homing.loop.identity import DomainFact, Facts, OperatorIdentity
 from homing.loop.impersonation import Guard, guard
-from homing.loop.model import Level, OrganizationId
-from homing.loop.sending_domains import SendingDomain, level_of
+from homing.loop.model import OrganizationId
+from homing.loop.sending_domains import RecordPurpose, SendingDomain, is_owned, level_of
 from homing.store import domains, organizations
 from homing.store.database import Database
 
@@ -22,12 +22,17 @@ _Domains = Mapping[str, DomainFact]
 
 @dataclass(slots=True, kw_only=True)
 class Proved:
-    """`tenant_addresses`: each organization has a From address of its own at the operator's shared domain."""
+    """`signing` says which record of a domain leads to the key that signs now: what a look at the DNS found an hour ago
+    must not outlive a rotation. `tenant_addresses`: each organization has a From address of its own at the operator's
+    shared domain."""
 
     database: Database
     operator: OperatorIdentity
+    signing: Callable[[], RecordPurpose | None]
     tenant_addresses: bool = False
-    _known: OrderedDict[OrganizationId, tuple[_Domains, datetime]] = field(default_factory=OrderedDict)
+    _known: OrderedDict[OrganizationId, tuple[_Domains, datetime, RecordPurpose | None]] = field(
+        default_factory=OrderedDict
+    )
     _guarded: tuple[tuple[Guard, ...], datetime] | None = None
 
     async def facts(
@@ -50,12 +55,12 @@ class Proved:
         return self._guarded[0]
 
     async def _domains(self, organization: OrganizationId, now: datetime) -> _Domains:
-        known = self._known.get(organization)
-        if known and known[1] > now:
+        known, signing = self._known.get(organization), self.signing()
+        if known and known[1] > now and known[2] is signing:
             return known[0]
-        stored = await self.database.read(domains.list_all, organization)
-        proved = {one.domain: _fact(one) for one in stored if level_of(one) is not Level.SHARED}
-        self._known[organization] = (proved, now + _KNOWN_FOR)
+        stored = [replace(one, signing=signing) for one in await self.database.read(domains.list_all, organization)]
+        proved = {one.domain: _fact(one) for one in stored if is_owned(one)}
+        self._known[organization] = (proved, now + _KNOWN_FOR, signing)
         self._known.move_to_end(organization)
         if len(self._known) > _KNOWN_AT_MOST:
             self._known.popitem(last=False)

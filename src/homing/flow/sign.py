@@ -115,6 +115,12 @@ class Signer:
             signatures.append(loop.run_in_executor(self._threads, sign, raw, private, moment, until))
         return b"".join((*await asyncio.gather(*signatures), raw))
 
+    @property
+    def delegated_selector(self) -> str | None:
+        """Which selector signs now for domains that have no keys of their own."""
+        found = [one.key for one in self._keys.get(self._delegated, []) if one.key.algorithm == RSA]
+        return next((key.selector for key in found if key.state is KeyState.ACTIVE), None)
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 

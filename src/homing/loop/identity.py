@@ -46,7 +46,8 @@ class RequestedFrom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainFact:
-    """What is proved of a domain of the organization's: `level` is `custom-full` or `custom-dkim`. `own_recipients`:
+    """What is proved of a domain of the organization's: `level` is `custom-full` or `custom-dkim`, or `shared` where it
+    is the organization's, and still nothing can be signed for it now. `own_recipients`:
     its own mail server takes mail from it that comes from outside. `checked_at`: when the DNS was asked last."""
 
     level: Level

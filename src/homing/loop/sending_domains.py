@@ -53,6 +53,9 @@ class RecordPurpose(StrEnum):
     DMARC = "dmarc"
 
 
+_DKIM = (RecordPurpose.DKIM_1, RecordPurpose.DKIM_2)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFact:
     """What is known of one record. `held`: it counts as proved; `lost`: it did before, and does no more. `good` and
@@ -146,6 +149,10 @@ class Delegation:
     def spf(self) -> str:
         return f"v=spf1 a:{self.hostname} -all"
 
+    def purpose_of(self, selector: str | None) -> "RecordPurpose | None":
+        """Which of a domain's records leads to the key under this selector."""
+        return None if selector is None else _DKIM[self.selectors.index(selector)]
+
     def record_name(self, selector: str, label: str = "*") -> str:
         """Where the key's record stands: for all labels, or for one."""
         return f"{label}.{selector}.{self.dkim_domain}"
@@ -209,6 +216,11 @@ def published_by_us(keys: Sequence[DkimKey], ours: Delegation, tagged: str | Non
     `keys`: oldest first; `tagged`: see `key_records`."""
     led_to = any(key.domain == ours.dkim_domain for key in keys)
     return key_records(keys, tagged) + (behind_aliases(ours) if led_to else ())
+
+
+def is_owned(domain: SendingDomain) -> bool:
+    """Whether its owner has put an alias there that is this organization's alone, whichever key signs now."""
+    return domain.removed_at is None and any(domain.fact(purpose).held for purpose in _DKIM)
 
 
 def level_of(domain: SendingDomain) -> Level:

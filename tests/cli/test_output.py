@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from homing.cli import inbound, timeline
+from homing.cli import alarms, inbound, timeline
 from homing.cli.messages import picture
 from homing.cli.output import cell, lines, sheet, table
 
@@ -111,6 +111,24 @@ def test_a_message_is_shown_with_its_timeline_and_its_case() -> None:
     whole = " ".join(text.split())
     assert "invalid_recipient (esc-5.1.1: “no mailbox”)" in whole, "the rule, and what it matched"
     assert "x [words.busy: “too busy”]" in whole
+
+
+def test_alarms_are_told_with_what_to_do_and_drive_no_terminal() -> None:
+    one = {
+        "cause": "rate_limited gmail.unsolicited-rate google.com",
+        "advice": "Send less.",
+        "text": HOSTILE,
+        "times": 4123,
+        "delivery": "dlv_1",
+        "first_at": "2026-03-02T09:00:00Z",
+        "last_at": "2026-03-02T10:00:00Z",
+        "told_at": None,
+    }
+    text = printed(alarms.picture({"alarms": [one]}))
+    for words in (one["cause"], "4123 times since 2026-03-02 09:00:00", "Send less.", "not yet"):
+        assert words in text
+    assert "\x1b" not in text
+    assert "None." in printed(alarms.picture({"alarms": []}))
 
 
 def test_an_event_is_one_line() -> None:

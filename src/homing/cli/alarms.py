@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from homing.cli.gateway import Gateway, Json, with_gateway
-from homing.cli.output import moment, show, table
+from homing.cli.output import moment, sheet, show
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 alarms = typer.Typer(name="alarms", help="What goes wrong that is about this gateway.", no_args_is_help=True)
-
-_HEADINGS = ("Cause", "Times", "Since (UTC)", "Last (UTC)", "Said", "What to do")
 
 
 @alarms.command("list")
@@ -32,10 +30,23 @@ def clear(gateway: Gateway, cause: Annotated[str, typer.Argument(help="As the li
 
 
 def picture(found: Json) -> "RenderableType":
-    """All of them, a row each."""
-    return table(_HEADINGS, map(_row, found["alarms"]))
+    """All of them, a few lines each: a cause is copied whole."""
+    from rich.console import Group
+    from rich.text import Text
+
+    if not found["alarms"]:
+        return Text("None.", "dim")
+    return Group(*(part for one in found["alarms"] for part in (sheet(_facts(one)), "")))
 
 
-def _row(one: Json) -> list[object]:
-    first, last = moment(one["first_at"]), moment(one["last_at"])
-    return [one["cause"], one["times"], first, last, one["text"], one["advice"]]
+def _facts(one: Json) -> dict[str, object]:
+    happened = f"{one['times']} times since {moment(one['first_at'])}, last {moment(one['last_at'])} UTC"
+    told_at = moment(one["told_at"]) or "not yet"
+    return {
+        "cause": one["cause"],
+        "happened": happened,
+        "said": one["text"],
+        "delivery": one["delivery"],
+        "what to do": one["advice"],
+        "letter": told_at,
+    }

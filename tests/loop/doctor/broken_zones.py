@@ -84,6 +84,11 @@ BROKEN = {
         records={"": (MX, text("v=spf1 mx +all"))},
         faults={"SPF06": "v=spf1 mx -all"},
     ),
+    "anybody may try": Zone(
+        domain="anybody.com",
+        records={"": (MX, text("v=spf1 mx ?all"))},
+        faults={"SPF06": "v=spf1 mx ~all"},
+    ),
     "another address than that of the mail host": Zone(
         domain="moved.com",
         records={"": (MX, text("v=spf1 ip4:192.0.2.99 -all"))},
@@ -160,6 +165,7 @@ GOOD = {
         domain="macro.com",
         records={"": (MX, text("v=spf1 exists:%{i}.ok.{d} -all")), f"{HOST_IP}.ok": ("A 127.0.0.2",)},
     ),
+    "SPF that is not quite sure": Zone(domain="unsure.com", records={"": (MX, text("v=spf1 mx ~all"))}),
     "DMARC only to watch": Zone(
         domain="watched.com", records={"_dmarc": (text("v=DMARC1; p=none; rua=mailto:d@{d}"),)}
     ),

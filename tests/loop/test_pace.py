@@ -1,13 +1,13 @@
 """A receiver that finds us too fast is left alone, and then tried gently."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.loop.model import DeliveryId, Verdict
-from homing.loop.pace import FIRST_REST, LONGEST_REST, WIDE, Pace, too_fast
+from homing.loop.pace import FIRST_REST, LONGEST_REST, WIDE, Pace, Turn, too_fast
 
 from .made import NOW
 
@@ -34,22 +34,41 @@ def test_only_a_complaint_about_our_pace_counts() -> None:
 
 def test_nobody_waits_for_a_receiver_that_does_not_complain() -> None:
     made = slowed()
-    assert all(made.begin("other.com", ONE, NOW) is None for _ in range(1000))
+    assert all(isinstance(made.begin("other.com", ONE, NOW), Turn) for _ in range(1000))
 
 
 def test_it_rests_and_then_takes_one_at_a_time_and_more_with_each_that_goes_well() -> None:
     made = slowed()
     later = made.begin("corp.com", ONE, NOW + FIRST_REST - timedelta(seconds=1))
-    assert later is not None
+    assert isinstance(later, datetime)
     assert NOW + FIRST_REST <= later <= NOW + 2 * FIRST_REST
     after = NOW + FIRST_REST
-    assert made.begin("corp.com", ONE, after) is None
-    assert made.begin("corp.com", TWO, after) is not None, "one at a time"
-    made.end("corp.com", well=True)
-    assert [made.begin("corp.com", ONE, after) is None for _ in range(3)] == [True, True, False]
-    for _ in range(WIDE):
-        made.end("corp.com", well=True)
+    for wide in range(1, WIDE + 1):
+        begun = [made.begin("corp.com", ONE, after) for _ in range(wide + 1)]
+        turns = [one for one in begun if isinstance(one, Turn)]
+        assert len(turns) == wide
+        for number, turn in enumerate(turns):
+            made.end(turn, well=number == 0)
     assert made.slowed == 0
+
+
+def test_what_had_begun_before_the_complaint_tells_nothing_of_the_pace_since() -> None:
+    """Hundreds are on their way when the first one is told to slow down."""
+    made = pace()
+    before = [made.begin("corp.com", ONE, NOW) for _ in range(200)]
+    made.slow_down("corp.com", NOW)
+    for turn in before:
+        assert isinstance(turn, Turn)
+        made.end(turn, well=True)
+    after = NOW + FIRST_REST
+    probe = made.begin("corp.com", ONE, after)
+    assert isinstance(probe, Turn)
+    assert isinstance(made.begin("corp.com", TWO, after), datetime)
+    made.slow_down("corp.com", after)
+    made.end(probe, well=True)
+    opened = after + 2 * FIRST_REST
+    assert isinstance(made.begin("corp.com", ONE, opened), Turn)
+    assert isinstance(made.begin("corp.com", TWO, opened), datetime)
 
 
 def test_who_is_turned_away_together_does_not_come_back_together() -> None:
@@ -72,17 +91,17 @@ def test_it_rests_twice_as_long_each_time_it_complains_again() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(("begin", "well", "badly", "slow")), st.integers(0, 900))))
 def test_never_more_at_once_than_went_well(steps: list[tuple[str, int]]) -> None:
-    made, now, running, well = pace(), NOW, 0, 0
+    made, now, running, well = pace(), NOW, list[Turn](), 0
     made.slow_down("corp.com", now)
     for step, seconds in steps:
         now += timedelta(seconds=seconds)
         match step:
             case "begin":
-                running += made.begin("corp.com", ONE, now) is None
+                turn = made.begin("corp.com", ONE, now)
+                running += [turn] if isinstance(turn, Turn) else []
             case "slow":
                 made.slow_down("corp.com", now)
             case _ if running:
-                running -= 1
                 well += step == "well"
-                made.end("corp.com", well=step == "well")
-        assert made.slowed == 0 or running <= 1 + well
+                made.end(running.pop(), well=step == "well")
+        assert made.slowed == 0 or len(running) <= 1 + well

@@ -170,14 +170,14 @@ class Deliverer:
     async def _in_its_lane(self, trial: _Try, route: Route) -> None:
         """As fast as the receiver likes. A delivery that does not begin waits, and no attempt is counted."""
         receiver, delivery = self.pace.receiver_of(route.hosts[0].name), trial.job.delivery.id
-        until = self.pace.begin(receiver, delivery, self.clock())
-        if until is not None:
-            await self._record(trial.job, HeldBack(receiver=receiver, until=until))
+        turn = self.pace.begin(receiver, delivery, self.clock())
+        if isinstance(turn, datetime):
+            await self._record(trial.job, HeldBack(receiver=receiver, until=turn))
             return
         try:
             await self._attempt(trial, route)
         finally:
-            self.pace.end(receiver, well=self._went_well(trial))
+            self.pace.end(turn, well=self._went_well(trial))
             if any(self._too_fast(transcript) for _, transcript in trial.heard):
                 self._slow_down(receiver, trial.heard[-1][1])
             metrics.SLOWED.set(self.pace.slowed)

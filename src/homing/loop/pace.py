@@ -35,6 +35,15 @@ class _Lane:
     running: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """A delivery that may go on. `lane`: that of its receiver, None if it had none; `since`: when that last opened."""
+
+    receiver: str
+    lane: _Lane | None = None
+    since: datetime | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Pace:
     """The lanes of this process. `receiver_of` tells whose a mail host is; one without an answer is its own."""
@@ -47,27 +56,28 @@ class Pace:
         """How many receivers have a lane."""
         return len(self._lanes)
 
-    def begin(self, receiver: str, delivery: DeliveryId, now: datetime) -> datetime | None:
-        """None: go on, and say `end` afterwards. Else when to come again, for each delivery another moment, so that a
-        crowd does not come back together."""
+    def begin(self, receiver: str, delivery: DeliveryId, now: datetime) -> Turn | datetime:
+        """Go on with this turn, and `end` it; or the moment to come again, for each delivery another, so that a crowd
+        does not come back together."""
         lane = self._lanes.get(receiver)
         if lane is None:
-            return None
+            return Turn(receiver=receiver)
         if now >= lane.until and lane.running < lane.at_once:
             lane.running += 1
-            return None
+            return Turn(receiver=receiver, lane=lane, since=lane.until)
         dice = int.from_bytes(hashlib.blake2b(delivery.bytes, digest_size=4).digest()) / 0xFFFFFFFF
         return max(lane.until, now + _TOGETHER) + lane.rest * dice
 
-    def end(self, receiver: str, *, well: bool) -> None:
-        """A delivery that had begun has ended; `well`: without a complaint about our pace."""
-        lane = self._lanes.get(receiver)
+    def end(self, turn: Turn, *, well: bool) -> None:
+        """A delivery has ended; `well`: without a complaint about our pace. What had begun before the last complaint
+        tells nothing about the pace since."""
+        lane = turn.lane
         if lane is None:
             return
-        lane.running = max(0, lane.running - 1)
-        lane.at_once += well
-        if lane.at_once > WIDE:
-            del self._lanes[receiver]
+        lane.running -= 1
+        lane.at_once += well and turn.since == lane.until
+        if lane.at_once > WIDE and self._lanes.get(turn.receiver) is lane:
+            del self._lanes[turn.receiver]
 
     def slow_down(self, receiver: str, now: datetime) -> datetime | None:
         """It finds us too fast: until when it rests now. None if it rests already: what was on its way when it first

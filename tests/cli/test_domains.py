@@ -1,5 +1,6 @@
 """Domains and DKIM keys from the command line."""
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import dns.rcode
 import pytest
 
 from .console import Cli
+from .test_output import at_terminal
 
 
 @pytest.fixture
@@ -41,11 +43,26 @@ def acme(cli: Cli, broken_dns: str) -> Cli:
     return cli
 
 
+def person(cli: Cli, *arguments: str) -> str:
+    """What a person reads, however the lines are broken."""
+    return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", at_terminal(*arguments, **cli.settings)).split())
+
+
 def test_a_domain_from_first_to_last(acme: Cli) -> None:
     told = acme("domains", "add", "bloggs.com").document()
     assert [record["type"] for record in told["records"]] == ["CNAME", "CNAME", "CNAME", "TXT"]
     assert acme("domains", "records", "bloggs.com").document() == told
     assert acme("domains", "records", "bloggs.com", "--zone").out == told["zone"]
+    without = acme("domains", "records", "bloggs.com", "--zone", "--no-cname").out
+    assert without == told["zone_without_cname"]
+    assert [line.split()[3] for line in without.splitlines()] == ["CNAME", "CNAME", "MX", "TXT", "TXT"]
+    assert "bounce.bloggs.com. 3600 IN MX 10 mx.operator.example." in without
+    shown = person(acme, "domains", "records", "bloggs.com", "--no-cname")
+    assert "v=spf1 include:rp.operator.example" in shown
+    assert "CNAME rp." not in shown
+    assert "To be published: bounce.bloggs.com CNAME rp.operator.example" in person(
+        acme, "domains", "verify", "bloggs.com"
+    )
     asked = acme("domains", "verify", "bloggs.com").document()
     assert {record["state"] for record in asked["records"]} == {"temporary_failure"}
     unproved = acme("domains", "verify", "bloggs.com", "--wait", "--seconds", "1")

@@ -30,12 +30,15 @@ def records(
     gateway: Gateway,
     name: Name,
     zone: Annotated[bool, typer.Option("--zone", help="As part of a zone file, and nothing else.")] = False,
+    cname: Annotated[
+        bool, typer.Option("--cname/--no-cname", help="Whether your DNS provider has a CNAME for the return path.")
+    ] = True,
 ) -> None:
     """Print the records to publish."""
     if zone:
-        print(gateway.get(_path(name, "/records"))["zone"], end="")
+        print(gateway.get(_path(name, "/records"))[_ZONES[cname]], end="")
     else:
-        _show_records(gateway, name)
+        _show_records(gateway, name, cname=cname)
 
 
 @domains.command("verify")
@@ -89,19 +92,29 @@ def _path(name: str, more: str = "") -> str:
     return f"/v1/domains/{segment(name)}{more}"
 
 
-def _show_records(gateway: Gateway, name: str) -> None:
+_ZONES = {True: "zone", False: "zone_without_cname"}
+
+
+def _show_records(gateway: Gateway, name: str, *, cname: bool = True) -> None:
     found = gateway.get(_path(name, "/records"))
-    rows = [[record[field] for field in ("type", "name", "value", "why")] for record in found["records"]]
+    records = found["records"]
+    if not cname:
+        records = [one for one in records if one["purpose"] != "return_path"] + found["return_path_without_cname"]
+    rows = [[record[field] for field in ("type", "name", "value", "why")] for record in records]
     show(found, lambda: table(("Type", "Name", "Value", "Why"), rows))
     if for_person():
-        print(found["zone"], end="")
-        say("Then: homing domains verify --wait. Where no CNAME can stand for the return path, see the API's answer.")
+        print(found[_ZONES[cname]], end="")
+        other = "" if not cname else " Where no CNAME can stand for the return path: homing domains records --no-cname."
+        say(f"Then: homing domains verify {name} --wait.{other}")
 
 
 def _show(found: Json) -> None:
     show(found, lambda: table(("Record", "State", "Asked", "Answered by", "Answer"), map(_evidence, found["records"])))
     if for_person():
         say(f"{found['domain']}: {found['level']}")
+        for record in found["records"]:
+            if record["state"] != "verified":
+                say(f"To be published: {record['name']} {record['type']} {record['value']}")
 
 
 def _evidence(record: Json) -> list[object]:

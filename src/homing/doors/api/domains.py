@@ -1,5 +1,6 @@
 """An organization's own domains: which records to publish, how they stand, and under which level mail goes out."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from fastapi import APIRouter, Response
@@ -46,6 +47,7 @@ class RecordsToPublish(BaseModel):
         description="Instead of the return path's CNAME, where your DNS provider has none."
     )
     zone: str = Field(description="The records as part of a zone file (BIND).")
+    zone_without_cname: str = Field(description="The same without a CNAME for the return path.")
 
 
 class RecordOut(BaseModel):
@@ -132,12 +134,12 @@ async def get_records(name: str, tenant: Reader, parts: Parts) -> RecordsToPubli
     """To copy, one by one or as part of a zone file. Keys change behind the aliases: you are not asked again."""
     domain = await _find(name, tenant, parts)
     records = records_of(domain, parts.examiner.delegation)
+    instead = {RecordPurpose.RETURN_PATH: alternatives(domain, parts.examiner.delegation)}
     return RecordsToPublish(
-        records=[_record(purpose, record) for purpose, some in records.items() for record in some],
-        return_path_without_cname=[
-            _record(RecordPurpose.RETURN_PATH, record) for record in alternatives(domain, parts.examiner.delegation)
-        ],
-        zone="".join(f"{record.in_zone()}\n" for some in records.values() for record in some),
+        records=_listed(records),
+        return_path_without_cname=_listed(instead),
+        zone=_zone(records),
+        zone_without_cname=_zone({**records, **instead}),
     )
 
 
@@ -183,8 +185,16 @@ async def _find(name: str, tenant: Tenant, parts: ApiParts) -> SendingDomain:
     return domain
 
 
-def _record(purpose: RecordPurpose, record: DnsRecord) -> RecordToPublish:
-    return RecordToPublish(purpose=purpose, type=record.type, name=record.name, value=record.value, why=record.why)
+def _listed(records: Mapping[RecordPurpose, tuple[DnsRecord, ...]]) -> list[RecordToPublish]:
+    return [
+        RecordToPublish(purpose=purpose, type=record.type, name=record.name, value=record.value, why=record.why)
+        for purpose, some in records.items()
+        for record in some
+    ]
+
+
+def _zone(records: Mapping[RecordPurpose, tuple[DnsRecord, ...]]) -> str:
+    return "".join(f"{record.in_zone()}\n" for some in records.values() for record in some)
 
 
 def _out(domain: SendingDomain, parts: ApiParts) -> DomainOut:

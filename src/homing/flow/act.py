@@ -443,6 +443,7 @@ def _webhook_event(failure: Failure) -> dict[str, object]:
             "failure_class": case.verdict.failure_class,
             "kind": case.verdict.kind,
             "rule": case.verdict.rule,
+            "matched": case.verdict.matched,
             "reply_code": case.verdict.reply_code,
             "enhanced_status_code": case.verdict.enhanced_status_code,
             "text": case.verdict.text,

@@ -17,8 +17,8 @@ fault.
 | `broken` | mail fails, or anybody can forge it; `homing doctor` ends with exit code 1 |
 | `unknown` | nobody could tell; ask again later |
 
-Of zones that checkdmarc and pyspf can judge as well, all three say the same; `tests/loop/doctor/test_agreement.py` holds
-it, with the few exceptions and their reasons. An examination takes 40 seconds at most, if nobody answers.
+Of zones that checkdmarc and pyspf can judge as well, all three say the same; `tests/loop/doctor/test_agreement.py`
+holds it, with the few exceptions and their reasons. An examination takes 40 seconds at most, if nobody answers.
 """
 
 

@@ -8,7 +8,8 @@ composed mails and replies in tests/accuracy, written after the published wordin
 neither these mails nor the rules. A rule's own example is no witness, for it was composed for the rule.
 
 A rule that has exactly one mail of FOLDER and nothing else is `narrow`: it may fit that mail alone. Prints what is
-narrow and not marked, or marked and not narrow; with `--all` a table of every rule.
+narrow and not marked, or marked and not narrow; with `--all` every rule by family, with the mails of FOLDER and the
+independent witnesses (3+12).
 """
 
 import argparse
@@ -18,20 +19,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ablate import entries, family
 from score import all_rules, read_truth
 
 from homing.loop.classify import classify
-from homing.loop.rulebook import Form, Rule, Rules, Signature
+from homing.loop.rulebook import Rules
 from homing.loop.understand import understand
 from homing.loop.understood import see
 from homing.mail.mime import read_mail
 
-Entry = Rule | Signature | Form
 OURS = Path(__file__).resolve().parent.parent.parent / "tests" / "accuracy"
-
-
-def entries(rules: Rules) -> list[Entry]:
-    return [*rules.all, *rules.signatures, *rules.forms]
 
 
 def told_by(mails: Iterable[Path], rules: Rules) -> Counter[str]:
@@ -66,6 +63,15 @@ def narrow(rules: Rules, visible: Counter[str], independent: Counter[str]) -> se
     return {each.id for each in entries(rules) if visible[each.id] == 1 and not independent[each.id]}
 
 
+def by_family(rules: Rules, visible: Counter[str], independent: Counter[str]) -> Iterator[str]:
+    shown: dict[str, list[str]] = {}
+    for each in entries(rules):
+        marked = " narrow" if each.narrow else ""
+        shown.setdefault(family(each), []).append(f"{each.id} {visible[each.id]}+{independent[each.id]}{marked}")
+    for name in sorted(shown):
+        yield f"* {name}: {', '.join(shown[name])}\n"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -78,8 +84,7 @@ def main() -> int:
     independent = composed(rules)
     found, marked = narrow(rules, visible, independent), {each.id for each in entries(rules) if each.narrow}
     if options.all:
-        lines = (f"| {each.id} | {visible[each.id]} | {independent[each.id]} |" for each in entries(rules))
-        sys.stdout.write("\n".join(["| entry | mails | composed |", "| --- | --- | --- |", *lines]) + "\n\n")
+        sys.stdout.write("".join(by_family(rules, visible, independent)) + "\n")
     told = {"entries": len(entries(rules)), "narrow": len(found), "share": round(len(found) / len(entries(rules)), 3)}
     told |= {"not marked": sorted(found - marked), "marked and not narrow": sorted(marked - found)}
     sys.stdout.write(json.dumps(told, indent=1) + "\n")

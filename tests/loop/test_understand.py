@@ -258,6 +258,26 @@ def test_a_report_about_a_thousand_others_is_read_quickly() -> None:
     assert time.process_time() - began < 1
 
 
+@pytest.mark.parametrize(
+    "prose", ["no user\u200b is not. ", "no user is not. ", "abcdefghijkl. ", "é user no box xz.\n\n"]
+)
+def test_much_prose_about_many_is_read_quickly(prose: str) -> None:
+    many = [f"u{n}@x.example" for n in range(150)]
+    listed = f"From: MAILER-DAEMON@x.example\nX-Failed-Recipients: {f',{chr(10)} '.join(many)}\n\n{prose * 3000}"
+    fields = "\n\n".join(
+        f"Final-Recipient: rfc822; {one}\nAction: failed\nDiagnostic-Code: smtp; {prose * 180}" for one in many
+    )
+    for mail, recipients in ((listed, 100), (dsn(fields, prose=prose * 3000), 150)):
+        began = time.process_time()
+        assert len(read(mail).reports) == recipients
+        assert time.process_time() - began < 1
+
+
+def test_a_mail_about_few_is_read_sentence_by_sentence() -> None:
+    prose = f"{'We are sorry about that, and hope to see you again. ' * 6}There is no such user here."
+    assert read(dsn(JOE + "Action: failed", prose=prose)).reports[0].verdict.failure_class == "invalid_recipient"
+
+
 @pytest.mark.parametrize("variant", ["dos", "mac"])
 def test_newlines_do_not_change_a_verdict(variant: str) -> None:
     compared = 0

@@ -11,7 +11,7 @@ from homing.loop.classify import plain_verdict, stage_in
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.plain import Named, returned_recipients
-from homing.loop.understood import DIAGNOSTIC, LINE, MATCHED, Reading, RecipientReport, Said, Seen, judge, softened
+from homing.loop.understood import DIAGNOSTIC, FEW, LINE, MATCHED, Reading, RecipientReport, Said, Seen, judge, softened
 from homing.mail.arf import COMPLAINTS, UNSUBSCRIBES, Feedback, find_feedback
 from homing.mail.dsn import DeliveryStatus, RecipientStatus, find_dsn, find_in_text, read_recipient
 from homing.mail.mime import Headers, read_headers
@@ -54,7 +54,8 @@ def _notified(recipient: NotifiedRecipient, found: Notification, action: ReportA
             verdict = plain_verdict("delivered", "sns.delivery", found.kind)
         case _:
             kinds = f"bounceType {found.type} bounceSubType {found.subtype}."
-            said = Said(words=(recipient.diagnostic_code, kinds), status=recipient.status)
+            closely = len(found.recipients) <= FEW
+            said = Said(words=(recipient.diagnostic_code, kinds), status=recipient.status, closely=closely)
             verdict = judge(said, action, seen.rules)
     return RecipientReport(
         final_recipient=clean(recipient.address, LINE),
@@ -83,7 +84,7 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
         if action in {ReportAction.FAILED, ReportAction.DELAYED}:
             alone = len(status.recipients) == 1
             recipient = _addressed(recipient, seen) if alone else recipient
-            said = _said(recipient, seen, alone=alone, in_full=len(reports) < _READ_IN_FULL)
+            said = _said(recipient, seen, among=len(status.recipients), in_full=len(reports) < _READ_IN_FULL)
             verdict = judge(said, action, seen.rules)
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
@@ -150,16 +151,18 @@ def _addressed(recipient: RecipientStatus, seen: Seen) -> RecipientStatus:
     return replace(recipient, original_recipient=found[0]) if len(found) == 1 else recipient
 
 
-def _said(recipient: RecipientStatus, seen: Seen, *, alone: bool, in_full: bool) -> Said:
+def _said(recipient: RecipientStatus, seen: Seen, *, among: int, in_full: bool) -> Said:
     """Nothing but codes where a report names very many."""
     if not in_full:
         return Said(words=(), status=recipient.status, remote_mta=recipient.remote_mta)
+    alone = among == 1
     return Said(
         words=_words(recipient, seen, alone=alone),
         prose=_prose(recipient, seen, alone=alone),
         status=recipient.status,
         remote_mta=recipient.remote_mta,
         stage=stage_in(recipient.diagnostic_code) or (stage_in(seen.mail.prose[:_STAGE_CHARACTERS]) if alone else None),
+        closely=among <= FEW,
     )
 
 
@@ -263,7 +266,7 @@ def disposition(seen: Seen) -> Reading | None:
     recipient = read_recipient(fields.first("Final-Recipient"))
     original = clean(fields.first("Original-Message-ID"), LINE)
     agent = _AGENT_REJECTED.search(seen.mail.prose)
-    said = Said(words=(agent[1] if agent else "",), prose=(seen.mail.prose,))
+    said = Said(words=(agent[1] if agent else "",), prose=(seen.mail.prose,), closely=True)
     verdict = judge(said, ReportAction.FAILED, seen.rules)
     rejected = "reject" in seen.subject or "reject" in seen.opening or verdict.failure_class == "mailbox_full"
     if "deleted" not in fields.first("Disposition").lower() or not rejected:

@@ -20,9 +20,10 @@ from homing.loop.formal import (
     what_of,
 )
 from homing.loop.marks import marks_in, senders_in
+from homing.loop.model import Verdict
 from homing.loop.plain import Named, Notice, returned_recipients
 from homing.loop.rulebook import Rules, kind_of
-from homing.loop.understood import LINE, Reading, RecipientReport, Said, Seen, Understood, judge, see, softened
+from homing.loop.understood import FEW, LINE, Reading, RecipientReport, Said, Seen, Understood, judge, see, softened
 from homing.mail.mime import Headers, read_mail
 from homing.mail.text import clean
 
@@ -81,7 +82,7 @@ def _plain_bounce(seen: Seen) -> Reading | None:
     if seen.signature("held") or (not signatures and not known) or (not official and _is_other_mail(seen, told)):
         return None
     action = _action(notice, seen)
-    reports = [_plain_report(each, notice, action, seen) for each in notice.named]
+    reports = _plain_reports(notice, action, seen)
     sufficient = official and (seen.null_sender or told > 0 or not _SUFFICIENT.isdisjoint(signatures))
     if not sufficient and not _convincing(signatures, reports, official=official, known=known):
         return None
@@ -143,26 +144,39 @@ def _action(notice: Notice, seen: Seen) -> ReportAction:
     return plain_action(seen)
 
 
-def _plain_report(named: Named, notice: Notice, action: ReportAction, seen: Seen) -> RecipientReport:
+def _plain_reports(notice: Notice, action: ReportAction, seen: Seen) -> list[RecipientReport]:
+    """What is said of several in the same words is judged once."""
+    judged: dict[tuple[str, str], Verdict] = {}
+    reports: list[RecipientReport] = []
+    for named in notice.named:
+        said = named.context, named.reason
+        judged[said] = verdict = judged.get(said) or _plain_verdict(named, notice, action, seen)
+        report = RecipientReport(
+            final_recipient=clean(named.address, LINE),
+            action=action,
+            status=verdict.enhanced_status_code,
+            diagnostic_code=verdict.text,
+            verdict=verdict,
+        )
+        reports.append(report)
+    return reports
+
+
+def _plain_verdict(named: Named, notice: Notice, action: ReportAction, seen: Seen) -> Verdict:
     form = notice.form
     alone = len(notice.named) == 1 or not any(each.reason for each in notice.named)
     stage = stage_in(f"{named.context}\n{named.reason}")
     prose = (notice.words, seen.mail.prose) if alone else ()
-    said = Said(words=(named.context, named.reason), prose=prose, stage=stage)
+    closely = len(notice.named) <= FEW
+    said = Said(words=(named.context, named.reason), prose=prose, stage=stage, closely=closely)
     verdict = judge(said, action, seen.rules)
     if not alone and verdict.failure_class == "undetermined":
-        shared = judge(Said(words=(notice.words,)), action, seen.rules)
+        shared = judge(Said(words=(notice.words,), closely=closely), action, seen.rules)
         verdict = shared if shared.kind != "hard" else verdict  # it may be said of the others
     if form is not None and verdict.failure_class == "undetermined" and form.failure_class != "undetermined":
         meant = replace(verdict, failure_class=form.failure_class, kind=kind_of(form.failure_class), rule=form.id)
         verdict = softened(meant, action)
-    return RecipientReport(
-        final_recipient=clean(named.address, LINE),
-        action=action,
-        status=verdict.enhanced_status_code,
-        diagnostic_code=verdict.text,
-        verdict=verdict,
-    )
+    return verdict
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

@@ -25,6 +25,9 @@ _VIEWS = frozenset({"subject", "text", "from-local"})
 """Fields of signatures that are no header fields, or are read folded."""
 
 _STRONG, _GENUINE, _VAGUE = 3, 2, 1
+FEW = 5
+"""Recipients. A mail that names no more is read closely; one that names many would keep us for too long."""
+
 _LONG = 250
 """Characters. No server says so much at once."""
 
@@ -198,6 +201,7 @@ def _signatures(seen: Seen) -> Iterator[Signature]:
 class Said:
     """What a notice says of one recipient: `words` about him alone, best first; then `prose` about the whole mail, what
     comes closer to him first. Both may be found only as they are asked for: most verdicts need no more than the first.
+    `closely`: single sentences are asked too, where the whole tells little.
     """
 
     words: Iterable[str]
@@ -205,6 +209,7 @@ class Said:
     status: str = ""
     remote_mta: str = ""
     stage: Stage | None = None
+    closely: bool = False
 
 
 def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
@@ -239,7 +244,7 @@ def _told(said: Said) -> Iterator[tuple[str, int]]:
         if len(text) > _LONG and (quoted := _REPLY.search(text) or _REASON.search(text)):
             yield quoted[1], enough
         yield text, enough
-        if len(text) > _LONG:
+        if said.closely and len(text) > _LONG:
             yield from ((sentence, enough) for sentence in _SENTENCE.split(text[:4000]) if len(sentence) > 12)
 
 

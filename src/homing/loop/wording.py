@@ -133,17 +133,17 @@ class PhraseIndex(Generic[Owner]):
             found.setdefault(owner, []).append(phrase)
         return found
 
-    def _candidates(self, text: str) -> list[str]:
+    def _candidates(self, text: str) -> set[str]:
         """The pieces whose keys stand in a text."""
-        pieces = [*self._keyless]
+        pieces = {*self._keyless}
         words = _words_of(text)
         beginnings = [word[:_BEGINNING] for word in words]
         for beginning in self._alone.keys() & set(beginnings if text.isascii() else [*beginnings, *text]):
-            pieces += self._alone[beginning]
+            pieces.update(self._alone[beginning])
         for word, beginning in zip(words, beginnings[1:], strict=False):
             following = self._by_words.get(word)
             if following and beginning in following:
-                pieces += following[beginning]
+                pieces.update(following[beginning])
         return pieces
 
 

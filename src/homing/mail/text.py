@@ -8,6 +8,7 @@ character makes two texts look alike. Cleaning does not escape: whoever writes H
 
 import re
 import unicodedata
+from itertools import groupby
 
 _ESCAPE_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
 _LINE_ENDS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -30,17 +31,21 @@ def clean(text: str, limit: int) -> str:
     if plain.isprintable():  # as nearly all are: no letter of it acts
         return shorten(plain, limit)
     bounded = _ESCAPE_SEQUENCE.sub("", bounded)
-    seen: list[str] = []
-    for character in bounded:
-        category = unicodedata.category(character)
-        if character in _JOINERS:
-            if seen and seen[-1] > "\x7f" and seen[-1] not in _JOINERS:
-                seen.append(character)
-        elif category in _GAPS:
-            seen.append(" ")
-        elif category not in _ACTING:
-            seen.append(character)
+    seen, before = [], ""
+    for printable, run in groupby(bounded, str.isprintable):
+        for piece in ("".join(run),) if printable else run:
+            meant = piece if printable else _meant(piece, before)
+            before = meant[-1:] or before
+            seen.append(meant)
     return shorten(" ".join("".join(seen).split()), limit)
+
+
+def _meant(character: str, before: str) -> str:
+    """What remains of a character that is not printable; `before` is what remained last."""
+    if character in _JOINERS:
+        return character if before > "\x7f" and before not in _JOINERS else ""
+    category = unicodedata.category(character)
+    return " " if category in _GAPS else "" if category in _ACTING else character
 
 
 def clean_lines(text: str, *, width: int, lines: int) -> tuple[str, ...]:

@@ -215,11 +215,13 @@ class Said:
 def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
     """The verdict of the first words that tell; a genuine code beats the prose, the prose beats a vague code."""
     best, heavy, shown = None, -1, ""
+    asked = {""}
     for text, enough in _told(said):
         if heavy >= enough:
             break
-        if not text.strip():
+        if (words := text.strip()) in asked:
             continue
+        asked.add(words)
         verdict = classify(
             None, stage=said.stage, status=said.status, text=text, remote_mta=said.remote_mta, rules=rules
         )

@@ -32,7 +32,7 @@ _LONG = 250
 """Characters. No server says so much at once."""
 
 _REPLY = re.compile(r"""(?:^|[\s:'"(<\[])([45]\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4})""")
-_SENTENCE = re.compile(r"(?<=[^\d\s][.!?。])\s+|\n\s*\n")
+_SENTENCE = re.compile(r"\s(?:(?<=[^\d\s][.!?。]\s)\s*|(?<=\n)\s*\n)")
 _REASON = re.compile(
     r"^[ \t>*-]{0,20}(?:the )?(?:reason|error|cause|explanation|diagnosis|diagnostic|description|details?|grund|"
     r"ursache|fehler|fehlermeldung|raison|motif|erreur|motivo|causa|errore|erro|razón|reden|orsak|årsag|syy|powód|důvod|причина|"

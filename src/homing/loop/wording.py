@@ -35,7 +35,8 @@ def fold(text: str) -> str:
     """Text as phrases are compared with it: lower case, one line, without continuation codes, addresses, wrappers."""
     if " - " in text:
         text = _WRAPPER.sub(" ", text)
-    text = _CONTINUED.sub(" ", text)
+    if "-" in text:
+        text = _CONTINUED.sub(" ", text)
     if "@" in text:
         text = _without_addresses(text)
     if not text.isascii():

@@ -265,7 +265,8 @@ def read_content_type(value: str) -> tuple[str, dict[str, str]]:
     params: dict[str, str] = {}
     for parameter in _PARAMETER.finditer(value, found.end()):
         name = parameter[1].lower()
-        text = parameter[3].strip() if parameter[2] is None else _ESCAPED.sub(r"\1", parameter[2])
+        quoted = parameter[2]
+        text = parameter[3].strip() if quoted is None else _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted
         if name.endswith("*"):
             text = _PERCENT.sub(lambda hexed: chr(int(hexed[1], 16)), text.rpartition("'")[2])
         base, starred, _ = name.partition("*")
@@ -411,7 +412,7 @@ def _separators(prose: str) -> Iterator[tuple[int, int]]:
     """Where a line that separates an original from what is said of it begins and ends."""
     at = 0
     for line in prose.split("\n"):
-        if _SEPARATOR.match(line):
+        if line and _SEPARATOR.match(line):
             yield at, at + len(line)
         at += len(line) + 1
 

@@ -5,8 +5,10 @@ automatic answers, because a third of all bounces call themselves auto-replied; 
 is left. A mail that nothing here understands is `unknown`, which is an answer and not an error.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 
 from homing.loop.classify import plain_verdict, stage_in
 from homing.loop.evidence import ReportAction, What
@@ -21,9 +23,10 @@ from homing.loop.formal import (
 )
 from homing.loop.marks import marks_in, senders_in
 from homing.loop.model import Verdict
-from homing.loop.plain import Named, Notice, returned_recipients
+from homing.loop.plain import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, returned_recipients
 from homing.loop.rulebook import Rules, kind_of
 from homing.loop.understood import FEW, LINE, Reading, RecipientReport, Said, Seen, Understood, judge, see, softened
+from homing.loop.wording import addresses_in
 from homing.mail.mime import Headers, read_mail
 from homing.mail.text import clean
 
@@ -197,7 +200,23 @@ def _challenge(seen: Seen) -> Reading | None:
     if seen.signature("forward"):
         return None
     rule = seen.signature("challenge")
-    return _automatic(What.CHALLENGE, "challenge_response", rule, seen) if rule else None
+    if not rule:
+        return None
+    reading = _automatic(What.CHALLENGE, "challenge_response", rule, seen)
+    return replace(reading, reports=(replace(reading.reports[0], final_recipient=_challenger(seen)),))
+
+
+_CONFIRM = re.compile(r"-confirm-\d+\.\d+\.[0-9a-f]+@")
+"""What TMDA adds to its user's address, so that an answer is counted."""
+
+
+def _challenger(seen: Seen) -> str:
+    """Whose mail is guarded: a service that writes from its own address names its customer, of the same domain."""
+    sender, prose = _CONFIRM.sub("@", seen.from_address), seen.mail.prose[:PROSE_CHARACTERS]
+    at = sender[sender.rfind("@") :].lower()
+    named = [_CONFIRM.sub("@", prose[start:end]) for start, end in islice(addresses_in(prose), RECIPIENTS)]
+    neighbours = [each for each in named if at and each.lower().endswith(at)]
+    return clean(sender if sender in named or not neighbours else neighbours[0], LINE)
 
 
 def _auto_reply(seen: Seen) -> Reading | None:

@@ -177,17 +177,11 @@ class Deliverer:
         try:
             await self._attempt(trial, route)
         finally:
-            self.pace.end(turn, well=self._went_well(trial))
-            if any(self._too_fast(transcript) for _, transcript in trial.heard):
-                self._slow_down(receiver, trial.heard[-1][1])
+            complaint = next((said for _, said in trial.heard if self._too_fast(said)), None)
+            self.pace.end(turn, well=complaint is None and _heard_out(trial))
+            if complaint is not None:
+                self._slow_down(receiver, complaint)
             metrics.SLOWED.set(self.pace.slowed)
-
-    def _went_well(self, trial: _Try) -> bool:
-        """Whether somebody heard us out and did not find us too fast."""
-        if not trial.heard:
-            return False
-        last = trial.heard[-1][1]
-        return last.reply is not None and last.stage not in _HOST_STAGES and not self._too_fast(last)
 
     def _too_fast(self, transcript: Transcript) -> bool:
         reply = transcript.reply
@@ -448,6 +442,14 @@ def _countersigned(identity: Identity) -> bool:
     """Whether the operator's domain signs beside the sending domain: complaints go to an address of its, and From is of
     another (RFC 9477 §3.1 asks for a signature by either)."""
     return identity.feedback_to is not None and identity.feedback_to.rpartition("@")[2] != identity.sending_domain
+
+
+def _heard_out(trial: _Try) -> bool:
+    """Whether the last host that was tried talked to us to the end."""
+    if not trial.heard:
+        return False
+    last = trial.heard[-1][1]
+    return last.reply is not None and last.stage not in _HOST_STAGES
 
 
 def _worth_another_host(transcript: Transcript) -> bool:

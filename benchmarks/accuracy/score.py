@@ -179,7 +179,10 @@ def main() -> int:
     parser.add_argument("--answers", type=Path)
     parser.add_argument("--errors", action="store_true")
     options = parser.parse_args()
-    truths = read_truth(options.truth or options.folder / "truth.jsonl")
+    truth = options.truth or options.folder / "truth.jsonl"
+    if not truth.is_file():
+        parser.error(f"there is no truth file {truth}: say where it is with --truth FILE")
+    truths = read_truth(truth)
     answers = read_answers(options.answers) if options.answers else our_answers(options.folder, truths, all_rules())
     scores = score(truths, answers)
     sys.stdout.write(table("source", scores.items()) + "\n")

@@ -17,8 +17,8 @@ from importlib import resources
 from pathlib import Path
 
 from homing.loop.evidence import What
-from homing.loop.rulebook import CLASSES, RULE_FILES, Rules, load_rules
-from homing.loop.understand import understand
+from homing.loop.reading.rulebook import CLASSES, RULE_FILES, Rules, load_rules
+from homing.loop.reading.understand import understand
 
 SLOW_SECONDS = 1.0
 LARGEST_KILOBYTES = 600 << 10
@@ -46,7 +46,7 @@ TOKENS = (
 
 
 def rules() -> Rules:
-    folder = resources.files("homing.loop")
+    folder = resources.files("homing.loop.reading")
     return load_rules(*(folder.joinpath(name).read_text("utf-8") for name in RULE_FILES))
 
 

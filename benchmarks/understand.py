@@ -22,9 +22,9 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
-from homing.loop.explained import Row, rows
-from homing.loop.rulebook import RULE_FILES, Rules, load_rules
-from homing.loop.understand import understand
+from homing.loop.reading.explained import Row, rows
+from homing.loop.reading.rulebook import RULE_FILES, Rules, load_rules
+from homing.loop.reading.understand import understand
 
 SISIMAI = r"""
 use strict; use warnings; use Sisimai;
@@ -46,7 +46,7 @@ Truths = Mapping[str, list[Mapping[str, object]]]
 
 
 def rules() -> Rules:
-    folder = resources.files("homing.loop")
+    folder = resources.files("homing.loop.reading")
     return load_rules(*(folder.joinpath(name).read_text("utf-8") for name in RULE_FILES))
 
 

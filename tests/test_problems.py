@@ -5,7 +5,7 @@ import itertools
 import re
 from pathlib import Path
 
-from homing.loop.impersonation import Claim
+from homing.loop.domains.impersonation import Claim
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z]+)+")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from homing.loop import evidence, model
-from homing.loop.phrases import CLASSES, NOT_FAILURES
+from homing.loop.letters.phrases import CLASSES, NOT_FAILURES
 from homing.mail.reply import Stage
 from homing.store.tables import metadata
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from score import Row, Score, all_rules, our_answers, read_truth, score, table
 
-from homing.loop.rulebook import Form, Rule, Rules, Signature, assemble
+from homing.loop.reading.rulebook import Form, Rule, Rules, Signature, assemble
 
 Entry = Rule | Signature | Form
 

@@ -26,9 +26,9 @@ from typing import Any
 
 from taxonomy import GROUPS
 
-from homing.loop.explained import rows
-from homing.loop.rulebook import RULE_FILES, Rules, load_rules
-from homing.loop.understand import understand
+from homing.loop.reading.explained import rows
+from homing.loop.reading.rulebook import RULE_FILES, Rules, load_rules
+from homing.loop.reading.understand import understand
 
 Row = Mapping[str, Any]
 COLUMNS = (
@@ -70,7 +70,7 @@ def read_truth(path: Path) -> dict[str, list[Row]]:
 
 
 def all_rules() -> Rules:
-    folder = resources.files("homing.loop")
+    folder = resources.files("homing.loop.reading")
     return load_rules(*(folder.joinpath(name).read_text("utf-8") for name in RULE_FILES))
 
 

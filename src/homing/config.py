@@ -21,9 +21,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from homing.loop.identity import OperatorIdentity, is_freemail
+from homing.loop.domains.identity import OperatorIdentity, is_freemail
+from homing.loop.domains.sending_domains import Delegation
 from homing.loop.problem import Fault
-from homing.loop.sending_domains import Delegation
 from homing.mail.address import AddressError, parse_address, parse_domain
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from homing.loop.classify import load_rules
-from homing.loop.explained import rows
-from homing.loop.understand import understand
+from homing.loop.reading.classify import load_rules
+from homing.loop.reading.explained import rows
+from homing.loop.reading.understand import understand
 
 _HERE = Path(__file__).parent
 AT_LEAST = {"composed": 0.95, "earlier": 0.95, "round1": 0.98, "round2": 0.98, "round3": 0.98, "round4": 0.98}
@@ -87,7 +87,7 @@ def mistakes(truth: Truth, row: Given | None) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def given() -> dict[str, tuple[Given, ...]]:
     """What the reader says of each mail, in the rows of `homing explain --jsonl`."""
-    room = sorted(resources.files("homing.loop").iterdir(), key=lambda file: file.name)
+    room = sorted(resources.files("homing.loop.reading").iterdir(), key=lambda file: file.name)
     rules = load_rules(*(file.read_text("utf-8") for file in room if file.name.endswith(".toml")))
     return {file: rows(understand((_HERE / file).read_bytes(), rules=rules)) for file in TRUTHS}
 

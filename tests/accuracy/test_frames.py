@@ -2,8 +2,8 @@
 
 import pytest
 
-from homing.loop.understand import understand
-from tests.loop.reading import RULES
+from homing.loop.reading.understand import understand
+from tests.loop.reading.rules import RULES
 
 FRAMES = {
     "postfix": """This is the mail system at host mx.corp.example.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from homing.loop.understand import understand
-from tests.loop.reading import RULES
+from homing.loop.reading.understand import understand
+from tests.loop.reading.rules import RULES
 
 LINES = (Path(__file__).parent / "notices.jsonl").read_text("utf-8").splitlines()
 

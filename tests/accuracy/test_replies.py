@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from homing.loop.classify import classify
 from homing.loop.model import Verdict
-from tests.loop.reading import RULES
+from homing.loop.reading.classify import classify
+from tests.loop.reading.rules import RULES
 
 _HERE = Path(__file__).parent
 AT_LEAST = {"round1": 0.99, "round2": 0.99, "round3": 0.99, "round4": 0.99}

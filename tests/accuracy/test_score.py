@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from homing.loop.rulebook import CLASSES, kind_of
+from homing.loop.reading.rulebook import CLASSES, kind_of
 from tests.corpora import corpora_path
 
 ROOT = Path(__file__).resolve().parent.parent.parent

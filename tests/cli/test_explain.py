@@ -17,9 +17,9 @@ from rich.console import Console
 from homing.cli.explain import Explained, picture_of
 from homing.cli.explain_card import card, summary
 from homing.cli.mailboxes import LARGEST, Found, files_below, mails_in
-from homing.loop.understand import understand
-from tests.loop.reading import RULES
-from tests.loop.test_explained import UNKNOWN_USER, dsn
+from homing.loop.reading.understand import understand
+from tests.loop.reading.rules import RULES
+from tests.loop.reading.test_explained import UNKNOWN_USER, dsn
 
 from .console import Cli, environment
 

@@ -30,10 +30,10 @@ from homing.flow.sign import Signer
 from homing.flow.submit import Submission
 from homing.loop import ids
 from homing.loop.api_key import hash_key, mint_key
-from homing.loop.identity import OperatorIdentity
+from homing.loop.domains.identity import OperatorIdentity
+from homing.loop.domains.sending_domains import Delegation, RecordPurpose
 from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.sealing import Sealer
-from homing.loop.sending_domains import Delegation, RecordPurpose
 from homing.loop.token import TokenKey, Tokens
 from homing.net.dns import Resolver
 from homing.net.fetch import Fetcher, check_url

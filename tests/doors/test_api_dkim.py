@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from homing.loop import ids
-from homing.loop.signing_keys import KeyState
+from homing.loop.domains.signing_keys import KeyState
 from homing.mail.dkim import SigningKey
 from homing.store import keys
 

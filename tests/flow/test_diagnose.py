@@ -13,7 +13,7 @@ from homing.lab.dns import DnsServer, Failing
 from homing.loop.doctor.facts import DoctorFacts, PublishedAt
 from homing.loop.doctor.finding import Finding, Outcome
 from homing.loop.doctor.patients import in_use, ourselves, somebody
-from homing.loop.identity import OperatorIdentity
+from homing.loop.domains.identity import OperatorIdentity
 from homing.mail.dkim import SigningKey
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.fetch import Fetcher

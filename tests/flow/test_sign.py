@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 
 from homing.flow.sign import Signer
+from homing.loop.domains.sending_domains import label_of
+from homing.loop.domains.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.loop.ids import new_id
 from homing.loop.model import OrganizationId
 from homing.loop.sealing import SealBroken, Sealer
-from homing.loop.sending_domains import label_of
-from homing.loop.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.mail.dkim import SigningKey, verify
 from homing.store import keys
 from homing.store.database import Database

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from homing.loop.alarm import CAUSE, TOLD_AGAIN_AFTER, Standing, about_us, due
-from homing.loop.alarm_letter import MOST, advice, alarm_letter
+from homing.loop.letters.alarm_letter import MOST, advice, alarm_letter
 from homing.loop.model import Verdict
-from homing.loop.rulebook import ABOUT_US
-from tests.loop.test_letters import HOSTILE
+from homing.loop.reading.rulebook import ABOUT_US
+from tests.loop.letters.test_letters import HOSTILE
 
 from .made import NOW, delivery
 

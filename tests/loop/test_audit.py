@@ -3,7 +3,7 @@
 import pytest
 
 from homing.loop.audit import MEANING, Audited, MailHost, Reason, Sureness, audit
-from homing.loop.identity import is_freemail
+from homing.loop.domains.identity import is_freemail
 from tests.mail.answering import FAILS, Zones, run
 
 D = "corp.com"

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.loop import suppression
-from homing.loop.classify import CLASSES, HARD, kind_of
 from homing.loop.evidence import ReportAction, RouteFault, Unroutable, Unsubscribed, What
 from homing.loop.model import EventType, State, Strength
 from homing.loop.outcome import conclude
 from homing.loop.policy import BUILTIN_DEFAULT, REPORTS_WORKED_ON
+from homing.loop.reading.classify import CLASSES, HARD, kind_of
 from homing.loop.suppression import FULL_SPAN, FULL_TIMES, Suppress
 from homing.mail.reply import Stage
 

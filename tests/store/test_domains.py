@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from homing.loop.domains.sending_domains import RecordFact, RecordPurpose, RecordState, SendingDomain, label_of
 from homing.loop.model import EventType, NewEvent
-from homing.loop.sending_domains import RecordFact, RecordPurpose, RecordState, SendingDomain, label_of
 from homing.store import domains, tables
 from homing.store.database import Database
 from homing.store.organizations import Organization

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from homing.loop.domains.signing_keys import RSA, DkimKey, KeyState, move_key
 from homing.loop.model import Level
 from homing.loop.sealing import SealBroken, Sealer
-from homing.loop.signing_keys import RSA, DkimKey, KeyState, move_key
 from homing.mail.dkim import SigningKey
 from homing.mail.reply import Stage
 from homing.store import deliveries, keys, tables

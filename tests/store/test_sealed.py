@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from homing.flow.safe import Safe, seal_anew
+from homing.loop.domains.signing_keys import KeyState
 from homing.loop.sealing import SealBroken, Sealer
-from homing.loop.signing_keys import KeyState
 from homing.store import keys, organizations, tables
 from homing.store.database import Database
 from homing.store.organizations import Organization

@@ -51,7 +51,7 @@ from homing.flow.vet import Vetting
 from homing.flow.warn import Warner
 from homing.loop.pace import Pace
 from homing.loop.problem import Fault
-from homing.loop.rulebook import Rules
+from homing.loop.reading.rulebook import Rules
 from homing.loop.sealing import SealBroken, Sealer
 from homing.loop.token import Tokens
 from homing.net.dns import AS_PUBLISHED, Keep, Resolver

@@ -14,8 +14,8 @@ from homing.cli.output import for_person, sheet, show, table
 
 if TYPE_CHECKING:
     from homing.config import Settings
-    from homing.loop.dns_records import DnsRecord
-    from homing.loop.signing_keys import DkimKey
+    from homing.loop.domains.dns_records import DnsRecord
+    from homing.loop.domains.signing_keys import DkimKey
 
 config = typer.Typer(name="config", help="Settings.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def check(
 ) -> None:
     """Show the settings in force, secrets hidden, with warnings and the DNS records to publish."""
     from homing.cli.serve import settings_from
-    from homing.loop.dns_records import records_to_publish, zone
+    from homing.loop.domains.dns_records import records_to_publish, zone
 
     settings = settings_from(config)
     shown = effective(settings)
@@ -104,7 +104,7 @@ def key_records_now(settings: "Settings") -> tuple[tuple["DnsRecord", ...], str]
     of them. Nothing is made: keys made here might belong to another user than the gateway's."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from homing.loop.sending_domains import published_by_us
+    from homing.loop.domains.sending_domains import published_by_us
 
     file = settings.database_url.removeprefix("sqlite:///")
     there = file == settings.database_url or Path(file).exists()
@@ -135,7 +135,7 @@ async def _stored_keys(settings: "Settings") -> "Sequence[DkimKey]":
 
 def _first_keys(settings: "Settings") -> Iterator["DnsRecord"]:
     """Those that lie in files and wait for the first start."""
-    from homing.loop.dns_records import DnsRecord
+    from homing.loop.domains.dns_records import DnsRecord
     from homing.mail.dkim import SigningKey
 
     prefix = f"dkim-{settings.from_domain}-"

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from homing.loop.dns_records import DnsRecord
     from homing.loop.doctor.finding import Finding
+    from homing.loop.domains.dns_records import DnsRecord
 
 STYLES = {"broken": "bold red", "warning": "yellow", "unknown": "magenta", "info": "cyan", "ok": "green"}
 _ORDER = tuple(STYLES)

@@ -25,8 +25,8 @@ def pages() -> Mapping[str, Callable[[], str]]:
     from homing.cli.pages import commands_page, settings_page
     from homing.doors.api.reference import api_page
     from homing.loop.doctor.page import doctor_page
-    from homing.loop.failures_page import failures_page
-    from homing.loop.states_page import states_page
+    from homing.loop.letters.failures_page import failures_page
+    from homing.loop.letters.states_page import states_page
 
     return {
         "api.md": api_page,

@@ -202,8 +202,8 @@ def _asked_of_the_gateway(way: Way, **query: Any) -> "tuple[Finding, ...]":
 
 
 def _finding(one: Json) -> "Finding":
-    from homing.loop.dns_records import DnsRecord
     from homing.loop.doctor.finding import Evidence, Finding, Outcome, Severity
+    from homing.loop.domains.dns_records import DnsRecord
 
     return Finding(
         check=one["check"],

@@ -20,7 +20,7 @@ from homing.cli.output import for_person
 if TYPE_CHECKING:
     from rich.panel import Panel
 
-    from homing.loop.understand import Understood
+    from homing.loop.reading.understand import Understood
 
 _MANY_FILES = 20
 _MANY_OCTETS = 4 << 20
@@ -96,7 +96,7 @@ def _mail_on_stdin(given: Iterable[str]) -> Iterator[Found]:
 
 def _reader() -> Callable[[Found], Explained]:
     from homing.flow.rules import house_rules
-    from homing.loop.understand import understand
+    from homing.loop.reading.understand import understand
 
     rules = house_rules()
 
@@ -114,7 +114,7 @@ def _reader() -> Callable[[Found], Explained]:
 
 
 def _line(one: Explained) -> dict[str, object]:
-    from homing.loop.explained import rows
+    from homing.loop.reading.explained import rows
 
     return {
         "file": one.found.file,
@@ -182,7 +182,7 @@ def _remark(raw: bytes, understood: "Understood") -> str:
 
 
 def _words(one: Explained) -> list[tuple[str, str, str]]:
-    from homing.loop.explained import rows
+    from homing.loop.reading.explained import rows
 
     if one.understood is None:
         return [("unreadable", "", "")]

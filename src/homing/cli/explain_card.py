@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from homing.cli.output import cell, lines, table
-from homing.loop.explained import WHAT_IT_IS, consequence, meaning, sentences
-from homing.loop.understand import RecipientReport, Understood
+from homing.loop.reading.explained import WHAT_IT_IS, consequence, meaning, sentences
+from homing.loop.reading.understand import RecipientReport, Understood
 from homing.mail.text import clean
 
 _MOST_RECIPIENTS = 5

@@ -18,8 +18,9 @@ from homing.flow.ending import all_to_their_end, to_its_end
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.flow.safe import Safe
 from homing.loop import ids
-from homing.loop.facts import FailureFacts
-from homing.loop.letters import (
+from homing.loop.domains.typos import suggest
+from homing.loop.letters.facts import FailureFacts
+from homing.loop.letters.letters import (
     CaseFacts,
     StepFacts,
     Text,
@@ -29,6 +30,7 @@ from homing.loop.letters import (
     live_text,
     oops_answer,
 )
+from homing.loop.letters.sms import recipient_sms
 from homing.loop.model import (
     ActionId,
     ActionKind,
@@ -43,9 +45,7 @@ from homing.loop.model import (
     WhenPossiblyDelivered,
 )
 from homing.loop.policy import REACHING
-from homing.loop.sms import recipient_sms
 from homing.loop.token import Purpose, TokenRefused
-from homing.loop.typos import suggest
 from homing.mail.address import AddressError, parse_address
 from homing.mail.check import check_message_id
 from homing.mail.compose import Mailbox

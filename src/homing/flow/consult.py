@@ -9,9 +9,9 @@ from homing.flow.sign import BEYOND_LIFETIME, Signer
 from homing.loop.doctor.facts import DoctorFacts, PublishedAt
 from homing.loop.doctor.finding import Finding
 from homing.loop.doctor.patients import canned, ourselves, somebody, tenant
-from homing.loop.identity import OperatorIdentity
-from homing.loop.sending_domains import Delegation, SendingDomain
-from homing.loop.signing_keys import SIGNING, DkimKey, KeyState
+from homing.loop.domains.identity import OperatorIdentity
+from homing.loop.domains.sending_domains import Delegation, SendingDomain
+from homing.loop.domains.signing_keys import SIGNING, DkimKey, KeyState
 from homing.mail.address import parse_address
 from homing.mail.dmarc import SuffixOf
 from homing.store import keys, people

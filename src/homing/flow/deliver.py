@@ -19,14 +19,14 @@ from homing.flow.proved import Proved
 from homing.flow.sign import Plan, Signer
 from homing.flow.warn import noted, sound
 from homing.loop.alarm import alarm
-from homing.loop.classify import Rules, classify
+from homing.loop.domains.identity import resolve_again
 from homing.loop.evidence import Answered, Evidence, HeldBack, Unanswered, Unroutable
-from homing.loop.identity import resolve_again
 from homing.loop.ids import new_id, show
 from homing.loop.model import AttemptId, DeliveryId, Identity, Origin, Verdict
 from homing.loop.outcome import Outcome
 from homing.loop.pace import Pace, too_fast
 from homing.loop.policy import not_believed
+from homing.loop.reading.classify import Rules, classify
 from homing.mail.gate import departure_gate
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript

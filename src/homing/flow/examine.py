@@ -17,9 +17,8 @@ from homing.flow.names import Names
 from homing.flow.outgoing import Clock
 from homing.flow.rotate import Rotation, Selectors
 from homing.flow.sign import Signer
-from homing.loop.dns_records import DnsRecord
-from homing.loop.model import EventType, Level, NewEvent
-from homing.loop.sending_domains import (
+from homing.loop.domains.dns_records import DnsRecord
+from homing.loop.domains.sending_domains import (
     Delegation,
     RecordFact,
     RecordPurpose,
@@ -30,8 +29,9 @@ from homing.loop.sending_domains import (
     next_check,
     records_of,
 )
-from homing.loop.sightings import Judgement, Matches, Standing, judge, same_name, same_text, worst
-from homing.loop.signing_keys import SIGNING, DkimKey, active_key
+from homing.loop.domains.sightings import Judgement, Matches, Standing, judge, same_name, same_text, worst
+from homing.loop.domains.signing_keys import SIGNING, DkimKey, active_key
+from homing.loop.model import EventType, Level, NewEvent
 from homing.net.dns import Resolver
 from homing.store import domains, keys
 from homing.store.database import Database

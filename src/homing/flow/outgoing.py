@@ -11,11 +11,11 @@ from functools import partial
 from uuid import UUID
 
 from homing.loop import ids
-from homing.loop.identity import OperatorIdentity, own_identity
+from homing.loop.domains.identity import OperatorIdentity, own_identity
 from homing.loop.ids import new_id
-from homing.loop.letters import Text
-from homing.loop.marks import UNSUBSCRIBE_PATH, unsubscribe_uris
+from homing.loop.letters.letters import Text
 from homing.loop.model import CaseId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role, State
+from homing.loop.reading.marks import UNSUBSCRIBE_PATH, unsubscribe_uris
 from homing.loop.submission import LETTERS, CheckedRequest, Recipient
 from homing.loop.token import Purpose, Tokens
 from homing.mail.address import Address, parse_address

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock, Letter, Outgoing
-from homing.loop.letters import proof_letter
+from homing.loop.letters.letters import proof_letter
 from homing.loop.model import Origin
 from homing.loop.problem import Problem, Rejected
 from homing.mail.address import parse_address

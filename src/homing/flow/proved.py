@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from homing.flow.names import RESERVED
-from homing.loop.identity import DomainFact, Facts, OperatorIdentity
-from homing.loop.impersonation import Guard, guard
+from homing.loop.domains.identity import DomainFact, Facts, OperatorIdentity
+from homing.loop.domains.impersonation import Guard, guard
+from homing.loop.domains.sending_domains import RecordPurpose, SendingDomain, is_owned, level_of
 from homing.loop.model import OrganizationId
-from homing.loop.sending_domains import RecordPurpose, SendingDomain, is_owned, level_of
 from homing.store import domains, organizations
 from homing.store.database import Database
 

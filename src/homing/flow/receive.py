@@ -23,16 +23,17 @@ from homing.flow.names import Names
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.vet import Vetting
 from homing.flow.warn import noted, sound
-from homing.loop import ids, oops
+from homing.loop import ids
 from homing.loop.alarm import alarm
-from homing.loop.classify import Rules
+from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.evidence import ReportAction, Reported, Unsubscribed, What
-from homing.loop.identity import OperatorIdentity
-from homing.loop.marks import UNSUBSCRIBE_LOCAL
-from homing.loop.match import NOTHING_SAID, evidence_from, is_feedback_of
 from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength
+from homing.loop.reading import oops
+from homing.loop.reading.classify import Rules
+from homing.loop.reading.marks import UNSUBSCRIBE_LOCAL
+from homing.loop.reading.match import NOTHING_SAID, evidence_from, is_feedback_of
+from homing.loop.reading.understand import Understood, understand
 from homing.loop.token import Purpose, TokenRefused, Tokens
-from homing.loop.understand import Understood, understand
 from homing.mail.authentication import Authentication
 from homing.mail.reply import Reply
 from homing.store import actions, inbound, returns
@@ -106,8 +107,9 @@ class _Matched:
 
 @dataclass(slots=True, kw_only=True)
 class Receiver:
-    """Works for the MX door, and off the mail that it kept. `feedback_domains`: see `loop.match.is_feedback_of`. It
-    rings `actions` when a policy has steps to take, and `news` when anything happened."""
+    """Works for the MX door, and off the mail that it kept. `feedback_domains`: see
+    `loop.reading.match.is_feedback_of`. It rings `actions` when a policy has steps to take, and `news` when anything
+    happened."""
 
     database: Database
     tokens: Tokens

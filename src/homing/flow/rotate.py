@@ -1,7 +1,8 @@
 """Look after DKIM keys: make them, see them published, let them sign in turn, and withdraw them.
 
-What is due is decided by `loop.signing_keys`; here the DNS is asked and the store is told. Several nodes may do this at
-once: each step is written only if the key is still as it was seen, and of two keys made under one name one stays.
+What is due is decided by `loop.domains.signing_keys`; here the DNS is asked and the store is told. Several nodes may do
+this at once: each step is written only if the key is still as it was seen, and of two keys made under one name one
+stays.
 """
 
 import asyncio
@@ -19,10 +20,8 @@ from homing.flow.safe import Safe
 from homing.flow.sign import BEYOND_LIFETIME, Signer
 from homing.flow.warn import sound
 from homing.loop.alarm import alarm
-from homing.loop.ids import new_id
-from homing.loop.problem import Problem, Rejected
-from homing.loop.sightings import Judgement, Standing, judge, same_text
-from homing.loop.signing_keys import (
+from homing.loop.domains.sightings import Judgement, Standing, judge, same_text
+from homing.loop.domains.signing_keys import (
     ED25519,
     IN_USE,
     RSA,
@@ -37,6 +36,8 @@ from homing.loop.signing_keys import (
     hand_over,
     successor,
 )
+from homing.loop.ids import new_id
+from homing.loop.problem import Problem, Rejected
 from homing.mail.dkim import SigningKey
 from homing.net.dns import Resolver
 from homing.store import keys

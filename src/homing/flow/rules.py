@@ -1,10 +1,10 @@
-"""The rules of the house, from the files beside `loop.rulebook`, which reads none itself."""
+"""The rules of the house, from the files beside `loop.reading.rulebook`, which reads none itself."""
 
 from importlib import resources
 
-from homing.loop.rulebook import RULE_FILES, Rules, load_rules
+from homing.loop.reading.rulebook import RULE_FILES, Rules, load_rules
 
 
 def house_rules() -> Rules:
-    folder = resources.files("homing.loop")
+    folder = resources.files("homing.loop.reading")
     return load_rules(*(folder.joinpath(name).read_text("utf-8") for name in RULE_FILES))

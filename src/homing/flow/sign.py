@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from homing.loop.domains.sending_domains import label_of
+from homing.loop.domains.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.loop.model import OrganizationId
 from homing.loop.sealing import Sealer
-from homing.loop.sending_domains import label_of
-from homing.loop.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.mail.dkim import SigningKey, sign
 from homing.store import keys
 from homing.store.database import Database

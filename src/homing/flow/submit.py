@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock, Outgoing, answer_again
 from homing.flow.proved import Proved
-from homing.loop.identity import NAME_DECEIVES, REPLY_TO_UNPROVED, Facts, RequestedFrom, resolve
-from homing.loop.impersonation import Claim
+from homing.loop.domains.identity import NAME_DECEIVES, REPLY_TO_UNPROVED, Facts, RequestedFrom, resolve
+from homing.loop.domains.impersonation import Claim
 from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import DeliveryId, Identity, Level, OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT

@@ -13,7 +13,7 @@ from homing.flow.bell import Bell
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.loop import ids
 from homing.loop.alarm import Alarm, Standing
-from homing.loop.alarm_letter import alarm_letter
+from homing.loop.letters.alarm_letter import alarm_letter
 from homing.loop.model import OrganizationId, Origin
 from homing.mail.address import parse_address
 from homing.mail.compose import Mailbox

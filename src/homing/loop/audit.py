@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from homing.loop.identity import is_freemail
+from homing.loop.domains.identity import is_freemail
 from homing.mail.dmarc import DmarcResult, MethodVerdict, SuffixOf, Vouched, evaluate
 from homing.mail.dmarc_record import Policy
 from homing.mail.question import Answer, Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType

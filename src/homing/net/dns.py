@@ -20,7 +20,7 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
-from homing.loop.sightings import Sighting
+from homing.loop.domains.sightings import Sighting
 from homing.mail.question import Answer as Answer
 from homing.mail.question import Ask, RecordT
 from homing.mail.question import Found as Found
@@ -143,7 +143,7 @@ class Resolver:
         return await self._lookup(ask.name, ask.record_type.value)
 
     async def everywhere(self, name: str, kind: str, rests_at: str | None = None) -> list[Sighting]:
-        """What each resolver and two of the zone's own servers say now, nothing remembered (`loop.sightings`).
+        """What each resolver and two of the zone's own servers say now, nothing remembered (`loop.domains.sightings`).
 
         `rests_at`: the name at the end of the aliases, which the servers of its own zone are asked about. Where they
         cannot be found in time, there are no sightings of theirs.

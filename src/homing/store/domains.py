@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from homing.loop.domains.sending_domains import RecordFact, RecordPurpose, RecordState, SendingDomain, return_domain_of
 from homing.loop.model import NewEvent, OrganizationId
-from homing.loop.sending_domains import RecordFact, RecordPurpose, RecordState, SendingDomain, return_domain_of
 from homing.store import tables
 from homing.store.dialect import insert
 from homing.store.events import Happening, Subject, append

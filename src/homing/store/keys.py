@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from homing.loop.signing_keys import SIGNING, DkimKey, KeyState, move_key
+from homing.loop.domains.signing_keys import SIGNING, DkimKey, KeyState, move_key
 from homing.store import tables
 from homing.store.dialect import insert
 

@@ -12,9 +12,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from homing.loop.domains.sending_domains import RecordPurpose
+from homing.loop.domains.signing_keys import KeyState
 from homing.loop.model import ActionKind, ActionState, CaseState, EventType, Origin, Role, State
-from homing.loop.sending_domains import RecordPurpose
-from homing.loop.signing_keys import KeyState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from homing.loop.dns_records import records_to_publish
 from homing.loop.doctor.checks import CHECKS
 from homing.loop.doctor.facts import DoctorFacts, Fetched, Knock, PublishedAt
 from homing.loop.doctor.finding import Finding, examine
-from homing.loop.identity import OperatorIdentity
+from homing.loop.domains.dns_records import records_to_publish
+from homing.loop.domains.identity import OperatorIdentity
 from homing.mail.dkim import SigningKey, sign
 from homing.mail.question import Found
 from tests.mail.answering import Zones, run

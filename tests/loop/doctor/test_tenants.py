@@ -9,8 +9,8 @@ import pytest
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import Outcome
 from homing.loop.doctor.patients import tenant
+from homing.loop.domains.sending_domains import Delegation, SendingDomain, label_of
 from homing.loop.model import OrganizationId
-from homing.loop.sending_domains import Delegation, SendingDomain, label_of
 
 from .patient import FROM, HELO, IP, ORGANIZATION, Records, facts, findings, key, of, zones
 

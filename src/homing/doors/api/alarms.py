@@ -12,7 +12,7 @@ from homing.doors.api.parts import Parts
 from homing.doors.api.problems import not_found
 from homing.doors.api.shown import shown_id
 from homing.loop.alarm import CAUSE, Standing
-from homing.loop.alarm_letter import advice
+from homing.loop.letters.alarm_letter import advice
 from homing.store import alarms
 
 router = APIRouter(route_class=JsonRoute, tags=["alarms"])

@@ -13,8 +13,8 @@ from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused
 from homing.flow.rotate import Selectors
 from homing.loop import ids
-from homing.loop.sending_domains import published_by_us
-from homing.loop.signing_keys import IN_USE, DkimKey
+from homing.loop.domains.sending_domains import published_by_us
+from homing.loop.domains.signing_keys import IN_USE, DkimKey
 from homing.store import keys
 
 router = APIRouter(route_class=JsonRoute, tags=["dkim"])

@@ -11,12 +11,9 @@ from homing.doors.api.callers import Manager, Reader, Tenant
 from homing.doors.api.messages_in import Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
-from homing.loop.dns_records import DnsRecord
-from homing.loop.identity import is_freemail
-from homing.loop.ids import new_id
-from homing.loop.model import Level
-from homing.loop.problem import Fault
-from homing.loop.sending_domains import (
+from homing.loop.domains.dns_records import DnsRecord
+from homing.loop.domains.identity import is_freemail
+from homing.loop.domains.sending_domains import (
     RecordPurpose,
     RecordState,
     SendingDomain,
@@ -25,6 +22,9 @@ from homing.loop.sending_domains import (
     level_of,
     records_of,
 )
+from homing.loop.ids import new_id
+from homing.loop.model import Level
+from homing.loop.problem import Fault
 from homing.mail.address import AddressError, parse_domain
 from homing.store import domains
 

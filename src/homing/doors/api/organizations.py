@@ -17,11 +17,11 @@ from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.loop import ids
 from homing.loop.api_key import Scope, hash_key, mint_key
+from homing.loop.domains.sending_domains import label_of
 from homing.loop.ids import new_id
 from homing.loop.model import OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.problem import Fault
-from homing.loop.sending_domains import label_of
 from homing.store import organizations, policies
 from homing.store.organizations import ApiKey, Organization
 

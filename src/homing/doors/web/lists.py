@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from homing.doors.web.paper import message_page, page
 from homing.doors.web.parts import WebParts
 from homing.doors.web.visitors import Visitor, Visitors, read_form, same_origin
-from homing.loop.alarm_letter import advice
+from homing.loop.letters.alarm_letter import advice
 from homing.store import alarms, suppressions
 
 PAGE = 100

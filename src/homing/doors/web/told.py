@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from homing.loop.domains.typos import suggest
 from homing.loop.evidence import What
-from homing.loop.facts import FailureFacts
+from homing.loop.letters.facts import FailureFacts
+from homing.loop.letters.phrases import Cause, cause
+from homing.loop.letters.steps import STEPS as STEPS
+from homing.loop.letters.steps import standing as standing
 from homing.loop.model import FAILURES, CaseState, EventType, State
-from homing.loop.phrases import Cause, cause
-from homing.loop.steps import STEPS as STEPS
-from homing.loop.steps import standing as standing
-from homing.loop.typos import suggest
 from homing.mail.text import clean
 from homing.store.events import Event
 from homing.store.organizations import Organization
@@ -78,7 +78,7 @@ def when(moment: datetime) -> str:
 
 
 def failure_facts(organization: Organization, message: Message, one: DeliveryView, now: datetime) -> FailureFacts:
-    """The facts of a failed delivery, as `loop.phrases` wants them."""
+    """The facts of a failed delivery, as `loop.letters.phrases` wants them."""
     delivery = one.delivery
     assert delivery.verdict is not None
     return FailureFacts(

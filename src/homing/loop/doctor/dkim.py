@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from homing.loop.dns_records import DnsRecord
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
     Evidence,
@@ -26,6 +25,7 @@ from homing.loop.doctor.finding import (
     warn,
     wrong,
 )
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.dkim import Result, Signature, verify
 from homing.mail.question import Answer, Ask, Dialogue, Found, LookupFailed, RecordType
 

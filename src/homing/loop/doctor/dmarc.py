@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from homing.loop.dns_records import DnsRecord
 from homing.loop.doctor.dmarc_cures import (
     begun_rightly,
     corrected,
@@ -28,6 +27,7 @@ from homing.loop.doctor.finding import (
     warn,
     wrong,
 )
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.dmarc import (
     DmarcResult,
     MethodVerdict,

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from homing.loop.dns_records import DnsRecord
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import text_record
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.dmarc import Published
 
 _WHY = "DMARC (RFC 9989)"

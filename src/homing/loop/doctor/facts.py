@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from homing.loop.dns_records import DnsRecord
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.dmarc import SuffixOf
 from homing.mail.question import Answer
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from homing.loop.dns_records import DnsRecord
 from homing.loop.doctor.facts import DoctorFacts
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.question import Answer, Ask, Dialogue, Found, LookupFailed, NoData, NoSuchName, RecordType, well_formed
 from homing.mail.text import clean
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
-from homing.loop.dns_records import DnsRecord
 from homing.loop.doctor.dkim import as_meant
 from homing.loop.doctor.facts import DoctorFacts, Knock
 from homing.loop.doctor.finding import (
@@ -23,6 +22,7 @@ from homing.loop.doctor.finding import (
     warn,
     wrong,
 )
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.question import (
     Answer,
     Ask,

@@ -7,7 +7,7 @@ from email.utils import getaddresses
 
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import Opinion, Severity, check, fine, note, settled, wrong
-from homing.loop.identity import is_freemail
+from homing.loop.domains.identity import is_freemail
 from homing.mail.dkim import relaxed_headers
 from homing.mail.question import Dialogue
 from homing.mail.text import clean

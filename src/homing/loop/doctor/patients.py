@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from homing.loop.dns_records import records_to_publish
 from homing.loop.doctor.facts import DoctorFacts, PublishedAt
-from homing.loop.identity import OperatorIdentity
-from homing.loop.sending_domains import Delegation, RecordPurpose, SendingDomain, records_of
+from homing.loop.domains.dns_records import records_to_publish
+from homing.loop.domains.identity import OperatorIdentity
+from homing.loop.domains.sending_domains import Delegation, RecordPurpose, SendingDomain, records_of
 from homing.mail.address import Address
 from homing.mail.compose import Draft, Mailbox, compose, front
 from homing.mail.dkim import SigningKey, sign

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from homing.loop.dns_records import DnsRecord
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
     Opinion,
@@ -31,6 +30,7 @@ from homing.loop.doctor.spf_cures import (
     with_addresses,
     without,
 )
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.question import Dialogue, Found, RecordType, well_formed
 from homing.mail.spf import MOST_TERMS, MOST_VOIDS
 from homing.mail.spf import check as evaluate

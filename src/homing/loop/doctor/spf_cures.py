@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 
-from homing.loop.dns_records import DnsRecord
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import text_record
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.spf_record import VERSION, Mechanism, SpfRecord, SpfResult, is_spf, read_spf
 
 _WHY = "SPF: who may send under this name (RFC 7208)"

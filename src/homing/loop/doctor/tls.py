@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate
 
-from homing.loop.dns_records import DnsRecord
 from homing.loop.doctor.facts import DoctorFacts, Knock
 from homing.loop.doctor.finding import (
     Evidence,
@@ -25,6 +24,7 @@ from homing.loop.doctor.finding import (
     wrong,
 )
 from homing.loop.doctor.mta_sts import matches, read_policy
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.question import Dialogue, Found, RecordType
 
 _SIGNED_FOR_SURE = "com"

@@ -1,0 +1,56 @@
+"""docs/failures.md: every cause as a person is told of it, for whoever builds an application on top."""
+
+from homing.loop.letters.phrases import CAUSES, NOT_FAILURES, Cause
+
+_OPENING = """# What failures mean
+
+When a message does not reach a recipient, its human sender is told why in one of the texts below. They are the same in
+the letter, on the screen, in a text message and here; example.com stands for the recipient's domain. The words in
+`code` are what an application sees: the *class* of the verdict says why, the *state* of the delivery says how it ended,
+and the heading is the text that follows from both. The mail server's own words and codes always stay beside it.
+
+Three things can be added to each text. **It came back**: the server accepted the message first, and a report came
+later (`bounced`, late). **It may have arrived**: on one try the connection broke off after the whole message had been
+passed on (`possibly_delivered`). **Did you mean …?**: the domain is one slip away from a well-known one.
+"""
+
+_EXAMPLE = {
+    "recipient": "john@example.com",
+    "domain": "example.com",
+    "suggestion": "examples.com",
+    "organization": "Example Ltd",
+    "span": "5 days",
+    "times": "12 times",
+}
+
+_WHEN = {
+    "invalid_domain_typo": "class `invalid_domain`, where a well-known domain is one slip away",
+    "about_us": "classes `auth` and `reputation`, and any other refusal that is about us and not about the recipient",
+    "unreachable": "class `unreachable`, where a report says so; after tries of our own it is `expired`",
+    "expired": "state `expired`, where no class says more",
+    "in_doubt": "state `expired`, where no class says more and a copy may have arrived",
+    "undetermined": "class `undetermined`, where the other side gave words that no rule knows",
+    "unexplained": "class `undetermined`, where the other side gave no words",
+    "suppressed": "state `suppressed`, after a failure for good",
+    "suppressed_mailbox_full": "state `suppressed`, after one failure for a full mailbox after the other",
+    "suppressed_complaint": "state `suppressed`, after a `complaint` or an `unsubscribe`",
+    "failed": "state `failed`: the fault is ours",
+    "failed_in_doubt": "state `failed`, where a copy may have arrived",
+}
+
+
+def failures_page() -> str:
+    """The page, in Markdown."""
+    meanings = "".join(f"* `{name}`: {meaning}\n" for name, meaning in NOT_FAILURES.items())
+    closing = f"## No failures\n\nThese classes are told of a message too, but they open no case.\n\n{meanings}"
+    return "\n".join((_OPENING, *(_section(one) for one in CAUSES.values()), closing))
+
+
+def _section(one: Cause) -> str:
+    when = _WHEN.get(one.key, f"class `{one.key}`")
+    link = "offers a link to correct the address and send again" if one.resend else "offers no link to send again"
+    return (
+        f"## `{one.key}`\n\n"
+        f"> **{one.headline}**\n>\n> {one.explanation}\n>\n> {one.next_step}\n\n"
+        f"When: {when}. The letter {link}.\n"
+    ).format_map(_EXAMPLE)

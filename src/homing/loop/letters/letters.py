@@ -1,0 +1,314 @@
+"""The letters, pop-ups and text messages that we write ourselves. For most people they are all they see of us.
+
+Each tells, above the fold and without codes: which message, to whom, when, why, what to do next, and whether it may
+have arrived after all. Below the fold stands what an administrator needs. Nothing here decides whether to write.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from homing.loop.letters.facts import FailureFacts, moment, tidy
+from homing.loop.letters.layout import Block, Fold, Heading, Link, Paragraph, Points, Quote, Table, html, plain
+from homing.loop.letters.phrases import Cause, cause
+from homing.loop.letters.sms import failure_sms, recipient_sms
+from homing.loop.letters.steps import ENDS, STEPS
+from homing.loop.model import State, StepKind, StepState
+from homing.mail.text import clean, shorten, without_links
+
+__all__ = [
+    "CaseFacts",
+    "FailureFacts",
+    "LiveText",
+    "StepFacts",
+    "Text",
+    "administrator_letter",
+    "cause",
+    "failure_letter",
+    "failure_sms",
+    "live_text",
+    "oops_answer",
+    "proof_letter",
+    "recipient_sms",
+]
+
+_CODES = re.compile(r"\b[245]\d\d\b[ -]?|\[?\b\d{1,3}(?:\.\d{1,3}){2,3}\b\]?[ ]?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A mail to be composed: one line of subject, plain text of at most 72 columns, and the same as HTML or None."""
+
+    subject: str
+    body: str
+    html: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveText:
+    """For a pop-up. `suggestion` is the whole address that was probably meant, or None."""
+
+    title: str
+    sentence: str
+    suggestion: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFacts:
+    """A step of a failure policy and how it stands. `target`: an address, number or host; `detail`: how it ended."""
+
+    kind: StepKind
+    state: StepState
+    target: str = ""
+    ended_at: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFacts:
+    """What an administrator is told of a case. `case` is its id as shown, `page` the address of its page, if any."""
+
+    case: str
+    policy: str
+    steps: tuple[StepFacts, ...]
+    page: str | None = None
+
+
+def failure_letter(facts: FailureFacts) -> Text:
+    """The letter to the human sender."""
+    known = tidy(facts)
+    why = cause(known)
+    blocks: tuple[Block, ...] = (
+        Paragraph(f"Hello {known.human_sender_name}," if known.human_sender_name else "Hello,"),
+        Paragraph(f"{_opening(known)} {why.headline}"),
+        _which(known),
+        Heading("Why?"),
+        Paragraph(why.explanation),
+        *_history(known, why),
+        *_maybe(known, why),
+        Heading("What can you do?"),
+        Paragraph(why.next_step),
+        *_resend(known, why),
+        Paragraph(_reason_for_writing(known)),
+        *_technical(known),
+    )
+    return _text(_subject(known), blocks)
+
+
+def administrator_letter(facts: FailureFacts, case: CaseFacts) -> Text:
+    """The letter to an administrator: what failed, what has been done, who knows, and what is left to do."""
+    known = tidy(facts)
+    why = cause(known)
+    person = known.human_sender_name or known.human_sender_address
+    blocks: tuple[Block, ...] = (
+        Paragraph("Hello,"),
+        Paragraph(f"{_missed(person, known)} {_knows(person, case)}"),
+        Table((("From", _name_and_address(known)), ("Organization", known.organization_name), *_which(known).rows)),
+        Heading("What has been done?"),
+        Points(tuple(_step(step) for step in case.steps) or ("Nothing before this letter.",)),
+        Heading(f"What would {person} want to know?"),
+        Paragraph(f"{why.headline} {why.explanation}"),
+        *_history(known, why),
+        *_maybe(known, why),
+        Paragraph(why.next_step),
+        *((Paragraph("The whole story, step by step:"), Link(case.page, "See the whole story")) if case.page else ()),
+        Paragraph(f"You get this letter because the failure policy “{clean(case.policy, 64)}” names you."),
+        *_technical(known, ("Case", clean(case.case, 64))),
+    )
+    return _text(f"For the administrator: {_subject(known)}", blocks)
+
+
+def live_text(facts: FailureFacts) -> LiveText:
+    """The failure in a title and a few sentences, for a pop-up on the human sender's screen."""
+    known = tidy(facts)
+    why = cause(known)
+    local = known.recipient.rpartition("@")[0]
+    doubt = " It may have arrived all the same." if _worth_a_warning(known, why) else ""
+    return LiveText(
+        title=f"{_outcome(known)}: {clean(known.recipient, 80)}",
+        sentence=f"“{shorten(known.message_subject, 60)}”: {why.headline}{doubt} {why.next_step}",
+        suggestion=f"{local}@{known.suggestion}" if known.suggestion and local else None,
+    )
+
+
+def proof_letter(address: str, link: str, operator_name: str) -> Text:
+    """The letter that proves an address. Only the operator speaks in it: no tenant can send words of his own by it."""
+    shown = clean(address, 254)
+    operator = clean(operator_name, 60)
+    blocks: tuple[Block, ...] = (
+        Paragraph("Hello,"),
+        Paragraph(
+            f"Somebody who sends messages through {operator} has given {shown} as their own address: "
+            "answers to the messages would come to you, and so would word of any message that could not be delivered."
+        ),
+        Heading("Was it you?"),
+        Paragraph(
+            "Then open this page and press the button on it. Opening the page alone changes nothing. "
+            "It works once, and for 24 hours."
+        ),
+        Link(link, "Confirm this address"),
+        Heading("Was it not you?"),
+        Paragraph(
+            "Then do nothing. Without your consent the address will not be used, and after 24 hours the link no "
+            "longer works. You need not answer this letter."
+        ),
+    )
+    return _text(f"{operator}: please confirm your e-mail address", blocks)
+
+
+def oops_answer(name: str, address: str, subject: str) -> Text:
+    """The answer to a mail that went to an address which nobody reads: where the right person is (`name`, `address`).
+
+    `subject` is that of the mail answered; its subject line follows RFC 3834 §3.1.5. Links in it are taken out, since
+    the answer goes to an address that a stranger chose.
+    """
+    person = clean(name, 60)
+    right_address = clean(address, 254)
+    about = clean(without_links(clean(subject, 200)), 80)
+    naming = f"your mail “{about}”" if about else "your mail"
+    blocks: tuple[Block, ...] = (
+        Paragraph("Oops!"),
+        Paragraph(
+            f"{naming[0].upper()}{naming[1:]} went to an address that nobody reads. "
+            "It has not been passed on, and it will be deleted."
+        ),
+        Paragraph(f"Please write to {person or 'this address'} instead:"),
+        Table((("Name", person), ("Address", right_address))),
+        Paragraph(
+            f"The easiest way is to send the same mail again to {right_address}. We are sorry for the trouble. "
+            "This answer was written by a program; you need not reply to it."
+        ),
+    )
+    line = f"Auto: Oops! Nobody reads this address: {about}" if about else "Auto: Oops! Nobody reads this address"
+    return Text(subject=line, body=plain(blocks), html=None)
+
+
+def _text(subject: str, blocks: tuple[Block, ...]) -> Text:
+    return Text(subject=subject, body=plain(blocks), html=html(blocks, subject))
+
+
+def _subject(known: FailureFacts) -> str:
+    return f"{_outcome(known)}: “{shorten(known.message_subject, 60)}” to {shorten(known.recipient, 80)}"
+
+
+def _outcome(known: FailureFacts) -> str:
+    if known.possibly_delivered:
+        return "Perhaps not delivered"
+    if known.failure is State.SUPPRESSED:
+        return "Not sent"
+    return "Came back" if known.late else "Not delivered"
+
+
+def _opening(known: FailureFacts) -> str:
+    if known.possibly_delivered:
+        return "Your message may not have arrived."
+    if known.failure is State.SUPPRESSED:
+        return "Your message was not sent."
+    return "Your message came back." if known.late else "Your message was not delivered."
+
+
+def _which(known: FailureFacts) -> Table:
+    match known.failure:
+        case State.EXPIRED:
+            end = "Given up"
+        case State.SUPPRESSED:
+            end = "Stopped"
+        case _:
+            end = "Came back" if known.late else "Failed"
+    return Table(
+        (
+            ("Message", known.message_subject),
+            ("To", known.recipient),
+            ("Sent", moment(known.sent_at)),
+            (end, moment(known.failed_at)),
+        )
+    )
+
+
+def _history(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
+    """What went before, and the other side's own words where we can offer nothing better."""
+    blocks: tuple[Block, ...] = ()
+    if known.resent_from:
+        blocks += (Paragraph(f"You sent it to this address after {known.resent_from} had failed."),)
+    words = _gently(known.verdict.text)
+    if why.key == "undetermined" and clean(words, 80):
+        blocks += (Paragraph(f"These are the words of {known.domain}, not ours:"), Quote(words, 4))
+    return blocks
+
+
+def _maybe(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
+    if not _worth_a_warning(known, why):
+        return ()
+    return (
+        Heading("It may have arrived all the same"),
+        Paragraph(
+            "On one of our tries the connection broke off just after we had passed on the whole message, so a copy "
+            "may have arrived. Ask before you send it again; the person might get it twice."
+        ),
+    )
+
+
+def _worth_a_warning(known: FailureFacts, why: Cause) -> bool:
+    return known.possibly_delivered and why.key not in {"in_doubt", "failed_in_doubt"}
+
+
+def _resend(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
+    if not (known.correct_link and why.resend):
+        return ()
+    return Paragraph(why.resend), Link(known.correct_link, "Correct the address and send again")
+
+
+def _reason_for_writing(known: FailureFacts) -> str:
+    if known.organization_name:
+        return f"You get this letter because {known.organization_name} sent the message in your name."
+    return "You get this letter because the message was sent in your name."
+
+
+def _technical(known: FailureFacts, *more: tuple[str, str]) -> tuple[Block, ...]:
+    verdict = known.verdict
+    reply = f"{verdict.reply_code or ''} {verdict.enhanced_status_code}".strip()
+    rows = (
+        ("State", f"{known.failure}, late" if known.late else str(known.failure)),
+        ("May have arrived", "yes" if known.possibly_delivered else "no"),
+        ("Class", f"{verdict.failure_class} ({verdict.kind})"),
+        ("Rule", verdict.rule),
+        ("Attempts", str(known.attempts)),
+        ("Mail server", verdict.remote_mta),
+        ("Reply", reply),
+        *more,
+    )
+    words = (Paragraph("The other side's own words:"), Quote(verdict.text)) if clean(verdict.text, 80) else ()
+    return Fold(), Heading("Technical details for your administrator"), Table(rows), *words
+
+
+def _gently(text: str) -> str:
+    """A reply's words without the codes, addresses and links that would only frighten or mislead."""
+    return _CODES.sub("", without_links(text[:600]))
+
+
+def _name_and_address(known: FailureFacts) -> str:
+    return f"{known.human_sender_name} <{known.human_sender_address}>".strip()
+
+
+def _missed(person: str, known: FailureFacts) -> str:
+    verb = "may not have reached" if known.possibly_delivered else "did not reach"
+    return f"A message from {person} {verb} its recipient."
+
+
+def _knows(person: str, case: CaseFacts) -> str:
+    if any(step.state is StepState.HEARD for step in case.steps):
+        return "Word of it has arrived, as you see below, so this is for your information."
+    return f"As far as we can tell, {person} does not know of it yet: please pass it on."
+
+
+def _step(step: StepFacts) -> str:
+    target = clean(step.target, 100)
+    detail = clean(step.detail, 120)
+    parts = (
+        STEPS[step.kind],
+        f" to {target}" if target else "",
+        f": {ENDS[step.state]}",
+        f" ({detail})" if detail else "",
+        f", {moment(step.ended_at)}" if step.ended_at else "",
+    )
+    return "".join(parts)

@@ -1,0 +1,332 @@
+"""Why a message failed, in words that the person who wrote it understands: one text per cause.
+
+Nobody who reads these texts should need to know what SMTP is. No codes, no blame, one next step. The class comes from
+`loop.reading.classify`; the state decides first, since "we never sent it" and "we gave up" need other words than
+"refused". The same table gives the letters, the pop-up, the text message and docs/failures.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from homing.loop.letters.facts import FailureFacts, span, tidy, times
+from homing.loop.model import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One kind of failure, told to a person: whole sentences but for `short`, which ends a text message.
+
+    `resend` introduces the link to correct the address; "" where sending again would be wrong. In the table the texts
+    hold fields in braces; from `cause` they come filled in.
+    """
+
+    key: str
+    headline: str
+    explanation: str
+    next_step: str
+    resend: str
+    short: str
+
+
+_CORRECT = "Here you can correct the address and send the same message again:"
+_AGAIN = "Here you can send the same message again, also to another address:"
+_ELSEWHERE = "If you know another address of this person, you can send the same message there:"
+
+_TABLE = (
+    Cause(
+        key="invalid_recipient",
+        headline="There is no mailbox {recipient}.",
+        explanation="The mail server of {domain} knows nobody by this address. "
+        "Most often a letter before the @ sign is wrong, or the person has left.",
+        next_step="Compare the address, letter by letter, with the one in an earlier mail from this person, "
+        "or ask by telephone.",
+        resend=_CORRECT,
+        short="there is no such mailbox",
+    ),
+    Cause(
+        key="invalid_domain",
+        headline="Nobody receives mail at {domain}.",
+        explanation="The part after the @ sign, {domain}, either does not exist or does not take mail at all. "
+        "So there was nobody to whom we could hand your message.",
+        next_step="Look for a typing mistake after the @ sign: a missing letter, two letters swapped, a wrong ending.",
+        resend=_CORRECT,
+        short="nobody receives mail at that domain",
+    ),
+    Cause(
+        key="invalid_domain_typo",
+        headline="Nobody receives mail at {domain}. Did you mean {suggestion}?",
+        explanation="The part after the @ sign, {domain}, either does not exist or does not take mail at all. "
+        "It differs by very little from {suggestion}, so perhaps it is a typing mistake.",
+        next_step="If you meant {suggestion}, correct the address and send the message again. "
+        "If you are not sure, ask the person first: we have not tried the other address.",
+        resend=_CORRECT,
+        short="nobody receives mail there. Did you mean {suggestion}?",
+    ),
+    Cause(
+        key="mailbox_full",
+        headline="The mailbox of {recipient} is full.",
+        explanation="The address is right, but there is no room for new mail until its owner deletes some.",
+        next_step="Let the person know in another way, by telephone for example, and send the message again later.",
+        resend=_AGAIN,
+        short="the mailbox is full",
+    ),
+    Cause(
+        key="inactive_mailbox",
+        headline="The mailbox of {recipient} has been switched off.",
+        explanation="The address existed once, but {domain} no longer takes mail for it. "
+        "The person may have left, or may not have used the mailbox for a long time.",
+        next_step="Ask the person, or somebody at the same organization, for an address that is in use.",
+        resend=_CORRECT,
+        short="the mailbox has been switched off",
+    ),
+    Cause(
+        key="recipient_refused",
+        headline="The mailbox of {recipient} did not let it in.",
+        explanation="The address seems to exist, but it takes mail from certain senders only, or this person has a "
+        "filter that refused the message.",
+        next_step="Ask the person, by telephone for example, to allow mail from you, "
+        "or for an address to which you may write.",
+        resend=_ELSEWHERE,
+        short="the mailbox did not let it in",
+    ),
+    Cause(
+        key="message_too_big",
+        headline="It is too big for {recipient}.",
+        explanation="The mail server of {domain} takes messages up to a certain size only, and this one is larger, "
+        "most likely because of its attachments.",
+        next_step="Send it again with smaller or fewer attachments, or send a link to the files instead.",
+        resend="",
+        short="it is too big for that mailbox",
+    ),
+    Cause(
+        key="content",
+        headline="The mail server of {domain} refused it because of what is in it.",
+        explanation="A filter there took it for unwanted or dangerous mail. Such filters are machines and do err. "
+        "What disturbs them is usually a link, an attachment such as a program or a locked archive, or wording that "
+        "reads like an advertisement.",
+        next_step="Write it in other words, without unusual links and attachments, and send it again; "
+        "or ask the person by telephone to expect it.",
+        resend="",
+        short="a filter took it for unwanted mail",
+    ),
+    Cause(
+        key="about_us",
+        headline="The mail server of {domain} refused to take mail from our service. This is not your fault.",
+        explanation="The address may well be right. The other side does not trust the mail service that sent your "
+        "message. That is for us to put right, and we are looking into it.",
+        next_step="If it is urgent, reach the person in another way. Otherwise send the message again in a day or two.",
+        resend=_AGAIN,
+        short="refused because of us, not because of you",
+    ),
+    Cause(
+        key="policy",
+        headline="A rule at {domain} does not let it in.",
+        explanation="The address may be right, but whoever runs the mail of {domain} has decided not to take "
+        "messages like this one, for instance from outside, or to a closed group.",
+        next_step="Ask the person whether somebody there can let your mail in, or for another address.",
+        resend=_ELSEWHERE,
+        short="a rule over there does not let it in",
+    ),
+    Cause(
+        key="rate_limited",
+        headline="The mail server of {domain} took no more mail from us.",
+        explanation="Mail servers limit how much they take from one place in a given time, and we had reached that "
+        "limit. It says nothing about you or the address.",
+        next_step="Send the message again in a few hours. If it is urgent, reach the person in another way.",
+        resend=_AGAIN,
+        short="the other side took no more mail from us",
+    ),
+    Cause(
+        key="unreachable",
+        headline="The mail server of {domain} could not be reached.",
+        explanation="The domain exists, but its mail server did not answer, or your message could not be passed on "
+        "from there. That is a fault on the other side or on the way, and it may be over by now.",
+        next_step="Look whether the part after the @ sign is right. If it is, send the message again later, "
+        "or reach the person in another way.",
+        resend=_AGAIN,
+        short="the mail server could not be reached",
+    ),
+    Cause(
+        key="expired",
+        headline="The mail server of {domain} did not take it within {span}.",
+        explanation="We tried {times}. Each time the server could not be reached or asked us to come back later. "
+        "We have now stopped trying.",
+        next_step="Look whether the part after the @ sign is right. If it is, reach the person in another way: "
+        "their mail has been out of order for some time, and they may not know.",
+        resend=_AGAIN,
+        short="we tried for {span} and have stopped",
+    ),
+    Cause(
+        key="in_doubt",
+        headline="The mail server of {domain} never confirmed the receipt.",
+        explanation="We passed the whole message on, but the connection broke off before the other side said that it "
+        "had it. We tried {times} within {span} and have now stopped.",
+        next_step="Ask the person whether the message is there. Send it again only if it is not.",
+        resend=_AGAIN,
+        short="the other side never confirmed it",
+    ),
+    Cause(
+        key="system",
+        headline="The mail system of {domain} has a fault.",
+        explanation="It could not deal with your message because of trouble of its own. "
+        "The address may well be right, and nothing seems to be wrong with the message.",
+        next_step="Send the message again in a few hours. If it fails again, reach the person in another way.",
+        resend=_AGAIN,
+        short="the mail system over there has a fault",
+    ),
+    Cause(
+        key="challenge_response",
+        headline="The mailbox of {recipient} asks new senders to prove that they are human.",
+        explanation="Your message is held back there until the sender has answered a question. "
+        "We do not answer such questions for you.",
+        next_step="Ask the person, by telephone for example, to allow mail from you, and send the message again.",
+        resend=_AGAIN,
+        short="the recipient must allow your mail first",
+    ),
+    Cause(
+        key="undetermined",
+        headline="The mail server of {domain} turned it away, and we cannot tell why.",
+        explanation="The other side gave a reason that we do not understand. Rather than guess, we show it to you.",
+        next_step="Look whether the address is right. If it is, reach the person in another way, or show the technical "
+        "details to your administrator.",
+        resend=_CORRECT,
+        short="the reason is unclear",
+    ),
+    Cause(
+        key="unexplained",
+        headline="The mail server of {domain} turned it away and gave no reason.",
+        explanation="The other side only let us know that it failed. Rather than guess, we leave it at that.",
+        next_step="Look whether the address is right. If it is, reach the person in another way.",
+        resend=_CORRECT,
+        short="the other side gave no reason",
+    ),
+    Cause(
+        key="suppressed",
+        headline="Earlier mail to {recipient} failed for good.",
+        explanation="The address is on the list of addresses to which {organization} does not send: a message came "
+        "back from there for good, or was reported as unwanted. Sending to it all the same would only make mail "
+        "servers distrust your other mail.",
+        next_step="If the address is wrong, correct it. If you are sure that it is right, "
+        "ask your administrator to take it off the list.",
+        resend=_CORRECT,
+        short="earlier mail to it failed, so we sent none",
+    ),
+    Cause(
+        key="suppressed_mailbox_full",
+        headline="The mailbox of {recipient} has been full for weeks.",
+        explanation="Message after message to this address failed because the mailbox was full, so it seems that "
+        "nobody reads it any more. For some weeks {organization} sends nothing to it; then it is tried again.",
+        next_step="Reach the person in another way, and ask for an address that is in use. If the mailbox has been "
+        "emptied, ask your administrator to take it off the list.",
+        resend=_CORRECT,
+        short="the mailbox has been full for weeks",
+    ),
+    Cause(
+        key="suppressed_complaint",
+        headline="The recipient, {recipient}, wants no more such mail.",
+        explanation="The recipient has reported an earlier message as unwanted, or has unsubscribed. "
+        "We respect that, and {organization} has to respect it too.",
+        next_step="Do not look for a way round it by mail. If you need to reach the person, "
+        "use another way, and ask whether they wish to hear from you again.",
+        resend="",
+        short="the recipient wants no more such mail",
+    ),
+    Cause(
+        key="failed",
+        headline="A fault in our own service kept it from going out.",
+        explanation="We took your message and then failed to send it. You did nothing wrong, nor did the recipient. "
+        "Whoever runs this service has been alerted.",
+        next_step="Send the message again. If it is urgent, reach the person in another way.",
+        resend=_AGAIN,
+        short="a fault in our own service; we are sorry",
+    ),
+    Cause(
+        key="failed_in_doubt",
+        headline="A fault in our own service leaves it open whether it went out.",
+        explanation="Our program stopped in the middle of sending, more than once, and never learned the end. You did "
+        "nothing wrong, nor did the recipient. Whoever runs this service has been alerted.",
+        next_step="Ask the person whether the message is there. Send it again only if it is not.",
+        resend=_AGAIN,
+        short="a fault in our own service; we are sorry",
+    ),
+)
+CAUSES: Mapping[str, Cause] = MappingProxyType({one.key: one for one in _TABLE})
+"""Every cause by its key. Most keys are classes of failure; the others are spoken of in `cause_key`."""
+
+NOT_FAILURES: Mapping[str, str] = MappingProxyType(
+    {
+        "delivered": "The recipient's mail server took the message. It speaks for no more than that: "
+        "not that anybody has read it.",
+        "auto_reply": "A program answered for the recipient, out of office for example. The message arrived.",
+        "complaint": "The recipient reported the message as unwanted. Later mail to the address is stopped.",
+        "unsubscribe": "The recipient wishes to get no more of such mail. Later mail to the address is stopped.",
+        "not_a_report": "What came back does not speak of a delivery at all.",
+    }
+)
+"""Classes that are no failure: what they mean."""
+
+_ABOUT_US = frozenset({"auth", "reputation"})
+_UNWANTED = frozenset({"complaint", "unsubscribe"})
+_SILENT = frozenset({"unreachable", "undetermined"})
+_PERHAPS_ELSEWHERE = frozenset({"invalid_recipient", "unreachable", "expired", "undetermined", "unexplained"})
+CLASSES = frozenset(
+    {
+        *("invalid_recipient", "invalid_domain", "inactive_mailbox", "mailbox_full", "recipient_refused"),
+        *("auth", "reputation", "policy", "rate_limited", "message_too_big", "content"),
+        *("unreachable", "system", "undetermined", "challenge_response"),
+    }
+)
+"""Classes that a failed delivery can have; `NOT_FAILURES` has the rest."""
+
+
+def cause(facts: FailureFacts) -> Cause:
+    """Why the delivery failed and what to do next, in whole plain sentences without codes. Total: never raises."""
+    known = tidy(facts)
+    chosen = CAUSES[cause_key(known)]
+    fields = {
+        "recipient": known.recipient,
+        "domain": known.domain,
+        "suggestion": known.suggestion or "",
+        "organization": known.organization_name or "your organization",
+        "span": span(known.failed_at - known.sent_at),
+        "times": times(known.attempts),
+    }
+    explanation = chosen.explanation
+    if known.late:
+        explanation = f"The message was accepted at first, but came back later. {explanation}"
+    if known.failure is State.EXPIRED and chosen.key not in {"expired", "in_doubt"}:
+        explanation = f"{explanation} We tried {{times}} within {{span}} and have now stopped."
+    next_step = chosen.next_step
+    if known.suggestion and chosen.key in _PERHAPS_ELSEWHERE:
+        next_step = f"Did you mean {{suggestion}}? {next_step}"
+    return Cause(
+        key=chosen.key,
+        headline=chosen.headline.format_map(fields),
+        explanation=explanation.format_map(fields),
+        next_step=next_step.format_map(fields),
+        resend=chosen.resend if known.correct_link else "",
+        short=chosen.short.format_map(fields),
+    )
+
+
+def cause_key(facts: FailureFacts) -> str:
+    """Which entry of `CAUSES` speaks of this failure: first the state, then whether it is about us, then the class."""
+    verdict = facts.verdict
+    failure_class = verdict.failure_class
+    match facts.failure:
+        case State.FAILED:
+            return "failed_in_doubt" if facts.possibly_delivered else "failed"
+        case State.SUPPRESSED:
+            if _UNWANTED & {failure_class, verdict.matched}:
+                return "suppressed_complaint"
+            return "suppressed_mailbox_full" if verdict.matched == "mailbox_full" else "suppressed"
+        case State.EXPIRED if failure_class in _SILENT or failure_class not in CLASSES:
+            return "in_doubt" if facts.possibly_delivered else "expired"
+    if failure_class != "rate_limited" and (verdict.about_us or failure_class in _ABOUT_US):
+        return "about_us"
+    if failure_class == "invalid_domain" and facts.suggestion:
+        return "invalid_domain_typo"
+    if failure_class in CLASSES and failure_class != "undetermined":
+        return failure_class
+    return "undetermined" if verdict.text else "unexplained"

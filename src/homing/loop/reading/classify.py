@@ -1,0 +1,196 @@
+"""Why was it refused? Ordered rules over fields, read from `rules.toml`; the first that holds decides and is named.
+
+The words of the remote server beat its codes: one enhanced code in four says something else than the sentence beside
+it. So the order is: what a known receiver means by its own codes; words about the sender, then about the recipient, the
+message and the way; the enhanced code inside the quoted reply; the reported status; vague words; the bare reply code.
+Rules about us come before rules about the address, because a wrong "hard" burns a good address.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from homing.loop.model import Verdict
+from homing.loop.reading.rulebook import CLASSES, FAMILIES, HARD, Rule, Rules, RulesError, kind_of, load_rules
+from homing.loop.reading.wording import Phrase, fold, phrase_in
+from homing.mail.reply import Reply, Stage
+
+__all__ = [
+    "CLASSES",
+    "FAMILIES",
+    "HARD",
+    "Rules",
+    "RulesError",
+    "classify",
+    "kind_of",
+    "load_rules",
+    "plain_verdict",
+    "stage_in",
+    "weight",
+]
+
+_ABOUT_THE_RECIPIENT = HARD | {"recipient_refused", "mailbox_full", "undetermined"}
+TEXT_CHARACTERS = 4096
+_STATUS = re.compile(r"([245])(?<![\d.].)\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
+_CODE = re.compile(r"([45](?<![\d.\[].)\d\d)(?=[ \-#:]|$)")
+_LITERAL = re.compile(r"\d(?<![\d.].)\d{0,2}(?:\.\d{1,3}){3}(?![\d.]*\d)")
+_VAGUE_CODES = frozenset({"1.5", "1.9", "5.0", "2.0", "3.0", "4.0", "7.0"})
+_VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|5\.[14]|3\.5)")
+_STAGES: tuple[tuple[str, tuple[str, ...], Stage], ...] = tuple(
+    (command, tuple(f"{before} {command}" for before in befores), stage)
+    for command, befores, stage in (
+        ("mail from", ("in reply to", "after", "after pipelined", "sending"), Stage.MAIL_FROM),
+        ("rcpt to", ("in reply to", "after", "after pipelined", "for", ">>>"), Stage.RCPT_TO),
+        ("end of data", ("in reply to", "after", "after pipelined", "for"), Stage.DOT),
+        ("data command", ("in reply to",), Stage.DATA),
+        ("data", ("after", ">>>"), Stage.DATA),
+    )
+)
+"""A command, the words in which servers tell that they answer it, and the stage to which it belongs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    text: str
+    reply_code: int | None
+    statuses: tuple[str, ...]
+    stage: Stage | None
+    remote_mta: str
+
+
+# -- the verdict -----------------------------------------------------------------------------------------------------
+
+
+def classify(
+    reply: Reply | None, *, stage: Stage | None, status: str, text: str, remote_mta: str, rules: Rules
+) -> Verdict:
+    """Why this failed, from a live reply, or from a report's status and diagnostic text.
+
+    `stage` is where the reply came, None if unknown. A transient live reply is never hard: it is not the last word.
+    """
+    if reply is not None:
+        text = f"{reply.text}\n{text}" if text else reply.text
+        status = reply.enhanced_status_code or status
+    facts = _facts(reply, stage, status, text, remote_mta)
+    rule, matched = _decide(facts, rules)
+    transient = reply is not None and reply.transient
+    failure_class, kind, about_us = rule.failure_class, rule.kind, rule.about_us
+    if facts.stage is Stage.MAIL_FROM and not transient:  # the server has not heard of the recipient yet
+        failure_class = failure_class if failure_class not in _ABOUT_THE_RECIPIENT else "policy"
+        kind, about_us = "soft", True
+    return Verdict(
+        failure_class=failure_class,
+        kind="soft" if transient and kind == "hard" else kind,
+        rule=rule.id,
+        matched=matched,
+        about_us=about_us,
+        passes=rule.passes and failure_class == rule.failure_class,
+        reply_code=facts.reply_code,
+        enhanced_status_code=_best_status(facts.statuses),
+        text=text.strip(),
+        remote_mta=remote_mta,
+    )
+
+
+def plain_verdict(failure_class: str, rule: str, matched: str = "") -> Verdict:
+    """A verdict that needs no words of a server: complaints, automatic answers, reports of success."""
+    return Verdict(failure_class=failure_class, kind=kind_of(failure_class), rule=rule, matched=matched)
+
+
+def _facts(reply: Reply | None, stage: Stage | None, status: str, text: str, remote_mta: str) -> _Facts:
+    bounded = text[:TEXT_CHARACTERS]
+    inner = [f"{found[1]}.{int(found[2])}.{int(found[3])}" for found in _STATUS.finditer(bounded)]
+    folded = _LITERAL.sub("<#>", fold(bounded))
+    code = _CODE.search(bounded)
+    return _Facts(
+        text=folded,
+        reply_code=reply.reply_code if reply else int(code[1]) if code else None,
+        statuses=(*reversed(inner), *((status,) if status else ())),
+        stage=stage or stage_in(folded),
+        remote_mta=remote_mta.lower().rstrip("."),
+    )
+
+
+def stage_in(text: str) -> Stage | None:
+    """The stage of the SMTP dialogue that a server's words are reported for, None if they do not tell."""
+    folded = text.lower()
+    return next(
+        (stage for command, told, stage in _STAGES if command in folded and any(each in folded for each in told)), None
+    )
+
+
+def _decide(facts: _Facts, rules: Rules) -> tuple[Rule, str]:
+    return next(_holding(facts, rules), (_UNDETERMINED, ""))
+
+
+def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
+    """The rules that hold, in the order in which they are asked, each with what it matched."""
+    candidates = rules.worded_index.find(facts.text)
+    for number in sorted({*candidates, *rules.unworded}):
+        matched = _holds(rules.worded[number], facts, candidates.get(number, ()))
+        if matched:
+            yield rules.worded[number], matched
+    coded = [(rule, status) for status in facts.statuses if (rule := _by_code(status, rules))]
+    yield from (each for each in coded if each[1].partition(".")[2] not in _VAGUE_CODES)
+    for number, phrases in rules.hint_index.find(facts.text).items():
+        matched = _holds(rules.hints[number], facts, phrases)
+        if matched:
+            yield rules.hints[number], matched
+    yield from coded
+    for rule in rules.replies:
+        matched = _holds(rule, facts, ())
+        if matched:
+            yield rule, matched
+
+
+def _by_code(status: str, rules: Rules) -> Rule | None:
+    return rules.codes.get(status) or rules.codes.get(status.partition(".")[2])
+
+
+def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase]) -> str:
+    """What made the rule hold, "" if it does not. `phrases` are those of its words that may occur."""
+    if rule.hosts and not any(facts.remote_mta == host or facts.remote_mta.endswith(f".{host}") for host in rule.hosts):
+        return ""
+    if rule.reply_codes and facts.reply_code not in rule.reply_codes:
+        return ""
+    if rule.stages and facts.stage not in rule.stages:
+        return ""
+    if rule.statuses and not any(s in rule.statuses or s.partition(".")[2] in rule.statuses for s in facts.statuses):
+        return ""
+    if not rule.words:
+        return facts.statuses[0] if rule.statuses else str(facts.reply_code or facts.stage)
+    text = facts.text
+    found = next((phrase for phrase in phrases if phrase_in(phrase, text)), None)
+    if found is None or any(phrase[0] in text and phrase_in(phrase, text) for phrase in rule.unless):
+        return ""
+    return " … ".join(found)
+
+
+def weight(verdict: Verdict, rules: Rules) -> int:
+    """How much a verdict tells: 3 words, 2 a genuine code, 1 a vague code, a hint or a bare reply, 0 nothing."""
+    match rules.families.get(verdict.rule):
+        case "receiver" | "words":
+            return 3
+        case "code":
+            return 1 if _VAGUE_STATUS.fullmatch(verdict.matched) else 2
+        case "hint" | "reply":
+            return 1
+        case _:
+            return 0
+
+
+def _best_status(statuses: tuple[str, ...]) -> str:
+    """The most telling code: a genuine one before x.0.0, that of the quoted reply before the reported one."""
+    telling = (status for status in statuses if not status.endswith(".0.0"))
+    return next(telling, statuses[-1] if statuses else "")
+
+
+_UNDETERMINED = Rule(
+    id="undetermined",
+    family="reply",
+    failure_class="undetermined",
+    kind="soft",
+    about_us=False,
+    source="nothing known matched",
+    example="",
+)

@@ -1,0 +1,269 @@
+"""Bounces without a machine-readable part: whom do they name, and in which words?
+
+Half of all bounces follow no standard, but each program that writes them has a form (`forms.toml`), and nearly all
+forms have one shape: some prose, a line that holds the failed address, and the reason behind or below it. Where no form
+is known, the shape alone is read. What cannot be found is left open: the envelope token already says whom it is about.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from homing.loop.reading.rulebook import Form, Rules
+from homing.loop.reading.wording import addresses_in
+from homing.mail.mime import Mail
+
+RECIPIENTS = 100
+PROSE_CHARACTERS = 6000
+"""So much of a prose is looked through for a form."""
+_LINES = 2000
+_REASON_LINES = 20
+_REASON_CHARACTERS = 2000
+_TRANSCRIPT_LINES = 20
+
+_ADDRESS = r"""(?:"[^"\n]{1,64}"|[^\s<>()\[\]:;,"'@\\|：，；（）【】「」、]{1,64})@[A-Za-z0-9][\w.-]{1,252}\w"""
+_NAMING_LINE = re.compile(
+    r"[ \t>*•|-]{0,40}(?:\d{1,3}[.)][ \t]+)?(?:[45]\d\d[ -](?:[45]\.\d{1,3}\.\d{1,3}[ \t]+)?)?"
+    r"(?:(?:to|addressed to|rcpt to|recipients?|recipient of the message|intended recipient|"
+    r"(?:failed |final |original )?recipient(?:'s)?(?: e?-?mail)? addresse?s?|"
+    r"address|failed address|addressee|e-?mail(?: address)?|user|failed recipients?|original recipient|final-recipient|"
+    r"destinatario|destinatário|empfänger|destinataire|an|à|收件人|宛先|받는사람|кому|"
+    r"(?:undeliverable|delivery failed|undelivered)(?: to)?)"
+    r"[ \t]{0,4}[:=：][ \t]{0,8}|(?:smtp|to|rcpt to|rcpt to:)[ \t]+)?"
+    rf"""["'(<\[]{{0,3}}(?:smtp:|mailto:|rfc-?822;[ ]?)?({_ADDRESS})["')>\]]{{0,3}}(.*)""",
+    re.IGNORECASE,
+)
+_ORIGINAL_BEGINS = re.compile(
+    r"(?:received|return-path|message-id|dkim-signature|x-received|mime-version):\s", re.IGNORECASE
+)
+_REASON_MAY_FOLLOW = re.compile(
+    r"\s*(?:$|[:.,;(\[<—–-]|on (?:\d|\w{3},? )|\.\.\.|failed|unknown|user|was|is|has|could|not|does|\d{3}\b|smtp|"
+    r"delivery|invalid|mailbox|account|no such|unable)",
+    re.IGNORECASE,
+)
+_FAILS = re.compile(
+    r"[>\"')\]]{0,3}[ ,:–-]{0,3}(?:has )?(?:failed|bounced|"
+    r"was (?:rejected|refused|returned|not)|is (?:unknown|not|invalid|full)|"
+    r"could not|cannot|can't|does(?: not|n't)|unknown|rejected|refused|undeliverable|[45]\d\d[ -])",
+    re.IGNORECASE,
+)
+_GENERATED = re.compile(rf"generated (?:from|by) <?({_ADDRESS})", re.IGNORECASE)
+_NAME_LINE = re.compile(r"[ \t]+([A-Za-z0-9][\w.+-]{0,62})(?:[ \t]{2,}(.*))?$")
+_GATEWAY_PREFIX = re.compile(r"(?:.{0,40}[=;:])?(?:smtp|rfc-?822)=", re.IGNORECASE)
+_TRANSCRIBED = re.compile(r"[45]\d\d[ -].{0,200}\.\.\. ")
+_QUOTED = re.compile(r"[ \t]*>(?!>>)")
+_TALKING = re.compile(r"(?:\.\.\. )?while talking to|>>> (?!data)|5\d\d \S{1,200} \(\w{1,20}\)\.\.\.", re.IGNORECASE)
+_COPY_FOLLOWS = re.compile(
+    r"^[ \t]*[-=*_#|]{3,}[ \t]*(?:original|unsent|message header|message text|returned|begin|start of|below|forwarded|"
+    r"copy|this is a copy|the following)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An address that the notice names ("" if it names nobody), the words about it, and what was said before them."""
+
+    address: str
+    reason: str
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a notice in words says. `form` is the known form that it has, None if it has none; `words` what it says of
+    the failure, without the form's own opening; `at` where the form begins."""
+
+    named: tuple[Named, ...]
+    words: str
+    form: Form | None = None
+    at: int = 0
+
+
+def read_plain(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
+    """Whom the notice names, each with its reason; one nameless entry if it names nobody. `phrases` are the ids of the
+    forms whose first words stand in the beginning of its prose, up to `PROSE_CHARACTERS`; other ids do not matter."""
+    notice = _by_form(mail, phrases, rules)
+    listed = [found for value in mail.headers.all("X-Failed-Recipients") for found in _all(value)]
+    if listed:
+        known = {each.address.lower(): each for each in notice.named or _by_shape(mail)}
+        addresses = dict.fromkeys(listed[:RECIPIENTS])
+        named = tuple(known.get(address.lower(), Named(address, notice.words)) for address in addresses)
+        return replace(notice, named=named)
+    return replace(notice, named=notice.named or _by_shape(mail) or _by_mention(mail))
+
+
+def _by_form(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
+    """The first form that the notice has and that names somebody, else the first that it has."""
+    prose = mail.prose[:PROSE_CHARACTERS]
+    first = Notice(named=(), words=mail.prose)
+    lowered = prose.lower()
+    lowered = lowered if len(lowered) == len(prose) else prose
+    for form in (each for known in phrases if isinstance(each := rules.whole[known], Form)):
+        began = form.start.search(lowered)
+        if began is None or _QUOTED.match(prose, prose.rfind("\n", 0, began.start()) + 1, began.start()):
+            continue
+        rest = _until_stop(form, prose[began.end() :])
+        start = prose[began.start() : began.end()]
+        named = _at_place(form, start, rest, mail)
+        if named:
+            spoken = form.place in {"inside", "next"}
+            return Notice(named=named, words=f"{start} {rest}" if spoken else rest, form=form, at=began.start())
+        if first.form is None:
+            first = Notice(named=(), words=prose, form=form, at=began.start())
+    return first
+
+
+def _until_stop(form: Form, rest: str) -> str:
+    folded = rest.lower()
+    ends = [at for stop in form.stop if (at := folded.find(stop)) >= 0]
+    copy = _COPY_FOLLOWS.search(rest)
+    ends += [copy.start()] if copy else []
+    return rest[: min(ends, default=len(rest))]
+
+
+def _at_place(form: Form, start: str, rest: str, mail: Mail) -> tuple[Named, ...]:
+    match form.place:
+        case "inside":
+            return tuple(Named(each, rest[:_REASON_CHARACTERS]) for each in _addresses(start))
+        case "next":
+            at, end = next(addresses_in(rest[:_REASON_CHARACTERS]), (0, 0))
+            paragraph = rest[end : end + _REASON_CHARACTERS].strip(" :;.\n>])'\"").partition("\n\n")[0]
+            reason = f"{paragraph}\n{rest[:at]}".strip(" :\n>")
+            return (Named(_cleaned(rest[at:end]), reason),) if end else ()
+        case "every":
+            return tuple(_every(rest))
+        case "names":
+            return tuple(_names(rest, first_address(mail.headers.first("From")).rpartition("@")[2]))
+        case "line":
+            return _by_line(rest, frozenset(), loosely=True) or _generated(rest)
+        case _:
+            return ()
+
+
+def _addresses(text: str) -> list[str]:
+    return list(dict.fromkeys(_cleaned(found) for found in _all(text)))
+
+
+def _cleaned(address: str) -> str:
+    """Without the labels that X.400 gateways glue to it."""
+    return _GATEWAY_PREFIX.sub("", address)
+
+
+def _every(rest: str) -> Iterator[Named]:
+    """Each address, with the words up to the next."""
+    found = list(addresses_in(rest))[:RECIPIENTS]
+    seen: set[str] = set()
+    for (start, end), (until, _) in zip(found, [*found[1:], (len(rest), 0)], strict=False):
+        if rest[start:end].lower() not in seen:
+            seen.add(rest[start:end].lower())
+            yield Named(_cleaned(rest[start:end]), rest[end:until].strip(" :;\n")[:_REASON_CHARACTERS])
+
+
+def _names(rest: str, domain: str) -> Iterator[Named]:
+    """Local parts that stand alone on their lines; a gateway left its own domain out."""
+    for line in rest.split("\n")[:_REASON_LINES]:
+        found = _NAME_LINE.match(line)
+        if found and domain:
+            yield Named(f"{found[1]}@{domain}", (found[2] or "").strip())
+
+
+def _generated(rest: str) -> tuple[Named, ...]:
+    """The address behind a file or a pipe that took no mail."""
+    found = _GENERATED.search(rest)
+    return (Named(found[1], rest[found.end() : found.end() + _REASON_CHARACTERS].strip(" >)\n")),) if found else ()
+
+
+def _by_shape(mail: Mail) -> tuple[Named, ...]:
+    """Who has a line of his own; only if nobody has, somebody who wrote to himself."""
+    others = _not_recipients(mail)
+    written_to = {address.lower() for value in mail.headers.all("To") for address in _all(value)}
+    return _by_line(mail.prose, others, loosely=False) or _by_line(mail.prose, others - written_to, loosely=False)
+
+
+def _by_mention(mail: Mail) -> tuple[Named, ...]:
+    """Nobody has a line of his own: the only address that is mentioned, else those of which a line says what failed,
+    else the only one that was written to."""
+    ours = _not_recipients(mail)
+    mentioned = {found.lower(): found for found in _all(mail.prose) if found.lower() not in ours}
+    if len(mentioned) == 1:
+        return (Named(_cleaned(next(iter(mentioned.values()))), mail.prose),)
+    if told := tuple(_by_sentence(mail.prose, ours)):
+        return told
+    returned = returned_recipients(mail)
+    return (Named(returned[0] if len(returned) == 1 else "", mail.prose),)
+
+
+def _by_sentence(prose: str, ours: frozenset[str]) -> Iterator[Named]:
+    seen = set(ours)
+    for line in prose.split("\n")[:_LINES]:
+        for start, end in islice(addresses_in(line), 2):
+            if line[start:end].lower() not in seen and _FAILS.match(line, end) and len(seen) - len(ours) < RECIPIENTS:
+                seen.add(line[start:end].lower())
+                yield Named(_cleaned(line[start:end]), line[end:].strip(" >)\"':"))
+
+
+def returned_recipients(mail: Mail) -> tuple[str, ...]:
+    """The addresses in To and Cc of the returned original."""
+    if mail.returned is None:
+        return ()
+    fields = (*mail.returned.all("To"), *mail.returned.all("Cc"))
+    return tuple(dict.fromkeys(found for value in fields for found in _all(value)))
+
+
+def first_address(value: str) -> str:
+    """The address of a From field: the one in angle brackets, else the first; "" if none."""
+    bracketed = _all(value[value.rfind("<") :]) if "<" in value else []
+    return next(iter(bracketed or _all(value)), "")
+
+
+def _all(text: str) -> list[str]:
+    return [text[start:end] for start, end in addresses_in(text)]
+
+
+def _not_recipients(mail: Mail) -> frozenset[str]:
+    """Addresses that a notice also shows but that did not fail: its own sender and receiver, the original's sender."""
+    values = [value for name in ("From", "To", "Reply-To", "Sender") for value in mail.headers.all(name)]
+    if mail.returned is not None:
+        values += [value for name in ("From", "Return-Path", "Sender", "Reply-To") for value in mail.returned.all(name)]
+    return frozenset(found.lower() for value in values for found in _all(value))
+
+
+def _by_line(prose: str, ours: frozenset[str], *, loosely: bool) -> tuple[Named, ...]:
+    """Addresses that begin a line. `loosely`: whatever stands behind them, since a known form said that they come."""
+    found: dict[str, Named] = {}
+    said: list[str] = []
+    used = False
+    lines = prose.split("\n")[:_LINES]
+    for number, line in enumerate(lines):
+        if _ORIGINAL_BEGINS.match(line) or len(found) >= RECIPIENTS:
+            break
+        if line.startswith("<<<"):
+            said = [*([] if used else said), line[3:]][-_TRANSCRIPT_LINES:]
+            used = False
+        elif _TALKING.match(line):
+            said = []
+        naming = _NAMING_LINE.match(line[:1000]) if "@" in line and not line.startswith((">>>", "<<<")) else None
+        if not naming or naming[1].lower() in ours or not (loosely or _REASON_MAY_FOLLOW.match(naming[2])):
+            continue
+        if naming[1].lower() not in found:
+            below = lines[number + 1 : number + 1 + _REASON_LINES]
+            transcribed = _TRANSCRIBED.match(line) is not None
+            reason = naming[2].strip(" .") if transcribed else _reason(naming[1].lower(), naming[2], below)
+            context = "" if "<<<" in reason else "\n".join(said)
+            found[naming[1].lower()] = Named(_cleaned(naming[1]), reason, context)
+            used = True
+    return tuple(found.values())
+
+
+def _reason(address: str, rest: str, below: list[str]) -> str:
+    """What stands behind the address, and below it up to another address or the end of its paragraph."""
+    kept = [rest]
+    for line in below:
+        blank = not line.strip()
+        naming = _NAMING_LINE.match(line[:1000]) if "@" in line else None
+        if (naming and naming[1].lower() != address) or (blank and "".join(kept).strip(" :.\n>")):
+            break
+        kept.append(line)
+    return "\n".join(kept).strip(" :\n")[:_REASON_CHARACTERS]

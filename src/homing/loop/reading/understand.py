@@ -1,0 +1,282 @@
+"""What came back? Reads any mail at all, says what it is, whom it is about, and why.
+
+The token in the address that it came to says which delivery; this says the rest. The order matters: reports come before
+automatic answers, because a third of all bounces call themselves auto-replied; a person comes last, because nobody else
+is left. A mail that nothing here understands is `unknown`, which is an answer and not an error.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+
+from homing.loop.evidence import ReportAction, What
+from homing.loop.model import Verdict
+from homing.loop.reading.classify import plain_verdict, stage_in
+from homing.loop.reading.formal import (
+    delivery_status,
+    disposition,
+    domain_report,
+    feedback_report,
+    notification,
+    plain_action,
+    what_of,
+)
+from homing.loop.reading.marks import marks_in, senders_in
+from homing.loop.reading.plain import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, returned_recipients
+from homing.loop.reading.rulebook import Rules, kind_of
+from homing.loop.reading.understood import (
+    FEW,
+    LINE,
+    Reading,
+    RecipientReport,
+    Said,
+    Seen,
+    Understood,
+    judge,
+    see,
+    softened,
+)
+from homing.loop.reading.wording import addresses_in
+from homing.mail.mime import Headers, read_mail
+from homing.mail.text import clean
+
+__all__ = ["TRACE_HEADER", "RecipientReport", "Understood", "understand"]
+
+TRACE_HEADER = "Homing-Trace"
+_SHORT = 1200
+"""Characters. A note of absence is no longer than that."""
+
+
+def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Understood:
+    """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>."""
+    mail = read_mail(raw)
+    seen = see(mail, rules, null_sender=null_sender)
+    reading = next(reading for reader in _READERS if (reading := reader(seen)) is not None)
+    returned = mail.returned or Headers()
+    return Understood(
+        what=reading.what,
+        rule=reading.rule,
+        matched=reading.matched or seen.matched(reading.rule),
+        reports=reading.reports,
+        subject=clean(mail.headers.first("Subject"), LINE),
+        from_address=seen.from_address,
+        auto_submitted=clean(mail.headers.first("Auto-Submitted"), LINE).lower(),
+        reporting_mta=reading.reporting_mta,
+        original_envelope_id=reading.original_envelope_id,
+        returned_message_id=reading.returned_message_id or clean(returned.first("Message-ID"), LINE),
+        returned_trace=clean(returned.first(TRACE_HEADER), LINE),
+        returned_marks=marks_in(returned),
+        returned_senders=senders_in(returned, reading.original_mail_from),
+        returned_recipients=returned_recipients(mail),
+        headers=mail.headers,
+    )
+
+
+# -- notices in words ------------------------------------------------------------------------------------------------
+
+_SUFFICIENT = frozenset({"bounce.failed-recipients", "bounce.auto-submitted"})
+"""Signatures that only a mail system bears and that say "failed"."""
+
+_SENDERS = frozenset({"bounce.from-daemon", "bounce.from-postmaster"})
+"""Signatures that tell only who wrote, and a postmaster writes other mail too."""
+
+_NEAR_THE_TOP = 120
+"""A person who asks what a notice means quotes it further down."""
+
+
+def _plain_bounce(seen: Seen) -> Reading | None:
+    """A notice of failure in words: it looks like one, and comes from where such notices come from, or says why."""
+    signatures = tuple(seen.signatures("bounce"))
+    notice = seen.notice
+    known = _known(notice)
+    official = _official(seen, signatures, known=known)
+    known = known and (official or not _SENDERS.isdisjoint(signatures) or notice.at < _NEAR_THE_TOP)
+    told = sum(signature not in _SENDERS for signature in signatures) + known
+    if seen.signature("held") or (not signatures and not known) or (not official and _is_other_mail(seen, told)):
+        return None
+    action = _action(notice, seen)
+    reports = _plain_reports(notice, action, seen)
+    sufficient = official and (seen.null_sender or told > 0 or not _SUFFICIENT.isdisjoint(signatures))
+    if not sufficient and not _convincing(signatures, reports, official=official, known=known):
+        return None
+    if not official and not known and not _quotes_a_reply(reports) and seen.signature("auto_reply"):
+        return None
+    rule = notice.form.id if known and notice.form is not None else signatures[0]
+    return Reading(what=what_of(reports), rule=rule, reports=tuple(reports))
+
+
+def _official(seen: Seen, signatures: tuple[str, ...], *, known: bool) -> bool:
+    """Whether it comes from a mail system, as against a person or a program that may write any words."""
+    if "bounce.from-daemon" in signatures or not _SUFFICIENT.isdisjoint(signatures):
+        return True
+    if seen.mail.content_type == "multipart/report":
+        return True
+    postmaster = "bounce.from-postmaster" in signatures
+    headed = not {"bounce.subject", "bounce.subject-reason"}.isdisjoint(signatures)
+    if postmaster and (known or (headed and not seen.signature("human"))):
+        return True
+    return seen.null_sender and (
+        not seen.from_address or known or (bool(signatures) and not seen.signature("auto_reply"))
+    )
+
+
+def _known(notice: Notice) -> bool:
+    """Whether it has a form that one program writes, as against words that anybody may use, and names somebody."""
+    return notice.form is not None and notice.form.family != "general" and bool(notice.named[0].address)
+
+
+def _convincing(signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool) -> bool:
+    """Whether the words alone are enough: a daemon that quotes a server, or anybody who names whom and why."""
+    telling = any(report.verdict.failure_class != "undetermined" for report in reports)
+    names_somebody = any(report.final_recipient for report in reports)
+    if official:
+        return telling and (names_somebody or _quotes_a_reply(reports))
+    headed = "bounce.subject" in signatures or not _SENDERS.isdisjoint(signatures)
+    worded = "bounce.opening" in signatures or known
+    return names_somebody and ((headed and (worded or telling)) or (known and telling))
+
+
+def _quotes_a_reply(reports: list[RecipientReport]) -> bool:
+    return any(report.verdict.reply_code for report in reports)
+
+
+def _is_other_mail(seen: Seen, told: int) -> bool:
+    """Whether it belongs to a conversation or goes to many. Lists forward notices; those say twice what they are."""
+    if seen.signature("human") or seen.signature("forward"):
+        return True
+    return told < 2 and (bool(seen.signature("other")) or _in_thread(seen.mail.headers))
+
+
+def _in_thread(headers: Headers) -> bool:
+    return "In-Reply-To" in headers or "References" in headers
+
+
+def _action(notice: Notice, seen: Seen) -> ReportAction:
+    if notice.form is not None and notice.form.action == "delayed" and "final.text" not in seen.signatures("final"):
+        return ReportAction.DELAYED
+    return plain_action(seen)
+
+
+def _plain_reports(notice: Notice, action: ReportAction, seen: Seen) -> list[RecipientReport]:
+    """What is said of several in the same words is judged once."""
+    judged: dict[tuple[str, str], Verdict] = {}
+    reports: list[RecipientReport] = []
+    for named in notice.named:
+        said = named.context, named.reason
+        judged[said] = verdict = judged.get(said) or _plain_verdict(named, notice, action, seen)
+        report = RecipientReport(
+            final_recipient=clean(named.address, LINE),
+            action=action,
+            status=verdict.enhanced_status_code,
+            diagnostic_code=verdict.text,
+            verdict=verdict,
+        )
+        reports.append(report)
+    return reports
+
+
+def _plain_verdict(named: Named, notice: Notice, action: ReportAction, seen: Seen) -> Verdict:
+    form = notice.form
+    alone = len(notice.named) == 1 or not any(each.reason for each in notice.named)
+    stage = stage_in(f"{named.context}\n{named.reason}")
+    prose = (notice.words, seen.mail.prose) if alone else ()
+    closely = len(notice.named) <= FEW
+    said = Said(words=(named.context, named.reason), prose=prose, stage=stage, closely=closely)
+    verdict = judge(said, action, seen.rules)
+    if not alone and verdict.failure_class == "undetermined":
+        shared = judge(Said(words=(notice.words,), closely=closely), action, seen.rules)
+        verdict = shared if shared.kind != "hard" else verdict  # it may be said of the others
+    if form is not None and verdict.failure_class == "undetermined" and form.failure_class != "undetermined":
+        meant = replace(verdict, failure_class=form.failure_class, kind=kind_of(form.failure_class), rule=form.id)
+        verdict = softened(meant, action)
+    return verdict
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+
+def _held(seen: Seen) -> Reading | None:
+    """A list holds the message until its owner has looked: an answer, though it comes from a list."""
+    rule = seen.signature("held")
+    return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
+
+
+def _no_answer(seen: Seen) -> Reading | None:
+    rule = seen.signature("other")
+    return Reading(what=What.UNKNOWN, rule=rule) if rule else None
+
+
+def _challenge(seen: Seen) -> Reading | None:
+    if seen.signature("forward"):
+        return None
+    rule = seen.signature("challenge")
+    if not rule:
+        return None
+    reading = _automatic(What.CHALLENGE, "challenge_response", rule, seen)
+    return replace(reading, reports=(replace(reading.reports[0], final_recipient=_challenger(seen)),))
+
+
+_CONFIRM = re.compile(r"-confirm-\d+\.\d+\.[0-9a-f]+@")
+"""What TMDA adds to its user's address, so that an answer is counted."""
+
+
+def _challenger(seen: Seen) -> str:
+    """Whose mail is guarded: a service that writes from its own address names its customer, of the same domain."""
+    sender, prose = _CONFIRM.sub("@", seen.from_address), seen.mail.prose[:PROSE_CHARACTERS]
+    at = sender[sender.rfind("@") :].lower()
+    named = [_CONFIRM.sub("@", prose[start:end]) for start, end in islice(addresses_in(prose), RECIPIENTS)]
+    neighbours = [each for each in named if at and each.lower().endswith(at)]
+    return clean(sender if sender in named or not neighbours else neighbours[0], LINE)
+
+
+def _auto_reply(seen: Seen) -> Reading | None:
+    if seen.signature("forward"):
+        return None
+    rule = seen.signature("auto_reply")
+    headers = seen.mail.headers
+    generated = headers.first("Auto-Submitted").lower().startswith("auto-generated")
+    if not rule and generated and "X-Auto-Response-Suppress" in headers and "In-Reply-To" in headers:
+        return _automatic(What.AUTO_REPLY, "auto_reply", "auto-reply.exchange", seen, "x-auto-response-suppress")
+    if not rule and seen.null_sender and seen.from_address and not _SENDERS.intersection(seen.signatures("bounce")):
+        return _automatic(What.AUTO_REPLY, "auto_reply", "auto-reply.null-sender", seen, "MAIL FROM:<>")
+    if not rule and len(seen.mail.prose) < _SHORT and not _is_other_mail(seen, 0) and not seen.signature("bulk"):
+        rule = seen.signature("absence")
+    return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
+
+
+def _automatic(what: What, failure_class: str, rule: str, seen: Seen, matched: str = "") -> Reading:
+    matched = matched or seen.matched(rule)
+    report = RecipientReport(
+        final_recipient=clean(seen.from_address, LINE),
+        action=ReportAction.NONE,
+        verdict=plain_verdict(failure_class, rule, matched),
+    )
+    return Reading(what=what, rule=rule, matched=matched, reports=(report,))
+
+
+def _human_reply(seen: Seen) -> Reading | None:
+    if seen.signature("bulk") or not seen.from_address:
+        return None
+    rule = "human.thread" if _in_thread(seen.mail.headers) else seen.signature("human") or seen.signature("forward")
+    return Reading(what=What.HUMAN_REPLY, rule=rule) if rule else None
+
+
+def _unknown(_seen: Seen) -> Reading:
+    return Reading(what=What.UNKNOWN, rule="unknown")
+
+
+_READERS: tuple[Callable[[Seen], Reading | None], ...] = (
+    delivery_status,
+    feedback_report,
+    domain_report,
+    disposition,
+    notification,
+    _plain_bounce,
+    _held,
+    _no_answer,
+    _challenge,
+    _auto_reply,
+    _human_reply,
+    _unknown,
+)

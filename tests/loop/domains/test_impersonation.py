@@ -1,0 +1,76 @@
+"""Display names that pass somebody off, and honest ones that must not be taken for such."""
+
+import pytest
+
+from homing.loop.domains.impersonation import Claim, claimed, guard
+from homing.loop.domains.known_names import KNOWN_NAMES
+
+OPERATOR = guard(["Homing Mail"], never_a_person=True)
+OTHERS = guard(["Acme Rockets Ltd", "Smith & Sons", "John Smith", "Janet", "Sales", "Bob", "Contoso GmbH"])
+ALL = (KNOWN_NAMES, OPERATOR, OTHERS)
+
+HONEST = """
+    Joe Bloggs;Janet Roe;Zoë Müller;O'Brien & Sons;J. R. R. Tolkien;Ελένη Παπαδοπούλου;Иван Петров;山田 太郎;محمد علي;
+    Fiona Apple;Chase Utley;Chase;Apple;Orange;Wise Old Owl;Ali Visa;Hermes Trismegistos;Lloyds;Zoom Zoom;Slack;
+    Joe Bloggs (PayPal partner);Microsoft consultant Joe;Amazon Müller;Joe at Google Ads Experts;Ups and Downs;
+    Support;Customer Service;Sales;Sales Team;The Team;Billing Department;Bank;DHI Group;Ing. Müller;Studio 54;
+    B2B Sales;4You;Agent 007;Team 21;Smart 1;Will Smith;John Smith;Janet;Janet Smith;Bob;Bob Support;Acme;Rockets;Smith;
+    Acme Rockets of Wyoming, Inc;Mailing Homing Pigeons;Dr. Irs Meier;Irsa;Visa;Square;Stripes Ltd;
+    Paypalova;Anna-Lena Google-Müller;Capital;One Capital;Royal Male;Deutsche Oper;Wells;Dean;Clean Ltd;Lena Ebay Fan
+"""
+LOOK_ALIKE = """
+    Paypa1;PayPaI;Joe Paypa1;ΡayΡal;раураӏ;rnicrosoft;Micros0ft Security;G00gle;Аррӏе Support;0ffice 365;Nеtfӏix;
+    Joe (Arnazon) Miller;Am4zon;D0cuSign;Ho rning Ma1l;Acrne Rockets;Соntoso;Smith & S0ns
+"""
+IMPERSONATES = """
+    PayPal;PayPal Support;PAYPAL;ＰａｙＰａｌ;Pay Pal;P a y P a l;The Google Team;Microsoft Account Team;Apple Support;
+    Apple ID;Apple, Inc.;Chase Bank;DHL;DHL Kundenservice;UPS;AT&T;Credit Agricole;Crédit Agricole Service;
+    Bank of America Alerts;Office 365;N26;Visa Security;Finanzamt;Amazon.;𝖯𝖺𝗒𝖯𝖺𝗅 Support;
+    Homing;Homing Mail;Homing-Mail Support;
+    Acme Rockets Ltd;Acme Rockets;ACME ROCKETS Billing;Smith & Sons;John Smith Support;Contoso;Contoso Service
+"""
+
+
+def names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(";")]
+
+
+@pytest.mark.parametrize("name", names(HONEST), ids=ascii)
+def test_honest_names(name: str) -> None:
+    assert claimed(name, ALL, own="Bloggs Ltd") is None
+
+
+@pytest.mark.parametrize("name", names(LOOK_ALIKE), ids=ascii)
+def test_names_in_disguise(name: str) -> None:
+    assert claimed(name, ALL, own="Bloggs Ltd") is Claim.LOOK_ALIKE
+
+
+@pytest.mark.parametrize("name", names(IMPERSONATES), ids=ascii)
+def test_other_peoples_names(name: str) -> None:
+    assert claimed(name, ALL, own="Bloggs Ltd") is Claim.IMPERSONATES
+
+
+@pytest.mark.parametrize("name", ["PayPal", "PayPal Support", "Paypa1"])
+def test_who_has_proved_the_domain_may_bear_the_name(name: str) -> None:
+    assert claimed(name, ALL, own="Bloggs", own_domains={"paypal.com"}) is None
+    assert claimed(name, ALL, own="Bloggs", own_domains={"mail.paypal.com"}) is None
+    assert claimed(name, ALL, own="Bloggs", own_domains={"notpaypal.com", "paypal.com.evil.net"}) is not None
+
+
+@pytest.mark.parametrize("own", ["Acme Rockets Ltd", "Acme Rockets", "The Acme Rockets Group of Companies"])
+def test_an_organization_may_bear_its_own_name(own: str) -> None:
+    assert claimed("Acme Rockets Support", ALL, own=own) is None
+    assert claimed("Contoso Support", ALL, own=own) is Claim.IMPERSONATES
+
+
+def test_long_names_take_no_time() -> None:
+    assert claimed("a " * 64, ALL, own="x") is None
+    assert claimed("1|!I" * 32, ALL, own="x") is None
+
+
+def test_every_known_name_is_known_by_itself() -> None:
+    assert len({one.letters for one in KNOWN_NAMES.values()}) > 80
+    for skeleton, one in KNOWN_NAMES.items():
+        assert one.domains, one
+        assert one.letters
+        assert skeleton

@@ -1,0 +1,82 @@
+"""How much a mail that came back may change: whose word a complaint is, and about which message."""
+
+from uuid import UUID
+
+import pytest
+
+from homing.loop.evidence import ReportAction, What
+from homing.loop.model import InboundId, State, Strength
+from homing.loop.reading.match import evidence_from, is_feedback_of
+from homing.loop.reading.understand import RecipientReport, Understood
+from homing.mail.authentication import Authentication
+from homing.mail.dkim import Result, Signature, Verification
+from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
+from homing.mail.spf import SpfVerdict
+from homing.mail.spf_record import SpfResult
+from tests.loop.made import VERDICT, delivery
+
+OURS = "m1@post.acme.example"
+
+
+def complaint(returned: str) -> Understood:
+    report = RecipientReport(original_recipient="john@corp.com", action=ReportAction.NONE, verdict=VERDICT)
+    return Understood(what=What.COMPLAINT, rule="feedback.abuse", reports=(report,), returned_message_id=returned)
+
+
+@pytest.mark.parametrize(
+    ("returned", "vouched", "strength"),
+    [
+        (f"<{OURS}>", True, Strength.STRONG),
+        ("", True, Strength.STRONG),  # redacted
+        ("<m2@post.acme.example>", True, Strength.WEAK),  # a mark of ours on another message
+        (f"<{OURS}>", False, Strength.WEAK),  # whoever was among the recipients knows as much
+    ],
+)
+def test_a_complaint_needs_somebody_who_vouches_and_the_right_original(
+    returned: str, vouched: bool, strength: Strength
+) -> None:
+    found = evidence_from(
+        complaint(returned),
+        delivery(State.DELIVERED),
+        message_id=OURS,
+        inbound=InboundId(UUID(int=7)),
+        by_envelope=False,
+        vouched=vouched,
+    )
+    assert (found.what, found.strength) == (What.COMPLAINT, strength)
+
+
+def said(author: str | None, *signatures: tuple[str, Result]) -> Authentication:
+    walk = MethodVerdict(result=DmarcResult.NONE, organizational_domain="")
+    return Authentication(
+        spf=SpfVerdict(result=SpfResult.PASS, domain="arf.provider.net", reason=""),
+        dkim=Verification(tuple(Signature(domain, "s", "rsa-sha256", result) for domain, result in signatures)),
+        dmarc=None if author is None else DmarcVerdict(author_domain=author, tree_walk=walk, suffix_list=None),
+    )
+
+
+PASS, FAIL = Result.PASS, Result.FAIL
+
+
+@pytest.mark.parametrize(
+    ("authentication", "vouches"),
+    [
+        (said("arf.provider.net", ("arf.provider.net", PASS)), True),
+        (said("arf.provider.net", ("Provider.net", PASS)), True),
+        (said("arf.provider.net", ("stranger.net", PASS), ("arf.provider.net", PASS)), True),
+        (said("arf.provider.net"), False),  # SPF alone
+        (said("arf.provider.net", ("arf.provider.net", FAIL)), False),
+        (said("arf.provider.net", ("stranger.net", PASS)), False),
+        (said("arf.provider.net", ("x.arf.provider.net", PASS)), False),
+        (said("arf.provider.net", ("vider.net", PASS)), False),
+        (said("provider.net", ("provider.net", PASS)), False),  # where people have mailboxes
+        (said("x.arf.provider.net", ("arf.provider.net", PASS)), False),
+        (said("stranger.net", ("stranger.net", PASS)), False),
+        (said(None, ("arf.provider.net", PASS)), False),  # two From, or none
+    ],
+)
+def test_a_provider_vouches_by_the_signature_of_a_domain_that_was_agreed_on(
+    authentication: Authentication, vouches: bool
+) -> None:
+    assert is_feedback_of({"arf.provider.net"}, authentication) is vouches
+    assert not is_feedback_of(frozenset(), authentication)

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
-from homing.loop.reading.explained import Row, rows
+from homing.loop.reading.explanation import Row, rows
 from homing.loop.reading.rulebook import RULE_FILES, Rules, load_rules
 from homing.loop.reading.understand import understand
 

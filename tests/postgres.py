@@ -187,14 +187,14 @@ def _unprivileged() -> str | None:
 
 
 def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    async def knock() -> None:
+    async def probe() -> None:
         await (await asyncpg.connect(url)).close()
 
     deadline = time.monotonic() + 30
     while True:
         try:
             with ThreadPoolExecutor(1) as elsewhere:  # this thread may have a running loop already
-                elsewhere.submit(lambda: asyncio.run(knock())).result()
+                elsewhere.submit(lambda: asyncio.run(probe())).result()
         except (OSError, asyncpg.PostgresError):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}") from None

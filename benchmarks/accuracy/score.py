@@ -26,7 +26,7 @@ from typing import Any
 
 from taxonomy import GROUPS
 
-from homing.loop.reading.explained import rows
+from homing.loop.reading.explanation import rows
 from homing.loop.reading.rulebook import RULE_FILES, Rules, load_rules
 from homing.loop.reading.understand import understand
 

@@ -23,9 +23,9 @@ from ablate import entries, family
 from score import all_rules, read_truth
 
 from homing.loop.reading.classify import classify
+from homing.loop.reading.returned_mail import see
 from homing.loop.reading.rulebook import Rules
 from homing.loop.reading.understand import understand
-from homing.loop.reading.understood import see
 from homing.mail.mime import read_mail
 
 OURS = Path(__file__).resolve().parent.parent.parent / "tests" / "accuracy"

@@ -99,10 +99,10 @@ class Settings(BaseSettings):
         default="",
         description="Domain of the envelope sender; must be a child of from_domain. Default: `b.` before it.",
     )
-    tenant_addresses: bool = Field(
+    organization_addresses: bool = Field(
         default=False, description="Each organization has a From address of its own at from_domain, by its name."
     )
-    tenant_selectors: bool = Field(
+    organization_selectors: bool = Field(
         default=False,
         description="Each organization signs at from_domain under a DKIM selector of its own, such as "
         "`k3v5q2x7m4n6p8r2.h1`, so that reports tell organizations apart. Needs a wildcard record for each key.",
@@ -225,7 +225,7 @@ class Settings(BaseSettings):
 
     @property
     def delegation(self) -> Delegation:
-        """Names of ours that tenants' domains lead to, with selectors that no other service of theirs will have."""
+        """Names of ours that organizations' domains lead to, with selectors that no other service of theirs will have."""
         prefix = self.operator_domain.partition(".")[0][:_PREFIX]
         return Delegation(
             operator_domain=self.operator_domain,
@@ -239,7 +239,7 @@ class Settings(BaseSettings):
     @property
     def tagged(self) -> str | None:
         """The domain at which organizations have DKIM selectors of their own."""
-        return self.from_domain if self.tenant_selectors else None
+        return self.from_domain if self.organization_selectors else None
 
     @property
     def lifetime(self) -> timedelta:

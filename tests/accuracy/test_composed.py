@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from homing.loop.reading.classify import load_rules
-from homing.loop.reading.explained import rows
+from homing.loop.reading.explanation import rows
 from homing.loop.reading.understand import understand
 
 _HERE = Path(__file__).parent

@@ -26,9 +26,9 @@ SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.mark.parametrize(
-    ("unlived", "leaps"), [(30 * DAY, True), (-2 * HOUR, True), (61 * SECOND, True), (59 * SECOND, False)]
+    ("unlived", "jumps"), [(30 * DAY, True), (-2 * HOUR, True), (61 * SECOND, True), (59 * SECOND, False)]
 )
-def test_a_step_that_the_monotonic_clock_did_not_make(unlived: timedelta, leaps: bool) -> None:
+def test_a_step_that_the_monotonic_clock_did_not_make(unlived: timedelta, jumps: bool) -> None:
     machine = Machine()
     machine.passes(HOUR)
     assert machine.clock() == NOW + HOUR
@@ -37,8 +37,8 @@ def test_a_step_that_the_monotonic_clock_did_not_make(unlived: timedelta, leaps:
         shown = machine.clock()
         machine.passes(HOUR)
         assert machine.clock() == shown + HOUR == NOW + HOUR + SECOND + unlived + HOUR
-    assert machine.clock.leapt_at() == (shown if leaps else None)
-    assert [log["seconds"] for log in logs] == ([unlived.total_seconds()] if leaps else [])
+    assert machine.clock.jumped_at() == (shown if jumps else None)
+    assert [log["seconds"] for log in logs] == ([unlived.total_seconds()] if jumps else [])
 
 
 def test_time_that_passes_is_no_leap_however_long_nobody_looks() -> None:
@@ -48,14 +48,14 @@ def test_time_that_passes_is_no_leap_however_long_nobody_looks() -> None:
     for _ in range(100):  # a clock that goes wrong by a second an hour
         machine.passes(HOUR, unlived=SECOND)
         machine.clock()
-    assert machine.clock.leapt_at() is None
+    assert machine.clock.jumped_at() is None
 
 
 def test_what_is_advanced_on_purpose_has_passed() -> None:
     machine = Machine()
     machine.clock.advance(6 * DAY)
     assert machine.clock() == NOW + 6 * DAY
-    assert machine.clock.leapt_at() is None
+    assert machine.clock.jumped_at() is None
     machine.passes(SECOND, unlived=DAY)
     machine.clock()
-    assert machine.clock.leapt_at() == NOW + 7 * DAY + SECOND
+    assert machine.clock.jumped_at() == NOW + 7 * DAY + SECOND

@@ -14,8 +14,8 @@ import pytest
 import structlog
 
 from homing.cli.demo import MARK, DemoOptions
-from homing.cli.endings import ExitCode
-from homing.cli.stage import Stage, expect
+from homing.cli.demo_world import DemoWorld, expect
+from homing.cli.exits import ExitCode
 
 from .console import environment, in_own_process
 
@@ -35,7 +35,7 @@ def test_the_whole_story_comes_true(tmp_path: Path) -> None:
     assert {line["outcome"] for line in told["messages"]} == {"delivered", "bounced", "expired"}
 
 
-async def fails(_: Stage) -> str:
+async def fails(_: DemoWorld) -> str:
     """The sun rises in the west
     It does not.
     """
@@ -43,7 +43,7 @@ async def fails(_: Stage) -> str:
     return "never"
 
 
-async def never_ends(_: Stage) -> str:
+async def never_ends(_: DemoWorld) -> str:
     """Nothing comes
     It never does.
     """

@@ -55,7 +55,7 @@ async def test_a_line_for_each_finding(dns: DnsServer) -> None:
 
 async def test_our_own_names(dns: DnsServer, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 1)
-    ended = await beside("doctor", "--resolver", at(dns), "--no-knock", **settings)
+    ended = await beside("doctor", "--resolver", at(dns), "--no-probe", **settings)
     assert ended.code == 1
     told = json.loads(ended.out)["findings"]
     mended = {record["name"]: record for one in told for record in one["records"]}
@@ -66,11 +66,11 @@ async def test_our_own_names(dns: DnsServer, tmp_path: Path) -> None:
 async def test_our_keys_are_held_against_what_is_published(dns: DnsServer, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 1)
     assert (await beside("org", "list", **settings)).code == 0  # makes the keys
-    ended = await beside("doctor", "--resolver", at(dns), "--no-knock", **settings)
+    ended = await beside("doctor", "--resolver", at(dns), "--no-probe", **settings)
     (lost,) = [one for one in json.loads(ended.out)["findings"] if one["check"] == "DK04"]
     assert lost["about"] == "h1._domainkey.post.operator.example"
     dns.publish_text(lost["about"], lost["records"][0]["value"])
-    ended = await beside("doctor", "--resolver", at(dns), "--no-knock", **settings)
+    ended = await beside("doctor", "--resolver", at(dns), "--no-probe", **settings)
     assert [one["outcome"] for one in json.loads(ended.out)["findings"] if one["check"] == "DK04"] == ["ok"]
 
 
@@ -126,11 +126,11 @@ async def test_a_strangers_text_does_nothing_to_the_terminal(dns: DnsServer) -> 
 async def test_a_long_key_is_shown_whole(dns: DnsServer, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 1) | {"HOMING_DNS_SERVERS": json.dumps([at(dns)])}
     assert (await beside("org", "list", **settings)).code == 0  # makes the keys
-    zone = (await beside("doctor", "--no-knock", "--zone", **settings)).out
+    zone = (await beside("doctor", "--no-probe", "--zone", **settings)).out
     (line,) = [line for line in zone.splitlines() if line.startswith("h1._domainkey.post.operator.example. ")]
     name, _, text = line.partition(" 3600 IN TXT ")
     dns.publish(name.removesuffix("."), f"TXT {text}")
-    told = json.loads((await beside("doctor", "--no-knock", **settings)).out)["findings"]
+    told = json.loads((await beside("doctor", "--no-probe", **settings)).out)["findings"]
     outcomes = {one["check"]: one["outcome"] for one in told}
     assert {outcomes[check] for check in ("DK02", "DK04", "DK05", "DK08")} == {"ok"}, (
         "the gateway signs, and that passes"

@@ -19,7 +19,7 @@ from homing.cli.explain_card import card, summary
 from homing.cli.mailboxes import LARGEST, Found, files_below, mails_in
 from homing.loop.reading.understand import understand
 from tests.loop.reading.rules import RULES
-from tests.loop.reading.test_explained import UNKNOWN_USER, dsn
+from tests.loop.reading.test_explanation import UNKNOWN_USER, dsn
 
 from .console import Cli, environment
 

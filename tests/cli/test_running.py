@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from homing.cli.endings import ExitCode
+from homing.cli.exits import ExitCode
 from tests.stories.gateway import Story, a_story, until
 
 from .console import Ended, beside, environment

@@ -15,19 +15,19 @@ from prometheus_client import CollectorRegistry
 
 from homing.doors.api import ApiParts, create_api
 from homing.doors.web import WebParts, web_router
-from homing.flow.authenticate import Keyring
-from homing.flow.bell import Bell, Chime
-from homing.flow.consult import Practice
-from homing.flow.diagnose import Doctor
-from homing.flow.examine import Examiner
-from homing.flow.names import Names
+from homing.flow.accept import Acceptance
+from homing.flow.address_proofs import AddressProofs
+from homing.flow.doctor import Doctor
+from homing.flow.identity_facts import IdentityFacts
+from homing.flow.keyring import Keyring
 from homing.flow.outgoing import Outgoing
-from homing.flow.prove import Proving
-from homing.flow.proved import Proved
-from homing.flow.rotate import Rotation, Selectors, terms_for
-from homing.flow.safe import Safe
+from homing.flow.own_doctor import OwnDoctor
+from homing.flow.own_names import OwnNames
+from homing.flow.rotate_keys import KeyRotation, Selectors, terms_for
+from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.sign import Signer
-from homing.flow.submit import Submission
+from homing.flow.verify_domains import DomainVerifier
+from homing.flow.wakeup import Broadcast, WakeUp
 from homing.loop import ids
 from homing.loop.api_key import hash_key, mint_key
 from homing.loop.domains.identity import OperatorIdentity
@@ -37,10 +37,10 @@ from homing.loop.sealing import Sealer
 from homing.loop.token import TokenKey, Tokens
 from homing.net.dns import Resolver
 from homing.net.fetch import Fetcher, check_url
-from homing.store import organizations, people
+from homing.store import human_senders, organizations
 from homing.store.database import Database
+from homing.store.human_senders import HumanSender
 from homing.store.organizations import ApiKey, Organization
-from homing.store.people import HumanSender
 
 ADMINISTRATOR = "the administrator key of the settings"
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -53,7 +53,7 @@ DELEGATION = Delegation(
     selectors=("operator1", "operator2"),
     reports_to="dmarc@post.operator.example",
 )
-SAFE = Safe(sealer=Sealer(b"k" * 32), secret=lambda: os.urandom(32))
+SAFE = SealedSecrets(sealer=Sealer(b"k" * 32), secret=lambda: os.urandom(32))
 ALL = ("send", "read", "manage")
 
 _template: list[Path] = []
@@ -169,21 +169,21 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         sms.append(body)
         return body == b"known"
 
-    examiner = _examiner(database, clock)
+    domain_verifier = _domain_verifier(database, clock)
     parts = ApiParts(
         database=database,
-        submission=Submission(
+        acceptance=Acceptance(
             database=database,
             outgoing=outgoing,
             clock=clock,
-            work=Bell(),
-            proved=Proved(database=database, operator=outgoing.operator, signing=lambda: RecordPurpose.DKIM_1),
+            work=WakeUp(),
+            proved=IdentityFacts(database=database, operator=outgoing.operator, signing=lambda: RecordPurpose.DKIM_1),
         ),
-        proving=Proving(
+        address_proofs=AddressProofs(
             database=database,
             outgoing=outgoing,
             clock=clock,
-            work=Bell(),
+            work=WakeUp(),
             secret=lambda: os.urandom(32),
             url="http://gateway.example",
         ),
@@ -192,31 +192,31 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         clock=clock,
         dice=lambda: os.urandom(10),
         secret=lambda: os.urandom(32),
-        safe=SAFE,
-        news=Chime(),
+        sealed_secrets=SAFE,
+        news=Broadcast(),
         check_url=check_url,
         sms_status=sms_status,
         metrics=CollectorRegistry(),
-        examiner=examiner,
-        practice=_practice(database, clock, examiner.signer),
+        domain_verifier=domain_verifier,
+        own_doctor=_own_doctor(database, clock, domain_verifier.signer),
     )
     return parts, sms
 
 
-def _examiner(database: Database, clock: Clock) -> Examiner:
+def _domain_verifier(database: Database, clock: Clock) -> DomainVerifier:
     """One that hears nothing from the DNS: nobody listens at that port."""
     signer = Signer(database, SAFE.sealer, own=OPERATOR.from_domain, delegated=DELEGATION.dkim_domain, threads=1)
     resolver = Resolver([("127.0.0.1", 9)], timeout=0.05)
-    rotation = Rotation(
+    rotation = KeyRotation(
         database=database,
         resolver=resolver,
-        safe=SAFE,
+        sealed_secrets=SAFE,
         signer=signer,
         clock=clock,
         dice=lambda: os.urandom(10),
         terms=terms_for(timedelta(days=5), timedelta(days=180)),
     )
-    return Examiner(
+    return DomainVerifier(
         database=database,
         resolver=resolver,
         rotation=rotation,
@@ -236,14 +236,14 @@ def _examiner(database: Database, clock: Clock) -> Examiner:
         delegation=DELEGATION,
         clock=clock,
         spread=lambda: 0.0,
-        news=Chime(),
-        names=Names(database=database, tenant_addresses=False),
+        news=Broadcast(),
+        names=OwnNames(database=database, organization_addresses=False),
     )
 
 
-def _practice(database: Database, clock: Clock, signer: Signer) -> Practice:
+def _own_doctor(database: Database, clock: Clock, signer: Signer) -> OwnDoctor:
     resolver = Resolver([("127.0.0.1", 9)], timeout=0.05)
-    return Practice(
+    return OwnDoctor(
         doctor=Doctor(resolver=resolver, fetcher=Fetcher(resolver), hello="mx.operator.example"),
         database=database,
         signer=signer,
@@ -259,8 +259,8 @@ def _practice(database: Database, clock: Clock, signer: Signer) -> Practice:
 def _web_parts(parts: ApiParts) -> WebParts:
     return WebParts(
         database=parts.database,
-        submission=parts.submission,
-        proving=parts.proving,
+        acceptance=parts.acceptance,
+        address_proofs=parts.address_proofs,
         tokens=parts.tokens,
         keyring=parts.keyring,
         clock=parts.clock,
@@ -289,8 +289,8 @@ async def _member(database: Database, clock: Clock, name: str) -> Member:
         address="janet@example.com",
         created_at=clock(),
     )
-    await database.write(people.create, sender)
-    await database.write(people.prove, organization.id, sender.id, clock())
+    await database.write(human_senders.create, sender)
+    await database.write(human_senders.prove, organization.id, sender.id, clock())
     return Member(organization, key, sender)
 
 

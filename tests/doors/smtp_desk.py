@@ -45,14 +45,14 @@ class RecordingDesk:
 
 @asynccontextmanager
 async def listening(
-    desk: RecordingDesk | None = None, limits: Limits | None = None, **options: Any
+    handler: RecordingDesk | None = None, limits: Limits | None = None, **options: Any
 ) -> AsyncIterator[tuple[RecordingDesk, SmtpServer, int]]:
     """A server on loopback with that desk; closed, and found without remains, in the end."""
-    desk = desk or RecordingDesk()
-    server = SmtpServer(desk, limits or Limits(connections_per_network=50), **options)
+    handler = handler or RecordingDesk()
+    server = SmtpServer(handler, limits or Limits(connections_per_network=50), **options)
     port = await server.start("127.0.0.1", 0)
     try:
-        yield desk, server, port
+        yield handler, server, port
     finally:
         await server.close(grace=1)
     assert server.budget.used == 0

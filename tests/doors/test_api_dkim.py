@@ -5,14 +5,14 @@ from datetime import timedelta
 from homing.loop import ids
 from homing.loop.domains.signing_keys import KeyState
 from homing.mail.dkim import SigningKey
-from homing.store import keys
+from homing.store import dkim_keys
 
 from .gateway import OPERATOR, Gateway
 
 
 async def adopted(home: Gateway) -> SigningKey:
     private = SigningKey.generate_ed25519(OPERATOR.from_domain, "h1")
-    await home.parts.examiner.rotation.adopt(private, home.clock())
+    await home.parts.domain_verifier.rotation.adopt(private, home.clock())
     return private
 
 
@@ -47,11 +47,11 @@ async def test_no_key_signs_before_the_dns_has_it(home: Gateway) -> None:
 
 async def test_a_revoked_key_is_revoked_once_and_its_record_is_empty(home: Gateway) -> None:
     await adopted(home)
-    [key] = await home.database.read(keys.list_all)
+    [key] = await home.database.read(dkim_keys.list_all)
     path = f"/v1/dkim_keys/{ids.show('dkim_key', key.id)}/revoke"
     revoked = await home.client.post(path, headers=home.administrator)
     assert revoked.status_code == 200, revoked.text
     assert [(one["state"], one["record"]) for one in revoked.json()["dkim_keys"]] == [("revoked", "v=DKIM1; p=")]
-    assert (await home.database.read(keys.list_all))[0].state is KeyState.REVOKED
+    assert (await home.database.read(dkim_keys.list_all))[0].state is KeyState.REVOKED
     again = await home.client.post(path, headers=home.administrator)
     assert (again.status_code, again.json()["code"]) == (409, "key-ended")

@@ -14,9 +14,9 @@ from tests.doors.gateway import Gateway
 async def dns(home: Gateway) -> AsyncIterator[DnsServer]:
     server = DnsServer()
     await server.start()
-    practice = home.parts.practice
-    practice.knocks = False
-    practice.doctor.resolver = Resolver(server.servers, keep=AS_PUBLISHED, allow_private=True)
+    own_doctor = home.parts.own_doctor
+    own_doctor.probes = False
+    own_doctor.doctor.resolver = Resolver(server.servers, keep=AS_PUBLISHED, allow_private=True)
     yield server
     await server.close()
 
@@ -47,8 +47,8 @@ async def test_our_own_names(home: Gateway, dns: DnsServer) -> None:
 
 
 async def test_keys_are_held_against_what_is_published(home: Gateway, dns: DnsServer) -> None:
-    rotation = home.parts.examiner.rotation
-    await rotation.look_after(home.parts.examiner.own)
+    rotation = home.parts.domain_verifier.rotation
+    await rotation.look_after(home.parts.domain_verifier.own)
     told = await ask(home, domain="post.operator.example")
     keys = {one["about"]: one for one in told["findings"] if one["check"] == "DK02"}
     assert [one["outcome"] for one in keys.values()] == ["broken"] * len(keys)
@@ -67,8 +67,8 @@ async def test_any_domain(home: Gateway, dns: DnsServer) -> None:
 
 
 async def test_a_dns_that_is_silent(home: Gateway) -> None:
-    practice = home.parts.practice
-    practice.knocks = False
+    own_doctor = home.parts.own_doctor
+    own_doctor.probes = False
     told = await ask(home, domain="corp.com")
     assert {one["outcome"] for one in told["findings"] if one["evidence"]} == {"unknown"}
 

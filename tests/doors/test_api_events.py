@@ -26,7 +26,7 @@ async def happen(home: Gateway, member: Member, *, own: bool = True, **data: Any
     subject = events.Subject(organization=member.organization.id, human_sender=member.sender.id if own else None)
     event = NewEvent(type=EventType.NOTIFIED, data=data)
     await home.database.write(events.append, [events.Happening(subject=subject, event=event, at=home.clock())])
-    home.parts.news.ring()
+    home.parts.news.wake()
 
 
 @asynccontextmanager
@@ -175,7 +175,7 @@ async def test_streams_end_when_the_process_does(home: Gateway) -> None:
             await anext(lines)
             assert home.parts.listeners.total() == 1
             home.parts.stopping.set()
-            home.parts.news.ring()
+            home.parts.news.wake()
             async with asyncio.timeout(PATIENCE):
                 async for _ in lines:
                     pass

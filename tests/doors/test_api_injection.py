@@ -10,7 +10,7 @@ import pytest
 
 from homing.loop import ids
 from homing.loop.model import MessageId
-from homing.store import submissions, views
+from homing.store import accepted_messages, views
 from tests.corpora import corpora_path
 
 from .gateway import Gateway, message
@@ -89,10 +89,10 @@ async def test_no_field_carries_a_header_of_its_own(home: Gateway, field: str) -
 
 async def _check_wire(home: Gateway, text: str, field: str, payload: str) -> None:
     identifier = MessageId(ids.read("message", text))
-    content = await home.database.read(submissions.content, home.acme.organization.id, identifier)
+    content = await home.database.read(accepted_messages.content, home.acme.organization.id, identifier)
     view = await home.database.read(views.message, home.acme.organization.id, identifier)
     one = view.deliveries[0]
-    front = home.parts.submission.outgoing.front(one.delivery.id, one.identity, one.delivery.created_at)
+    front = home.parts.acceptance.outgoing.front(one.delivery.id, one.identity, one.delivery.created_at)
     names = header_names(front + content)
     expected = Counter(CLEAN)
     if field == "headers{name}":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from homing.flow.submit import Submission
+from homing.flow.accept import Acceptance
 from homing.loop import ids
 from tests.patience import PATIENCE
 
@@ -148,14 +148,14 @@ async def test_a_key_that_is_being_used_waits_for_its_first_request(
     home: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way, go_on = asyncio.Event(), asyncio.Event()
-    compose = Submission._compose
+    compose = Acceptance._compose
 
     async def slowly(*arguments: Any) -> Any:
         under_way.set()
         await go_on.wait()
         return await compose(*arguments)
 
-    monkeypatch.setattr(Submission, "_compose", slowly)
+    monkeypatch.setattr(Acceptance, "_compose", slowly)
     key = {"Idempotency-Key": "call-4711"}
     first = asyncio.create_task(home.call("POST", "/v1/messages", json=message(), headers=key))
     await under_way.wait()

@@ -15,7 +15,7 @@ CAUSE = "reputation words.blocklist corp.com"
 
 
 async def an_alarm(home: Gateway, cause: str = CAUSE, text: str = "550 listed") -> None:
-    await home.database.write(alarms.sound, [(alarm(cause, text), home.clock())])
+    await home.database.write(alarms.raise_alarm, [(alarm(cause, text), home.clock())])
 
 
 async def listed(home: Gateway, who: Member | None = None) -> list[str]:

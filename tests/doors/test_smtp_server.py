@@ -85,23 +85,23 @@ async def deliver(port: int, body: bytes = b"Subject: x\r\n\r\nbody\r\n") -> int
 
 
 async def test_a_message_reaches_the_desk_as_it_was_sent() -> None:
-    async with listening() as (desk, _, port), talk(port) as client:
+    async with listening() as (handler, _, port), talk(port) as client:
         await client.begin()
         assert await client.say(b"Subject: x\r\n\r\n..dot\rbare\r\n.\r\nQUIT\r\n", 2) == [250, 221]
         assert await client.ended()
-    [received], [peer] = desk.received_all, desk.peers
-    assert desk.bodies == [b"Subject: x\r\n\r\n.dot\rbare\r\n"]
+    [received], [peer] = handler.received_all, handler.peers
+    assert handler.bodies == [b"Subject: x\r\n\r\n.dot\rbare\r\n"]
     assert (received.envelope_sender, received.recipients) == ("a@a.example", ("token@b.example",))
     assert received.flags == {"bare_cr"}
     assert (peer.ip, peer.helo, peer.tls) == ("127.0.0.1", "c.example", "")
 
 
 async def test_pipelined_commands_wait_for_a_slow_desk() -> None:
-    async with listening(RecordingDesk(seconds=0.1)) as (desk, _, port), talk(port) as client:
+    async with listening(RecordingDesk(seconds=0.1)) as (handler, _, port), talk(port) as client:
         await client.begin()
         assert await client.say(b"one\r\n.\r\n" + ENVELOPE, 4) == [250, 250, 250, 354]
         assert await client.say(b"two\r\n.\r\nNOOP\r\n", 2) == [250, 250]
-    assert desk.bodies == [b"one\r\n", b"two\r\n"]
+    assert handler.bodies == [b"one\r\n", b"two\r\n"]
 
 
 async def test_a_desk_that_fails_costs_nobody_the_message() -> None:
@@ -115,10 +115,10 @@ async def test_a_desk_that_fails_costs_nobody_the_message() -> None:
 
 
 async def test_a_desk_may_hang_up_without_a_word() -> None:
-    async with listening(RecordingDesk(answers_message=lambda _: None)) as (desk, _, port), talk(port) as client:
+    async with listening(RecordingDesk(answers_message=lambda _: None)) as (handler, _, port), talk(port) as client:
         await client.begin()
         assert await client.say(b"x\r\n.\r\n") == [0]
-    assert len(desk.bodies) == 1
+    assert len(handler.bodies) == 1
 
 
 @pytest.mark.parametrize("greeting", [Reply(554, "5.7.1", "not you"), Reply(421, "4.3.2", "not now"), None])
@@ -129,31 +129,31 @@ async def test_a_desk_may_refuse_to_greet(greeting: Reply | None) -> None:
 
 
 async def test_a_desk_may_refuse_a_sender() -> None:
-    desk = RecordingDesk(answers_sender=lambda sender: Reply(550, "5.7.1", "no") if sender else Reply(250, "", "ok"))
-    async with listening(desk) as (_, _, port), talk(port) as client:
+    handler = RecordingDesk(answers_sender=lambda sender: Reply(550, "5.7.1", "no") if sender else Reply(250, "", "ok"))
+    async with listening(handler) as (_, _, port), talk(port) as client:
         await client.open()
         assert await client.say(b"MAIL FROM:<a@a.example>\r\nMAIL FROM:<>\r\n", 2) == [550, 250]
 
 
 async def test_a_client_that_leaves_does_not_cut_the_desk_short() -> None:
-    async with listening(RecordingDesk(seconds=0.2)) as (desk, server, port):
+    async with listening(RecordingDesk(seconds=0.2)) as (handler, server, port):
         async with talk(port) as client:
             await client.begin()
             client.writer.write(b"x\r\n.\r\n")
-            await desk.began.wait()
-        assert not desk.bodies, "it left while the desk was at work"
+            await handler.began.wait()
+        assert not handler.bodies, "it left while the desk was at work"
         await until(lambda: not server._connections)
-        assert desk.bodies == [b"x\r\n"]
+        assert handler.bodies == [b"x\r\n"]
 
 
 async def test_a_half_message_is_no_message() -> None:
-    async with listening() as (desk, _server, port):
+    async with listening() as (handler, _server, port):
         async with talk(port) as client:
             await client.begin()
             client.writer.write(b"Subject: half")
             client.writer.write_eof()
             assert await client.hear() == 0
-        assert not desk.bodies
+        assert not handler.bodies
 
 
 async def test_who_half_closes_reads_the_answers() -> None:
@@ -177,7 +177,7 @@ def certified() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 async def test_starttls() -> None:
     server_side, client_side = certified()
-    async with listening(tls_context=server_side) as (desk, _, port), talk(port) as client:
+    async with listening(tls_context=server_side) as (handler, _, port), talk(port) as client:
         await client.open()
         assert await client.say(b"STARTTLS\r\n") == [220]
         await client.writer.start_tls(client_side, server_hostname="mx.b.example")
@@ -187,15 +187,15 @@ async def test_starttls() -> None:
         assert await client.say(ENVELOPE, 3) == [250, 250, 354]
         assert await client.say(b"secret\r\n" * 100_000 + b".\r\n") == [250]
         assert await client.say(b"QUIT\r\n") == [221]
-    assert desk.peers[0].tls.startswith("TLSv1.3")
-    assert len(desk.bodies[0]) == 800_000
+    assert handler.peers[0].tls.startswith("TLSv1.3")
+    assert len(handler.bodies[0]) == 800_000
 
 
 async def test_what_is_injected_before_tls_is_never_obeyed() -> None:
-    async with listening(tls_context=certified()[0]) as (desk, _, port), talk(port) as client:
+    async with listening(tls_context=certified()[0]) as (handler, _, port), talk(port) as client:
         await client.open()
         assert await client.say(b"STARTTLS\r\n" + ENVELOPE + b"injected\r\n.\r\n", 2) == [554, 0]
-    assert not desk.bodies
+    assert not handler.bodies
 
 
 async def test_a_handshake_that_never_comes_is_not_waited_for() -> None:
@@ -214,16 +214,16 @@ async def test_against_aiosmtplib(tls: bool) -> None:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "a@a.example", "token@b.example", "Grüße"
     message.set_content("Ein Punkt:\n.\n..\nEnde\n")
-    async with listening(tls_context=server_side if tls else None) as (desk, _, port):
+    async with listening(tls_context=server_side if tls else None) as (handler, _, port):
         client = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=tls, tls_context=client_side)
         async with client:
             for _ in range(3):
                 refused, text = await client.send_message(message, recipients=["token@b.example", "no@b.example"])
                 assert refused["no@b.example"].code == 550
                 assert text == "2.0.0 ok"
-    assert len(desk.bodies) == 3
-    assert all(b"\r\n.\r\n..\r\nEnde\r\n" in body for body in desk.bodies)
-    assert bool(desk.peers[0].tls) is tls
+    assert len(handler.bodies) == 3
+    assert all(b"\r\n.\r\n..\r\nEnde\r\n" in body for body in handler.bodies)
+    assert bool(handler.peers[0].tls) is tls
 
 
 # --- bad dialogues, over real sockets ---
@@ -281,7 +281,7 @@ async def enact(client: Talk, steps: list[list[str | None]], client_tls: ssl.SSL
 async def test_dialogue(name: str) -> None:
     server_side, client_side = certified()
     steps = DIALOGUES[name]
-    async with listening(limits=IMPATIENT, tls_context=server_side) as (desk, server, port):
+    async with listening(limits=IMPATIENT, tls_context=server_side) as (handler, server, port):
         async with talk(port) as client:
             if steps[0][0] != "~NOWAIT":
                 assert await client.hear() == 220
@@ -294,7 +294,7 @@ async def test_dialogue(name: str) -> None:
             assert outcome[:2] == [("2", "2"), ("2", "5")]
         else:
             assert all(came in wish.replace("or", " ").split() for wish, came in outcome), outcome
-        assert not desk.bodies
+        assert not handler.bodies
         await asyncio.wait_for(server.close(grace=1), 30)
         assert not server._connections
 
@@ -343,7 +343,7 @@ async def test_time_for_a_command_and_for_the_session() -> None:
 
 async def test_a_message_that_drips_is_cut_off() -> None:
     limits = Limits(body_grace_seconds=0.3, body_rate=1000)
-    async with listening(limits=limits) as (desk, _, port), talk(port) as client:
+    async with listening(limits=limits) as (handler, _, port), talk(port) as client:
         await client.begin()
         started = time.monotonic()
         while not client.reader._buffer and time.monotonic() - started < 20:
@@ -351,23 +351,23 @@ async def test_a_message_that_drips_is_cut_off() -> None:
             await asyncio.sleep(0.02)
         assert await client.hear() == 421
         assert time.monotonic() - started > 0.25
-    assert not desk.bodies
+    assert not handler.bodies
 
 
 async def test_a_steady_message_is_not_cut_off() -> None:
     limits = Limits(body_grace_seconds=0.2, body_rate=1000)
-    async with listening(limits=limits) as (desk, _, port), talk(port) as client:
+    async with listening(limits=limits) as (handler, _, port), talk(port) as client:
         await client.begin()
         for _ in range(20):
             client.writer.write(b"x" * 998 + b"\r\n")
             await asyncio.sleep(0.03)
         assert await client.say(b".\r\n") == [250]
-    assert len(desk.bodies[0]) == 20_000
+    assert len(handler.bodies[0]) == 20_000
 
 
 async def test_memory_of_all_connections_together() -> None:
     limits = Limits(memory_octets=100_000, spool_above=10**9, connections_per_network=9)
-    async with listening(limits=limits) as (desk, server, port), talk(port) as one, talk(port) as two:
+    async with listening(limits=limits) as (handler, server, port), talk(port) as one, talk(port) as two:
         await one.begin()
         one.writer.write(b"x" * 60_000)
         await until(lambda: server.budget.used > 50_000)
@@ -376,7 +376,7 @@ async def test_memory_of_all_connections_together() -> None:
         assert await one.say(b"x\r\n.\r\n") == [250]
         assert await two.say(ENVELOPE, 3) == [250, 250, 354]
         assert await two.say(b"y" * 60_000 + b"\r\n.\r\n") == [250]
-    assert [len(body) for body in desk.bodies] == [60_003, 60_002]
+    assert [len(body) for body in handler.bodies] == [60_003, 60_002]
 
 
 async def test_a_full_memory_refuses_data_itself() -> None:
@@ -386,18 +386,18 @@ async def test_a_full_memory_refuses_data_itself() -> None:
 
 
 async def test_a_full_disk_is_transient(tmp_path) -> None:
-    async with listening(spool=tmp_path / "is not there") as (desk, _server, port):
+    async with listening(spool=tmp_path / "is not there") as (handler, _server, port):
         assert await deliver(port, (b"x" * 70 + b"\r\n") * 8000) == 452
         assert await deliver(port, b"small\r\n") == 250
-    assert desk.bodies == [b"small\r\n"]
+    assert handler.bodies == [b"small\r\n"]
 
 
 async def test_large_messages_go_to_disk_and_leave_nothing(tmp_path) -> None:
     body = b"".join(b"%09d\r\n" % number for number in range(100_000))
-    async with listening(spool=tmp_path, limits=Limits(memory_octets=400_000)) as (desk, _, port):
+    async with listening(spool=tmp_path, limits=Limits(memory_octets=400_000)) as (handler, _, port):
         assert await deliver(port, body) == 250
-    assert desk.bodies == [body]
-    assert not desk.received_all[0].body.in_memory
+    assert handler.bodies == [body]
+    assert not handler.received_all[0].body.in_memory
     assert list(tmp_path.iterdir()) == []
 
 
@@ -438,17 +438,17 @@ async def test_who_reads_nothing_is_not_answered_for_ever() -> None:
 
 
 async def test_going_down() -> None:
-    async with listening(RecordingDesk(seconds=0.2)) as (desk, server, port), talk(port) as idle, talk(port) as busy:
+    async with listening(RecordingDesk(seconds=0.2)) as (handler, server, port), talk(port) as idle, talk(port) as busy:
         await idle.open()
         await busy.begin()
         busy.writer.write(b"x\r\n.\r\n")
-        await desk.began.wait()
+        await handler.began.wait()
         await server.close(grace=20)
         assert [await idle.hear(), await idle.hear()] == [421, 0]
         assert [await busy.hear() for _ in range(3)] == [250, 421, 0]
         with pytest.raises(ConnectionError):
             await asyncio.open_connection("127.0.0.1", port)
-    assert desk.bodies == [b"x\r\n"]
+    assert handler.bodies == [b"x\r\n"]
 
 
 async def test_slow_clients_do_not_hold_up_a_real_one() -> None:
@@ -467,9 +467,9 @@ async def test_slow_clients_do_not_hold_up_a_real_one() -> None:
 def test_on_uvloop(tmp_path) -> None:
     async def story() -> None:
         body = b"".join(b"%09d\r\n" % number for number in range(100_000))
-        async with listening(spool=tmp_path, tls_context=certified()[0]) as (desk, _, port):
+        async with listening(spool=tmp_path, tls_context=certified()[0]) as (handler, _, port):
             assert await deliver(port, body) == 250
-            assert desk.bodies == [body]
+            assert handler.bodies == [body]
             async with talk(port) as client:
                 await client.open()
                 client.writer.write(b"NOOP\r\n")

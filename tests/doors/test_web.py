@@ -8,11 +8,11 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from homing.doors.web.paper import CONTENT_SECURITY_POLICY
+from homing.doors.web.rendering import CONTENT_SECURITY_POLICY
 from homing.loop import ids
 from homing.loop.alarm import alarm
 from homing.loop.token import Purpose
-from homing.store import alarms, people
+from homing.store import alarms, human_senders
 from tests.corpora import corpora_path
 
 from .failing import fail, refusal
@@ -203,7 +203,7 @@ HOSTILE = json.loads(corpora_path("hostile", "api", "xss.json").read_text())
 async def fill_with_hostile_text(home: Gateway) -> list[str]:
     """Every stored field that a stranger may choose. Returns the paths of pages that show them."""
     paths = ["/", "/cases", "/suppressions", "/alarms"]
-    await home.database.write(alarms.sound, [(alarm(text, text), home.clock()) for text in HOSTILE])
+    await home.database.write(alarms.raise_alarm, [(alarm(text, text), home.clock()) for text in HOSTILE])
     for number, text in enumerate(HOSTILE):
         subject = text.replace("\t", " ")
         answer = await home.send(
@@ -247,7 +247,7 @@ async def test_hostile_text_is_text(home: Gateway) -> None:
 # -- where links in letters lead -------------------------------------------------------------------------------------
 
 
-async def proof_link(home: Gateway) -> tuple[str, people.HumanSender]:
+async def proof_link(home: Gateway) -> tuple[str, human_senders.HumanSender]:
     body = {"name": "Joe Bloggs", "address": "joe@example.net"}
     made = (await home.call("POST", "/v1/human_senders", json=body)).json()
     identifier = ids.read("human_sender", made["id"])
@@ -268,7 +268,7 @@ async def test_only_pressing_the_button_proves_an_address_and_only_once(home: Ga
     link, sender = await proof_link(home)
 
     async def proved() -> bool:
-        return (await home.database.read(people.get, home.acme.organization.id, sender)).proved_at is not None
+        return (await home.database.read(human_senders.get, home.acme.organization.id, sender)).proved_at is not None
 
     for _ in range(3):
         looked = await home.client.get(link)

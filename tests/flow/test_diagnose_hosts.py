@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import httpx2
 import pytest
 
-from homing.flow.diagnose import Doctor
+from homing.flow.doctor import Doctor
 from homing.lab.dns import DnsServer, Failing
 from homing.lab.world import World
 from homing.loop.doctor.facts import DoctorFacts
@@ -31,10 +31,10 @@ class Visit:
     doctor: Doctor
     files: dict[str, bytes]
     fetched: list[str] = field(default_factory=list)
-    patient: DoctorFacts = field(default_factory=lambda: DoctorFacts(domain=OURS, hostname=f"mx.{OURS}"))
+    examined: DoctorFacts = field(default_factory=lambda: DoctorFacts(domain=OURS, hostname=f"mx.{OURS}"))
 
     async def finds(self, check: str) -> Finding:
-        found = await self.doctor.examine(self.patient, knocks=True)
+        found = await self.doctor.examine(self.examined, probes=True)
         return next(one for one in found if one.check == check)
 
     def answer(self, request: httpx2.Request) -> httpx2.Response:
@@ -122,19 +122,19 @@ async def test_servers_of_a_zone_in_different_states(visit: Visit) -> None:
     other = DnsServer(zones={OURS: [soa.replace(" 7 ", " 6 ")]})
     await other.start("127.0.0.9", dns.address[1])
     try:
-        found = await visit.doctor.examine(visit.patient)
+        found = await visit.doctor.examine(visit.examined)
         lagging = next(one for one in found if (one.check, one.about) == ("DNS01", OURS))
         assert lagging.outcome is Outcome.WARNING
         assert {one.query for one in lagging.evidence} == {f"{OURS} SOA"}
         other.zones[OURS] = [soa]
-        found = await visit.doctor.examine(visit.patient)
+        found = await visit.doctor.examine(visit.examined)
         assert next(one for one in found if (one.check, one.about) == ("DNS01", OURS)).outcome is Outcome.OK
     finally:
         await other.close()
 
 
 async def test_a_blocklist(visit: Visit) -> None:
-    visit.patient = replace(visit.patient, egress=("8.8.4.4",), blocklists=("list.net",))
+    visit.examined = replace(visit.examined, egress=("8.8.4.4",), blocklists=("list.net",))
     assert (await visit.finds("DNS05")).outcome is Outcome.OK
     visit.world.dns.publish("4.4.8.8.list.net", "A 127.0.0.2")
     assert (await visit.finds("DNS05")).outcome is Outcome.WARNING
@@ -149,6 +149,6 @@ async def test_it_never_takes_long(visit: Visit) -> None:
     visit.doctor.resolver = Resolver([visit.world.dns.address], keep=AS_PUBLISHED, timeout=3.0)
     visit.doctor.looking, visit.doctor.patience = 0.5, 0.5
     began = time.monotonic()
-    found = await visit.doctor.examine(visit.patient, knocks=True)
+    found = await visit.doctor.examine(visit.examined, probes=True)
     assert time.monotonic() - began < 6.0, "one question to one server would take as long"
     assert {one.outcome for one in found} == {Outcome.UNKNOWN}

@@ -15,9 +15,9 @@ from homing.loop.ids import new_id
 from homing.loop.model import OrganizationId
 from homing.loop.sealing import SealBroken, Sealer
 from homing.mail.dkim import SigningKey, verify
-from homing.store import keys
+from homing.store import dkim_keys
 from homing.store.database import Database
-from homing.store.keys import SealedKey
+from homing.store.dkim_keys import SealedKey
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -65,7 +65,7 @@ async def put(
         activated_at=since,
     )
     sealed = SEALER.seal(private.pem(), key.place, bytes(12))
-    assert await database.write(keys.add, SealedKey(key=key, sealed=sealed))
+    assert await database.write(dkim_keys.add, SealedKey(key=key, sealed=sealed))
     return key
 
 
@@ -151,7 +151,7 @@ async def test_a_countersignature_by_a_key_that_is_gone_makes_all_anew(database:
     leaked = await put(database, OWN, "h1")
     signer = a_signer(database)
     await signer.reload()
-    assert await database.write(keys.move, [(leaked, KeyState.REVOKED)], LATER)
+    assert await database.write(dkim_keys.move, [(leaked, KeyState.REVOKED)], LATER)
     await signer.reload()
     anew = signer.plan("bloggs.com", "acme1,@h1", NOW, LATER, countersigned=True)
     assert anew and (anew.selectors, anew.anew) == ("acme1", True)  # complaints matter less than mail
@@ -194,9 +194,9 @@ async def test_a_node_learns_what_another_one_revoked(database: Database) -> Non
     here, there = a_signer(database), a_signer(database)
     for signer in (here, there):
         await signer.reload()
-    standby = (await database.read(keys.list_all, OWN))[1]
+    standby = (await database.read(dkim_keys.list_all, OWN))[1]
     moves = [(leaked, KeyState.REVOKED), (standby, KeyState.ACTIVE)]
-    assert await database.write(keys.move, moves, LATER)
+    assert await database.write(dkim_keys.move, moves, LATER)
     await there.reload_if_changed()
     plan = there.plan(OWN, None, None, LATER)
     assert plan and plan.selectors == "h2"

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from homing.lab.behaviour import Mail
-from tests.stories.gateway import PATIENCE, Story, Tenant, a_story, until
+from tests.stories.gateway import PATIENCE, Application, Story, a_story, until
 from tests.stories.zones import a_domain, ask, follow, look, publish, publish_zone
 
 Records = dict[str, list[tuple[str, str]]]
@@ -42,16 +42,16 @@ async def _caught(folder: Path) -> Caught:
         each.mkdir()
     async with a_story(once) as story:
         mails, records = await _signed_once(story), _records(story)
-    async with a_story(twice, dkim_ed25519=True, tenant_addresses=True) as story:
+    async with a_story(twice, dkim_ed25519=True, organization_addresses=True) as story:
         mails |= await _signed_twice(story)
         records |= _keys(story)
-    async with a_story(tagged, tenant_selectors=True) as story:
+    async with a_story(tagged, organization_selectors=True) as story:
         mails["shared_selector"] = await _with_a_selector_of_its_own(story)
         return Caught(mails, {**_keys(story), **records})
 
 
 async def _signed_once(story: Story) -> dict[str, Mail]:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", "janet@example.net")
     domain = await a_domain(story, crm)
     assert domain["level"] == "custom-full", domain
@@ -73,24 +73,24 @@ async def _signed_twice(story: Story) -> dict[str, Mail]:
     await publish(story)
     rotated = await story.http.post("/v1/dkim_keys/rotate", json={}, headers=story.administrator)
     assert rotated.status_code == 200, rotated.text
-    crm, site = await story.tenant(), story.world.mx("corp.com")
+    crm, site = await story.application(), story.world.mx("corp.com")
     made = await crm.call("POST", "/v1/human_senders", {"name": "John", "address": JOHN})
     assert made.status_code == 201, made.text
     [letter] = await site.wait_for(JOHN, 1, PATIENCE)
     await crm.person("Janet Roe", "janet@example.net")
-    await story.app.examiner.names.learn()
+    await story.app.domain_verifier.names.learn()
     return {"shared_twice": letter, "shared_tenant": await _sent(story, crm, "janet@example.net")}
 
 
 async def _with_a_selector_of_its_own(story: Story) -> Mail:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", "janet@example.net")
     await publish_zone(story)
     await look(story, minutes=1)
     return await _sent(story, crm, "janet@example.net")
 
 
-async def _dkim_alone(story: Story, crm: Tenant, domain: str) -> None:
+async def _dkim_alone(story: Story, crm: Application, domain: str) -> None:
     """A tenant publishes all that was asked but the return path."""
     await crm.call("POST", "/v1/domains", {"domain": domain})
     records: list[dict[str, Any]] = (await crm.call("GET", f"/v1/domains/{domain}/records")).json()["records"]
@@ -103,7 +103,7 @@ async def _dkim_alone(story: Story, crm: Tenant, domain: str) -> None:
     await until(proved)  # somebody may have looked before they stood there
 
 
-async def _sent(story: Story, crm: Tenant, human_sender: str, **more: str) -> Mail:
+async def _sent(story: Story, crm: Application, human_sender: str, **more: str) -> Mail:
     site = story.world.mx("corp.com")
     site.mails.clear()
     await crm.becomes(await crm.send(human_sender, JOHN, **more), "delivered")

@@ -52,17 +52,17 @@ def tampered(good: bytes) -> dict[str, bytes]:
 
 async def received(story: Story, **message: Any) -> bytes:
     """The bytes of a message as the remote host got them."""
-    tenant = story.tenants.get("crm") or await _with_janet(story)
+    application = story.applications.get("crm") or await _with_janet(story)
     site = story.world.mx("corp.com")
     site.mails.clear()
-    await tenant.becomes(await tenant.send(JANET, "john@corp.com", **message), "delivered")
+    await application.becomes(await application.send(JANET, "john@corp.com", **message), "delivered")
     return site.inbox("john@corp.com")[0].content
 
 
 async def _with_janet(story: Story) -> Any:
-    tenant = await story.tenant()
-    await tenant.person("Janet Roe", JANET)
-    return tenant
+    application = await story.application()
+    await application.person("Janet Roe", JANET)
+    return application
 
 
 def published(story: Story) -> dict[str, str]:
@@ -138,8 +138,8 @@ async def test_the_signature_survives_a_real_hop(tmp_path: Path) -> None:
     async with a_scene(tmp_path, "john@strict.com", settings=asking) as scene:
         config = opendkim.configured(tmp_path, published(scene.story))
         async with opendkim.a_milter(config, port):
-            answer = await scene.tenant.send(JANET, "john@strict.com", text="Schöne Grüße, and thank you.")
-            await scene.tenant.becomes(answer, "delivered")
+            answer = await scene.application.send(JANET, "john@strict.com", text="Schöne Grüße, and thank you.")
+            await scene.application.becomes(answer, "delivered")
             await scene.postfix.logs(r"to=<john@strict\.com>.*status=sent")
         (mail,) = scene.postfix.mails("john@strict.com")
         (found,) = message_from_bytes(mail).get_all("Authentication-Results")

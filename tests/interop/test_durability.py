@@ -26,7 +26,7 @@ from homing.config import Settings
 from homing.loop import ids
 from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.token import Purpose, Tokens
-from homing.store import people
+from homing.store import human_senders
 from tests.stories.gateway import free_port
 
 from .strace import FILE_WRITES, READS, SYNCS, WRITES, Call, calls_in, traced
@@ -160,7 +160,7 @@ async def _prepared(settings: Settings) -> str:
         sender = (await http.post("/v1/human_senders", json=body, headers=own)).json()["id"]
         whose = ids.read("organization", organization), ids.read("human_sender", sender)
         assert whose[0] and whose[1]
-        await app.database.write(people.prove, OrganizationId(whose[0]), HumanSenderId(whose[1]), app.clock())
+        await app.database.write(human_senders.prove, OrganizationId(whose[0]), HumanSenderId(whose[1]), app.clock())
     return str(keyed.json()["key"])
 
 

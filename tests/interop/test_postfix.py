@@ -16,7 +16,7 @@ import trustme
 from homing.lab.world import World
 from homing.store import tables
 from tests.patience import until
-from tests.stories.gateway import Story, Tenant, a_story, plain_text
+from tests.stories.gateway import Application, Story, a_story, plain_text
 
 from .postfix import Plan, Postfix, a_postfix
 
@@ -29,7 +29,7 @@ class Scene:
     """A gateway, an application with a proved Janet, and a Postfix that serves late.com and strict.com."""
 
     story: Story
-    tenant: Tenant
+    application: Application
     postfix: Postfix
 
     async def inbound(self) -> list[sa.RowMapping]:
@@ -37,7 +37,7 @@ class Scene:
         return await self.story.app.database.read(_inbound)
 
     async def attempts(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
-        message = await self.tenant.message(answer)
+        message = await self.application.message(answer)
         return [attempt for delivery in message["deliveries"] for attempt in delivery["attempts"]]
 
     async def ended_attempt(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -78,9 +78,9 @@ async def a_scene(
             settings=settings,
         )
         async with a_postfix(plan) as postfix:
-            tenant = await story.tenant()
-            await tenant.person("Janet Roe", JANET)
-            yield Scene(story, tenant, postfix)
+            application = await story.application()
+            await application.person("Janet Roe", JANET)
+            yield Scene(story, application, postfix)
 
 
 def publish(world: World, *domains: str) -> None:
@@ -110,8 +110,8 @@ def _status(dsn: Message) -> list[Message]:
 async def test_says_250_and_bounces_later(tmp_path: Path) -> None:
     """The open loop, closed: a real 250, a real bounce over a socket, and Janet reads of it."""
     async with a_scene(tmp_path) as scene:
-        answer = await scene.tenant.send(JANET, "john@late.com", subject="Our call")
-        message = await scene.tenant.becomes(answer, "bounced")
+        answer = await scene.application.send(JANET, "john@late.com", subject="Our call")
+        message = await scene.application.becomes(answer, "bounced")
 
         attempt = await scene.ended_attempt(answer)
         assert (attempt["stage"], attempt["reply_code"], attempt["enhanced_status_code"]) == ("dot", 250, "2.0.0")
@@ -148,16 +148,16 @@ async def test_says_250_and_bounces_later(tmp_path: Path) -> None:
         assert named["Final-Recipient"] == "rfc822; john@late.com"
         assert dsn.get_payload()[2].get_content_type() == "text/rfc822-headers"  # RET=HDRS was heard
 
-        ends = [word for word in await scene.tenant.types_of(answer) if word in {"delivered", "bounced"}]
+        ends = [word for word in await scene.application.types_of(answer) if word in {"delivered", "bounced"}]
         assert ends in (["delivered", "bounced"], ["bounced"])
-        bounced = await scene.tenant.hears("bounced", answer)
+        bounced = await scene.application.hears("bounced", answer)
         assert bounced["data"]["late"] is True
         assert bounced["data"]["strength"] == "strong"
         assert bounced["data"]["reporting_mta"] == "mx.late.com"
         assert bounced["data"]["failure_class"] == delivery["verdict"]["failure_class"]
         assert delivery["bounced"] == "late"
 
-        await scene.tenant.hears("rerouted", answer)
+        await scene.application.hears("rerouted", answer)
         (letter,) = await scene.story.world.mx("example.com").wait_for(JANET)
         assert "john@late.com" in plain_text(letter)
         assert "Our call" in plain_text(letter)
@@ -165,8 +165,8 @@ async def test_says_250_and_bounces_later(tmp_path: Path) -> None:
 
 async def test_refuses_an_unknown_user(tmp_path: Path) -> None:
     async with a_scene(tmp_path, "john@strict.com") as scene:
-        answer = await scene.tenant.send(JANET, "nobody@strict.com")
-        message = await scene.tenant.becomes(answer, "bounced")
+        answer = await scene.application.send(JANET, "nobody@strict.com")
+        message = await scene.application.becomes(answer, "bounced")
         delivery = message["deliveries"][0]
         assert (delivery["bounced"], delivery["verdict"]["failure_class"]) == ("immediate", "invalid_recipient")
         (attempt,) = await scene.attempts(answer)
@@ -203,11 +203,11 @@ async def test_greylists_and_takes_it_the_next_time(tmp_path: Path) -> None:
     port = server.sockets[0].getsockname()[1]
     at_rcpt = f"check_policy_service inet:127.0.0.1:{port}"
     async with server, a_scene(tmp_path, "john@strict.com", at_rcpt=at_rcpt) as scene:
-        answer = await scene.tenant.send(JANET, "john@strict.com")
-        message = await scene.tenant.becomes(answer, "deferred")
+        answer = await scene.application.send(JANET, "john@strict.com")
+        message = await scene.application.becomes(answer, "deferred")
         assert message["deliveries"][0]["possibly_delivered"] is False
         scene.story.advance(hours=2)
-        await scene.tenant.becomes(answer, "delivered")
+        await scene.application.becomes(answer, "delivered")
         first, second = await scene.attempts(answer)
         assert (first["stage"], first["reply_code"], first["enhanced_status_code"]) == ("rcpt_to", 450, "4.7.1")
         assert "Greylisted" in first["text"]
@@ -227,10 +227,10 @@ async def test_warns_of_a_delay(tmp_path: Path) -> None:
         "maximal_backoff_time = 1s",
     )
     async with a_scene(tmp_path, settings=settings) as scene:
-        answer = await scene.tenant.send(JANET, "busy@late.com")
-        await scene.tenant.becomes(answer, "delivered")
+        answer = await scene.application.send(JANET, "busy@late.com")
+        await scene.application.becomes(answer, "delivered")
         await scene.postfix.logs("sender delay notification")
-        told = await scene.tenant.hears("deferred", answer)
+        told = await scene.application.hears("deferred", answer)
         assert (told["data"]["what"], told["data"]["action"], told["data"]["changes"]) == (
             "delay",
             "delayed",
@@ -239,18 +239,18 @@ async def test_warns_of_a_delay(tmp_path: Path) -> None:
         (row, *_) = await scene.inbound()
         assert per_recipient(message_from_bytes(row["raw"]))["Action"] == "delayed"
         assert per_recipient(message_from_bytes(row["raw"]))["Will-Retry-Until"]
-        assert await scene.tenant.states(answer) == ["delivered"]
-        assert "opened_case" not in await scene.tenant.types_of(answer)
+        assert await scene.application.states(answer) == ["delivered"]
+        assert "opened_case" not in await scene.application.types_of(answer)
         assert not scene.story.world.inbox(JANET)
 
 
 async def test_one_connection_carries_a_refusal_and_a_message(tmp_path: Path) -> None:
     """MAIL, RCPT and DATA leave together; after a refused RCPT the next message begins with RSET."""
     async with a_scene(tmp_path, "john@strict.com") as scene:
-        refused = await scene.tenant.send(JANET, "nobody@strict.com")
-        await scene.tenant.becomes(refused, "bounced")
-        taken = await scene.tenant.send(JANET, "john@strict.com")
-        await scene.tenant.becomes(taken, "delivered")
+        refused = await scene.application.send(JANET, "nobody@strict.com")
+        await scene.application.becomes(refused, "bounced")
+        taken = await scene.application.send(JANET, "john@strict.com")
+        await scene.application.becomes(taken, "delivered")
         counted = await scene.last_words()
         assert "ehlo=2 starttls=1 mail=2 rcpt=1/2 data=1/2 rset=1" in counted
         await scene.postfix.logs(r"to=<john@strict\.com>.*status=sent")
@@ -259,8 +259,8 @@ async def test_one_connection_carries_a_refusal_and_a_message(tmp_path: Path) ->
 
 async def test_takes_an_address_beyond_ascii(tmp_path: Path) -> None:
     async with a_scene(tmp_path, "jürgen@late.com") as scene:
-        answer = await scene.tenant.send(JANET, "jürgen@late.com")
-        await scene.tenant.becomes(answer, "delivered")
+        answer = await scene.application.send(JANET, "jürgen@late.com")
+        await scene.application.becomes(answer, "delivered")
         await scene.postfix.logs(r"to=<jürgen@late\.com>.*status=sent")
         (mail,) = scene.postfix.mails("jürgen@late.com")
         assert "To: <jürgen@late.com>".encode() in mail or "To: jürgen@late.com".encode() in mail
@@ -270,14 +270,14 @@ async def test_takes_an_address_beyond_ascii(tmp_path: Path) -> None:
 async def test_bounces_an_address_beyond_ascii(tmp_path: Path) -> None:
     """An internationalized bounce (RFC 6533) is matched like any other."""
     async with a_scene(tmp_path) as scene:
-        answer = await scene.tenant.send(JANET, "jürgen@late.com")
-        await scene.tenant.becomes(answer, "bounced")
+        answer = await scene.application.send(JANET, "jürgen@late.com")
+        await scene.application.becomes(answer, "bounced")
         (row,) = await scene.inbound()
         assert b"message/global-delivery-status" in row["raw"]
         assert "smtputf8" in row["flags"]
-        bounced = await scene.tenant.hears("bounced", answer)
+        bounced = await scene.application.hears("bounced", answer)
         assert bounced["data"]["final_recipient"] == "jürgen@late.com"
-        assert (await scene.tenant.message(answer))["deliveries"][0]["bounced"] == "late"
+        assert (await scene.application.message(answer))["deliveries"][0]["bounced"] == "late"
 
 
 async def test_two_at_once(tmp_path: Path) -> None:
@@ -286,6 +286,6 @@ async def test_two_at_once(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     async with a_scene(tmp_path / "one", "a@late.com") as one, a_scene(tmp_path / "two", "a@late.com") as two:
         for scene in (one, two):
-            await scene.tenant.becomes(await scene.tenant.send(JANET, "a@late.com"), "delivered")
+            await scene.application.becomes(await scene.application.send(JANET, "a@late.com"), "delivered")
             await scene.postfix.logs(r"to=<a@late\.com>.*status=sent")
         assert [len(scene.postfix.mails("a@late.com")) for scene in (one, two)] == [1, 1]

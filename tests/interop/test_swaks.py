@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import trustme
 
-from homing.lab.returns import Failure, bounce
-from tests.stories.gateway import Story, Tenant, a_story
+from homing.lab.returned_mail import Failure, bounce
+from tests.stories.gateway import Application, Story, a_story
 
 from .others import program
 
@@ -43,7 +43,7 @@ class Door:
     """The MX door of a gateway that has delivered one message to RECIPIENT."""
 
     story: Story
-    tenant: Tenant
+    application: Application
     answer: dict[str, Any]
     return_address: str
     original: bytes
@@ -78,14 +78,14 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     certificate.private_key_pem.write_to_path(key)
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     async with a_story(tmp_path, tls_certificate=pem, tls_key=key) as story:
-        tenant = await story.tenant()
-        await tenant.person("Janet Roe", JANET)
+        application = await story.application()
+        await application.person("Janet Roe", JANET)
         story.world.mx("corp.com")
-        answer = await tenant.send(JANET, RECIPIENT)
-        await tenant.becomes(answer, "delivered")
+        answer = await application.send(JANET, RECIPIENT)
+        await application.becomes(answer, "delivered")
         (mail,) = story.world.inbox(RECIPIENT)
         assert mail.envelope_sender is not None
-        yield Door(story, tenant, answer, mail.envelope_sender, mail.content, tmp_path / "ca.pem")
+        yield Door(story, application, answer, mail.envelope_sender, mail.content, tmp_path / "ca.pem")
 
 
 async def test_a_bounce_to_a_live_token_is_matched(door: Door, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_a_bounce_to_a_live_token_is_matched(door: Door, tmp_path: Path) -
     assert said.code == 0, said.text
     assert "<-  220 mx.acme-mail.com ESMTP for bounces and replies only\n" in said.text
     assert re.fullmatch(r"250 2\.0\.0 kept as inb_\w+", said.answers(".")[0])
-    message = await door.tenant.becomes(door.answer, "bounced")
+    message = await door.application.becomes(door.answer, "bounced")
     assert message["deliveries"][0]["bounced"] == "late"
     assert await door.story.world.mx("example.com").wait_for(JANET)
 
@@ -102,7 +102,7 @@ async def test_pipelined_it_is_matched_too(door: Door, tmp_path: Path) -> None:
     said = await door.swaks(door.return_address.upper(), "--pipeline", "--data", door.dsn(tmp_path))
     assert said.code == 0, said.text
     assert " -> DATA\n<-  250 2.1.0 " in said.text  # one after the other, before the first answer
-    await door.tenant.becomes(door.answer, "bounced")
+    await door.application.becomes(door.answer, "bounced")
 
 
 async def test_starttls_with_a_certificate_that_is_verified(door: Door, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_starttls_with_a_certificate_that_is_verified(door: Door, tmp_path
     in_clear, in_tls = re.findall(r"[-~]> EHLO .*\n((?:<.*\n)*)", said.text)
     assert "STARTTLS" in in_clear
     assert "STARTTLS" not in in_tls
-    await door.tenant.becomes(door.answer, "bounced")
+    await door.application.becomes(door.answer, "bounced")
 
 
 async def test_old_tls_is_refused(door: Door) -> None:

@@ -12,7 +12,7 @@ import pytest
 from homing.lab.behaviour import Mail
 from homing.lab.dns import Failing
 from homing.lab.mx import MxHost, Site
-from homing.lab.returns import Failure
+from homing.lab.returned_mail import Failure
 from homing.lab.world import World
 from homing.loop.evidence import RouteFault, Unroutable
 from homing.mail.reply import Stage

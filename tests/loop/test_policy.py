@@ -109,8 +109,8 @@ def test_a_resolved_case_starts_nothing_more() -> None:
         (NOW + timedelta(minutes=5), True),  # put back a little, since
     ],
 )
-def test_a_leap_of_the_clock_counts_for_a_day(leapt_at: datetime | None, counts: bool) -> None:
-    assert not_believed(leapt_at, NOW) == (leapt_at if counts else None)
+def test_a_leap_of_the_clock_counts_for_a_day(jumped_at: datetime | None, counts: bool) -> None:
+    assert not_believed(jumped_at, NOW) == (jumped_at if counts else None)
 
 
 def test_the_built_in_policy_is_live_event_letter_then_administrator() -> None:

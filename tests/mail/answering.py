@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from homing.mail.question import (
+from homing.mail.dns_question import (
     Answer,
     Ask,
     Dialogue,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.header import decode_header, make_header
 
 from homing.mail.address import parse_address
-from homing.mail.compose import Draft, Mailbox, compose, final_gate, front
+from homing.mail.compose import Draft, Mailbox, check_composed, compose, front
 from homing.mail.dkim import SigningKey
 
 OURS = parse_address("message-service@post.example.com")
@@ -28,7 +28,7 @@ def draft(**changes):
 
 def wire(name="Joe Bloggs", reply_to=JOE, **changes):
     raw = front(OURS, name, reply_to, "abc234") + compose(draft(**changes))
-    final_gate(raw)
+    check_composed(raw)
     return raw
 
 

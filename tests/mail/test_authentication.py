@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from homing.mail.authentication import Authentication, author_domain, vouched_by
 from homing.mail.dkim import Result, SigningKey, keys_of, sign, verify
 from homing.mail.dmarc import Vouched, evaluate
-from homing.mail.question import Ask, RecordType
+from homing.mail.dns_question import Ask, RecordType
 from homing.mail.spf import SpfVerdict, check
 from homing.mail.spf_record import SpfResult
 

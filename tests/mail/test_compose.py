@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from homing.mail.address import parse_address
-from homing.mail.compose import Attachment, ComposeError, Mailbox, check_filename, compose, final_gate, front
+from homing.mail.compose import Attachment, ComposeError, Mailbox, check_composed, check_filename, compose, front
 from homing.mail.dkim import sign, verify
 from homing.mail.header import encoded_words
 from tests.mail.drafts import JOE, JOHN, KEY, OURS, decoded, draft, read, unfolded, wire
@@ -211,7 +211,7 @@ def test_only_an_address_that_needs_smtputf8_is_raw():
 def test_the_whole_passes_through_dkim():
     raw = wire(subject="Grüße", html="<p>ü</p>", attachments=(LOGO, INVOICE))
     signed = sign(raw, KEY, 1, 2) + raw
-    final_gate(signed)
+    check_composed(signed)
     assert verify(signed, lambda name: KEY.dns_record()).passed
 
 
@@ -242,13 +242,13 @@ def test_the_gate_is_shut(old, new):
     raw = wire()
     assert old in raw
     with pytest.raises(ComposeError) as refusal:
-        final_gate(raw.replace(old, new))
+        check_composed(raw.replace(old, new))
     assert refusal.value.code == "final-gate"
 
 
 def test_the_gate_is_shut_where_two_parsers_disagree():
     with pytest.raises(ComposeError, match="disagree"):
-        final_gate(b"From nobody: x\r\n" + wire())  # one parser's mbox line is the other's header
+        check_composed(b"From nobody: x\r\n" + wire())  # one parser's mbox line is the other's header
 
 
 @pytest.mark.parametrize(
@@ -261,14 +261,14 @@ def test_the_gate_is_shut_where_two_parsers_disagree():
 )
 def test_the_gate_is_shut_for_half_a_message(broken):
     with pytest.raises(ComposeError, match=r"malformed|no body"):
-        final_gate(broken)
+        check_composed(broken)
 
 
 def test_a_delivery_says_where_complaints_go_and_how_to_leave():
     fbl = parse_address("fbl@post.example.com")
     ways = ("https://mail.example.com/unsubscribe/abc234", "mailto:u+abc234@b.post.example.com?subject=unsubscribe")
     raw = front(OURS, "Joe", JOE, "abc234", feedback_to=fbl, unsubscribe=ways) + compose(draft())
-    final_gate(raw)
+    check_composed(raw)
     mail = read(raw)
     assert mail["CFBL-Address"] == "fbl@post.example.com; report=arf"
     assert mail["CFBL-Feedback-ID"] == mail["Homing-Trace"] == "abc234"
@@ -286,7 +286,7 @@ def test_the_gate_is_shut_for_two_ways_to_leave():
     own = (("List-Unsubscribe", "<https://app.example/leave>"),)
     raw = front(OURS, "Joe", None, "abc234", unsubscribe=["https://x/y"]) + compose(draft(headers=own))
     with pytest.raises(ComposeError, match="twice"):
-        final_gate(raw)
+        check_composed(raw)
 
 
 @pytest.mark.parametrize("trace", ["", "a b", "a\r\nBcc: x", "a" * 201, "ä"])

@@ -17,7 +17,7 @@ from homing.mail.dmarc import (
     tree_walk,
 )
 from homing.mail.dmarc_record import read_dmarc
-from homing.mail.question import RecordType
+from homing.mail.dns_question import RecordType
 
 from .answering import FAILS, Zones, run
 

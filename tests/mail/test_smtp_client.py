@@ -22,7 +22,7 @@ from homing.mail.smtp_client import (
     xtext,
 )
 from homing.mail.smtp_data import dot_stuffed
-from homing.mail.smtp_reply import Garbled, Heard, ReplyReader
+from homing.mail.smtp_reply import Garbled, ReplyReader, ServerReply
 from homing.mail.smtp_server import AskMessage, AskRecipient, AskSender, Event, SessionLimits
 from tests.mail.smtp_house import OK, House
 
@@ -50,7 +50,7 @@ class Server:
             for start in range(0, len(answers), self.step or len(answers) or 1):
                 self.reader.receive(answers[start : start + (self.step or len(answers))])
         match self.reader.next():
-            case Heard() as heard:
+            case ServerReply() as heard:
                 return heard
             case Garbled():
                 return Silence.GARBLED
@@ -189,17 +189,17 @@ def test_silence(script: dict[str, str], stage: Stage, silence: Silence, offered
 @pytest.mark.parametrize(
     ("heard", "ending"),
     [
-        (Heard(552, ("too big",)), Ending(Stage.DATA, Reply(552, "", "too big"))),
-        (Heard(421, ("bye",)), Ending(Stage.DATA, Reply(421, "", "bye"))),
-        (Heard(250, ("early",)), Ending(Stage.DATA, silence=Silence.GARBLED)),
+        (ServerReply(552, ("too big",)), Ending(Stage.DATA, Reply(552, "", "too big"))),
+        (ServerReply(421, ("bye",)), Ending(Stage.DATA, Reply(421, "", "bye"))),
+        (ServerReply(250, ("early",)), Ending(Stage.DATA, silence=Silence.GARBLED)),
         (Silence.TIMEOUT, Ending(Stage.DATA, silence=Silence.TIMEOUT)),
     ],
 )
-def test_interrupted_before_the_dot_is_never_in_doubt(heard: Heard | Silence, ending: Ending) -> None:
+def test_interrupted_before_the_dot_is_never_in_doubt(heard: ServerReply | Silence, ending: Ending) -> None:
     dialogue = transaction(ENVELOPE, PLAIN)
     next(dialogue)
     for code in (250, 250, 354):
-        turn = dialogue.send(Heard(code, ("",)))
+        turn = dialogue.send(ServerReply(code, ("",)))
     assert turn == Turn(Stage.DOT, content=CONTENT)
     with pytest.raises(StopIteration) as stop:
         dialogue.send(Interrupted(heard))
@@ -336,7 +336,7 @@ def test_asking_for_tls(reply: str, outcome: bool | Ending) -> None:
 def test_the_log_is_bounded_and_holds_no_message() -> None:
     log = Log()
     for _ in range(1000):
-        log.heard(Heard(250, ("x" * 5000,)))
+        log.heard(ServerReply(250, ("x" * 5000,)))
     log.sent(b"MAIL FROM:<>\r\nDATA\r\n")
     assert len(log.lines) == 64
     assert max(map(len, log.lines)) == 500

@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.mail.reply import Reply
-from homing.mail.smtp_reply import LINE_OCTETS, REPLY_OCTETS, Garbled, Heard, ReplyReader
+from homing.mail.smtp_reply import LINE_OCTETS, REPLY_OCTETS, Garbled, ReplyReader, ServerReply
 
 
-def first(data: bytes) -> Heard | Garbled | None:
+def first(data: bytes) -> ServerReply | Garbled | None:
     reader = ReplyReader()
     reader.receive(data)
     return reader.next()
@@ -28,7 +28,7 @@ def first(data: bytes) -> Heard | Garbled | None:
 )
 def test_replies(data: bytes, reply: Reply) -> None:
     heard = first(data)
-    assert isinstance(heard, Heard)
+    assert isinstance(heard, ServerReply)
     assert heard.reply == reply
 
 
@@ -60,9 +60,9 @@ def test_garbled_for_ever(data: bytes) -> None:
 
 def test_the_longest_line_and_reply() -> None:
     line = b"250 " + b"x" * (LINE_OCTETS - 6) + b"\r\n"
-    assert isinstance(first(line), Heard)
+    assert isinstance(first(line), ServerReply)
     lines = b"250-" + b"x" * 506 + b"\r\n"
-    assert isinstance(first(lines * 127 + b"250 " + b"x" * 506 + b"\r\n"), Heard)
+    assert isinstance(first(lines * 127 + b"250 " + b"x" * 506 + b"\r\n"), ServerReply)
 
 
 def test_an_endless_reply_in_small_pieces_is_given_up() -> None:
@@ -85,7 +85,7 @@ def test_no_more_than_one_reply_is_kept_unread() -> None:
 
 def test_text_is_kept_to_a_kibibyte() -> None:
     heard = first(b"".join(b"550-" + b"y" * 400 + b"\r\n" for _ in range(9)) + b"550 end\r\n")
-    assert isinstance(heard, Heard)
+    assert isinstance(heard, ServerReply)
     assert len(heard.reply.text) == 1024
     assert len(heard.lines) == 10
 
@@ -99,5 +99,5 @@ def test_any_octets_in_any_pieces_never_raise(data: bytes, step: int) -> None:
     for _ in range(5):
         heard = whole.next()
         assert pieces.next() == heard
-        if isinstance(heard, Heard):
+        if isinstance(heard, ServerReply):
             assert heard.reply.text.replace("\n", "").isprintable()

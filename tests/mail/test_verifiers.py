@@ -11,7 +11,7 @@ from authres import SPFAuthenticationResult
 from homing.mail.authentication import Authentication, author_domain, vouched_by
 from homing.mail.dkim import Result, keys_of, verify
 from homing.mail.dmarc import evaluate
-from homing.mail.question import Ask, Found, RecordType
+from homing.mail.dns_question import Ask, Found, RecordType
 from homing.mail.spf import check
 from tests.interop.gateway_mail import caught
 from tests.interop.scenarios import CELLS, HELO, NOW, Scenario, mutants, records, scenarios, whole

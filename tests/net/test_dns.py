@@ -7,9 +7,9 @@ import dns.message
 import pytest
 
 from homing.lab.dns import DnsServer, Failing
-from homing.mail.question import Ask, RecordType
+from homing.mail.dns_question import Ask, RecordType
 from homing.net.dns import AS_PUBLISHED, Found, Keep, LookupFailed, LookupFault, Mx, NoData, NoSuchName, Resolver
-from homing.net.public import why_not_public
+from homing.net.public_address import why_not_public
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ async def test_half_an_answer_is_not_a_denial_but_may_do(silent_for: str) -> Non
     resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=0.5)
     answers = [await resolver.addresses(name) for name in ("four.com", "six.com")]
     await server.close()
-    heard, unheard = answers if silent_for == "AAAA" else reversed(answers)
-    assert isinstance(heard, Found)
+    reply, unheard = answers if silent_for == "AAAA" else reversed(answers)
+    assert isinstance(reply, Found)
     assert isinstance(unheard, LookupFailed)
     assert unheard.why is LookupFault.TIMEOUT
 

@@ -185,10 +185,10 @@ async def test_one_address_inside_spoils_them_all(dns: DnsServer, records: list[
 
 
 async def test_a_canary_inside_hears_nothing(dns: DnsServer) -> None:
-    knocks = []
+    probes = []
 
     async def canary(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        knocks.append(1)
+        probes.append(1)
 
     async with listening(canary) as port:
         dns.publish("evil.com", "A 127.0.0.1")
@@ -198,7 +198,7 @@ async def test_a_canary_inside_hears_nothing(dns: DnsServer) -> None:
             answer = await fetcher.post(url, b"", {})
             assert isinstance(answer, NoAnswer)
         await fetcher.close()
-    assert knocks == []
+    assert probes == []
 
 
 async def test_a_redirect_is_an_answer(dns: DnsServer) -> None:

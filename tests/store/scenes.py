@@ -12,12 +12,12 @@ from homing.loop.evidence import Answered, ReportAction, Reported, Unanswered, W
 from homing.loop.ids import new_id
 from homing.loop.model import Delivery, Identity, Level, Origin, State, Strength, Verdict
 from homing.mail.reply import Reply, Stage
-from homing.store import deliveries, organizations, submissions, tables
+from homing.store import accepted_messages, deliveries, organizations, tables
+from homing.store.accepted_messages import AcceptedMessage, Idempotency, NewDelivery, NewMessage
 from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery, OpenAttempt
 from homing.store.organizations import Organization
 from homing.store.record import AttemptResult, Finding
-from homing.store.submissions import Idempotency, NewDelivery, NewMessage, NewSubmission
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEASE = timedelta(minutes=3)
@@ -55,7 +55,7 @@ def a_submission(
     payload: str = "p",
     now: datetime = NOW,
     **fields: Any,
-) -> NewSubmission:
+) -> AcceptedMessage:
     """`fields` that a delivery has go to the deliveries, the others to the message."""
     of_delivery = {name: fields.pop(name) for name in list(fields) if name in NewDelivery.__dataclass_fields__}
     message = NewMessage(
@@ -88,22 +88,22 @@ def a_submission(
         for recipient in recipients or ("john@example.net",)
     ]
     idempotency = Idempotency(key=key, payload_hash=payload) if key else None
-    return NewSubmission(
+    return AcceptedMessage(
         message=message, deliveries=tuple(each), idempotency=idempotency, respond=lambda _: f"accepted {message.id.hex}"
     )
 
 
-async def submitted(database: Database, organization: Organization, *recipients: str, **fields: Any) -> NewSubmission:
-    submission = a_submission(organization, *recipients, **fields)
-    answer = await database.write_grouped(submissions.add, submission)
-    assert isinstance(answer, submissions.Added)
-    return submission
+async def submitted(database: Database, organization: Organization, *recipients: str, **fields: Any) -> AcceptedMessage:
+    acceptance = a_submission(organization, *recipients, **fields)
+    answer = await database.write_grouped(accepted_messages.add, acceptance)
+    assert isinstance(answer, accepted_messages.Added)
+    return acceptance
 
 
 async def claimed(
     database: Database, owner: str = "worker", now: datetime = NOW, limit: int = 100
 ) -> list[ClaimedDelivery]:
-    return await database.write(deliveries.claim, owner, now, deliveries.Room(limit), LEASE)
+    return await database.write(deliveries.claim, owner, now, deliveries.Capacity(limit), LEASE)
 
 
 async def attempted(database: Database, one: ClaimedDelivery, now: datetime = NOW) -> OpenAttempt:

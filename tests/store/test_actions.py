@@ -16,7 +16,7 @@ from homing.loop.model import (
     StepKind,
     StepState,
 )
-from homing.store import actions, cases, policies, submissions, tables, views
+from homing.store import accepted_messages, actions, cases, policies, tables, views
 from homing.store.actions import Action, Finished
 from homing.store.database import Database
 from homing.store.organizations import Organization
@@ -123,7 +123,7 @@ async def test_a_letter_and_the_end_of_its_action_are_one(database: Database) ->
     letter_action = next(action for action in await _claim(database) if action.kind is ActionKind.LETTER)
     letter = a_submission(organization, "janet@example.com", origin=Origin.LETTER, case=case, step=letter_action.step)
     answer = await database.write(actions.send_letter, _finished(letter_action), letter)
-    assert isinstance(answer, submissions.Added)
+    assert isinstance(answer, accepted_messages.Added)
     assert await database.write(actions.send_letter, _finished(letter_action), letter) is None
     (one,) = await claimed(database)
     assert (one.delivery.case, one.delivery.step) == (case, 1)

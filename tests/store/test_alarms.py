@@ -15,7 +15,7 @@ SLOW = Verdict(failure_class="rate_limited", kind="soft", rule="slow", about_us=
 
 
 async def sounded(database: Database, *causes: str, now: datetime = NOW) -> set[str]:
-    return await database.write(alarms.sound, [(alarm(cause, f"text of {cause}"), now) for cause in causes])
+    return await database.write(alarms.raise_alarm, [(alarm(cause, f"text of {cause}"), now) for cause in causes])
 
 
 async def untold(database: Database, now: datetime) -> list[str]:

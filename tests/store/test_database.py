@@ -225,10 +225,10 @@ async def test_a_number_too_large_for_its_column_is_hopeless(database: Database)
 
 @only_postgresql
 async def test_an_unreachable_server_fails_a_whole_batch_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    knocks: list[dict[str, object]] = []
+    probes: list[dict[str, object]] = []
 
     async def nobody(*_: object, **options: object) -> object:
-        knocks.append(options)
+        probes.append(options)
         raise TimeoutError
 
     database = Database.open(url, durable=False)
@@ -240,8 +240,8 @@ async def test_an_unreachable_server_fails_a_whole_batch_at_once(url: str, monke
         waiting = [database.write_grouped(_put_all, f"n{number}") for number in range(100)]
         answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(answer) for answer in answers} == {TimeoutError}
-    assert len(knocks) <= 3, "one after the other waited for a connection of his own"
-    assert {(options["timeout"], options["command_timeout"]) for options in knocks} == {(10, 60)}
+    assert len(probes) <= 3, "one after the other waited for a connection of his own"
+    assert {(options["timeout"], options["command_timeout"]) for options in probes} == {(10, 60)}
     assert await database.write(_put, "back") == "back"
     await database.close()
 

@@ -109,19 +109,19 @@ async def test_after_a_leap_of_the_clock_nothing_ends_untried(database: Database
     sent = await submitted(database, organization)
     waiting = await submitted(database, paused)
     await database.write(organizations.pause, paused.id, "x")
-    leapt = NOW + timedelta(days=30)
+    jumped = NOW + timedelta(days=30)
 
     async def taken(now: datetime, limit: int = 100) -> list[deliveries.ClaimedDelivery]:
-        return await database.write(deliveries.claim, "worker", now, deliveries.Room(limit), LEASE, leapt)
+        return await database.write(deliveries.claim, "worker", now, deliveries.Capacity(limit), LEASE, jumped)
 
-    (one,) = await taken(leapt, 1)
+    (one,) = await taken(jumped, 1)
     assert one.delivery.id == sent.deliveries[0].id
-    await database.write_grouped(record, silent(one, await attempted(database, one, leapt), Stage.EHLO, leapt))
+    await database.write_grouped(record, silent(one, await attempted(database, one, jumped), Stage.EHLO, jumped))
     assert await state_of(database, organization, one.delivery.id) is State.DEFERRED
-    assert await taken(leapt + MINUTE) == []
+    assert await taken(jumped + MINUTE) == []
     assert await state_of(database, organization, one.delivery.id) is State.EXPIRED, "it had its attempt"
     assert await state_of(database, paused, waiting.deliveries[0].id) is State.QUEUED, "it has none while it is paused"
-    assert await claimed(database, now=leapt + timedelta(days=1)) == []
+    assert await claimed(database, now=jumped + timedelta(days=1)) == []
     assert await state_of(database, paused, waiting.deliveries[0].id) is State.EXPIRED
 
 
@@ -436,7 +436,7 @@ async def test_no_more_contents_are_claimed_than_fit_and_one_always_does(databas
     for _ in range(5):
         await submitted(database, organization, content=b"x" * 1000)
     sizes = [
-        len(await database.write(deliveries.claim, "worker", NOW, deliveries.Room(100, octets), LEASE))
+        len(await database.write(deliveries.claim, "worker", NOW, deliveries.Capacity(100, octets), LEASE))
         for octets in (1, 1001, 1, 1)
     ]
     assert sizes == [1, 2, 1, 1]

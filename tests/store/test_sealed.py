@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from homing.flow.safe import Safe, seal_anew
+from homing.flow.sealed_secrets import SealedSecrets, seal_anew
 from homing.loop.domains.signing_keys import KeyState
 from homing.loop.sealing import SealBroken, Sealer
-from homing.store import keys, organizations, tables
+from homing.store import dkim_keys, organizations, tables
 from homing.store.database import Database
 from homing.store.organizations import Organization
 
@@ -20,8 +20,8 @@ OLD, NEW = SEALER.key, b"n" * 32
 PLAIN = "whsec_aHVzaCwgdGhpcyBpcyBhIHNlY3JldCBvZiAzMiBvY3Q="
 
 
-def a_safe(key: bytes = OLD, before: bytes | None = None) -> Safe:
-    return Safe(sealer=Sealer(key, before), secret=lambda: os.urandom(32))
+def a_safe(key: bytes = OLD, before: bytes | None = None) -> SealedSecrets:
+    return SealedSecrets(sealer=Sealer(key, before), secret=lambda: os.urandom(32))
 
 
 def left_by_an_older_version(conn: sa.Connection, organization: Organization) -> None:
@@ -57,7 +57,7 @@ async def test_all_secrets_follow_the_secret_key(database: Database) -> None:
     await database.write(seal_anew, a_safe())
     active, revoked = a_key(), a_key("h0", KeyState.REVOKED)
     for one in (active, revoked):
-        assert await database.write(keys.add, one)
+        assert await database.write(dkim_keys.add, one)
     with pytest.raises(SealBroken, match="another secret key"):
         await database.write(seal_anew, a_safe(NEW))
     with pytest.raises(SealBroken, match="another secret key"):
@@ -69,7 +69,7 @@ async def test_all_secrets_follow_the_secret_key(database: Database) -> None:
     assert await database.write(seal_anew, changed) == 0
     alone = a_safe(NEW)  # the old one is needed no more
     assert await database.write(seal_anew, alone) == 0
-    assert {alone.sealer.open(one.sealed, one.key.place) for one in await database.write(keys.sealed)} == {
+    assert {alone.sealer.open(one.sealed, one.key.place) for one in await database.write(dkim_keys.sealed)} == {
         PRIVATE.pem()
     }
     assert alone.open_webhook_secret(await sealed_secret(database, organization), organization.id) == PLAIN

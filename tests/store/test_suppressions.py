@@ -6,11 +6,11 @@ from uuid import UUID
 from homing.loop.evidence import Answered, ReportAction, Reported, What
 from homing.loop.model import DeliveryId, InboundId, OrganizationId, State, Strength, Verdict
 from homing.mail.reply import Reply, Stage
-from homing.store import organizations, submissions, suppressions, tables
+from homing.store import accepted_messages, organizations, suppressions, tables
+from homing.store.accepted_messages import Added
 from homing.store.database import Database
 from homing.store.organizations import Organization
 from homing.store.record import AttemptResult, Finding, record
-from homing.store.submissions import Added
 from homing.store.suppressions import Suppression
 from tests.store.scenes import (
     NOW,
@@ -68,7 +68,7 @@ async def test_another_stream_and_another_organization_go_on(database: Database)
     await submitted(database, organization, stream="news")
     await sent(database, DEAD, NOW)
     for owner, stream in ((organization, "default"), (other, "news")):
-        answer = await database.write_grouped(submissions.add, a_submission(owner, stream=stream))
+        answer = await database.write_grouped(accepted_messages.add, a_submission(owner, stream=stream))
         assert isinstance(answer, Added)
         assert answer.suppressed == frozenset()
 

@@ -28,7 +28,7 @@ __all__ = ["PATIENCE", "Story", "Tenant", "a_story", "plain_text", "settings_in"
 
 
 @dataclass(slots=True)
-class Tenant:
+class Application:
     """An application: an organization with a key of its own."""
 
     story: "Story"
@@ -127,13 +127,13 @@ class Story:
     app: App
     clock: Clock
     http: httpx2.AsyncClient
-    tenants: dict[str, Tenant] = field(default_factory=dict)
+    applications: dict[str, Application] = field(default_factory=dict)
 
     @property
     def administrator(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.app.keys.administrator}"}
 
-    async def tenant(self, name: str = "crm", **settings: Any) -> Tenant:
+    async def application(self, name: str = "crm", **settings: Any) -> Application:
         body = {"name": name, "display_name": "Acme CRM", "rate_limit": 100_000, "daily_cap": 1_000_000, **settings}
         made = await self.http.post("/v1/organizations", json=body, headers=self.administrator)
         assert made.status_code == 201, made.text
@@ -141,14 +141,14 @@ class Story:
         key = {"name": "test", "scopes": ["send", "read", "manage"]}
         keyed = await self.http.post(path, json=key, headers=self.administrator)
         assert keyed.status_code == 201, keyed.text
-        self.tenants[name] = Tenant(self, made.json()["id"], keyed.json()["key"])
-        return self.tenants[name]
+        self.applications[name] = Application(self, made.json()["id"], keyed.json()["key"])
+        return self.applications[name]
 
     def advance(self, **span: float) -> None:
         """Let time pass for the gateway."""
         self.clock.advance(timedelta(**span))
-        self.app.deliverer.work.ring()
-        self.app.actor.actions.ring()
+        self.app.deliverer.work.wake()
+        self.app.actor.actions.wake()
 
     def link(self, letter: Mail, path: str) -> str:
         """The link to `path` in a letter, made relative so that it can be opened here."""

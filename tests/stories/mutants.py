@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from homing.store import deliveries, submissions, tables
+from homing.store import accepted_messages, deliveries, tables
+from homing.store.accepted_messages import AcceptedMessage, Added
 from homing.store.database import Database
 from homing.store.record import Finding, record
-from homing.store.submissions import Added, NewSubmission
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -21,9 +21,9 @@ class AckBeforeCommit(Database):
     """Says 202 at once and commits 20 to 50 ms later: a kill in between loses what was acknowledged."""
 
     async def write_grouped(self, fn: Callable[[sa.Connection, list[Item]], list[T]], item: Item) -> T:
-        if fn is not submissions.add:
+        if fn is not accepted_messages.add:
             return await super().write_grouped(fn, item)
-        assert isinstance(item, NewSubmission)
+        assert isinstance(item, AcceptedMessage)
         if await self.read(_is_known, item):
             return await super().write_grouped(fn, item)
         self._late = getattr(self, "_late", set())
@@ -33,12 +33,12 @@ class AckBeforeCommit(Database):
         answer: Any = Added(response=item.respond(frozenset()))
         return answer
 
-    async def _commit_later(self, item: NewSubmission) -> None:
+    async def _commit_later(self, item: AcceptedMessage) -> None:
         await asyncio.sleep(random.uniform(0.02, 0.05))
-        await super().write_grouped(submissions.add, item)
+        await super().write_grouped(accepted_messages.add, item)
 
 
-def _is_known(conn: sa.Connection, item: NewSubmission) -> bool:
+def _is_known(conn: sa.Connection, item: AcceptedMessage) -> bool:
     """A message that was asked for before gets the honest answer: the planted fault is one alone."""
     key = item.idempotency.key if item.idempotency else ""
     return conn.execute(sa.select(sa.literal(1)).where(tables.idempotency.c.key == key)).first() is not None

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from homing.lab.behaviour import QUEUED, Good, Mail, Slow
 from homing.lab.mx import _as_line as line_of
-from homing.lab.post import Post
-from homing.lab.returns import Failure, bounce
+from homing.lab.outbound import Outbound
+from homing.lab.returned_mail import Failure, bounce
 from homing.lab.world import World
 from homing.mail.reply import Reply
 from homing.net.smtp_client import Envelope
@@ -39,7 +39,7 @@ class Closing(Good):
     ledger: Path
     seen: set[str] = field(default_factory=set)
 
-    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:
         if mail.recipient in self.seen:
             return QUEUED
         self.seen.add(mail.recipient)
@@ -55,7 +55,7 @@ class Bouncing(Good):
 
     ledger: Path
 
-    async def afterwards(self, mail: Mail, post: Post) -> None:
+    async def afterwards(self, mail: Mail, post: Outbound) -> None:
         if mail.envelope_sender is None:
             return
         content = bounce(mail.hostname, mail.envelope_sender, mail.content, Failure(final_recipient=mail.recipient))

@@ -27,7 +27,7 @@ from homing.config import Settings
 from homing.loop import ids
 from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.token import Tokens
-from homing.store import people
+from homing.store import human_senders
 
 from .invariants import Aftermath, Report
 from .outside import HUMAN_SENDER, OPERATOR
@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CONNECTIONS = 20
 STEP = 20.0
 """Minutes that the gateway's clock jumps ahead at each restart."""
-LEAP = 180.0
+CLOCK_JUMP = 180.0
 """The same when the storm is over."""
 PATIENCE = 30.0
 GENTLE = 8
@@ -132,7 +132,7 @@ class Storm:
     def _drain(self) -> None:
         """Let hours pass until nothing is left to try."""
         while self._count(_DEFERRED):
-            with self._gateway(LEAP) as gateway:
+            with self._gateway(CLOCK_JUMP) as gateway:
                 _wait(gateway, self._listens)
                 self._quiet(gateway)
                 _stop(gateway)
@@ -214,7 +214,9 @@ class Storm:
             assert sender.status_code == 201, sender.text
             whose = ids.read("organization", organization), ids.read("human_sender", sender.json()["id"])
             assert whose[0] and whose[1]
-            await app.database.write(people.prove, OrganizationId(whose[0]), HumanSenderId(whose[1]), app.clock())
+            await app.database.write(
+                human_senders.prove, OrganizationId(whose[0]), HumanSenderId(whose[1]), app.clock()
+            )
         return str(keyed.json()["key"])
 
     # -- what can be seen ----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """An operator hears that mail is refused because of us: once for each cause, and not of every refusal."""
 
-from homing.flow.warn import PAGE
-from tests.stories.gateway import Story, Tenant, plain_text, until
+from homing.flow.alarms import PAGE
+from tests.stories.gateway import Application, Story, plain_text, until
 
 JANET = "janet@example.net"
 ADMINISTRATOR = "postmaster@acme-admin.com"
@@ -13,12 +13,12 @@ async def alarms_of(story: Story) -> list[dict]:
     return list((await story.http.get("/v1/alarms", headers=story.administrator)).json()["alarms"])
 
 
-async def refused(crm: Tenant, number: int) -> None:
+async def refused(crm: Application, number: int) -> None:
     await crm.becomes(await crm.send(JANET, f"j{number}@corp.com", failure_policy="log"), "bounced")
 
 
 async def test_one_letter_tells_of_a_cause_and_no_flood_follows(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     await crm.policy("log", {"kind": "log"})
     site = story.world.mx("acme-admin.com")
@@ -48,7 +48,7 @@ async def test_one_letter_tells_of_a_cause_and_no_flood_follows(story: Story) ->
 
 
 async def test_what_is_dealt_with_is_cleared(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     await crm.policy("log", {"kind": "log"})
     story.world.mx("acme-admin.com")

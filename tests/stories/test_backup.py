@@ -9,7 +9,7 @@ from pathlib import Path
 
 from homing.app import build
 
-from .gateway import Tenant, a_story, settings_in
+from .gateway import Application, a_story, settings_in
 
 VACUUM = (
     "import sys, homing.store.sqlite as s; s.driver().connect(sys.argv[1]).execute('VACUUM INTO ?', (sys.argv[2],))"
@@ -25,7 +25,7 @@ def back_up(data: Path, target: Path) -> None:
 
 async def test_what_was_accepted_before_a_backup_is_in_it(tmp_path: Path) -> None:
     async with a_story(tmp_path) as story:
-        crm = await story.tenant()
+        crm = await story.application()
         await crm.person("Joe", "joe@acme.com")
         story.world.mx("friend.com")
         sent = [await crm.send("joe@acme.com", "ann@friend.com") for _ in range(10)]
@@ -47,6 +47,6 @@ async def test_what_was_accepted_before_a_backup_is_in_it(tmp_path: Path) -> Non
             assert missing.status_code == 404
 
 
-async def _send_on(crm: Tenant) -> None:
+async def _send_on(crm: Application) -> None:
     while True:
         await crm.send("joe@acme.com", "ann@friend.com")

@@ -8,15 +8,15 @@ from homing.lab.sms import GENERIC_TEMPLATE
 from homing.net.sms import SmsAccepted, SmsAnswer, StatusCallback
 from homing.store import actions
 
-from .gateway import Story, Tenant, a_story, until
+from .gateway import Application, Story, a_story, until
 
 JANET, JOHN = "janet@example.net", "john@corp.com"
 PHONE = "+442079460001"
 
 
-async def _failed(story: Story, *steps: dict[str, Any], **organization: Any) -> tuple[Tenant, dict[str, Any]]:
+async def _failed(story: Story, *steps: dict[str, Any], **organization: Any) -> tuple[Application, dict[str, Any]]:
     """A message of Janet's that was refused, under a policy of these steps."""
-    crm = await story.tenant(**organization)
+    crm = await story.application(**organization)
     await crm.policy("these", *steps)
     await crm.person("Janet Roe", JANET, phone=PHONE)
     story.world.mx("corp.com").refuses(None)
@@ -26,7 +26,7 @@ async def _failed(story: Story, *steps: dict[str, Any], **organization: Any) -> 
     return crm, sent
 
 
-async def _settled(crm: Tenant, sent: dict[str, Any], *states: str) -> list[dict[str, Any]]:
+async def _settled(crm: Application, sent: dict[str, Any], *states: str) -> list[dict[str, Any]]:
     """The case's actions, once its steps are in these states."""
 
     async def there() -> bool:
@@ -87,7 +87,7 @@ async def test_whether_a_text_went_out_is_in_doubt_when_the_provider_breaks(stor
 
 
 async def test_whoever_has_no_telephone_is_reached_by_his_organizations(story: Story) -> None:
-    crm = await story.tenant(sms_fallback="+442079460099")
+    crm = await story.application(sms_fallback="+442079460099")
     await crm.policy("these", {"kind": "sms"})
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").refuses(JOHN)
@@ -115,9 +115,9 @@ async def test_any_provider_with_an_http_api_will_do(tmp_path: Path) -> None:
     assert (text.shape, JOHN in text.text) == ("generic", True)
 
 
-async def _webhook(story: Story, answers: list[int]) -> tuple[Tenant, dict[str, Any]]:
+async def _webhook(story: Story, answers: list[int]) -> tuple[Application, dict[str, Any]]:
     story.world.webhooks.answers.extend(answers)
-    crm = await story.tenant()
+    crm = await story.application()
     changed = await crm.call("PATCH", "/v1/organization", {"webhook_url": story.world.webhooks.url})
     story.world.webhooks.secret = changed.json()["webhook_secret"]
     await crm.policy("these", {"kind": "webhook"})

@@ -42,7 +42,7 @@ async def story(tmp_path: Path, wall: Wall) -> AsyncIterator[Story]:
 
 
 async def test_what_waits_is_tried_again_and_not_given_up(story: Story, wall: Wall) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").greylists(JOHN).is_full("mary@corp.com")
     sent = await crm.send(JANET, JOHN, "mary@corp.com")
@@ -53,12 +53,12 @@ async def test_what_waits_is_tried_again_and_not_given_up(story: Story, wall: Wa
     john, mary = message["deliveries"]
     assert [attempt["reply_code"] for attempt in john["attempts"]] == [450, 250]
     assert [attempt["reply_code"] for attempt in mary["attempts"]] == [452, 452], "one more, and then it is over"
-    assert [log["seconds"] for log in logs if "leapt" in log["event"]] == [pytest.approx(30 * 86_400, abs=60)]
-    assert "homing_clock_leaps_total" in (await story.http.get("/metrics")).text
+    assert [log["seconds"] for log in logs if "jumped" in log["event"]] == [pytest.approx(30 * 86_400, abs=60)]
+    assert "homing_clock_jumps_total" in (await story.http.get("/metrics")).text
 
 
 async def test_no_lease_is_taken_and_nothing_is_erased(story: Story, wall: Wall) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").is_slow("slow@corp.com", 3)
     await crm.becomes(await crm.send(JANET, JOHN), "delivered")
@@ -76,7 +76,7 @@ async def test_no_lease_is_taken_and_nothing_is_erased(story: Story, wall: Wall)
 
 
 async def test_what_a_wrong_clock_put_off_comes_when_it_is_put_right(story: Story, wall: Wall) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     changed = await crm.call("PATCH", "/v1/organization", {"webhook_url": story.world.webhooks.url})
     story.world.webhooks.secret = changed.json()["webhook_secret"]

@@ -45,7 +45,7 @@ CASES = [
 
 @pytest.mark.parametrize(("to", "field", "form"), CASES)
 async def test_a_bounce_that_went_elsewhere_finds_its_delivery(story: Story, to: str, field: str, form) -> None:  # type: ignore[no-untyped-def]
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com")
     sent = await crm.send(JANET, JOHN, "ann@corp.com")
@@ -61,7 +61,7 @@ async def test_a_bounce_that_went_elsewhere_finds_its_delivery(story: Story, to:
 
 
 async def test_a_bounce_of_which_nothing_of_ours_is_left_changes_nothing(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com")
     sent = await crm.becomes(await crm.send(JANET, JOHN), "delivered")

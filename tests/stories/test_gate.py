@@ -11,7 +11,7 @@ JANET, JOHN = "janet@example.net", "john@corp.com"
 
 
 async def test_a_message_that_was_spoilt_in_the_store_is_never_sent(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com")
     site.refuses(JOHN, "451 4.3.0 Come again")

@@ -41,7 +41,7 @@ EVENT_ONLY = {
 async def test_a_report_changes_its_own_delivery_and_nothing_else(story: Story) -> None:
     folder = corpora_path("hostile", "bounce")
     assert {path.stem for path in folder.glob("*.eml")} == {*BOUNCED, *EVENT_ONLY}
-    crm, rival = await story.tenant("crm"), await story.tenant("rival")
+    crm, rival = await story.application("crm"), await story.application("rival")
     await crm.person("Janet", JANET)
     await rival.person("Eve", EVE)
     site = story.world.mx("corp.com")
@@ -85,7 +85,7 @@ async def test_a_report_changes_its_own_delivery_and_nothing_else(story: Story) 
 
 
 async def test_reports_beyond_the_first_five_are_counted_and_a_failure_is_heard_all_the_same(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet", JANET)
     site = story.world.mx("corp.com")
     sent = await crm.send(JANET, "john@corp.com")

@@ -7,15 +7,15 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from .gateway import Story, Tenant, until
+from .gateway import Application, Story, until
 
 JANET, JOHN = "janet@example.net", "john@corp.com"
 NOBODY = "127.0.8.1"
 """Nothing listens at this address of ours."""
 
 
-async def _janets(story: Story) -> Tenant:
-    crm = await story.tenant()
+async def _janets(story: Story) -> Application:
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     return crm
 
@@ -33,7 +33,7 @@ def _ip_of(story: Story, domain: str) -> str:
     return record.removeprefix("A ")
 
 
-async def _attempts(crm: Tenant, sent: dict[str, Any]) -> list[dict[str, Any]]:
+async def _attempts(crm: Application, sent: dict[str, Any]) -> list[dict[str, Any]]:
     (delivery,) = (await crm.message(sent))["deliveries"]
     return list(delivery["attempts"])
 
@@ -95,7 +95,7 @@ async def test_a_try_in_which_no_host_could_be_talked_to_keeps_them_all(story: S
     assert await _counted(story) == [2]
 
 
-async def _numbers(crm: Tenant, sent: dict[str, Any], wanted: list[int]) -> bool:
+async def _numbers(crm: Application, sent: dict[str, Any], wanted: list[int]) -> bool:
     return [one["number"] for one in await _attempts(crm, sent)] == wanted
 
 

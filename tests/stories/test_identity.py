@@ -10,7 +10,7 @@ from homing.config import BadSettings
 from homing.lab.behaviour import Mail
 from homing.lab.dns import Failing
 from homing.store.organizations import webhook_secrets
-from tests.stories.gateway import Story, Tenant, a_story, until
+from tests.stories.gateway import Application, Story, a_story, until
 from tests.stories.zones import (
     JOE,
     OWN,
@@ -35,7 +35,7 @@ async def story(tmp_path: Path) -> AsyncIterator[Story]:
         yield running
 
 
-async def received(story: Story, crm: Tenant, to: str = "john@corp.com") -> Mail:
+async def received(story: Story, crm: Application, to: str = "john@corp.com") -> Mail:
     site = story.world.mx(to.rpartition("@")[2])
     site.mails.clear()
     await crm.becomes(await crm.send(JANET, to), "delivered")
@@ -43,7 +43,7 @@ async def received(story: Story, crm: Tenant, to: str = "john@corp.com") -> Mail
 
 
 async def test_a_whole_rotation(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     await look(story, minutes=1)
     assert [(key["selector"], key["state"]) for key in await dkim_keys(story)] == [("h1", "active"), ("h2", "created")]
@@ -76,7 +76,7 @@ async def test_a_whole_rotation(story: Story) -> None:
 
 
 async def test_what_waits_is_sent_in_the_same_bytes_through_a_rotation(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     await look(story, minutes=1)
     await publish(story)
@@ -96,7 +96,7 @@ async def test_what_waits_is_sent_in_the_same_bytes_through_a_rotation(story: St
 
 async def test_an_emergency_revoke(story: Story) -> None:
     """A key leaked: it signs nothing more, what waits is signed anew, and says so."""
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     await look(story, minutes=1)
     await publish(story)
@@ -123,7 +123,7 @@ async def test_an_emergency_revoke(story: Story) -> None:
 
 
 async def test_without_any_key_mail_waits_and_nothing_goes_out_unsigned(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     [only] = await dkim_keys(story, "active")
     await story.http.post(f"/v1/dkim_keys/{only['id']}/revoke", headers=story.administrator)
@@ -145,7 +145,7 @@ async def test_without_any_key_mail_waits_and_nothing_goes_out_unsigned(story: S
 
 async def test_two_signatures_where_the_operator_wants_them(tmp_path: Path) -> None:
     async with a_story(tmp_path, dkim_ed25519=True) as story:
-        crm = await story.tenant()
+        crm = await story.application()
         await crm.person("Janet Roe", JANET)
         await look(story, minutes=1)
         await publish(story)
@@ -155,8 +155,8 @@ async def test_two_signatures_where_the_operator_wants_them(tmp_path: Path) -> N
 
 async def test_each_organization_has_a_selector_of_its_own_where_the_operator_wants_it(tmp_path: Path) -> None:
     """One key behind a wildcard: reports tell organizations apart, and one's signatures can be withdrawn alone."""
-    async with a_story(tmp_path, tenant_selectors=True) as story:
-        crm, shop = await story.tenant(), await story.tenant("shop")
+    async with a_story(tmp_path, organization_selectors=True) as story:
+        crm, shop = await story.application(), await story.application("shop")
         for one in (crm, shop):
             await one.person("Janet Roe", JANET)
         await look(story, minutes=1)
@@ -179,8 +179,8 @@ async def test_each_organization_has_a_selector_of_its_own_where_the_operator_wa
 
 
 async def test_what_waits_keeps_its_organizations_selector(tmp_path: Path) -> None:
-    async with a_story(tmp_path, tenant_selectors=True) as story:
-        crm = await story.tenant()
+    async with a_story(tmp_path, organization_selectors=True) as story:
+        crm = await story.application()
         await crm.person("Janet Roe", JANET)
         await look(story, minutes=1)
         await publish_zone(story)
@@ -189,7 +189,7 @@ async def test_what_waits_keeps_its_organizations_selector(tmp_path: Path) -> No
         site.greylists("john@slow.com")
         sent = await crm.send(JANET, "john@slow.com")
         await crm.becomes(sent, "deferred")
-        story.app.examiner.signer.tagged = frozenset()  # as after a restart, before the first look
+        story.app.domain_verifier.signer.tagged = frozenset()  # as after a restart, before the first look
         story.advance(hours=2)
         await crm.becomes(sent, "delivered")
         [(_, selector, result)] = await signatures(story, site.inbox("john@slow.com")[0])
@@ -206,7 +206,7 @@ async def test_a_gateway_with_another_secret_key_does_not_start(tmp_path: Path) 
             pass
 
 
-async def sent_as(story: Story, crm: Tenant, to: str = "john@corp.com") -> tuple[str, str, str]:
+async def sent_as(story: Story, crm: Application, to: str = "john@corp.com") -> tuple[str, str, str]:
     """Level, From and domain of the envelope sender of a message of Joe's as it arrives."""
     site = story.world.mx(to.rpartition("@")[2])
     site.mails.clear()
@@ -225,7 +225,7 @@ async def sent_as(story: Story, crm: Tenant, to: str = "john@corp.com") -> tuple
 async def test_the_secret_key_changes(tmp_path: Path) -> None:
     """The old one is put aside; a start seals everything anew, and the old one is needed no more."""
     async with a_story(tmp_path) as story:
-        crm = await story.tenant()
+        crm = await story.application()
         url = {"webhook_url": story.world.webhooks.url}
         webhook_secret = (await crm.call("PATCH", "/v1/organization", url)).json()["webhook_secret"]
         settings = story.app.settings
@@ -235,13 +235,13 @@ async def test_the_secret_key_changes(tmp_path: Path) -> None:
         assert (settings.data_dir / "secret.key").read_text() != old.read_text()
     old.unlink()
     async with build(settings).storing() as app:
-        assert app.examiner.signer.plan(OWN, None, None, app.clock()) is not None
+        assert app.domain_verifier.signer.plan(OWN, None, None, app.clock()) is not None
         [(organization, plain, sealed)] = await app.database.write(webhook_secrets)
-        assert (plain, app.actor.safe.open_webhook_secret(sealed, organization)) == (None, webhook_secret)
+        assert (plain, app.actor.sealed_secrets.open_webhook_secret(sealed, organization)) == (None, webhook_secret)
 
 
 async def test_a_proved_domain_stands_in_from_and_its_bounces_come_home(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     refused = await crm.call(
         "POST", "/v1/messages", {"human_sender": {"name": "Joe", "address": JOE}, "to": ["a@b.com"]}
     )
@@ -260,7 +260,7 @@ async def test_a_proved_domain_stands_in_from_and_its_bounces_come_home(story: S
 
 
 async def test_mail_to_the_domain_itself_goes_out_as_ours_until_it_is_known_to_be_taken(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     colleague = f"ann@{D}"
     assert (await sent_as(story, crm, colleague))[:2] == ("shared", f"message-service@{OWN}")
@@ -271,7 +271,7 @@ async def test_mail_to_the_domain_itself_goes_out_as_ours_until_it_is_known_to_b
 
 
 async def test_a_return_path_without_cname(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     records = (await crm.call("GET", f"/v1/domains/{D}/records")).json()["return_path_without_cname"]
     mx, spf = records
@@ -287,7 +287,7 @@ async def test_a_return_path_without_cname(story: Story) -> None:
 
 
 async def test_a_broken_dns_demotes_slowly_and_comes_back(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     await crm.person("Joe Bloggs", JOE)
     dns = story.world.dns
@@ -326,7 +326,7 @@ async def test_a_broken_dns_demotes_slowly_and_comes_back(story: Story) -> None:
 
 
 async def test_a_correction_goes_out_under_what_is_proved_by_then(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     story.world.mx("corp.com").refuses("jon@corp.com")
     sent = await crm.becomes(await crm.send(JOE, "jon@corp.com"), "bounced")
@@ -341,7 +341,7 @@ async def test_a_correction_goes_out_under_what_is_proved_by_then(story: Story) 
 
 
 async def test_keys_rotate_behind_the_aliases_and_nobody_is_asked(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     await look(story, minutes=20)
     tenants_zone = {name: records for name, records in story.world.dns.zones.items() if name.endswith(D)}
@@ -364,8 +364,8 @@ async def test_keys_rotate_behind_the_aliases_and_nobody_is_asked(story: Story) 
 
 
 async def test_another_organizations_records_prove_nothing(story: Story) -> None:
-    crm = await story.tenant()
-    thief = await story.tenant("thief")
+    crm = await story.application()
+    thief = await story.application("thief")
     await a_domain(story, crm)
     added = await thief.call("POST", "/v1/domains", {"domain": D})
     assert added.status_code == 201
@@ -377,10 +377,10 @@ async def test_another_organizations_records_prove_nothing(story: Story) -> None
 
 
 async def test_an_organization_with_an_address_of_its_own_at_the_shared_domain(tmp_path: Path) -> None:
-    async with a_story(tmp_path, tenant_addresses=True) as story:
-        crm = await story.tenant()
+    async with a_story(tmp_path, organization_addresses=True) as story:
+        crm = await story.application()
         await crm.person("Joe Bloggs", JOE)
-        await story.app.examiner.names.learn()
+        await story.app.domain_verifier.names.learn()
         assert (await sent_as(story, crm))[:2] == ("shared-tenant", f"crm@{OWN}")
         mail = story.world.mx("corp.com").inbox("john@corp.com")[0]
         reply = (

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from homing.lab.returns import human_reply
+from homing.lab.returned_mail import human_reply
 from homing.mail.reply import Stage
 from homing.net.route import Host
 from homing.net.smtp_client import Connection, Envelope, SmtpClient
@@ -17,7 +17,7 @@ HEADER_FROM = "message-service@post.acme-mail.com"
 
 
 async def test_an_address_that_nobody_proved_gets_no_mail_sent_in_its_name(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     for fields in (
         {"human_sender": {"name": "Eve", "address": "eve@evil.net"}},
@@ -38,7 +38,7 @@ async def test_an_address_that_nobody_proved_gets_no_mail_sent_in_its_name(story
 
 
 async def test_the_proof_is_a_press_of_a_button_once_within_a_day(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     made = await crm.call("POST", "/v1/human_senders", {"name": "security@bank.com", "address": JANET})
     assert made.status_code == 422, "a display name that could deceive is refused"
     story.world.mx("example.net")
@@ -73,7 +73,10 @@ async def test_the_proof_is_a_press_of_a_button_once_within_a_day(story: Story) 
     ids=ascii,
 )
 async def test_nobody_passes_for_another_by_his_display_name(story: Story, name: str, code: str) -> None:
-    crm, shop = await story.tenant(display_name="Roe Ltd"), await story.tenant("shop", display_name="Corner Shop")
+    crm, shop = (
+        await story.application(display_name="Roe Ltd"),
+        await story.application("shop", display_name="Corner Shop"),
+    )
     await crm.person("Janet Roe", JANET)
     await shop.person("Joe", "joe@shop.com")
     body = {"human_sender": {"name": name, "address": JANET}, "to": [JOHN], "subject": "x", "text": "x"}
@@ -85,7 +88,7 @@ async def test_nobody_passes_for_another_by_his_display_name(story: Story, name:
 
 
 async def test_who_answers_to_from_is_told_where_the_right_person_is(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com").replies_to_from(JOHN)
     sent = await crm.send(JANET, JOHN, subject="Your invoice")
@@ -119,7 +122,7 @@ async def test_who_answers_to_from_is_told_where_the_right_person_is(story: Stor
 
 
 async def test_strangers_who_write_to_from_are_refused_at_the_dot(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com")
     sent = await crm.send(JANET, JOHN)
@@ -141,7 +144,7 @@ async def test_rfc_3834_all_of_it(story: Story) -> None:
 
     folder = corpora_path("hostile", "autoreply")
     truth = json.loads((folder / "README.json").read_text())
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com")
     for name in truth["never_answer"] + truth["answer_once"]:
@@ -171,7 +174,7 @@ async def test_rfc_3834_all_of_it(story: Story) -> None:
 
 
 async def test_a_complaint_with_our_trace_suppresses_and_the_next_message_says_so(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com")
     first = await crm.send(JANET, JOHN)
@@ -208,7 +211,7 @@ async def test_no_token_no_entry(story: Story, recipient: str) -> None:
 
 
 async def test_a_webhook_is_called_signed_again_and_again_and_counts_as_heard(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     made = await crm.call("PATCH", "/v1/organization", {"webhook_url": story.world.webhooks.url})
     assert made.status_code == 200, made.text
     story.world.webhooks.secret = made.json()["webhook_secret"]

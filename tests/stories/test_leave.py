@@ -7,15 +7,15 @@ import pytest
 
 from homing.mail.dkim import SigningKey, sign, verify
 from homing.store import tables
-from tests.stories.gateway import Story, Tenant, a_story, until
+from tests.stories.gateway import Application, Story, a_story, until
 
 JANET = "janet@example.net"
 JOHN = "john@corp.com"
 
 
-async def subscribed(story: Story, **more: object) -> tuple[Tenant, dict]:
+async def subscribed(story: Story, **more: object) -> tuple[Application, dict]:
     """A message on a bulk stream."""
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     assert (await crm.call("PUT", "/v1/streams/news", {"bulk": True})).status_code in {200, 201}
     story.world.mx("corp.com")
@@ -223,7 +223,7 @@ async def test_an_application_that_says_itself_how_to_leave_knows_better(story: 
     assert mail.headers["List-Unsubscribe-Post"] is None
 
 
-async def listed(crm: Tenant) -> list[tuple[str, str, str]]:
+async def listed(crm: Application) -> list[tuple[str, str, str]]:
     entries = (await crm.call("GET", "/v1/suppressions")).json()["suppressions"]
     return [(entry["address"], entry["stream"], entry["reason"]) for entry in entries]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from homing.lab.behaviour import QUEUED, Good, Mail, send_bounce
-from homing.lab.post import Post
-from homing.lab.returns import Failure, bounce
+from homing.lab.outbound import Outbound
+from homing.lab.returned_mail import Failure, bounce
 from homing.mail.dkim import verify
 from homing.mail.reply import Reply
 from homing.store import tables
@@ -21,7 +21,7 @@ TOKEN_SENDER = re.compile(r"b\+[a-z2-7]{48}@b\.post\.acme-mail\.com")
 
 
 async def test_a_misspelt_address_is_refused_at_once_and_janet_hears_of_it(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     janet = await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").refuses(JOHN, "550 5.1.1 No such user here")
 
@@ -56,7 +56,7 @@ async def test_a_misspelt_address_is_refused_at_once_and_janet_hears_of_it(story
 
 
 async def test_what_goes_out_is_honest_signed_and_unlike_for_each_recipient(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     to, blind = "mary@corp.com", "boss@other.org"
     story.world.mx("corp.com")
@@ -81,7 +81,7 @@ async def test_what_goes_out_is_honest_signed_and_unlike_for_each_recipient(stor
 
 
 async def test_a_mail_that_was_accepted_comes_back_later(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     diagnostic = "smtp; 550 5.1.1 <john@corp.com>: unknown user"
     failure = Failure(final_recipient=JOHN, diagnostic_code=diagnostic)
@@ -104,7 +104,7 @@ async def test_a_mail_that_was_accepted_comes_back_later(story: Story) -> None:
 
 
 async def test_janet_is_on_vacation_so_her_telephone_rings(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.policy("urgent", {"kind": "letter"}, {"kind": "sms", "only_if_unheard": True})
     await crm.person("Janet Roe", JANET, phone="+442079460001")
     story.world.mx("example.net").is_out_of_office(JANET)
@@ -125,7 +125,7 @@ async def test_janet_is_on_vacation_so_her_telephone_rings(story: Story) -> None
 
 async def test_the_page_says_why_a_letter_was_not_heard(tmp_path: Path) -> None:
     async with a_story(tmp_path, open_pages_here=True) as story:
-        crm = await story.tenant()
+        crm = await story.application()
         await crm.person("Janet Roe", JANET)
         story.world.mx("example.net").is_out_of_office(JANET)
         story.world.mx("acme-admin.com")
@@ -139,7 +139,7 @@ async def test_the_page_says_why_a_letter_was_not_heard(tmp_path: Path) -> None:
 
 
 async def test_with_nobody_left_to_tell_the_failure_is_unheard_and_says_so(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.policy("thin", {"kind": "letter"}, {"kind": "sms", "only_if_unheard": True})
     await crm.person("Janet Roe", JANET, phone="+442079460002")
     story.world.mx("example.net").refuses(JANET, "550 5.2.1 Mailbox disabled")
@@ -156,7 +156,7 @@ async def test_with_nobody_left_to_tell_the_failure_is_unheard_and_says_so(story
 
 
 async def test_the_administrator_is_told_when_the_letter_comes_to_nothing(story: Story) -> None:
-    crm = await story.tenant(administrator="boss@acme-admin.com")
+    crm = await story.application(administrator="boss@acme-admin.com")
     await crm.person("Janet Roe", JANET)
     story.world.mx("example.net").refuses(JANET)
     story.world.mx("corp.com").refuses(JOHN)
@@ -173,14 +173,14 @@ class _Hasty(Good):
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
 
-    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:
         await send_bounce(mail, post, Failure(final_recipient=mail.recipient))
         await self.go_on.wait()
         return QUEUED
 
 
 async def test_a_bounce_can_outrun_its_own_250(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     hasty = _Hasty()
     story.world.mx("corp.com").behaves(JOHN, hasty)
@@ -201,7 +201,7 @@ async def test_a_bounce_can_outrun_its_own_250(story: Story) -> None:
 
 
 async def test_a_failure_behind_a_forwarder_is_not_ours(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").forwards(JOHN, "john@elsewhere.org")
     sent = await crm.send(JANET, JOHN)
@@ -212,7 +212,7 @@ async def test_a_failure_behind_a_forwarder_is_not_ours(story: Story) -> None:
 
 
 async def test_a_company_that_refuses_its_own_domain_from_outside_gets_its_mail(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", "janet@corp.com")
     story.world.mx("corp.com").refuses_own_domain()
     sent = await crm.send("janet@corp.com", JOHN)
@@ -225,7 +225,7 @@ async def test_a_company_that_refuses_its_own_domain_from_outside_gets_its_mail(
 
 
 async def test_a_domain_that_does_not_exist_is_told_with_the_one_that_was_meant(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     sent = await crm.send(JANET, "john@gmial.com")
     message = await crm.becomes(sent, "bounced")
@@ -235,7 +235,7 @@ async def test_a_domain_that_does_not_exist_is_told_with_the_one_that_was_meant(
 
 
 async def test_the_corrected_address_is_sent_to_once_from_the_link_in_the_letter(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com").refuses("jonh@corp.com")
     sent = await crm.send(JANET, "jonh@corp.com", subject="The offer")
@@ -259,7 +259,7 @@ async def test_the_corrected_address_is_sent_to_once_from_the_link_in_the_letter
 
 async def test_a_link_that_outlives_the_message_says_so(story: Story) -> None:
     """A letter of a late bounce, read when what the message said is erased: nobody is asked for an address in vain."""
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com")
     sent = await crm.send(JANET, JOHN)
@@ -283,7 +283,7 @@ async def test_a_link_that_outlives_the_message_says_so(story: Story) -> None:
 
 
 async def test_greylisting_costs_patience_and_nothing_else(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").greylists()
     sent = await crm.send(JANET, JOHN)
@@ -296,7 +296,7 @@ async def test_greylisting_costs_patience_and_nothing_else(story: Story) -> None
 
 
 async def test_nobody_answers_for_five_days(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").is_full(JOHN)
     sent = await crm.send(JANET, JOHN)
@@ -309,7 +309,7 @@ async def test_nobody_answers_for_five_days(story: Story) -> None:
 
 
 async def test_a_server_that_takes_the_message_and_hangs_up_leaves_a_doubt_that_is_told(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").closes_after_dot(JOHN, times=99)
     sent = await crm.send(JANET, JOHN)
@@ -324,7 +324,7 @@ async def test_a_server_that_takes_the_message_and_hangs_up_leaves_a_doubt_that_
 
 
 async def test_every_attempt_sends_the_same_bytes(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").is_slow(JOHN, 0.2)
     sent = await crm.send(JANET, JOHN)
@@ -341,7 +341,7 @@ async def test_every_attempt_sends_the_same_bytes(story: Story) -> None:
 
 @pytest.mark.parametrize("when", ["hold", "act"])
 async def test_a_policy_may_hold_back_where_the_mail_may_have_arrived(story: Story, when: str) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.policy("careful", {"kind": "letter", "when_possibly_delivered": when})
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").closes_after_dot(JOHN, times=99)

@@ -6,7 +6,7 @@ JANET, JOHN = "janet@example.net", "john@corp.com"
 
 
 async def test_metrics_count_what_happened_in_our_own_words(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").refuses(JOHN)
     await crm.becomes(await crm.send(JANET, JOHN), "bounced")
@@ -27,7 +27,7 @@ async def test_health_needs_the_database(story: Story) -> None:
 
 
 async def test_a_paused_organization_sends_nothing_until_it_is_resumed(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com").greylists()
     sent = await crm.send(JANET, JOHN)
@@ -50,7 +50,7 @@ async def test_a_paused_organization_sends_nothing_until_it_is_resumed(story: St
 
 
 async def test_an_sms_budget_is_kept_and_each_refusal_is_on_record(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.policy("text", {"kind": "sms", "budget_organization": 2})
     await crm.person("Janet Roe", JANET, phone="+442079460003")
     story.world.mx("corp.com").refuses(None)

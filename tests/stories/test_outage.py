@@ -33,7 +33,7 @@ async def _turned_away(cluster: Cluster, url: str) -> AsyncIterator[None]:
 
 async def test_a_database_that_turns_us_away_stops_nothing_for_good(durable_cluster: Cluster, tmp_path: Path) -> None:
     async with durable_cluster.database() as url, a_story(tmp_path, database_url=url) as story:
-        crm = await story.tenant()
+        crm = await story.application()
         await crm.person("Janet Roe", JANET)
         with capture_logs() as logs:
             async with _turned_away(durable_cluster, url):
@@ -48,7 +48,7 @@ async def test_a_database_that_turns_us_away_stops_nothing_for_good(durable_clus
 
 
 async def test_a_bug_in_a_worker_costs_a_moment_and_not_the_worker(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     broken: list[str] = []
 
@@ -73,7 +73,7 @@ async def test_a_bug_in_a_worker_costs_a_moment_and_not_the_worker(story: Story)
 
 
 async def test_what_breaks_before_an_attempt_gives_its_connection_back(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com")
     deliverer = story.app.deliverer
@@ -93,7 +93,7 @@ async def test_what_breaks_before_an_attempt_gives_its_connection_back(story: St
 
 async def test_a_stop_that_cannot_wait_gives_back_what_it_holds(tmp_path: Path) -> None:
     async with a_story(tmp_path) as story:
-        crm = await story.tenant()
+        crm = await story.application()
         await crm.person("Janet Roe", JANET)
         story.app.deliverer.patience = 0.1
         story.app.deliverer.router = _Endless()  # type: ignore[assignment]

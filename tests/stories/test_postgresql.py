@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 
 from homing.app import build
-from homing.lab.returns import Failure
+from homing.lab.returned_mail import Failure
 from tests.postgres import Cluster, durable_cluster
 
 from .gateway import PATIENCE, a_story, plain_text, settings_in, until
@@ -18,7 +18,7 @@ JANET, JOHN = "janet@example.net", "john@corp.com"
 
 async def test_both_ways_of_a_bounce(durable_cluster: Cluster, tmp_path: Path) -> None:
     async with durable_cluster.database() as url, a_story(tmp_path, database_url=url) as story:
-        crm = await story.tenant()
+        crm = await story.application()
         await crm.person("Janet Roe", JANET)
         site = story.world.mx("corp.com").refuses(JOHN)
         site.bounces_later("mary@corp.com", Failure(final_recipient="mary@corp.com"))
@@ -35,7 +35,7 @@ async def test_two_nodes_share_the_work_and_send_each_message_once(durable_clust
         story = await stack.enter_async_context(a_story(tmp_path, database_url=url))
         second = build(settings_in(story.world, tmp_path, database_url=url), story.clock)
         await stack.enter_async_context(second.running())
-        crm = await story.tenant()
+        crm = await story.application()
         await crm.person("Janet Roe", JANET)
         site = story.world.mx("corp.com")
         other = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://127.0.0.1:{second.http_port}"))

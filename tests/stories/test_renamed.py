@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from homing.lab.behaviour import QUEUED, Good, Mail
-from homing.lab.post import Post
-from homing.lab.returns import Failure, bounce, human_reply
+from homing.lab.outbound import Outbound
+from homing.lab.returned_mail import Failure, bounce, human_reply
 from homing.mail.reply import Reply
 from tests.postgres import Cluster, durable_cluster
-from tests.stories.gateway import Story, Tenant, a_story
+from tests.stories.gateway import Application, Story, a_story
 from tests.stories.zones import (
     JOE,
     OWN,
@@ -49,12 +49,12 @@ class Forgetful(Good):
         self.silent = True
         self.copies: list[Mail] = []
 
-    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:
         self.copies.append(mail)
         return None if self.silent else QUEUED
 
 
-async def identity_of(crm: Tenant, sent: dict[str, Any]) -> dict[str, Any]:
+async def identity_of(crm: Application, sent: dict[str, Any]) -> dict[str, Any]:
     return dict((await crm.message(sent))["deliveries"][0]["identity"])
 
 
@@ -62,7 +62,7 @@ def return_domain(mail: Mail) -> str:
     return (mail.envelope_sender or "").rpartition("@")[2]
 
 
-async def loses(story: Story, crm: Tenant, name: str, level: str) -> list[str]:
+async def loses(story: Story, crm: Application, name: str, level: str) -> list[str]:
     """Somebody tidies a record away: three looks later what it proved is gone. The records that stood there."""
     before = story.world.dns.zones.pop(name)
     for _ in range(3):
@@ -74,7 +74,7 @@ async def loses(story: Story, crm: Tenant, name: str, level: str) -> list[str]:
 async def test_a_waiting_delivery_goes_out_under_what_is_proved_by_then(story: Story) -> None:
     """Accepted from joe@bloggs.com, and tried; then the domain's alias is gone. It leaves as ours, says so, and what
     comes back to either name finds it."""
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     john = Forgetful()
     story.world.mx("slow.com").behaves(JOHN, john)
@@ -118,7 +118,7 @@ async def test_a_waiting_delivery_goes_out_under_what_is_proved_by_then(story: S
 
 async def test_only_the_return_path_falls(story: Story) -> None:
     """From stays; the envelope sender becomes ours, for nobody would take a bounce at the old one."""
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     john = Forgetful()
     story.world.mx("slow.com").behaves(JOHN, john)
@@ -141,7 +141,7 @@ async def test_only_the_return_path_falls(story: Story) -> None:
 async def test_what_somebody_has_heard_of_is_not_raised(story: Story) -> None:
     """The domain breaks, a delivery leaves under our name into doubt, the domain comes back: it keeps our name, so that
     all its copies since are the same bytes. What is accepted from then on bears its own again."""
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     alias = f"acme-mail1._domainkey.{D}"
     before = await loses(story, crm, alias, "shared")
@@ -167,7 +167,7 @@ async def test_what_somebody_has_heard_of_is_not_raised(story: Story) -> None:
 
 async def test_what_nobody_has_heard_of_is_raised(story: Story) -> None:
     """Nobody could be talked to yet when the domain was proved: why should it not bear the name?"""
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Joe Bloggs", JOE)
     story.world.mx("slow.com")
     away = story.world.dns.zones.pop("slow.com")
@@ -188,7 +188,7 @@ async def test_what_nobody_has_heard_of_is_raised(story: Story) -> None:
 
 
 async def test_a_domain_that_its_owner_removed_stands_in_nothing_that_waits(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     story.world.mx("slow.com").greylists(JOHN)
     sent = await crm.send(JOE, JOHN)
@@ -213,7 +213,7 @@ async def rotates(story: Story) -> None:
 
 async def test_a_domain_that_published_one_alias_only_is_not_signed_with_the_other_key(story: Story) -> None:
     """From the moment of the rotation, not only from the next look at the domain."""
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     story.world.mx("slow.com")
     await loses(story, crm, f"acme-mail2._domainkey.{D}", "custom-full")
@@ -228,7 +228,7 @@ async def test_a_domain_that_published_one_alias_only_is_not_signed_with_the_oth
 
 async def test_a_leaked_key_of_other_domains(story: Story) -> None:
     """What waits is signed anew with the next key and keeps its name, for both aliases have been published."""
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     await look(story, minutes=20)
     await publish_zone(story)
@@ -251,7 +251,7 @@ async def test_a_leaked_key_of_other_domains(story: Story) -> None:
 
 
 async def test_without_any_key_for_other_domains_mail_leaves_as_ours(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await a_domain(story, crm)
     story.world.mx("slow.com")
     for key in await dkim_keys(story, "active", "published", "created"):

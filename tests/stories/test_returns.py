@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from structlog.testing import capture_logs
 
-from homing.flow.submit import LARGEST_MESSAGE
-from homing.lab.returns import Failure, bounce
+from homing.flow.accept import LARGEST_MESSAGE
+from homing.lab.returned_mail import Failure, bounce
 from homing.mail.reply import Stage
 from homing.mail.smtp_client import Envelope, Silence
 from homing.net.route import Host
@@ -20,7 +20,7 @@ JANET, MARY = "janet@example.net", "mary@corp.com"
 
 
 async def test_a_mail_that_nobody_can_read_is_told_of_where_it_belongs(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com")
     sent = await crm.send(JANET, MARY)
@@ -41,7 +41,7 @@ async def test_a_mail_that_nobody_can_read_is_told_of_where_it_belongs(story: St
 
 async def test_what_cannot_be_kept_is_not_taken(story: Story) -> None:
     """451: whoever sends it still has it, and comes again."""
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com")
     sent = await crm.send(JANET, MARY)
@@ -101,7 +101,7 @@ async def test_one_address_at_a_time_so_that_each_mail_is_about_one_delivery(sto
 
 
 async def test_a_file_that_no_mail_holds_goes_and_the_others_stay(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com")
     await crm.send(JANET, MARY)
@@ -124,7 +124,7 @@ async def test_a_file_that_no_mail_holds_goes_and_the_others_stay(story: Story) 
 
 
 async def test_what_comes_back_is_counted_and_shown_whether_or_not_it_is_about_a_message(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com").bounces_later(MARY)
     sent = await crm.send(JANET, MARY)

@@ -3,7 +3,7 @@
 import pytest
 
 from homing.loop.policy import ASKED_AGAIN
-from tests.stories.gateway import Story, Tenant
+from tests.stories.gateway import Application, Story
 
 JANET = "janet@example.net"
 GMAIL = "421 4.7.28 Our system has detected an unusual rate of unsolicited mail originating from your IP address."
@@ -11,8 +11,8 @@ YAHOO = "421 4.7.0 [TSS04] Messages from 203.0.113.7 temporarily deferred due to
 MICROSOFT = "451 4.7.650 The mail server [203.0.113.7] has been temporarily rate limited due to IP reputation."
 
 
-async def janet(story: Story) -> Tenant:
-    crm = await story.tenant()
+async def janet(story: Story) -> Application:
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     return crm
 

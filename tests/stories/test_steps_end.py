@@ -14,8 +14,8 @@ from .gateway import Story, until
 JANET, JOHN, VICTIM = "janet@example.net", "john@corp.com", "victim@elsewhere.org"
 
 
-async def _steps(story: Story, sent: dict[str, object], tenant: str = "crm") -> list[tuple[str, str]]:
-    [delivery] = (await story.tenants[tenant].message(sent))["deliveries"]
+async def _steps(story: Story, sent: dict[str, object], application: str = "crm") -> list[tuple[str, str]]:
+    [delivery] = (await story.applications[application].message(sent))["deliveries"]
     return [(step["kind"], step["state"]) for step in (delivery["case"] or {"steps": []})["steps"]]
 
 
@@ -34,7 +34,7 @@ async def _hanging_server() -> AsyncIterator[tuple[int, list[asyncio.StreamWrite
 
 async def test_an_administrator_without_an_address_is_told_of(story: Story) -> None:
     story.app.actor.administrator = "nobody in particular"
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.policy("thin", {"kind": "administrator"})
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").refuses(JOHN)
@@ -46,7 +46,7 @@ async def test_an_administrator_without_an_address_is_told_of(story: Story) -> N
 
 async def test_a_step_that_breaks_every_time_ends_unheard(story: Story) -> None:
     story.app.actor.outgoing = None  # type: ignore[assignment]
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.policy("thin", {"kind": "letter"})
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").refuses(JOHN)
@@ -66,10 +66,10 @@ async def test_a_step_that_breaks_every_time_ends_unheard(story: Story) -> None:
 async def test_a_webhook_that_hangs_keeps_nobody_else_waiting(story: Story) -> None:
     story.app.actor.fetcher._time_limit = 600.0
     async with _hanging_server() as (port, calls):
-        slow = await story.tenant("slow", webhook_url=f"http://127.0.0.1:{port}/hook")
+        slow = await story.application("slow", webhook_url=f"http://127.0.0.1:{port}/hook")
         await slow.policy("hook", {"kind": "webhook"})
         await slow.person("Joe Bloggs", "joe@example.net")
-        crm = await story.tenant()
+        crm = await story.application()
         await crm.person("Janet Roe", JANET)
         story.world.mx("corp.com").refuses(None)
         await slow.becomes(await slow.send("joe@example.net", JOHN, failure_policy="hook"), "bounced")
@@ -85,7 +85,7 @@ async def test_a_webhook_that_hangs_keeps_nobody_else_waiting(story: Story) -> N
 
 
 async def test_no_letter_goes_to_an_address_that_nobody_proved(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").refuses(JOHN)
     victim = story.world.mx("elsewhere.org")
@@ -96,7 +96,7 @@ async def test_no_letter_goes_to_an_address_that_nobody_proved(story: Story) -> 
 
 
 async def test_who_is_paused_is_told_of_his_failures_all_the_same(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com").greylists()
     sent = await crm.send(JANET, JOHN, "mary@corp.com")
@@ -110,7 +110,7 @@ async def test_who_is_paused_is_told_of_his_failures_all_the_same(story: Story) 
 
 @pytest.mark.parametrize("message_id", ["<an odd one>", "no brackets@nor dots", "<\u00e9@corp.com>", ""])
 async def test_whoever_has_an_odd_mailer_is_answered_too(story: Story, message_id: str) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com")
     await crm.send(JANET, JOHN)

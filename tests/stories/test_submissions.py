@@ -6,7 +6,7 @@ JANET, JOHN = "janet@example.net", "john@corp.com"
 
 
 async def test_what_was_accepted_under_a_key_stays_accepted_when_nothing_new_is(story: Story) -> None:
-    crm = await story.tenant(rate_limit=1)
+    crm = await story.application(rate_limit=1)
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com")
     body = {"human_sender": {"name": "Janet", "address": JANET}, "to": [JOHN], "subject": "x", "text": "x"}
@@ -28,7 +28,7 @@ async def test_what_was_accepted_under_a_key_stays_accepted_when_nothing_new_is(
 
 
 async def test_a_proof_is_of_the_address_as_it_is_written_at_once_and_later(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Joe Bloggs", "Joe@example.net")
     story.world.mx("corp.com")
     await crm.send("Joe@example.net", JOHN)
@@ -39,7 +39,7 @@ async def test_a_proof_is_of_the_address_as_it_is_written_at_once_and_later(stor
 
 
 async def test_a_corrected_message_keeps_the_recipients_telephone(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.policy("call", {"kind": "sms", "reader": "recipient"})
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").refuses(None)

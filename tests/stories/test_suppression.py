@@ -7,7 +7,7 @@ JOHN = "john@corp.com"
 
 
 async def test_a_dead_address_is_left_alone_until_it_is_lifted(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").refuses(JOHN, "550 5.1.1 No such user here")
     first = await crm.send(JANET, JOHN)
@@ -27,7 +27,7 @@ async def test_a_dead_address_is_left_alone_until_it_is_lifted(story: Story) -> 
 
 
 async def test_a_refusal_that_is_about_us_silences_nobody(story: Story) -> None:
-    crm = await story.tenant()
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com").refuses(JOHN, "550 5.7.1 Your IP address is listed at a blocklist, see spamhaus.org")
     await crm.becomes(await crm.send(JANET, JOHN), "bounced")

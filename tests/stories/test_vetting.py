@@ -3,18 +3,18 @@
 import sqlalchemy as sa
 
 from homing.lab.dns import Failing
-from homing.lab.returns import Failure, bounce, human_reply
+from homing.lab.returned_mail import Failure, bounce, human_reply
 from homing.mail.dkim import SigningKey, sign
 from homing.store import inbound
 
-from .gateway import Story, Tenant, until
+from .gateway import Application, Story, until
 
 JANET, JOHN = "janet@example.net", "john@corp.com"
 HEADER_FROM = "message-service@post.acme-mail.com"
 
 
-async def _sent_to_john(story: Story) -> tuple[Tenant, dict[str, object]]:
-    crm = await story.tenant()
+async def _sent_to_john(story: Story) -> tuple[Application, dict[str, object]]:
+    crm = await story.application()
     await crm.person("Janet Roe", JANET)
     story.world.mx("corp.com")
     sent = await crm.send(JANET, JOHN)
@@ -87,7 +87,7 @@ async def test_a_persons_reply_is_verified_with_the_key_of_his_domain(story: Sto
 async def test_dns_that_is_silent_keeps_no_bounce_waiting(story: Story) -> None:
     crm, sent = await _sent_to_john(story)
     [mail] = story.world.inbox(JOHN)
-    story.app.receiver.vetting.patience = 0.2
+    story.app.receiver.inbound_authentication.patience = 0.2
     story.world.dns.failing["stranger.net"] = Failing.TIMEOUT
     returned = bounce("mx.stranger.net", mail.envelope_sender or "", mail.content, Failure(final_recipient=JOHN))
     await story.world.writes(None, mail.envelope_sender or "", returned)

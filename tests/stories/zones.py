@@ -13,9 +13,9 @@ from homing.mail.dkim import keys_of, verify
 from homing.mail.dmarc import DmarcResult, evaluate
 from homing.mail.spf import check
 from homing.mail.spf_record import SpfResult
-from homing.net.questions import answer
+from homing.net.dns_dialogue import answer
 
-from .gateway import Story, Tenant
+from .gateway import Application, Story
 
 OWN = "post.acme-mail.com"
 D = "bloggs.com"
@@ -37,12 +37,12 @@ async def publish(story: Story) -> None:
 async def look(story: Story, **span: float) -> None:
     """Time passes, and the gateway looks at the DNS."""
     story.advance(**span)
-    await story.app.examiner.look()
+    await story.app.domain_verifier.look()
 
 
 async def signatures(story: Story, mail: Mail) -> list[tuple[str, str, str]]:
     """Domain, selector and result of each signature, as a receiver finds them now in the DNS."""
-    resolver = story.app.examiner.rotation.resolver
+    resolver = story.app.domain_verifier.rotation.resolver
     keys = await answer(keys_of(mail.content), resolver)
     now = int(story.clock().timestamp())
     found = [(one.domain, one.selector, one.result.value) for one in verify(mail.content, keys.get, now).signatures]
@@ -89,7 +89,7 @@ async def publish_zone(story: Story) -> None:
     story.world.dns.publish("mx.acme-mail.com", "A 127.0.0.1")
 
 
-async def ask(crm: Tenant, name: str = D) -> dict[str, Any]:
+async def ask(crm: Application, name: str = D) -> dict[str, Any]:
     """What the DNS says of a domain now."""
     asked = await crm.call("POST", f"/v1/domains/{name}/verify")
     assert asked.status_code == 200, asked.text
@@ -100,7 +100,7 @@ def states(domain: dict[str, Any]) -> dict[str, str]:
     return {record["purpose"]: record["state"] for record in domain["records"]}
 
 
-async def a_domain(story: Story, crm: Tenant) -> dict[str, Any]:
+async def a_domain(story: Story, crm: Application) -> dict[str, Any]:
     """The organization's own domain, with its records published by tenant and operator."""
     story.world.mx(D)
     added = await crm.call("POST", "/v1/domains", {"domain": D.upper()})
@@ -114,7 +114,7 @@ async def a_domain(story: Story, crm: Tenant) -> dict[str, Any]:
 
 async def receivers_agree(story: Story, mail: Mail) -> None:
     """SPF passes for the envelope sender, and DMARC for From, by the tree walk and by the public suffix list."""
-    resolver = story.app.examiner.rotation.resolver
+    resolver = story.app.domain_verifier.rotation.resolver
     spf = await answer(check("127.0.0.1", mail.envelope_sender, "mx.acme-mail.com"), resolver)
     assert spf.result is SpfResult.PASS, spf
     keys = await answer(keys_of(mail.content), resolver)

@@ -23,36 +23,36 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 from homing.app.clock import Clock
-from homing.app.keys import SELECTOR, Keys
+from homing.app.key_files import SELECTOR, Keys
 from homing.config import BadSettings, Settings, server_of
 from homing.doors.api import ApiParts, create_api
-from homing.doors.smtp.mx import MxDesk
+from homing.doors.smtp.mx import MxHandler
 from homing.doors.smtp.server import Limits, SmtpServer
 from homing.doors.web import WebParts, web_router
+from homing.flow.accept import LARGEST_MESSAGE, Acceptance
 from homing.flow.act import Actor
-from homing.flow.authenticate import Keyring
-from homing.flow.bell import Bell, Chime
-from homing.flow.consult import Practice
+from homing.flow.address_proofs import AddressProofs
+from homing.flow.alarms import AlarmNotifier
+from homing.flow.authenticate_inbound import InboundAuthentication
 from homing.flow.deliver import Deliverer
-from homing.flow.diagnose import Doctor
-from homing.flow.examine import Examiner
-from homing.flow.names import Names
+from homing.flow.doctor import Doctor
+from homing.flow.identity_facts import IdentityFacts
+from homing.flow.keyring import Keyring
 from homing.flow.outgoing import Outgoing
-from homing.flow.prove import Proving
-from homing.flow.proved import Proved
+from homing.flow.own_doctor import OwnDoctor
+from homing.flow.own_names import OwnNames
 from homing.flow.receive import Receiver
-from homing.flow.rotate import Rotation, Selectors, terms_for
-from homing.flow.rules import house_rules
-from homing.flow.safe import Safe, seal_anew
+from homing.flow.rotate_keys import KeyRotation, Selectors, terms_for
+from homing.flow.rules import reading_rules
+from homing.flow.sealed_secrets import SealedSecrets, seal_anew
 from homing.flow.sign import Signer
-from homing.flow.submit import LARGEST_MESSAGE, Submission
 from homing.flow.tidy import Tidier
-from homing.flow.vet import Vetting
-from homing.flow.warn import Warner
-from homing.loop.pace import Pace
+from homing.flow.verify_domains import DomainVerifier
+from homing.flow.wakeup import Broadcast, WakeUp
 from homing.loop.problem import Fault
 from homing.loop.reading.rulebook import Rules
 from homing.loop.sealing import SealBroken, Sealer
+from homing.loop.throttle import Throttles
 from homing.loop.token import Tokens
 from homing.net.dns import AS_PUBLISHED, Keep, Resolver
 from homing.net.fetch import Fetcher, check_url
@@ -75,19 +75,19 @@ class _Base:
     database: Database
     tokens: Tokens
     outgoing: Outgoing
-    proved: Proved
+    proved: IdentityFacts
     rules: Rules
     resolver: Resolver
-    safe: Safe
+    sealed_secrets: SealedSecrets
     signer: Signer
-    rotation: Rotation
-    names: Names
+    rotation: KeyRotation
+    names: OwnNames
     fetcher: Fetcher
     owner: str
-    work: Bell = field(default_factory=Bell)
-    actions: Bell = field(default_factory=Bell)
-    returns: Bell = field(default_factory=Bell)
-    news: Chime = field(default_factory=Chime)
+    work: WakeUp = field(default_factory=WakeUp)
+    actions: WakeUp = field(default_factory=WakeUp)
+    returns: WakeUp = field(default_factory=WakeUp)
+    news: Broadcast = field(default_factory=Broadcast)
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock) -> "_Base":
@@ -104,7 +104,7 @@ class _Base:
         ports = frozenset(range(1, 65536)) if lab else WEBHOOK_PORTS
         database = Database.open(settings.database_url)
         sealer = Sealer(keys.secret, keys.secret_before)
-        safe = Safe(sealer=sealer, secret=_secret)
+        sealed_secrets = SealedSecrets(sealer=sealer, secret=_secret)
         threads = settings.signer_threads or os.cpu_count() or 1
         delegated = settings.delegation.dkim_domain
         signer = Signer(database, sealer, own=settings.from_domain, delegated=delegated, threads=threads)
@@ -113,13 +113,13 @@ class _Base:
             clock=clock,
             keys=keys,
             database=database,
-            safe=safe,
+            sealed_secrets=sealed_secrets,
             signer=signer,
-            names=Names(database=database, tenant_addresses=settings.tenant_addresses),
-            rotation=Rotation(
+            names=OwnNames(database=database, organization_addresses=settings.organization_addresses),
+            rotation=KeyRotation(
                 database=database,
                 resolver=resolver,
-                safe=safe,
+                sealed_secrets=sealed_secrets,
                 signer=signer,
                 clock=clock,
                 dice=_dice,
@@ -134,13 +134,13 @@ class _Base:
                 dice=_dice,
                 url=settings.public_url,
             ),
-            proved=Proved(
+            proved=IdentityFacts(
                 database=database,
                 operator=settings.operator,
                 signing=lambda: settings.delegation.purpose_of(signer.delegated_selector),
-                tenant_addresses=settings.tenant_addresses,
+                organization_addresses=settings.organization_addresses,
             ),
-            rules=house_rules(),
+            rules=reading_rules(),
             resolver=resolver,
             fetcher=Fetcher(resolver, ports=ports, allow_private=lab),
             owner=f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}",
@@ -159,8 +159,8 @@ class App:
     receiver: Receiver
     actor: Actor
     tidier: Tidier
-    warner: Warner
-    examiner: Examiner
+    alarm_notifier: AlarmNotifier
+    domain_verifier: DomainVerifier
     http: FastAPI
     stopping: asyncio.Event
     smtp_port: int = 0
@@ -181,10 +181,10 @@ class App:
         """What is sealed in the store under the secret key of now, and the signing key that lay in a file at the first
         start."""
         for private, since in self.keys.signing_since:
-            await self.examiner.rotation.adopt(private, since)
+            await self.domain_verifier.rotation.adopt(private, since)
         try:
-            anew = await self.database.write(seal_anew, self.examiner.rotation.safe)
-            await self.examiner.signer.reload()
+            anew = await self.database.write(seal_anew, self.domain_verifier.rotation.sealed_secrets)
+            await self.domain_verifier.signer.reload()
         except SealBroken as error:
             message = f"It does not open the secrets in the database: {error}."
             raise BadSettings(Fault("secret_key", "setting-invalid", message)) from None
@@ -198,18 +198,25 @@ class App:
         tls = _tls(self.settings)
         async with self.storing(), AsyncExitStack() as workers, AsyncExitStack() as doors:
             await self.tidier.recover()
-            await self.examiner.names.learn()
+            await self.domain_verifier.names.learn()
             workers.push_async_callback(self._close_connections)
             await self._open_smtp(doors, tls)
             await self._open_http(doors)
-            for worker in (self.deliverer, self.receiver, self.actor, self.tidier, self.warner, self.examiner):
+            for worker in (
+                self.deliverer,
+                self.receiver,
+                self.actor,
+                self.tidier,
+                self.alarm_notifier,
+                self.domain_verifier,
+            ):
                 workers.push_async_callback(_ended, asyncio.create_task(worker.run()))
             yield self
 
     async def _open_smtp(self, doors: AsyncExitStack, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
         server = SmtpServer(
-            MxDesk(settings.hostname, self.receiver), _smtp_limits(settings), tls, spool=settings.data_dir
+            MxHandler(settings.hostname, self.receiver), _smtp_limits(settings), tls, spool=settings.data_dir
         )
         with _listening("smtp_port", settings.smtp_host, settings.smtp_port):
             self.smtp_port = await server.start(settings.smtp_host, settings.smtp_port)
@@ -281,7 +288,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     """Wire a gateway. Makes the data folder and the keys in it where they are missing."""
     base = _Base.of(settings, clock or Clock())
     actor = _actor(base)
-    examiner = _examiner(base)
+    domain_verifier = _domain_verifier(base)
     stopping = asyncio.Event()
     return App(
         settings=settings,
@@ -292,9 +299,9 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         receiver=_receiver(base),
         actor=actor,
         tidier=_tidier(base),
-        warner=_warner(base),
-        examiner=examiner,
-        http=_http(base, actor, examiner, stopping),
+        alarm_notifier=_alarm_notifier(base),
+        domain_verifier=domain_verifier,
+        http=_http(base, actor, domain_verifier, stopping),
         stopping=stopping,
     )
 
@@ -317,10 +324,10 @@ def _deliverer(base: _Base) -> Deliverer:
         signer=base.signer,
         router=router,
         client=SmtpClient(settings.hostname),
-        pace=Pace(receiver_of=_receiver_of),
+        throttles=Throttles(receiver_of=_receiver_of),
         rules=base.rules,
         clock=base.clock,
-        leapt_at=base.clock.leapt_at,
+        jumped_at=base.clock.jumped_at,
         dice=_dice,
         owner=base.owner,
         at_once=settings.deliveries_at_once,
@@ -351,7 +358,7 @@ def _receiver(base: _Base) -> Receiver:
         spool=base.settings.data_dir / "inbound",
         reply_retention=timedelta(days=base.settings.reply_retention_days),
         retention=timedelta(days=base.settings.content_retention_days),
-        vetting=Vetting(resolver=base.resolver, suffix_of=suffix_list(), clock=base.clock),
+        inbound_authentication=InboundAuthentication(resolver=base.resolver, suffix_of=suffix_list(), clock=base.clock),
         feedback_domains=frozenset(base.settings.feedback_domains),
         returns=base.returns,
         actions=base.actions,
@@ -365,7 +372,7 @@ def _actor(base: _Base) -> Actor:
         database=base.database,
         outgoing=base.outgoing,
         fetcher=base.fetcher,
-        safe=base.safe,
+        sealed_secrets=base.sealed_secrets,
         sms=_sms(base.settings, base.fetcher),
         clock=base.clock,
         administrator=base.settings.administrator,
@@ -376,8 +383,8 @@ def _actor(base: _Base) -> Actor:
     )
 
 
-def _warner(base: _Base) -> Warner:
-    return Warner(
+def _alarm_notifier(base: _Base) -> AlarmNotifier:
+    return AlarmNotifier(
         database=base.database,
         outgoing=base.outgoing,
         clock=base.clock,
@@ -391,7 +398,7 @@ def _tidier(base: _Base) -> Tidier:
     return Tidier(
         database=base.database,
         clock=base.clock,
-        leapt_at=base.clock.leapt_at,
+        jumped_at=base.clock.jumped_at,
         owner=base.owner,
         alone=base.settings.database_url.startswith("sqlite"),
         content_retention=timedelta(days=base.settings.content_retention_days),
@@ -400,9 +407,9 @@ def _tidier(base: _Base) -> Tidier:
     )
 
 
-def _examiner(base: _Base) -> Examiner:
+def _domain_verifier(base: _Base) -> DomainVerifier:
     domain, delegation = base.settings.from_domain, base.settings.delegation
-    return Examiner(
+    return DomainVerifier(
         database=base.database,
         resolver=base.resolver,
         rotation=base.rotation,
@@ -424,11 +431,11 @@ def _examiner(base: _Base) -> Examiner:
         spread=random.SystemRandom().random,
         news=base.news,
         names=base.names,
-        tenant_selectors=base.settings.tenant_selectors,
+        organization_selectors=base.settings.organization_selectors,
     )
 
 
-def _practice(base: _Base) -> Practice:
+def _own_doctor(base: _Base) -> OwnDoctor:
     settings = base.settings
     doctor = Doctor(
         resolver=base.resolver,
@@ -437,7 +444,7 @@ def _practice(base: _Base) -> Practice:
         smtp_port=settings.lab_outbound_port,
         allow_private=settings.lab_private_addresses,
     )
-    return Practice(
+    return OwnDoctor(
         doctor=doctor,
         database=base.database,
         signer=base.signer,
@@ -450,15 +457,15 @@ def _practice(base: _Base) -> Practice:
     )
 
 
-def _http(base: _Base, actor: Actor, examiner: Examiner, stopping: asyncio.Event) -> FastAPI:
-    submission = Submission(
+def _http(base: _Base, actor: Actor, domain_verifier: DomainVerifier, stopping: asyncio.Event) -> FastAPI:
+    acceptance = Acceptance(
         database=base.database,
         outgoing=base.outgoing,
         clock=base.clock,
         work=base.work,
         proved=base.proved,
     )
-    proving = Proving(
+    address_proofs = AddressProofs(
         database=base.database,
         outgoing=base.outgoing,
         clock=base.clock,
@@ -471,27 +478,27 @@ def _http(base: _Base, actor: Actor, examiner: Examiner, stopping: asyncio.Event
     check = partial(check_url, ports=frozenset(range(1, 65536)) if lab else WEBHOOK_PORTS, allow_private=lab)
     parts = ApiParts(
         database=base.database,
-        submission=submission,
-        proving=proving,
+        acceptance=acceptance,
+        address_proofs=address_proofs,
         tokens=base.tokens,
         keyring=keyring,
         clock=base.clock,
         dice=_dice,
         secret=_secret,
-        safe=base.safe,
+        sealed_secrets=base.sealed_secrets,
         news=base.news,
         check_url=check,
         sms_status=actor.sms_status,
         metrics=REGISTRY,
         stopping=stopping,
-        examiner=examiner,
-        practice=_practice(base),
+        domain_verifier=domain_verifier,
+        own_doctor=_own_doctor(base),
     )
     http = create_api(parts)
     pages = WebParts(
         database=base.database,
-        submission=submission,
-        proving=proving,
+        acceptance=acceptance,
+        address_proofs=address_proofs,
         tokens=base.tokens,
         keyring=keyring,
         clock=base.clock,

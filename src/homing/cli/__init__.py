@@ -24,7 +24,7 @@ from homing.cli import (
 from homing.cli.audit import audit
 from homing.cli.docs import docs
 from homing.cli.doctor import doctor
-from homing.cli.endings import Commands, importing
+from homing.cli.exits import Commands, importing
 from homing.cli.explain import explain
 from homing.cli.options import Config
 from homing.cli.send import send

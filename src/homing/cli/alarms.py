@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homing.cli.gateway import Gateway, Json, with_gateway
+from homing.cli.client import Gateway, Json, with_gateway
 from homing.cli.output import moment, sheet, show
 
 if TYPE_CHECKING:

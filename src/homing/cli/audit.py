@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homing.cli.endings import bad_input
+from homing.cli.exits import bad_input
 from homing.cli.output import for_person, say, show
 
 if TYPE_CHECKING:

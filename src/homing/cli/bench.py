@@ -29,7 +29,7 @@ import httpx2
 from rich.console import Console
 from rich.progress import Progress
 
-from homing.cli.load import HUMAN_SENDER, Answered, Gateway
+from homing.cli.load_client import HUMAN_SENDER, Answered, Gateway
 from homing.config import Settings
 
 OPERATOR = "acme-mail.com"
@@ -123,13 +123,13 @@ class _Bench:
             return {"n": 0}
         task = progress.add_task("immediate failures", total=None)
         recipients = [f"nobody{number}@{REFUSED}" for number in range(count)]
-        heard = list(_ask(self.application, ("failures", recipients, FAILURES_PER_SECOND, self.stream)).values())
+        announced = list(_ask(self.application, ("failures", recipients, FAILURES_PER_SECOND, self.stream)).values())
         progress.update(task, total=1, completed=1)
         return {
             "n": count,
             "messages_per_second": FAILURES_PER_SECOND,
-            "unheard": count - len(heard),
-            **{f"{name}_ms": value for name, value in _percentiles(heard).items()},
+            "unheard": count - len(announced),
+            **{f"{name}_ms": value for name, value in _percentiles(announced).items()},
         }
 
     def _load(self, count: int, progress: Progress, title: str) -> tuple[list[Answered], dict[str, float]]:

@@ -100,8 +100,8 @@ def _is_setting(settings: "Settings", variable: str) -> bool:
 
 
 def key_records_now(settings: "Settings") -> tuple[tuple["DnsRecord", ...], str]:
-    """The records of DKIM keys, and of what tenants' domains lead to, as the store has them by now; and what is doubted
-    of them. Nothing is made: keys made here might belong to another user than the gateway's."""
+    """The records of DKIM keys, and of what organizations' domains lead to, as the store has them by now; and what is
+    doubted of them. Nothing is made: keys made here might belong to another user than the gateway's."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from homing.loop.domains.sending_domains import published_by_us
@@ -123,12 +123,12 @@ _NO_KEY = "data_dir: there is no DKIM key yet; the first start of the gateway ma
 
 
 async def _stored_keys(settings: "Settings") -> "Sequence[DkimKey]":
-    from homing.store import keys
+    from homing.store import dkim_keys
     from homing.store.database import Database
 
     database = Database.open(settings.database_url)
     try:
-        return await database.read(keys.list_all)
+        return await database.read(dkim_keys.list_all)
     finally:
         await database.close()
 

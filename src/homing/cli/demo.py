@@ -21,11 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from homing.app import CannotListen, Clock, build
-from homing.cli.endings import ExitCode, unsuccessful
+from homing.cli.demo_scenes import SCENES
+from homing.cli.demo_world import DemoWorld, DidNotComeTrue, Json, Ledger
+from homing.cli.exits import ExitCode, unsuccessful
 from homing.cli.log import log_to_stderr
-from homing.cli.scenes import SCENES
 from homing.cli.serve import opening
-from homing.cli.stage import DidNotComeTrue, Json, Ledger, Stage
 from homing.config import Settings
 from homing.lab.sms import ACCOUNT, AUTH_TOKEN
 from homing.lab.world import World
@@ -45,10 +45,10 @@ class DemoOptions:
 async def play(options: DemoOptions) -> int:
     """The whole demo; the exit code. 0 only if every scene came true."""
     shown = Console(stderr=not sys.stdout.isatty())
-    async with _stage(options) as stage:
-        played = await _play_scenes(stage, shown)
-        ledger = await stage.ledger()
-        address = f"http://127.0.0.1:{stage.app.http_port}/"
+    async with _stage(options) as demo:
+        played = await _play_scenes(demo, shown)
+        ledger = await demo.ledger()
+        address = f"http://127.0.0.1:{demo.app.http_port}/"
         _tell(ledger, played, address, shown)
         came_true = len(played) == len(SCENES)
         if came_true and not options.once:
@@ -57,15 +57,15 @@ async def play(options: DemoOptions) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _stage(options: DemoOptions) -> AsyncIterator[Stage]:
+async def _stage(options: DemoOptions) -> AsyncIterator[DemoWorld]:
     async with World(OPERATOR, hosts=24) as world:
         app = build(_settings(world, options), Clock())
         async with app.running():
             world.gateway_is_at("127.0.0.1", app.smtp_port)
             for key in app.keys.signing:
                 world.publish_key(key.selector, key.dns_record())
-            async with Stage.open(world, app) as stage:
-                yield stage
+            async with DemoWorld.open(world, app) as demo:
+                yield demo
 
 
 def _emptied(folder: Path) -> None:
@@ -100,7 +100,7 @@ def _settings(world: World, options: DemoOptions) -> Settings:
     )
 
 
-async def _play_scenes(stage: Stage, shown: Console) -> list[str]:
+async def _play_scenes(demo: DemoWorld, shown: Console) -> list[str]:
     """The titles of the scenes that came true; stops at the first that did not."""
     played: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -110,7 +110,7 @@ async def _play_scenes(stage: Stage, shown: Console) -> list[str]:
             title, story = (scene.__doc__ or "").strip().split("\n", 1)
             progress.update(bar, description=title)
             try:
-                told = await scene(stage)
+                told = await scene(demo)
             except (DidNotComeTrue, TimeoutError) as error:
                 why = str(error) or "what the scene waited for did not come in time"
                 progress.console.print(Text.assemble(("✗ ", "bold red"), (title, "bold")), _indented(Text(why)))

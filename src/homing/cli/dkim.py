@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from homing.cli.endings import ExitCode, unsuccessful
-from homing.cli.gateway import Gateway, Json, given, segment, with_gateway
+from homing.cli.client import Gateway, Json, given, segment, with_gateway
+from homing.cli.exits import ExitCode, unsuccessful
 from homing.cli.output import for_person, moment, say, show, table
 
 dkim = typer.Typer(name="dkim", help="DKIM keys: which sign, which follow, which end.", no_args_is_help=True)

@@ -22,7 +22,7 @@ def docs(
 
 def pages() -> Mapping[str, Callable[[], str]]:
     """Each generated page, by its file's name."""
-    from homing.cli.pages import commands_page, settings_page
+    from homing.cli.reference_pages import commands_page, settings_page
     from homing.doors.api.reference import api_page
     from homing.loop.doctor.page import doctor_page
     from homing.loop.letters.failures_page import failures_page

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homing.cli.diagnosis import Form, tell
-from homing.cli.endings import bad_input
-from homing.cli.gateway import Json, Way, reach
+from homing.cli.client import Json, Way, reach
+from homing.cli.exits import bad_input
+from homing.cli.findings import Form, tell
 from homing.cli.options import Config
 from homing.cli.output import for_person
 
 if TYPE_CHECKING:
     from homing.config import Settings
-    from homing.flow.diagnose import Doctor, Progress
+    from homing.flow.doctor import Doctor, Progress
     from homing.loop.doctor.facts import DoctorFacts, PublishedAt
     from homing.loop.doctor.finding import Finding
 
@@ -45,7 +45,7 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
     resolver: Annotated[
         str, typer.Option(metavar="IP:PORT", help="Ask this resolver, from here. Default: the gateway asks its own.")
     ] = "",
-    knock: Annotated[bool, typer.Option(help="Connect to your own mail hosts at port 25.")] = True,
+    probe: Annotated[bool, typer.Option(help="Connect to your own mail hosts at port 25.")] = True,
     everything: Annotated[bool, typer.Option("--all", help="Show also what is well.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line for each finding.")] = False,
     zone: Annotated[bool, typer.Option("--zone", help="Only the records to publish, as part of a zone file.")] = False,
@@ -63,7 +63,7 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
     own = settings is not None and domain in (None, settings.operator_domain, settings.from_domain)
     addresses = tuple(_address(text) for text in egress or ())
     if own and settings and not resolver and message is None and _has_begun(settings):
-        asked = _asked_of_the_gateway(Way(config=config), egress=list(addresses) or None, knock=knock)
+        asked = _asked_of_the_gateway(Way(config=config), egress=list(addresses) or None, probe=probe)
         _end(asked, form)
         return
     asker = _doctor(settings, resolver)
@@ -71,14 +71,14 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
 
     async def examined(progress: "Progress | None") -> "tuple[Finding, ...]":
         if own and settings is not None:
-            patient = _ourselves(settings, keys, addresses or await asker.egress_of(settings.hostname))
+            examined = _ourselves(settings, keys, addresses or await asker.egress_of(settings.hostname))
         else:
-            patient = _somebody(domain or "", selector or (), addresses)
-        patient = replace(patient, now=datetime.now(UTC))
+            examined = _somebody(domain or "", selector or (), addresses)
+        examined = replace(examined, now=datetime.now(UTC))
         if message is not None:
-            patient = replace(patient, specimen=_octets(message))
+            examined = replace(examined, specimen=_octets(message))
         try:
-            return await asker.examine(patient, knocks=own and knock, progress=progress)
+            return await asker.examine(examined, probes=own and probe, progress=progress)
         finally:
             await asker.fetcher.close()
 
@@ -96,7 +96,7 @@ def _end(findings: "Sequence[Finding]", form: Form) -> None:
 
 def _settings(config: Path | None, *, needed: bool) -> "Settings | None":
     """None where there are none and none are needed: any domain can be examined from anywhere."""
-    from homing.cli.endings import Unsuccessful
+    from homing.cli.exits import Unsuccessful
     from homing.cli.serve import settings_from
 
     try:
@@ -109,7 +109,7 @@ def _settings(config: Path | None, *, needed: bool) -> "Settings | None":
 
 def _doctor(settings: "Settings | None", resolver: str) -> "Doctor":
     from homing.config import server_of
-    from homing.flow.diagnose import Doctor
+    from homing.flow.doctor import Doctor
     from homing.net.dns import Resolver
     from homing.net.fetch import Fetcher
 
@@ -131,7 +131,7 @@ def _doctor(settings: "Settings | None", resolver: str) -> "Doctor":
 
 
 def _ourselves(settings: "Settings", keys: "list[PublishedAt]", egress: tuple[str, ...]) -> "DoctorFacts":
-    from homing.loop.doctor.patients import ourselves
+    from homing.loop.doctor.examined import ourselves
     from homing.net.suffix import suffix_list
 
     own = ourselves(settings.operator_domain, settings.operator, settings.hostname, keys=keys, egress=egress)
@@ -162,7 +162,7 @@ def _has_begun(settings: "Settings") -> bool:
 
 
 def _somebody(domain: str, selectors: Iterable[str], egress: tuple[str, ...]) -> "DoctorFacts":
-    from homing.loop.doctor.patients import somebody
+    from homing.loop.doctor.examined import somebody
     from homing.mail.address import AddressError, parse_domain
     from homing.net.suffix import suffix_list
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from homing.cli.endings import ExitCode, unsuccessful
-from homing.cli.gateway import Gateway, Json, segment, with_organization
+from homing.cli.client import Gateway, Json, segment, with_organization
+from homing.cli.exits import ExitCode, unsuccessful
 from homing.cli.output import for_person, moment, say, show, table
 
 domains = typer.Typer(name="domains", help="Domains of your own to send from.", no_args_is_help=True)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from homing.cli import timeline
-from homing.cli.endings import ExitCode, Unsuccessful, unsuccessful
-from homing.cli.gateway import Gateway, Json, with_organization
+from homing.cli.client import Gateway, Json, with_organization
+from homing.cli.exits import ExitCode, Unsuccessful, unsuccessful
 from homing.cli.output import for_person, say, show, table
 
 events = typer.Typer(name="events", help="Events: what happened, and what happens.", no_args_is_help=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homing.cli.endings import ExitCode, bad_input, unsuccessful
+from homing.cli.exits import ExitCode, bad_input, unsuccessful
 from homing.cli.mailboxes import Found, files_below, mails_in, split
 from homing.cli.output import for_person
 
@@ -95,10 +95,10 @@ def _mail_on_stdin(given: Iterable[str]) -> Iterator[Found]:
 
 
 def _reader() -> Callable[[Found], Explained]:
-    from homing.flow.rules import house_rules
+    from homing.flow.rules import reading_rules
     from homing.loop.reading.understand import understand
 
-    rules = house_rules()
+    rules = reading_rules()
 
     def read(found: Found) -> Explained:
         if found.error:
@@ -114,7 +114,7 @@ def _reader() -> Callable[[Found], Explained]:
 
 
 def _line(one: Explained) -> dict[str, object]:
-    from homing.loop.reading.explained import rows
+    from homing.loop.reading.explanation import rows
 
     return {
         "file": one.found.file,
@@ -182,7 +182,7 @@ def _remark(raw: bytes, understood: "Understood") -> str:
 
 
 def _words(one: Explained) -> list[tuple[str, str, str]]:
-    from homing.loop.reading.explained import rows
+    from homing.loop.reading.explanation import rows
 
     if one.understood is None:
         return [("unreadable", "", "")]

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from homing.cli.output import cell, lines, table
-from homing.loop.reading.explained import WHAT_IT_IS, consequence, meaning, sentences
+from homing.loop.reading.explanation import WHAT_IT_IS, consequence, meaning, sentences
 from homing.loop.reading.understand import RecipientReport, Understood
 from homing.mail.text import clean
 

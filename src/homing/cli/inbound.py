@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homing.cli.gateway import Gateway, Json, given, segment, with_organization
+from homing.cli.client import Gateway, Json, given, segment, with_organization
 from homing.cli.output import lines, moment, say, sheet, show, table, told
 from homing.loop.evidence import What
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homing.cli import timeline
-from homing.cli.gateway import Gateway, Json, given, segment, with_organization
+from homing.cli.client import Gateway, Json, given, segment, with_organization
 from homing.cli.output import moment, say, sheet, show, table, told
 from homing.cli.senders import sender_id
 from homing.loop.model import State

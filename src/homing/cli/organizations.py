@@ -1,14 +1,14 @@
-"""`homing org` and `homing key`: tenants, and what lets their applications in."""
+"""`homing org` and `homing key`: organizations, and what lets their applications in."""
 
 from typing import Annotated
 
 import typer
 
-from homing.cli.endings import bad_input
-from homing.cli.gateway import Gateway, Json, given, segment, with_gateway, with_organization
+from homing.cli.client import Gateway, Json, given, segment, with_gateway, with_organization
+from homing.cli.exits import bad_input
 from homing.cli.output import moment, say, sheet, show, table, told
 
-organizations = typer.Typer(name="org", help="Organizations: the tenants.", no_args_is_help=True)
+organizations = typer.Typer(name="org", help="Organizations: the organizations.", no_args_is_help=True)
 keys = typer.Typer(name="key", help="API keys of organizations and administrators.", no_args_is_help=True)
 
 _SETTINGS = (

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from homing.cli.endings import bad_input
-from homing.cli.gateway import Gateway, Json, segment, with_organization
+from homing.cli.client import Gateway, Json, segment, with_organization
+from homing.cli.exits import bad_input
 from homing.cli.output import show, table
 
 policies = typer.Typer(name="policy", help="Failure policies: what follows a failure.", no_args_is_help=True)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from homing.cli import timeline
-from homing.cli.endings import ExitCode, Unsuccessful, bad_input, unsuccessful
-from homing.cli.gateway import Gateway, Json, given, segment, with_organization
+from homing.cli.client import Gateway, Json, given, segment, with_organization
+from homing.cli.exits import ExitCode, Unsuccessful, bad_input, unsuccessful
 from homing.cli.messages import picture
 from homing.cli.output import for_person, say, sheet, show
 from homing.cli.senders import find_sender

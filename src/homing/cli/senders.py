@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from homing.cli.endings import ExitCode, unsuccessful
-from homing.cli.gateway import Gateway, Json, given, segment, with_organization
+from homing.cli.client import Gateway, Json, given, segment, with_organization
+from homing.cli.exits import ExitCode, unsuccessful
 from homing.cli.output import moment, say, sheet, show, table, told
 
 senders = typer.Typer(name="sender", help="Human senders: people on whose behalf mail goes out.", no_args_is_help=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from homing.cli.endings import ExitCode, Unsuccessful, importing, unsuccessful
+from homing.cli.exits import ExitCode, Unsuccessful, importing, unsuccessful
 from homing.cli.log import log_to_stderr
 from homing.config import BadSettings, Settings, load_settings
 from homing.loop.problem import Problem

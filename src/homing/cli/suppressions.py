@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from homing.cli.gateway import Gateway, Json, given, with_organization
+from homing.cli.client import Gateway, Json, given, with_organization
 from homing.cli.output import moment, say, sheet, show, table, told
 
 suppressions = typer.Typer(name="suppression", help="Addresses that are no longer sent to.", no_args_is_help=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from homing.cli.gateway import Json
+from homing.cli.client import Json
 from homing.cli.output import cell, moment
 
 HEADINGS = ("When (UTC)", "What", "About", "Said")

@@ -13,12 +13,12 @@ from datetime import timedelta
 import structlog
 
 from homing.flow import metrics
-from homing.flow.bell import Bell
 from homing.flow.ending import all_to_their_end, to_its_end
 from homing.flow.outgoing import Clock, Letter, Outgoing
-from homing.flow.safe import Safe
+from homing.flow.sealed_secrets import SealedSecrets
+from homing.flow.wakeup import WakeUp
 from homing.loop import ids
-from homing.loop.domains.typos import suggest
+from homing.loop.domains.domain_typos import suggest
 from homing.loop.letters.facts import FailureFacts
 from homing.loop.letters.letters import (
     CaseFacts,
@@ -47,8 +47,8 @@ from homing.loop.model import (
 from homing.loop.policy import REACHING
 from homing.loop.token import Purpose, TokenRefused
 from homing.mail.address import AddressError, parse_address
-from homing.mail.check import check_message_id
 from homing.mail.compose import Mailbox
+from homing.mail.field_checks import check_message_id
 from homing.net import webhook
 from homing.net.fetch import Fetcher
 from homing.net.sms import SmsAccepted, SmsRefused, SmsSender, SmsStatus
@@ -87,14 +87,14 @@ class Actor:
     database: Database
     outgoing: Outgoing
     fetcher: Fetcher
-    safe: Safe
+    sealed_secrets: SealedSecrets
     sms: SmsSender | None
     clock: Clock
     administrator: str | None
     public_url: str
-    actions: Bell
-    work: Bell
-    news: Bell
+    actions: WakeUp
+    work: WakeUp
+    news: WakeUp
 
     async def run(self) -> None:
         """Until canceled: then what was begun is ended, so that no text message is left in doubt."""
@@ -138,7 +138,7 @@ class Actor:
         except Exception:  # noqa: BLE001 - the one catch of this worker
             _log.exception("action broke", action=ids.show("action", action.id))
         finally:
-            self.news.ring()
+            self.news.wake()
 
     async def _carry_out(self, action: Action) -> None:
         if action.kind is ActionKind.OOPS:
@@ -228,16 +228,16 @@ class Actor:
             case=action.case_id,
             step=action.step,
         )
-        submission = self.outgoing.letter(letter, now)
+        acceptance = self.outgoing.letter(letter, now)
         facts = {
             "channel": action.kind.value,
             "to": str(to.address),
-            "letter": ids.show("message", submission.message.id),
+            "letter": ids.show("message", acceptance.message.id),
         }
         event = NewEvent(type=told, data=facts)
         done = self._finished(action, ActionState.DONE, f"letter to {to.address}", events=(event,))
-        await self.database.write(actions.send_letter, done, submission)
-        self.work.ring()
+        await self.database.write(actions.send_letter, done, acceptance)
+        self.work.wake()
 
     async def _oops(self, action: Action) -> None:
         text = oops_answer(action.data["name"], action.data["address"], action.data["subject"])
@@ -256,7 +256,7 @@ class Actor:
         )
         done = self._finished(action, ActionState.DONE, f"answered {to.address}")
         await self.database.write(actions.send_letter, done, self.outgoing.letter(letter, self.clock()))
-        self.work.ring()
+        self.work.wake()
 
     # -- text messages ------------------------------------------------------------------------------------------------
 
@@ -311,7 +311,7 @@ class Actor:
             event = NewEvent(type=EventType.ACTION_FAILED, data={"channel": action.kind.value, "why": why})
             failed = self._finished(action, ActionState.FAILED, why, events=(event,), step=StepState.UNHEARD)
             await self.database.write(actions.finish, replace(failed, epoch=None))
-            self.actions.ring()
+            self.actions.wake()
         return True
 
     # -- webhooks -----------------------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ class Actor:
             await self._failed(action, "the organization has no webhook")
             return
         now = self.clock()
-        secret = self.safe.open_webhook_secret(organization.sealed_webhook_secret, organization.id)
+        secret = self.sealed_secrets.open_webhook_secret(organization.sealed_webhook_secret, organization.id)
         endpoint = webhook.Endpoint(url=organization.webhook_url, secrets=(secret,))
         answer = await webhook.post(
             self.fetcher,
@@ -356,7 +356,7 @@ class Actor:
 
     async def _end(self, action: Action, state: ActionState, result: str, step: StepState, *events: NewEvent) -> None:
         await self.database.write(actions.finish, self._finished(action, state, result, events=events, step=step))
-        self.actions.ring()
+        self.actions.wake()
 
     async def _failed(self, action: Action, why: str, state: ActionState = ActionState.FAILED) -> None:
         event = NewEvent(type=EventType.ACTION_FAILED, data={"channel": action.kind.value, "why": why})

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from homing.loop.audit import Audited, MailHost, Reason, Sureness, audit
 from homing.mail.dmarc import SuffixOf
 from homing.net.dns import Resolver
-from homing.net.questions import answer
+from homing.net.dns_dialogue import answer
 
 AT_ONCE = 40
 DOMAINS_A_SECOND = 100.0

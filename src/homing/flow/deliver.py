@@ -12,29 +12,29 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow import metrics
-from homing.flow.bell import Bell
+from homing.flow.alarms import noted, raise_alarm
 from homing.flow.ending import PATIENCE, all_to_their_end, to_its_end
-from homing.flow.outgoing import Clock, Dice, LastLeap, Outgoing
-from homing.flow.proved import Proved
+from homing.flow.identity_facts import IdentityFacts
+from homing.flow.outgoing import Clock, Dice, LastClockJump, Outgoing
 from homing.flow.sign import Plan, Signer
-from homing.flow.warn import noted, sound
+from homing.flow.wakeup import WakeUp
 from homing.loop.alarm import alarm
 from homing.loop.domains.identity import resolve_again
 from homing.loop.evidence import Answered, Evidence, HeldBack, Unanswered, Unroutable
 from homing.loop.ids import new_id, show
 from homing.loop.model import AttemptId, DeliveryId, Identity, Origin, Verdict
 from homing.loop.outcome import Outcome
-from homing.loop.pace import Pace, too_fast
 from homing.loop.policy import not_believed
 from homing.loop.reading.classify import Rules, classify
-from homing.mail.gate import departure_gate
+from homing.loop.throttle import Throttles, too_fast
+from homing.mail.departure_check import check_departure
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript
 from homing.net.route import Host, Route, Router, Skipped
 from homing.net.smtp_client import Connection, SmtpClient
 from homing.store import deliveries
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery, OpenAttempt, Room
+from homing.store.deliveries import Capacity, ClaimedDelivery, OpenAttempt
 from homing.store.dialect import hopeless
 from homing.store.record import AttemptResult, Finding, record
 
@@ -65,7 +65,7 @@ class _Try:
     before MAIL FROM, if it came so far. `skipped`: hosts that nobody is asked at. `heard`: what came of each other one,
     and since when; the last one decides."""
 
-    job: ClaimedDelivery
+    leased: ClaimedDelivery
     until: float
     skipped: tuple[Skipped, ...] = ()
     attempt: AttemptId | None = None
@@ -79,20 +79,20 @@ class Deliverer:
 
     database: Database
     outgoing: Outgoing
-    proved: Proved
+    proved: IdentityFacts
     signer: Signer
     router: Router
     client: SmtpClient
-    pace: Pace
+    throttles: Throttles
     rules: Rules
     clock: Clock
-    leapt_at: LastLeap
+    jumped_at: LastClockJump
     dice: Dice
     owner: str
     at_once: int
-    work: Bell
-    actions: Bell
-    news: Bell
+    work: WakeUp
+    actions: WakeUp
+    news: WakeUp
     patience: float = PATIENCE
     longest: float = LONGEST
     _running: dict[_Lease, asyncio.Task[None]] = field(default_factory=dict)
@@ -124,35 +124,35 @@ class Deliverer:
         if room <= self.at_once // 4 or octets <= 0:
             return False
         now = self.clock()
-        leapt_at = not_believed(self.leapt_at(), now)
-        claimed = await self.database.write(deliveries.claim, self.owner, now, Room(room, octets), LEASE, leapt_at)
-        for job in claimed:
-            task = asyncio.create_task(self._work_on(job))
-            self._running[job.delivery.id, job.delivery.epoch] = task
-            self._octets += len(job.content)
-            task.add_done_callback(lambda _, job=job: self._done(job))  # type: ignore[misc]
+        jumped_at = not_believed(self.jumped_at(), now)
+        claimed = await self.database.write(deliveries.claim, self.owner, now, Capacity(room, octets), LEASE, jumped_at)
+        for leased in claimed:
+            task = asyncio.create_task(self._work_on(leased))
+            self._running[leased.delivery.id, leased.delivery.epoch] = task
+            self._octets += len(leased.content)
+            task.add_done_callback(lambda _, leased=leased: self._done(leased))  # type: ignore[misc]
         if claimed:
-            self.news.ring()
+            self.news.wake()
         return len(claimed) == room
 
-    def _done(self, job: ClaimedDelivery) -> None:
-        del self._running[job.delivery.id, job.delivery.epoch]
-        self._octets -= len(job.content)
+    def _done(self, leased: ClaimedDelivery) -> None:
+        del self._running[leased.delivery.id, leased.delivery.epoch]
+        self._octets -= len(leased.content)
         if len(self._running) <= self.at_once // 2:
-            self.work.ring()
+            self.work.wake()
 
-    async def _work_on(self, job: ClaimedDelivery) -> None:
+    async def _work_on(self, leased: ClaimedDelivery) -> None:
         """One delivery. A bug costs this attempt and no more: the lease runs out, and what was opened is in doubt."""
         try:
-            await self._deliver(job)
+            await self._deliver(leased)
         except Exception:  # noqa: BLE001 - the one catch of this worker
-            _log.exception("delivery attempt broke", delivery=show("delivery", job.delivery.id))
+            _log.exception("delivery attempt broke", delivery=show("delivery", leased.delivery.id))
         finally:
-            self.news.ring()
+            self.news.wake()
 
-    async def _deliver(self, job: ClaimedDelivery) -> None:
-        domain = job.delivery.recipient.rpartition("@")[2]
-        trial = _Try(job=job, until=asyncio.get_running_loop().time() + self.longest)
+    async def _deliver(self, leased: ClaimedDelivery) -> None:
+        domain = leased.delivery.recipient.rpartition("@")[2]
+        trial = _Try(leased=leased, until=asyncio.get_running_loop().time() + self.longest)
         try:
             async with asyncio.timeout_at(trial.until):
                 route = await self.router.route(domain)
@@ -162,26 +162,26 @@ class Deliverer:
             return
         if isinstance(route, Unroutable):
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
-            await self._record(job, route, result)
+            await self._record(leased, route, result)
             return
         trial.skipped = route.skipped
-        await self._in_its_lane(trial, route)
+        await self._throttled(trial, route)
 
-    async def _in_its_lane(self, trial: _Try, route: Route) -> None:
+    async def _throttled(self, trial: _Try, route: Route) -> None:
         """As fast as the receiver likes. A delivery that does not begin waits, and no attempt is counted."""
-        receiver, delivery = self.pace.receiver_of(route.hosts[0].name), trial.job.delivery.id
-        turn = self.pace.begin(receiver, delivery, self.clock())
+        receiver, delivery = self.throttles.receiver_of(route.hosts[0].name), trial.leased.delivery.id
+        turn = self.throttles.begin(receiver, delivery, self.clock())
         if isinstance(turn, datetime):
-            await self._record(trial.job, HeldBack(receiver=receiver, until=turn))
+            await self._record(trial.leased, HeldBack(receiver=receiver, until=turn))
             return
         try:
             await self._attempt(trial, route)
         finally:
             complaint = next((said for _, said in trial.heard if self._too_fast(said)), None)
-            self.pace.end(turn, well=complaint is None and _heard_out(trial))
+            self.throttles.end(turn, well=complaint is None and _heard_out(trial))
             if complaint is not None:
                 self._slow_down(receiver, complaint)
-            metrics.SLOWED.set(self.pace.slowed)
+            metrics.SLOWED.set(self.throttles.slowed)
 
     def _too_fast(self, transcript: Transcript) -> bool:
         reply = transcript.reply
@@ -190,60 +190,62 @@ class Deliverer:
         return too_fast(self._verdict(reply, transcript.stage, transcript.host))
 
     def _slow_down(self, receiver: str, said: Transcript) -> None:
-        until = self.pace.slow_down(receiver, self.clock())
+        until = self.throttles.slow_down(receiver, self.clock())
         if until is not None:
             _log.warning("slowing down", receiver=receiver, until=until.isoformat(), said=str(said.reply))
 
     async def _attempt(self, trial: _Try, route: Route) -> None:
-        job = await self._identified(trial.job)
+        leased = await self._identified(trial.leased)
         plan = self.signer.plan(
-            job.identity.sending_domain,
-            job.selector,
-            job.signed_at,
+            leased.identity.sending_domain,
+            leased.selector,
+            leased.signed_at,
             self.clock(),
-            countersigned=_countersigned(job.identity),
-            organization=None if job.delivery.origin.ours else job.delivery.organization,
+            countersigned=_countersigned(leased.identity),
+            organization=None if leased.delivery.origin.ours else leased.delivery.organization,
         )
         if plan is None:
-            await self._hold_back(job)
+            await self._hold_back(leased)
             return
-        content, trial.job = await self._content(job, plan)
+        content, trial.leased = await self._content(leased, plan)
         if await self._try_hosts(trial, content, route.hosts[:_HOSTS]):
             await self._conclude(trial)
 
-    async def _identified(self, job: ClaimedDelivery) -> ClaimedDelivery:
+    async def _identified(self, leased: ClaimedDelivery) -> ClaimedDelivery:
         """With the identity that stands now: what was proved at acceptance, or at the last attempt, may be so no more.
         Under other names it is another mail, and signed as such."""
         now = self.clock()
-        facts = await self.proved.facts(job.delivery.organization, job.organization_name, now)
-        tried = job.signed_at is not None
-        identity = resolve_again(job.identity, job.delivery.recipient.rpartition("@")[2], facts, tried=tried)
-        if identity is job.identity:
-            return job
-        return replace(job, identity=identity, instead_of_identity=job.identity, selector=None, signed_at=None)
+        facts = await self.proved.facts(leased.delivery.organization, leased.organization_name, now)
+        tried = leased.signed_at is not None
+        identity = resolve_again(leased.identity, leased.delivery.recipient.rpartition("@")[2], facts, tried=tried)
+        if identity is leased.identity:
+            return leased
+        return replace(leased, identity=identity, instead_of_identity=leased.identity, selector=None, signed_at=None)
 
-    async def _content(self, job: ClaimedDelivery, plan: Plan) -> tuple[bytes, ClaimedDelivery]:
+    async def _content(self, leased: ClaimedDelivery, plan: Plan) -> tuple[bytes, ClaimedDelivery]:
         """The bytes that go out, the same at every attempt: the first one's keys and time of signing are kept."""
-        raw = self.outgoing.front(job.delivery.id, job.identity, job.delivery.created_at) + job.content
-        content = await self.signer.signed(raw, plan, job.delivery.expires_at)
-        await self._pass_gate(content, job.identity)
-        instead_of = job.selector if plan.anew else None
-        return content, replace(job, selector=plan.selectors, signed_at=plan.signed_at, instead_of=instead_of)
+        raw = self.outgoing.front(leased.delivery.id, leased.identity, leased.delivery.created_at) + leased.content
+        content = await self.signer.signed(raw, plan, leased.delivery.expires_at)
+        await self._check_departure(content, leased.identity)
+        instead_of = leased.selector if plan.anew else None
+        return content, replace(leased, selector=plan.selectors, signed_at=plan.signed_at, instead_of=instead_of)
 
-    async def _hold_back(self, job: ClaimedDelivery) -> None:
+    async def _hold_back(self, leased: ClaimedDelivery) -> None:
         """Nothing goes out unsigned: it waits until its domain has a key that signs."""
-        now, domain = self.clock(), job.identity.sending_domain
-        await sound(self.database, alarm(f"no-signing-key {domain}", NO_SIGNING_KEY, job.delivery.organization), now)
+        now, domain = self.clock(), leased.identity.sending_domain
+        await raise_alarm(
+            self.database, alarm(f"no-signing-key {domain}", NO_SIGNING_KEY, leased.delivery.organization), now
+        )
         evidence = Unanswered(stage=Stage.ROUTE, why=NO_SIGNING_KEY, host="")
-        await self._record(job, evidence, AttemptResult(started_at=now, stage=Stage.ROUTE, silence=NO_SIGNING_KEY))
+        await self._record(leased, evidence, AttemptResult(started_at=now, stage=Stage.ROUTE, silence=NO_SIGNING_KEY))
 
-    async def _pass_gate(self, content: bytes, identity: Identity) -> None:
+    async def _check_departure(self, content: bytes, identity: Identity) -> None:
         """The last look at the very bytes that go out. What does not pass is a bug of ours and never leaves."""
         domains = (identity.sending_domain, self.outgoing.operator.from_domain)
         if len(content) <= _AT_A_GLANCE:
-            departure_gate(content, *domains)
+            check_departure(content, *domains)
         else:
-            await asyncio.to_thread(departure_gate, content, *domains)
+            await asyncio.to_thread(check_departure, content, *domains)
 
     async def _try_hosts(self, trial: _Try, content: bytes, hosts: tuple[Host, ...]) -> bool:
         """As many hosts as it takes until one hears us out. False: the lease was lost meanwhile."""
@@ -279,7 +281,7 @@ class Deliverer:
         if trial.attempt is not None:
             return True
         try:
-            trial.attempt = await self._open_attempt(trial.job, host)
+            trial.attempt = await self._open_attempt(trial.leased, host)
         finally:
             if trial.attempt is None:
                 connection.release()
@@ -288,42 +290,42 @@ class Deliverer:
     async def _send(self, trial: _Try, host: Host, connection: Connection, content: bytes) -> Transcript:
         try:
             async with asyncio.timeout_at(trial.until):
-                return await connection.send(self._envelope(trial.job, content))
+                return await connection.send(self._envelope(trial.leased, content))
         except TimeoutError:
             return _given_up(connection.reached, host, connection.tls)
 
-    async def _open_attempt(self, job: ClaimedDelivery, host: Host) -> AttemptId | None:
+    async def _open_attempt(self, leased: ClaimedDelivery, host: Host) -> AttemptId | None:
         now = self.clock()
         attempt = AttemptId(new_id(now, self.dice()))
         opened = await self.database.write_grouped(
             deliveries.begin_attempts,
             OpenAttempt(
                 id=attempt,
-                delivery=job.delivery.id,
-                epoch=job.delivery.epoch,
+                delivery=leased.delivery.id,
+                epoch=leased.delivery.epoch,
                 started_at=now,
                 host=host.name,
                 ip=host.ip,
-                selector=job.selector or "",
-                signed_at=job.signed_at or now,
-                instead_of=job.instead_of,
-                renamed=None if job.instead_of_identity is None else (job.instead_of_identity, job.identity),
+                selector=leased.selector or "",
+                signed_at=leased.signed_at or now,
+                instead_of=leased.instead_of,
+                renamed=None if leased.instead_of_identity is None else (leased.instead_of_identity, leased.identity),
             ),
         )
         return attempt if opened else None
 
-    def _envelope(self, job: ClaimedDelivery, content: bytes) -> Envelope:
-        delivery = job.delivery
+    def _envelope(self, leased: ClaimedDelivery, content: bytes) -> Envelope:
+        delivery = leased.delivery
         envelope_sender = None
         if delivery.origin is not Origin.OOPS:
             envelope_sender = self.outgoing.envelope_sender(
-                delivery.id, job.identity, delivery.created_at, delivery.expires_at
+                delivery.id, leased.identity, delivery.created_at, delivery.expires_at
             )
         return Envelope(
             envelope_sender=envelope_sender,
             recipient=delivery.recipient,
             content=content,
-            smtputf8=job.smtputf8 or not delivery.recipient.isascii(),
+            smtputf8=leased.smtputf8 or not delivery.recipient.isascii(),
             envid=delivery.message.hex,
             orcpt=delivery.recipient,
         )
@@ -358,7 +360,7 @@ class Deliverer:
         )
         since, _ = trial.heard[-1]
         result = replace(self._result(since, last), id=trial.attempt)
-        await self._record(trial.job, self._evidence(last), result, passed_over)
+        await self._record(trial.leased, self._evidence(last), result, passed_over)
 
     def _result(self, since: datetime, transcript: Transcript) -> AttemptResult:
         evidence = self._evidence(transcript)
@@ -376,16 +378,16 @@ class Deliverer:
 
     async def _record(
         self,
-        job: ClaimedDelivery,
+        leased: ClaimedDelivery,
         evidence: Evidence,
         result: AttemptResult | None = None,
         passed_over: tuple[AttemptResult, ...] = (),
     ) -> None:
         finding = Finding(
-            delivery=job.delivery.id,
+            delivery=leased.delivery.id,
             evidence=evidence,
             now=self.clock(),
-            epoch=job.delivery.epoch,
+            epoch=leased.delivery.epoch,
             attempt=result,
             passed_over=passed_over,
         )
@@ -394,7 +396,7 @@ class Deliverer:
             metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
             noted(outcome.alarm)
         if outcome and outcome.actions:
-            self.actions.ring()
+            self.actions.wake()
 
     async def _written(self, finding: Finding) -> Outcome | None:
         """However long the database takes: what we know of a copy must not become a doubt. Raises what no repetition

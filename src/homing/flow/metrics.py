@@ -17,4 +17,4 @@ OLDEST_DUE = Gauge("homing_oldest_due_seconds", "How long the longest waiting du
 SLOWED = Gauge("homing_slowed_receivers", "Receivers that found us too fast, and are tried gently.")
 KEY_MOVES = Counter("homing_dkim_key_moves", "DKIM keys that moved on, by the state that followed.", ["state"])
 KEYS_UNSEEN = Gauge("homing_dkim_keys_unseen", "DKIM keys in use whose record does not stand in the DNS everywhere.")
-CLOCK_LEAPS = Counter("homing_clock_leaps", "Times that the clock leapt while the monotonic clock did not.")
+CLOCK_JUMPS = Counter("homing_clock_jumps", "Times that the clock jumped while the monotonic clock did not.")

@@ -1,6 +1,6 @@
 """Every message that leaves is made here: an application's, a letter of ours, a proof, an Oops! answer.
 
-Makes the rows of a submission (ids, tokens, identities, content); `flow.submit` and `flow.act` store them.
+Makes the rows of a submission (ids, tokens, identities, content); `flow.accept` and `flow.act` store them.
 """
 
 import json
@@ -16,22 +16,22 @@ from homing.loop.ids import new_id
 from homing.loop.letters.letters import Text
 from homing.loop.model import CaseId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role, State
 from homing.loop.reading.marks import UNSUBSCRIBE_PATH, unsubscribe_uris
-from homing.loop.submission import LETTERS, CheckedRequest, Recipient
+from homing.loop.request import LETTERS, CheckedRequest, Recipient
 from homing.loop.token import Purpose, Tokens
 from homing.mail.address import Address, parse_address
-from homing.mail.compose import Draft, Mailbox, compose, corrected, final_gate, front
+from homing.mail.compose import Draft, Mailbox, check_composed, compose, corrected, front
+from homing.store.accepted_messages import AcceptedMessage, Idempotency, NewDelivery, NewMessage
+from homing.store.human_senders import HumanSender
 from homing.store.organizations import Organization
-from homing.store.people import HumanSender
 from homing.store.resends import Original
-from homing.store.submissions import Idempotency, NewDelivery, NewMessage, NewSubmission
 
 Dice = Callable[[], bytes]
 """Ten random bytes at each call."""
 
 Clock = Callable[[], datetime]
 
-LastLeap = Callable[[], datetime | None]
-"""When the clock was last found to have leapt: to show a time that nobody has lived through to."""
+LastClockJump = Callable[[], datetime | None]
+"""When the clock was last found to have jumped: to show a time that nobody has lived through to."""
 
 ENVELOPE_GRACE = timedelta(days=30)
 """Bounces come back for that long after a delivery's lifetime."""
@@ -72,7 +72,7 @@ class Outgoing:
         checked: CheckedRequest,
         identities: Sequence[Identity],
         now: datetime,
-    ) -> NewSubmission:
+    ) -> AcceptedMessage:
         """The submission of an application's message; one identity per recipient, in order."""
         request = checked.request
         message = MessageId(new_id(now, self.dice()))
@@ -112,11 +112,11 @@ class Outgoing:
         self._check(row, deliveries[0])
         key = request.idempotency_key
         idempotency = None if key is None else Idempotency(key=key, payload_hash=request.payload_hash)
-        return NewSubmission(
+        return AcceptedMessage(
             message=row, deliveries=deliveries, idempotency=idempotency, respond=partial(_answer, message, deliveries)
         )
 
-    def resend(self, original: Original, content: bytes, right: Address, key: str, now: datetime) -> NewSubmission:
+    def resend(self, original: Original, content: bytes, right: Address, key: str, now: datetime) -> AcceptedMessage:
         """The same message once more, to the address that was meant; `key` makes two equal wishes one."""
         message = MessageId(new_id(now, self.dice()))
         message_id = self._message_id(message, now)
@@ -141,10 +141,10 @@ class Outgoing:
         delivery = self._delivery(self._delivery_id(now), recipient, original.identity, now)
         delivery = replace(delivery, resent_from=original.delivery, resent_key=key)
         self._check(row, delivery)
-        return NewSubmission(message=row, deliveries=(delivery,), respond=partial(_answer, message, (delivery,)))
+        return AcceptedMessage(message=row, deliveries=(delivery,), respond=partial(_answer, message, (delivery,)))
 
-    def letter(self, letter: Letter, now: datetime) -> NewSubmission:
-        """The submission of a letter of ours. Nothing of a tenant's text stands in its headers but the subject."""
+    def letter(self, letter: Letter, now: datetime) -> AcceptedMessage:
+        """The submission of a letter of ours. Nothing of an organization's text stands in its headers but the subject."""
         message = MessageId(new_id(now, self.dice()))
         automatic = "auto-replied" if letter.origin is Origin.OOPS else "auto-generated"
         draft = Draft(
@@ -184,7 +184,7 @@ class Outgoing:
         recipient = Recipient(mailbox=letter.to, role=Role.TO, phone=None)
         delivery = self._delivery(self._delivery_id(now), recipient, identity, now)
         self._check(row, delivery)
-        return NewSubmission(message=row, deliveries=(delivery,))
+        return AcceptedMessage(message=row, deliveries=(delivery,))
 
     def envelope_sender(self, delivery: UUID, identity: Identity, created_at: datetime, expires_at: datetime) -> str:
         """The delivery's own envelope sender: the same at every attempt."""
@@ -242,7 +242,7 @@ class Outgoing:
         return f"{self.tokens.mint(Purpose.MESSAGE_ID, message, made=now)}@{self.operator.from_domain}"
 
     def _check(self, message: NewMessage, delivery: NewDelivery) -> None:
-        final_gate(self.front(delivery.id, delivery.identity, message.created_at) + message.content)
+        check_composed(self.front(delivery.id, delivery.identity, message.created_at) + message.content)
 
 
 def _answer(message: MessageId, deliveries: Sequence[NewDelivery], suppressed: frozenset[DeliveryId]) -> str:

@@ -17,12 +17,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow import metrics
-from homing.flow.bell import Bell
+from homing.flow.alarms import noted, raise_alarm
+from homing.flow.authenticate_inbound import InboundAuthentication
 from homing.flow.ending import to_its_end
-from homing.flow.names import Names
 from homing.flow.outgoing import Clock, Dice
-from homing.flow.vet import Vetting
-from homing.flow.warn import noted, sound
+from homing.flow.own_names import OwnNames
+from homing.flow.wakeup import WakeUp
 from homing.loop import ids
 from homing.loop.alarm import alarm
 from homing.loop.domains.identity import OperatorIdentity
@@ -36,11 +36,11 @@ from homing.loop.reading.understand import Understood, understand
 from homing.loop.token import Purpose, TokenRefused, Tokens
 from homing.mail.authentication import Authentication
 from homing.mail.reply import Reply
-from homing.store import actions, inbound, returns
+from homing.store import actions, inbound, sent_deliveries
 from homing.store.database import Database
 from homing.store.inbound import Inbound, InboundState, NewInbound
 from homing.store.record import Finding
-from homing.store.returns import Sent
+from homing.store.sent_deliveries import Sent
 
 LEASE = timedelta(seconds=120)
 MOST_TRIES = 5
@@ -120,12 +120,12 @@ class Receiver:
     spool: Path
     reply_retention: timedelta
     retention: timedelta
-    vetting: Vetting
+    inbound_authentication: InboundAuthentication
     feedback_domains: frozenset[str]
-    returns: Bell
-    actions: Bell
-    news: Bell
-    names: Names
+    returns: WakeUp
+    actions: WakeUp
+    news: WakeUp
+    names: OwnNames
 
     # -- at the door --------------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class Receiver:
         except (SQLAlchemyError, OSError):
             _log.exception("cannot keep a mail")
             return _LATER
-        self.returns.ring()
+        self.returns.wake()
         return replace(_KEPT, text=f"kept as {ids.show('inbound', identifier)}")
 
     async def _spooled(self, identifier: InboundId, arrival: Arrival) -> str | None:
@@ -220,7 +220,7 @@ class Receiver:
         claimed = await self.database.write(inbound.claim, self.clock(), _AT_ONCE, LEASE)
         if claimed:
             await asyncio.gather(*(self._work_on(mail) for mail in claimed))
-            self.news.ring()
+            self.news.wake()
         return len(claimed) == _AT_ONCE
 
     async def _work_on(self, mail: Inbound) -> None:
@@ -229,7 +229,7 @@ class Receiver:
             if mail.tries > MOST_TRIES:
                 await self._give_up(mail)
             else:
-                await self._hear(mail)
+                await self._conclude(mail)
         except Exception:  # noqa: BLE001 - the one catch of this worker
             _log.exception("inbound mail broke", inbound=ids.show("inbound", mail.id))
 
@@ -250,32 +250,34 @@ class Receiver:
         unparsed = inbound.Understood(id=mail.id, what=None, verdict=None, state=InboundState.UNPARSED)
         await self.database.write(inbound.finish, unparsed, findings)
         shown = ids.show("inbound", mail.id)
-        await sound(self.database, alarm("kept-unread", f"{shown} broke its reader {MOST_TRIES} times"), self.clock())
+        await raise_alarm(
+            self.database, alarm("kept-unread", f"{shown} broke its reader {MOST_TRIES} times"), self.clock()
+        )
 
-    async def _hear(self, mail: Inbound) -> None:
+    async def _conclude(self, mail: Inbound) -> None:
         understood, authentication = await asyncio.gather(
-            self._understand(mail.raw or b"", mail.envelope_sender), self.vetting.vet(mail)
+            self._understand(mail.raw or b"", mail.envelope_sender), self.inbound_authentication.authenticate(mail)
         )
         if mail.purpose == Door.HEADER_FROM and understood.what not in _REPORTS:
             await self._answer(mail, understood, authentication)
             return
         findings = await self._findings(mail, understood, authentication)
         verdict = understood.reports[0].verdict if understood.reports else None
-        heard = inbound.Understood(id=mail.id, what=understood.what, verdict=verdict, authentication=authentication)
-        outcomes = await self.database.write(inbound.finish, heard, findings)
+        read = inbound.Understood(id=mail.id, what=understood.what, verdict=verdict, authentication=authentication)
+        outcomes = await self.database.write(inbound.finish, read, findings)
         _count(understood, matched=bool(findings))
         for outcome in outcomes:
             if outcome:
                 metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
                 noted(outcome.alarm)
-        self.actions.ring()
+        self.actions.wake()
 
     async def _answer(self, mail: Inbound, understood: Understood, authentication: Authentication) -> None:
         """Oops! Somebody wrote to the address that nobody reads: say where the right person is, once a day."""
         sent = await self._answerable(understood, mail.envelope_sender)
-        heard = inbound.Understood(id=mail.id, what=understood.what, verdict=None, authentication=authentication)
+        read = inbound.Understood(id=mail.id, what=understood.what, verdict=None, authentication=authentication)
         if sent is None or mail.envelope_sender is None:
-            await self.database.write(inbound.finish, heard)
+            await self.database.write(inbound.finish, read)
             _count(understood, matched=False)
             return
         answer = NewAction(
@@ -290,9 +292,9 @@ class Receiver:
             },
         )
         finding = self._finding(mail, understood, _Matched(sent=sent), authentication)
-        await self.database.write(_answer_once, heard, finding, sent, answer, mail.envelope_sender)
+        await self.database.write(_answer_once, read, finding, sent, answer, mail.envelope_sender)
         _count(understood, matched=True)
-        self.actions.ring()
+        self.actions.wake()
 
     async def _findings(
         self, mail: Inbound, understood: Understood, authentication: Authentication
@@ -309,22 +311,22 @@ class Receiver:
         """The address it came to decides; only where that says nothing, the returned original may."""
         trace = self._marked(understood)
         if mail.delivery is not None:
-            sent = await self.database.read(returns.by_delivery, mail.delivery)
+            sent = await self.database.read(sent_deliveries.by_delivery, mail.delivery)
             by_trace = trace == mail.delivery
             return None if sent is None else _Matched(sent=sent, by_envelope=True, by_trace=by_trace)
         if trace is not None:
-            sent = await self.database.read(returns.by_delivery, trace)
+            sent = await self.database.read(sent_deliveries.by_delivery, trace)
             return None if sent is None else _Matched(sent=sent, by_trace=True)
         sender = self._first_opened(understood.returned_senders, Purpose.ENVELOPE)
         if sender is not None:
-            sent = await self.database.read(returns.by_delivery, sender)
+            sent = await self.database.read(sent_deliveries.by_delivery, sender)
             return None if sent is None else _Matched(sent=sent)
         message = self._opened(Purpose.MESSAGE_ID, _local_part(understood.returned_message_id))
         if message is None:
             return None
         for report in understood.reports:
             for address in (report.original_recipient, report.final_recipient):
-                sent = await self.database.read(returns.by_recipient, MessageId(message), address)
+                sent = await self.database.read(sent_deliveries.by_recipient, MessageId(message), address)
                 if sent is not None:
                     return _Matched(sent=sent)
         return None
@@ -349,7 +351,7 @@ class Receiver:
         for answered in oops.threads(understood.headers):
             message = self._opened(Purpose.MESSAGE_ID, _local_part(answered))
             if message is not None:
-                sent = await self.database.read(returns.by_recipient, MessageId(message), envelope_sender)
+                sent = await self.database.read(sent_deliveries.by_recipient, MessageId(message), envelope_sender)
                 if sent is not None and sent.reply_to:
                     return sent
         return None
@@ -380,13 +382,13 @@ class Receiver:
 
 def _answer_once(
     conn: sa.Connection,
-    heard: inbound.Understood,
+    read: inbound.Understood,
     finding: Finding,
     sent: Sent,
     answer: NewAction,
     address: str,
 ) -> None:
-    if not inbound.finish(conn, heard, [finding]):
+    if not inbound.finish(conn, read, [finding]):
         return
     organization = sent.delivery.organization
     if inbound.take_oops(conn, organization, address, finding.now):

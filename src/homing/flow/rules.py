@@ -5,6 +5,6 @@ from importlib import resources
 from homing.loop.reading.rulebook import RULE_FILES, Rules, load_rules
 
 
-def house_rules() -> Rules:
+def reading_rules() -> Rules:
     folder = resources.files("homing.loop.reading")
     return load_rules(*(folder.joinpath(name).read_text("utf-8") for name in RULE_FILES))

@@ -15,9 +15,9 @@ from homing.loop.domains.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.loop.model import OrganizationId
 from homing.loop.sealing import Sealer
 from homing.mail.dkim import SigningKey, sign
-from homing.store import keys
+from homing.store import dkim_keys
 from homing.store.database import Database
-from homing.store.keys import SealedKey
+from homing.store.dkim_keys import SealedKey
 
 BEYOND_LIFETIME = timedelta(days=7)
 """A signature outlives the delivery's lifetime by that much: queues of receivers and forwarders."""
@@ -63,18 +63,18 @@ class Signer:
 
     async def reload(self) -> None:
         """Take the keys as they now are. Raises SealBroken where they were sealed with another secret key."""
-        self._version = await self._database.read(keys.version)
-        stored = await self._database.read(keys.signing)
+        self._version = await self._database.read(dkim_keys.version)
+        stored = await self._database.read(dkim_keys.signing)
         fresh = {one.key.id: self._open(one) for one in stored}
         by_domain: dict[str, list[_Opened]] = {}
         for one in fresh.values():
             by_domain.setdefault(one.key.domain, []).append(one)
         self._opened, self._keys = fresh, by_domain
-        self._own |= await self._database.read(keys.domains)
+        self._own |= await self._database.read(dkim_keys.domains)
 
     async def reload_if_changed(self) -> None:
         """Whoever changed them may be another node."""
-        if await self._database.read(keys.version) != self._version:
+        if await self._database.read(dkim_keys.version) != self._version:
             await self.reload()
 
     def plan(

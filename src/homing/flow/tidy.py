@@ -9,9 +9,9 @@ from uuid import UUID
 import structlog
 
 from homing.flow import metrics
-from homing.flow.bell import Bell
 from homing.flow.deliver import LEASE
-from homing.flow.outgoing import Clock, LastLeap
+from homing.flow.outgoing import Clock, LastClockJump
+from homing.flow.wakeup import WakeUp
 from homing.loop.model import InboundId
 from homing.loop.policy import LONGEST_WAIT, not_believed
 from homing.net import webhook
@@ -29,16 +29,16 @@ _log = structlog.get_logger()
 @dataclass(slots=True, kw_only=True)
 class Tidier:
     """`alone`: no other process works on this store, so at the start every lease of another owner is a dead one's.
-    `leapt_at`: when the clock last leapt. `spool`: the folder of this process's large mails."""
+    `jumped_at`: when the clock last jumped. `spool`: the folder of this process's large mails."""
 
     database: Database
     clock: Clock
-    leapt_at: LastLeap
+    jumped_at: LastClockJump
     owner: str
     alone: bool
     content_retention: timedelta
     spool: Path
-    work: Bell
+    work: WakeUp
     _forgot_at: datetime | None = None
     _mended_at: datetime | None = None
 
@@ -49,7 +49,7 @@ class Tidier:
         started = await self.database.write(actions.recover, self.clock(), self.alone)
         if outcomes or started:
             _log.warning("took over from a dead process", deliveries=len(outcomes), actions=len(started))
-        self.work.ring()
+        self.work.wake()
 
     async def run(self) -> None:
         while True:
@@ -60,21 +60,21 @@ class Tidier:
                 _log.exception("cannot tidy up")
 
     async def look(self) -> None:
-        """Once. A clock that has just leapt ends no lease, before its holder could renew it, and for a day erases
+        """Once. A clock that has just jumped ends no lease, before its holder could renew it, and for a day erases
         nothing: what is erased does not come back when the clock does. What was put off to times that are far away now
         that it is put right is due at once."""
-        now, leapt_at = self.clock(), self.leapt_at()
-        if leapt_at != self._mended_at:
+        now, jumped_at = self.clock(), self.jumped_at()
+        if jumped_at != self._mended_at:
             await self.database.write(deliveries.bring_forward, now, now + LONGEST_WAIT)
             await self.database.write(actions.bring_forward, now, now + webhook.RETRIES[-1])
-            self._mended_at = leapt_at
-            self.work.ring()
-        if leapt_at is None or now - leapt_at >= LEASE:
+            self._mended_at = jumped_at
+            self.work.wake()
+        if jumped_at is None or now - jumped_at >= LEASE:
             await self.database.write(deliveries.recover, now, None)
             await self.database.write(actions.recover, now)
         await self._measure()
         rested = self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY
-        if rested and not not_believed(leapt_at, now):
+        if rested and not not_believed(jumped_at, now):
             await self.forget()
             self._forgot_at = self.clock()
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.message import Message
 
-from homing.lab.post import Post
-from homing.lab.returns import Failure, addresses_in, auto_reply, bounce, headers_of, human_reply
+from homing.lab.outbound import Outbound
+from homing.lab.returned_mail import Failure, addresses_in, auto_reply, bounce, headers_of, human_reply
 from homing.mail.reply import Reply
 from homing.net.smtp_client import Envelope
 
@@ -50,11 +50,11 @@ class Good:
     def at_recipient(self, recipient: str) -> Reply:  # noqa: ARG002
         return OK
 
-    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:  # noqa: ARG002
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:  # noqa: ARG002
         """The answer to the whole message; None closes the connection instead. A positive one keeps the message."""
         return QUEUED
 
-    async def afterwards(self, mail: Mail, post: Post) -> None:
+    async def afterwards(self, mail: Mail, post: Outbound) -> None:
         """What follows an accepted message, some time after its 250."""
 
 
@@ -74,7 +74,7 @@ class RefusingContent(Good):
 
     reply: Reply
 
-    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:  # noqa: ARG002
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:  # noqa: ARG002
         return self.reply
 
 
@@ -99,7 +99,7 @@ class AcceptingThenBouncing(Good):
     failure: Failure
     delay: float = 0.05
 
-    async def afterwards(self, mail: Mail, post: Post) -> None:
+    async def afterwards(self, mail: Mail, post: Outbound) -> None:
         await asyncio.sleep(self.delay)
         await send_bounce(mail, post, self.failure)
 
@@ -111,7 +111,7 @@ class BouncingBeforeIts250(Good):
     failure: Failure
     thinking: float = 0.5
 
-    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:
         await send_bounce(mail, post, self.failure)
         await asyncio.sleep(self.thinking)
         return QUEUED
@@ -124,7 +124,7 @@ class OutOfOffice(Good):
     text: str = "I am out of the office until Monday."
     delay: float = 0.05
 
-    async def afterwards(self, mail: Mail, post: Post) -> None:
+    async def afterwards(self, mail: Mail, post: Outbound) -> None:
         if mail.envelope_sender is None:
             return
         await asyncio.sleep(self.delay)
@@ -140,7 +140,7 @@ class Replying(Good):
     to_from: bool = False
     delay: float = 0.05
 
-    async def afterwards(self, mail: Mail, post: Post) -> None:
+    async def afterwards(self, mail: Mail, post: Outbound) -> None:
         reply_to = mail.addresses("From") if self.to_from else mail.addresses("Reply-To") or mail.addresses("From")
         await asyncio.sleep(self.delay)
         content = human_reply(mail.recipient, reply_to[0], mail.content, self.text)
@@ -154,7 +154,7 @@ class Slow(Good):
 
     seconds: float
 
-    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:  # noqa: ARG002
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:  # noqa: ARG002
         await asyncio.sleep(self.seconds)
         return QUEUED
 
@@ -165,12 +165,12 @@ class ClosingAfterDot(Good):
 
     times: int = 1
 
-    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:  # noqa: ARG002
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:  # noqa: ARG002
         self.times -= 1
         return None if self.times >= 0 else QUEUED
 
 
-async def send_bounce(mail: Mail, post: Post, failure: Failure) -> None:
+async def send_bounce(mail: Mail, post: Outbound, failure: Failure) -> None:
     """A bounce of `mail` from the null sender to its envelope sender; none for what had the null sender itself."""
     if mail.envelope_sender is None:
         return

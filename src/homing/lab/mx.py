@@ -26,8 +26,8 @@ from homing.lab.behaviour import (
     Slow,
     reply_of,
 )
-from homing.lab.post import Post
-from homing.lab.returns import Failure
+from homing.lab.outbound import Outbound
+from homing.lab.returned_mail import Failure
 from homing.mail.reply import Reply
 
 _RELAYING_DENIED = Reply(550, "5.7.1", "Relaying denied")
@@ -135,7 +135,7 @@ class MxHost:
     """One listening host. It serves the domain that it is given, and refuses all mail until then."""
 
     ip: str
-    post: Post
+    post: Outbound
     journal: Path | None = None
     hostname: str = "unused.invalid"
     site: Site | None = None

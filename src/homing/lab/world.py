@@ -12,7 +12,7 @@ from homing.lab.behaviour import Mail
 from homing.lab.certificate import self_signed
 from homing.lab.dns import DnsServer
 from homing.lab.mx import MxHost, Site
-from homing.lab.post import Post, Sent
+from homing.lab.outbound import Outbound, Sent
 from homing.lab.sms import SmsProvider
 from homing.lab.webhook import WebhookSink
 from homing.net.smtp_client import Envelope
@@ -29,7 +29,7 @@ class World:
     dns: DnsServer
     sms: SmsProvider
     webhooks: WebhookSink
-    post: Post
+    post: Outbound
     smtp_port: int
 
     def __init__(
@@ -111,7 +111,7 @@ class World:
         for suffix in ("com", "net", "org", "example"):
             self.dns.publish(suffix, "NS ns.lab")  # the one server is that of every zone, too
         self.dns.publish("ns.lab", "A 127.0.0.1")
-        self.post = Post(self.dns.servers, self._gateway_mx)
+        self.post = Outbound(self.dns.servers, self._gateway_mx)
         await self._start_hosts()
         self.post.smtp_port = self.smtp_port
         self.sms, self.webhooks = SmsProvider(), WebhookSink()

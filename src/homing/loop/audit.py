@@ -12,7 +12,7 @@ from enum import StrEnum
 from homing.loop.domains.identity import is_freemail
 from homing.mail.dmarc import DmarcResult, MethodVerdict, SuffixOf, Vouched, evaluate
 from homing.mail.dmarc_record import Policy
-from homing.mail.question import Answer, Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType
+from homing.mail.dns_question import Answer, Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType
 from homing.mail.spf import SpfVerdict, check
 from homing.mail.spf_record import SpfResult
 

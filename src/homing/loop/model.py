@@ -94,7 +94,7 @@ def anymail_event(event_type: EventType, data: Mapping[str, object]) -> str:
 
 
 class Origin(StrEnum):
-    """Why a message exists. Only `api` and `submission` are an application's; the rest we write ourselves."""
+    """Why a message exists. Only `api` and `acceptance` are an application's; the rest we write ourselves."""
 
     API = "api"
     SUBMISSION = "submission"

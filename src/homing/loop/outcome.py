@@ -43,8 +43,8 @@ from homing.loop.model import (
     Strength,
     Verdict,
 )
-from homing.loop.pace import too_fast
 from homing.loop.suppression import Suppress
+from homing.loop.throttle import too_fast
 from homing.mail.reply import Stage
 
 Facts = Mapping[str, str | int | bool | None]

@@ -53,7 +53,7 @@ LIFETIME = timedelta(days=5)
 """RFC 5321 §4.5.4.1 asks for at least 4–5 days."""
 
 BELIEVED_AFTER = timedelta(days=1)
-"""So long after a leap a clock is believed again."""
+"""So long after a jump a clock is believed again."""
 
 SILENT_DEATHS = 5
 """After so many claims that ended without any answer we stop: something in the message kills the worker."""
@@ -90,10 +90,10 @@ def retry_at(delivery: Delivery, now: datetime, *, slow_down: bool = False) -> d
     return min(now + wait * (0.8 + 0.4 * spread), delivery.expires_at)
 
 
-def not_believed(leapt_at: datetime | None, now: datetime) -> datetime | None:
-    """The last leap of the clock, as long as it counts. A clock that has just leapt does not end a lifetime alone:
+def not_believed(jumped_at: datetime | None, now: datetime) -> datetime | None:
+    """The last jump of the clock, as long as it counts. A clock that has just jumped does not end a lifetime alone:
     nobody lived through that time, so whatever was not tried since has one more attempt first."""
-    return leapt_at if leapt_at and now - leapt_at < BELIEVED_AFTER else None
+    return jumped_at if jumped_at and now - jumped_at < BELIEVED_AFTER else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

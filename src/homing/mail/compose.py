@@ -21,18 +21,18 @@ from itertools import count
 
 from homing.mail import header
 from homing.mail.address import Address
-from homing.mail.check import NEVER_SENT, ONCE_AT_MOST, TOKEN_HEADERS, bare_message_id, check_message_id
-from homing.mail.check import Faults as Faults
-from homing.mail.check import check_body as check_body
-from homing.mail.check import check_content_id as check_content_id
-from homing.mail.check import check_content_type as check_content_type
-from homing.mail.check import check_display_name as check_display_name
-from homing.mail.check import check_filename as check_filename
-from homing.mail.check import check_header as check_header
-from homing.mail.check import check_headers as check_headers
-from homing.mail.check import check_recipient_name as check_recipient_name
-from homing.mail.check import check_subject as check_subject
-from homing.mail.check import check_text as check_text
+from homing.mail.field_checks import NEVER_SENT, ONCE_AT_MOST, TOKEN_HEADERS, bare_message_id, check_message_id
+from homing.mail.field_checks import Faults as Faults
+from homing.mail.field_checks import check_body as check_body
+from homing.mail.field_checks import check_content_id as check_content_id
+from homing.mail.field_checks import check_content_type as check_content_type
+from homing.mail.field_checks import check_display_name as check_display_name
+from homing.mail.field_checks import check_filename as check_filename
+from homing.mail.field_checks import check_header as check_header
+from homing.mail.field_checks import check_headers as check_headers
+from homing.mail.field_checks import check_recipient_name as check_recipient_name
+from homing.mail.field_checks import check_subject as check_subject
+from homing.mail.field_checks import check_text as check_text
 from homing.mail.header import LINE_OCTETS
 from homing.mail.header import ComposeError as ComposeError
 
@@ -149,7 +149,7 @@ def corrected(content: bytes, mistaken: Address, right: Address, message_id: str
     return b"\r\n".join(fields) + separator + body
 
 
-def final_gate(raw: bytes) -> None:
+def check_composed(raw: bytes) -> None:
     """Hold the finished bytes against a second, independent parser. Raises ComposeError (code final-gate).
 
     CRLF line ends only, no NUL, lines within 998 octets, a 7-bit body; both parsers see the same header names; exactly

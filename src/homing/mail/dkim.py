@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 
-from homing.mail.question import Ask, Dialogue, Found, LookupFailed, RecordType, well_formed
+from homing.mail.dns_question import Ask, Dialogue, Found, LookupFailed, RecordType, well_formed
 
 SIGNED_HEADERS = (
     "From",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from homing.mail.dmarc_record import DmarcRecord, Policy, read_dmarc
-from homing.mail.question import Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType, well_formed
+from homing.mail.dns_question import Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType, well_formed
 
 _WALK_LABELS = 7  # after the first question, so that eight are asked at most
 SuffixOf = Callable[[str], str]

@@ -1,7 +1,7 @@
 """The client's half of SMTP, sans I/O: each dialogue is a generator that says what to send and is told what came back
 (RFC 5321, 1870 SIZE, 2920 PIPELINING, 3207 STARTTLS, 3461 DSN, 6531 SMTPUTF8).
 
-A dialogue yields a `Turn`: octets to send, and the stage that we are then at. It is sent a `Heard` reply or a
+A dialogue yields a `Turn`: octets to send, and the stage that we are then at. It is sent a `ServerReply` reply or a
 `Silence`, and returns a value in the end; nothing that a server says or leaves unsaid raises.
 
 A refusal belongs to the first command that was refused, whatever the server says to those pipelined behind it. Once the
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from homing.mail.reply import Reply, Stage
-from homing.mail.smtp_reply import Heard
+from homing.mail.smtp_reply import ServerReply
 
 _LOG_LINES = 64
 _LOG_CHARACTERS = 500
@@ -81,7 +81,7 @@ class Turn:
 class Interrupted:
     """The answer to a turn with content of which the dot was never sent: the message has certainly not been taken."""
 
-    heard: Heard | Silence
+    heard: ServerReply | Silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Ending:
     stale: bool = False
 
 
-Answer = Heard | Silence | Interrupted
+Answer = ServerReply | Silence | Interrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Log:
 
     def heard(self, answer: "Answer") -> None:
         match answer:
-            case Heard(reply=reply):
+            case ServerReply(reply=reply):
                 self.note(f"< {reply}")
             case Interrupted(heard):
                 self.note("= before the message had left:")
@@ -151,7 +151,7 @@ Dialogue = Generator[Turn, Answer, Ending]
 def opening(hostname: str) -> Generator[Turn, Answer, Capabilities | Ending]:
     """Wait for the banner, then introduce ourselves."""
     banner = yield Turn(Stage.BANNER)
-    if not (isinstance(banner, Heard) and banner.reply_code == 220):
+    if not (isinstance(banner, ServerReply) and banner.reply_code == 220):
         return _ending(Stage.BANNER, banner)
     return (yield from introduction(hostname))
 
@@ -159,18 +159,18 @@ def opening(hostname: str) -> Generator[Turn, Answer, Capabilities | Ending]:
 def introduction(hostname: str) -> Generator[Turn, Answer, Capabilities | Ending]:
     """EHLO, or HELO where EHLO is not known (RFC 5321 §3.2)."""
     ehlo = yield Turn(Stage.EHLO, f"EHLO {hostname}\r\n".encode())
-    if isinstance(ehlo, Heard) and ehlo.reply_code == 250:
+    if isinstance(ehlo, ServerReply) and ehlo.reply_code == 250:
         return Capabilities.of(ehlo.lines)
-    if isinstance(ehlo, Heard) and ehlo.reply_code in {500, 501, 502, 504}:
+    if isinstance(ehlo, ServerReply) and ehlo.reply_code in {500, 501, 502, 504}:
         helo = yield Turn(Stage.EHLO, f"HELO {hostname}\r\n".encode())
-        return Capabilities() if isinstance(helo, Heard) and helo.reply_code == 250 else _ending(Stage.EHLO, helo)
+        return Capabilities() if isinstance(helo, ServerReply) and helo.reply_code == 250 else _ending(Stage.EHLO, helo)
     return _ending(Stage.EHLO, ehlo)
 
 
 def asking_for_tls() -> Generator[Turn, Answer, bool | Ending]:
     """Whether the handshake may begin. A server that offers TLS and then will not is spoken to in clear."""
     answer = yield Turn(Stage.TLS, b"STARTTLS\r\n")
-    if isinstance(answer, Heard) and answer.reply_code != 421:
+    if isinstance(answer, ServerReply) and answer.reply_code != 421:
         return answer.reply_code == 220
     return _ending(Stage.TLS, answer)
 
@@ -198,11 +198,11 @@ def transaction(envelope: Envelope, offered: Capabilities, *, reset: bool = Fals
         answer = yield Turn(stage, octets)
         if not _welcome(stage, answer):
             refusal = refusal or _refusal(stage, answer, resetting=reset and number == 0, first=number == 0)
-            if not (pipelined and refusal.reusable and isinstance(answer, Heard)):
+            if not (pipelined and refusal.reusable and isinstance(answer, ServerReply)):
                 break
     if refusal is None:
         return (yield from _message(envelope.content))
-    if not isinstance(answer, Heard) or answer.reply_code < 400 or answer.reply_code == 421:
+    if not isinstance(answer, ServerReply) or answer.reply_code < 400 or answer.reply_code == 421:
         # After 354 the server waits for a message that nobody shall get: only hanging up says so.
         return replace(refusal, reusable=False)
     return refusal
@@ -220,7 +220,7 @@ def _message(content: bytes) -> Dialogue:
     answer = yield Turn(Stage.DOT, content=content)
     if isinstance(answer, Interrupted):
         early = answer.heard
-        if isinstance(early, Heard) and early.reply_code >= 400:
+        if isinstance(early, ServerReply) and early.reply_code >= 400:
             return Ending(Stage.DATA, early.reply)
         return Ending(Stage.DATA, silence=early if isinstance(early, Silence) else Silence.GARBLED)
     return _ending(Stage.DOT, answer)
@@ -228,7 +228,7 @@ def _message(content: bytes) -> Dialogue:
 
 def _welcome(stage: Stage, answer: Answer) -> bool:
     """Whether the next command may follow: 354 to DATA, 2yz to the others."""
-    if not isinstance(answer, Heard):
+    if not isinstance(answer, ServerReply):
         return False
     return answer.reply_code == 354 if stage is Stage.DATA else answer.reply_code < 300
 
@@ -237,7 +237,7 @@ def _ending(stage: Stage, answer: Answer) -> Ending:
     """The end at `stage`. A reply that cannot be one to what we said (3yz, or 2yz to DATA) means that we have lost step
     with the server, and is no reply."""
     match answer:
-        case Heard(reply_code=code):
+        case ServerReply(reply_code=code):
             fitting = code >= 400 or (code < 300 and stage is Stage.DOT)
             if fitting:
                 reusable = code != 421 and stage not in {Stage.BANNER, Stage.EHLO, Stage.TLS}

@@ -14,7 +14,7 @@ _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ServerReply:
     """A complete, well-formed reply: its code and its lines, cleaned. `reply` is what is kept: 1,024 characters."""
 
     reply_code: int
@@ -52,7 +52,7 @@ class ReplyReader:
         else:
             self._buffer += data
 
-    def next(self) -> Heard | Garbled | None:
+    def next(self) -> ServerReply | Garbled | None:
         """The next reply; None while it is incomplete; Garbled for ever once the stream makes no sense."""
         while not self.garbled:
             end = self._buffer.find(b"\n", 0, LINE_OCTETS)
@@ -72,9 +72,9 @@ class ReplyReader:
         self._give_up()
         return Garbled()
 
-    def _complete(self) -> Heard:
+    def _complete(self) -> ServerReply:
         code = int(self._lines[0][:3])
-        heard = Heard(code, tuple(_readable(line[4:]) for line in self._lines))
+        heard = ServerReply(code, tuple(_readable(line[4:]) for line in self._lines))
         self._lines.clear()
         self._octets = 0
         return heard

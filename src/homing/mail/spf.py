@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import quote
 
-from homing.mail.question import (
+from homing.mail.dns_question import (
     Answer,
     Ask,
     Dialogue,

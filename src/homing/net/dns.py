@@ -20,15 +20,15 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
-from homing.loop.domains.sightings import Sighting
-from homing.mail.question import Answer as Answer
-from homing.mail.question import Ask, RecordT
-from homing.mail.question import Found as Found
-from homing.mail.question import LookupFailed as LookupFailed
-from homing.mail.question import LookupFault as LookupFault
-from homing.mail.question import NoData as NoData
-from homing.mail.question import NoSuchName as NoSuchName
-from homing.net.public import why_not_public
+from homing.loop.domains.publication import Sighting
+from homing.mail.dns_question import Answer as Answer
+from homing.mail.dns_question import Ask, RecordT
+from homing.mail.dns_question import Found as Found
+from homing.mail.dns_question import LookupFailed as LookupFailed
+from homing.mail.dns_question import LookupFault as LookupFault
+from homing.mail.dns_question import NoData as NoData
+from homing.mail.dns_question import NoSuchName as NoSuchName
+from homing.net.public_address import why_not_public
 
 MX_LIMIT = 20
 ADDRESS_LIMIT = 5
@@ -67,7 +67,7 @@ AS_PUBLISHED = Keep(least=0.0, negative=0.0, failure=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Heard:
+class _Reply:
     """An answer in text form and how long it may be kept; `alias` is a CNAME that the server did not follow."""
 
     answer: Answer[str]
@@ -143,7 +143,8 @@ class Resolver:
         return await self._lookup(ask.name, ask.record_type.value)
 
     async def everywhere(self, name: str, kind: str, rests_at: str | None = None) -> list[Sighting]:
-        """What each resolver and two of the zone's own servers say now, nothing remembered (`loop.domains.sightings`).
+        """What each resolver and two of the zone's own servers say now, nothing remembered
+        (`loop.domains.publication`).
 
         `rests_at`: the name at the end of the aliases, which the servers of its own zone are asked about. Where they
         cannot be found in time, there are no sightings of theirs.
@@ -156,10 +157,10 @@ class Resolver:
             *(self._ask_in_turn([server], name, kind) for server in self._servers),
             *(self._ask_in_turn([server], rests_at or name, kind, recursive=False) for server in zone),
         ]
-        heard = await asyncio.gather(*askings)
+        reply = await asyncio.gather(*askings)
         return [
             Sighting(server=_shown(server), authoritative=place >= len(self._servers), answer=one.answer)
-            for place, (server, one) in enumerate(zip((*self._servers, *zone), heard, strict=True))
+            for place, (server, one) in enumerate(zip((*self._servers, *zone), reply, strict=True))
         ]
 
     async def starts_of_authority(self, name: str) -> list[Sighting]:
@@ -169,12 +170,12 @@ class Resolver:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ZONE_PATIENCE):
                 zone, servers = await self._zone(name, ZONE_SERVERS)
-        heard = await asyncio.gather(
+        reply = await asyncio.gather(
             *(self._ask_in_turn([server], zone, "SOA", recursive=False) for server in servers),
         )
         return [
             Sighting(server=_shown(server), authoritative=True, answer=one.answer)
-            for server, one in zip(servers, heard, strict=True)
+            for server, one in zip(servers, reply, strict=True)
         ]
 
     async def is_bogus(self, name: str) -> bool:
@@ -183,13 +184,13 @@ class Resolver:
         first = await self.txt(name)
         if not isinstance(first, LookupFailed) or first.why is not LookupFault.SERVFAIL:
             return False
-        heard = [await self._ask_once(server, name, "TXT", recursive=True, checked=False) for server in self._servers]
-        return any(not isinstance(one.answer, LookupFailed) for one in heard)
+        reply = [await self._ask_once(server, name, "TXT", recursive=True, checked=False) for server in self._servers]
+        return any(not isinstance(one.answer, LookupFailed) for one in reply)
 
     async def time_to_live(self, name: str, kind: str) -> float | None:
         """Seconds for which the resolver keeps a record still: it was published with so many or more."""
-        heard = await self._ask_in_turn(self._servers, name, kind)
-        return heard.ttl if isinstance(heard.answer, Found) else None
+        reply = await self._ask_in_turn(self._servers, name, kind)
+        return reply.ttl if isinstance(reply.answer, Found) else None
 
     async def confirm_no_such_name(self, name: str, first: NoSuchName) -> bool:
         """Whether a second source says at once that the name does not exist: another resolver, or the zone's own.
@@ -215,10 +216,10 @@ class Resolver:
 
     async def _second_opinion(self, name: str, kind: str, first_server: str) -> Answer[str]:
         others = [server for server in self._servers if _shown(server) != first_server]
-        heard = await self._ask_in_turn(others, name, kind)
-        if isinstance(heard.answer, LookupFailed):
-            heard = await self._ask_in_turn(await self._zone_servers(name), name, kind, recursive=False)
-        return heard.answer
+        reply = await self._ask_in_turn(others, name, kind)
+        if isinstance(reply.answer, LookupFailed):
+            reply = await self._ask_in_turn(await self._zone_servers(name), name, kind, recursive=False)
+        return reply.answer
 
     async def _zone_servers(self, name: str) -> list[Server]:
         """Two servers of the closest enclosing zone."""
@@ -251,46 +252,46 @@ class Resolver:
         return await asyncio.shield(asking)
 
     async def _learn(self, key: tuple[str, str]) -> Answer[str]:
-        heard = await self._ask_in_turn(self._servers, *key)
-        match heard.answer:
+        reply = await self._ask_in_turn(self._servers, *key)
+        match reply.answer:
             case Found():
-                seconds = min(max(heard.ttl, self._keep.least), self._keep.most)
+                seconds = min(max(reply.ttl, self._keep.least), self._keep.most)
             case LookupFailed():
                 seconds = self._keep.failure
             case _:
-                seconds = min(heard.ttl, self._keep.negative)
+                seconds = min(reply.ttl, self._keep.negative)
         if seconds > 0:
             if len(self._known) >= CACHE_LIMIT:
                 self._known.pop(next(iter(self._known)))
-            self._known[key] = (self._clock() + seconds, heard.answer)
-        return heard.answer
+            self._known[key] = (self._clock() + seconds, reply.answer)
+        return reply.answer
 
-    async def _ask_in_turn(self, servers: Sequence[Server], name: str, kind: str, *, recursive: bool = True) -> _Heard:
-        heard = _failed(LookupFault.UNREACHABLE, "no server known")
+    async def _ask_in_turn(self, servers: Sequence[Server], name: str, kind: str, *, recursive: bool = True) -> _Reply:
+        reply = _failed(LookupFault.UNREACHABLE, "no server known")
         for _ in range(2):
             for server in servers:
-                heard = await self._ask(server, name, kind, recursive=recursive)
-                if not isinstance(heard.answer, LookupFailed):
-                    return heard
-        return heard
+                reply = await self._ask(server, name, kind, recursive=recursive)
+                if not isinstance(reply.answer, LookupFailed):
+                    return reply
+        return reply
 
-    async def _ask(self, server: Server, name: str, kind: str, *, recursive: bool) -> _Heard:
+    async def _ask(self, server: Server, name: str, kind: str, *, recursive: bool) -> _Reply:
         """One server's answer, aliases followed that it left to us."""
         ttl = self._keep.most
         for _ in range(CNAME_LIMIT):
-            heard = await self._ask_once(server, name, kind, recursive=recursive)
-            ttl = min(ttl, heard.ttl)
-            if heard.alias is None:
-                return replace(heard, ttl=ttl)
-            name = heard.alias
+            reply = await self._ask_once(server, name, kind, recursive=recursive)
+            ttl = min(ttl, reply.ttl)
+            if reply.alias is None:
+                return replace(reply, ttl=ttl)
+            name = reply.alias
         return _failed(LookupFault.GARBLED, _shown(server))
 
-    async def _ask_once(self, server: Server, name: str, kind: str, *, recursive: bool, checked: bool = True) -> _Heard:
+    async def _ask_once(self, server: Server, name: str, kind: str, *, recursive: bool, checked: bool = True) -> _Reply:
         ip, port = server
         try:
             query = dns.message.make_query(name, kind, use_edns=0, payload=1232)
         except dns.exception.DNSException:
-            return _Heard(answer=NoSuchName(server="none: this is no DNS name", authoritative=True), ttl=0)
+            return _Reply(answer=NoSuchName(server="none: this is no DNS name", authoritative=True), ttl=0)
         query.flags |= dns.flags.AD  # say whether the signatures are right (RFC 6840 §5.7)
         if not recursive:
             query.flags &= ~dns.flags.RD
@@ -317,7 +318,7 @@ def is_null_mx(records: Sequence[Mx]) -> bool:
 _RCODES = {dns.rcode.SERVFAIL: LookupFault.SERVFAIL, dns.rcode.REFUSED: LookupFault.REFUSED}
 
 
-def _read(response: dns.message.Message, server: str) -> _Heard:
+def _read(response: dns.message.Message, server: str) -> _Reply:
     """What a response means (RFC 2308 §2). Raises DNSException for one that contradicts itself."""
     rcode = response.rcode()
     if rcode not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
@@ -328,15 +329,15 @@ def _read(response: dns.message.Message, server: str) -> _Heard:
     authoritative = bool(response.flags & dns.flags.AA)
     if chain.answer is not None:
         secure = bool(response.flags & dns.flags.AD)
-        return _Heard(answer=Found(records=_texts(chain.answer), server=server, secure=secure), ttl=chain.minimum_ttl)
+        return _Reply(answer=Found(records=_texts(chain.answer), server=server, secure=secure), ttl=chain.minimum_ttl)
     if rcode == dns.rcode.NXDOMAIN:
-        return _Heard(answer=NoSuchName(server=server, authoritative=authoritative), ttl=chain.minimum_ttl)
+        return _Reply(answer=NoSuchName(server=server, authoritative=authoritative), ttl=chain.minimum_ttl)
     if chain.cnames:
         alias = chain.canonical_name.to_text(omit_final_dot=True)
-        return _Heard(answer=NoData(server=server), ttl=chain.minimum_ttl, alias=alias)
+        return _Reply(answer=NoData(server=server), ttl=chain.minimum_ttl, alias=alias)
     if not authoritative and not response.flags & dns.flags.RA:
         return _failed(LookupFault.LAME, server)
-    return _Heard(answer=NoData(server=server), ttl=chain.minimum_ttl)
+    return _Reply(answer=NoData(server=server), ttl=chain.minimum_ttl)
 
 
 def _texts(rrset: dns.rrset.RRset) -> tuple[str, ...]:
@@ -355,8 +356,8 @@ def _as_mx(answer: Answer[str]) -> Answer[Mx]:
     return Found(records=records, server=answer.server)
 
 
-def _failed(why: LookupFault, server: str) -> _Heard:
-    return _Heard(answer=LookupFailed(why=why, server=server), ttl=0)
+def _failed(why: LookupFault, server: str) -> _Reply:
+    return _Reply(answer=LookupFailed(why=why, server=server), ttl=0)
 
 
 def _shown(server: Server) -> str:

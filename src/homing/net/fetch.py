@@ -17,7 +17,7 @@ import httpx2
 
 from homing.mail.text import clean
 from homing.net.dns import Found, LookupFailed, Resolver
-from homing.net.public import why_not_public
+from homing.net.public_address import why_not_public
 
 URL_LIMIT = 2048
 BODY_LIMIT = 64 * 1024

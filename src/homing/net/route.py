@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from homing.loop.domains.typos import suggest
+from homing.loop.domains.domain_typos import suggest
 from homing.loop.evidence import RouteFault, Unroutable
 from homing.net.dns import Answer, Found, LookupFailed, Mx, NoData, NoSuchName, Resolver, is_null_mx
-from homing.net.public import why_not_public
+from homing.net.public_address import why_not_public
 
 ROUTE_LIMIT = 20_000
 

@@ -14,8 +14,8 @@ from typing import TypeVar
 from homing.mail.reply import Stage
 from homing.mail.smtp_client import Answer, Interrupted, Log, Silence, Turn
 from homing.mail.smtp_data import dot_stuffed
-from homing.mail.smtp_reply import Garbled, Heard, ReplyReader
-from homing.net.line import Line, agreed_on
+from homing.mail.smtp_reply import Garbled, ReplyReader, ServerReply
+from homing.net.stream import Stream, agreed_on
 
 _CHUNK = 64 * 1024
 _LAST_DOT = b".\r\n"
@@ -54,7 +54,7 @@ class Timeouts:
         return seconds[stage]
 
 
-class Wire(Line, asyncio.Protocol):
+class Wire(Stream, asyncio.Protocol):
     """The octets of one connection: what comes goes to the reader, whoever waits is woken."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Wire(Line, asyncio.Protocol):
         self.transport.write(b"QUIT\r\n")
         self._patience = asyncio.get_running_loop().call_later(patience, self.hang_up)
 
-    async def reply(self, patience: float) -> Heard | Silence:
+    async def reply(self, patience: float) -> ServerReply | Silence:
         """The next reply, within `patience` seconds whatever trickles in."""
         if (answer := self._answer()) is not None:
             return answer
@@ -111,11 +111,11 @@ class Wire(Line, asyncio.Protocol):
             return Silence.TIMEOUT
         return answer
 
-    async def command(self, octets: bytes, patience: float) -> Heard | Silence | None:
+    async def command(self, octets: bytes, patience: float) -> ServerReply | Silence | None:
         """Send commands. A reply that was there before answers nothing, unless it is 421: the server is leaving."""
         if not self._reader.untouched:
             early = await self.reply(patience)
-            return early if isinstance(early, Heard) and early.reply_code == 421 else Silence.GARBLED
+            return early if isinstance(early, ServerReply) and early.reply_code == 421 else Silence.GARBLED
         if self.closed:
             return Silence.CLOSED
         self.transport.write(octets)
@@ -155,9 +155,9 @@ class Wire(Line, asyncio.Protocol):
 
     # --- within -----------------------------------------------------------------------------------------------------
 
-    def _answer(self) -> Heard | Silence | None:
+    def _answer(self) -> ServerReply | Silence | None:
         match self._reader.next():
-            case Heard() as heard:
+            case ServerReply() as heard:
                 return heard
             case Garbled():
                 return Silence.GARBLED

@@ -25,8 +25,8 @@ from homing.loop.model import (
     StepState,
 )
 from homing.store import cases, tables
+from homing.store.accepted_messages import AcceptedMessage, Answer, add
 from homing.store.events import Happening, Subject, append
-from homing.store.submissions import Answer, NewSubmission, add
 
 _T = tables.action
 _C = tables.case
@@ -143,7 +143,7 @@ def finish(conn: sa.Connection, finished: Finished) -> bool:
     return True
 
 
-def send_letter(conn: sa.Connection, finished: Finished, letter: NewSubmission) -> Answer | None:
+def send_letter(conn: sa.Connection, finished: Finished, letter: AcceptedMessage) -> Answer | None:
     """Add the letter and end its action in one transaction: a crash sends it neither twice nor never. None: the lease
     is lost, and no letter was added."""
     if not finish(conn, finished):

@@ -10,12 +10,12 @@ from homing.store import tables
 from homing.store.dialect import insert
 
 _T = tables.alarm
-Sounded = tuple[Alarm, datetime]
+Raised = tuple[Alarm, datetime]
 
 
-def sound(conn: sa.Connection, sounded: Iterable[Sounded]) -> set[str]:
+def raise_alarm(conn: sa.Connection, sounded: Iterable[Raised]) -> set[str]:
     """Remember alarms; the causes among them that are new, or come back after a day's silence."""
-    by_cause: dict[str, list[Sounded]] = {}
+    by_cause: dict[str, list[Raised]] = {}
     for one in sounded:
         by_cause.setdefault(one[0].cause, []).append(one)
     known = _last(conn, by_cause.keys())
@@ -26,7 +26,7 @@ def sound(conn: sa.Connection, sounded: Iterable[Sounded]) -> set[str]:
     }
 
 
-def _count(conn: sa.Connection, told: list[Sounded]) -> None:
+def _count(conn: sa.Connection, told: list[Raised]) -> None:
     alarm, now = told[-1]
     row = {
         "cause": alarm.cause,

@@ -24,9 +24,9 @@ from homing.loop.model import (
 from homing.loop.policy import escalate, resolve
 from homing.store import tables
 from homing.store.dialect import insert, insert_all
-from homing.store.documents import steps_to_json
 from homing.store.events import Happening, Subject, append
 from homing.store.ids import fresh
+from homing.store.json_documents import steps_to_json
 from homing.store.rows import case_row, to_case
 
 _C = tables.case

@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import sqlalchemy as sa
 
-from homing.store.calls import Call
+from homing.store.group_commit import Call
 from homing.store.ids import DICE
 from homing.store.migrations import upgrade
 from homing.store.postgres import PostgresRunner

@@ -30,8 +30,8 @@ from homing.loop.outcome import Outcome
 from homing.mail.reply import Stage
 from homing.store import suppressions, tables
 from homing.store.dialect import insert_all
-from homing.store.documents import identity_from_json, identity_to_json
 from homing.store.events import Happening, Subject, append
+from homing.store.json_documents import identity_from_json, identity_to_json
 from homing.store.record import AttemptResult, Finding, record
 from homing.store.rows import DELIVERY, to_delivery
 
@@ -84,7 +84,7 @@ class OpenAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """How much a worker can take: so many deliveries at most, and not many more octets of contents."""
 
     deliveries: int
@@ -95,7 +95,7 @@ def claim(
     conn: sa.Connection,
     owner: str,
     now: datetime,
-    room: Room,
+    room: Capacity,
     lease: timedelta,
     untried_since: datetime | None = None,
 ) -> list[ClaimedDelivery]:

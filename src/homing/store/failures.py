@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from homing.loop.model import Case, CaseId, StepKind
 from homing.store import cases, organizations, tables
-from homing.store.documents import identity_from_json
+from homing.store.json_documents import identity_from_json
 from homing.store.organizations import Organization
 
 _D = tables.delivery

@@ -15,8 +15,8 @@ from homing.mail.authentication import Authentication
 from homing.store import tables
 from homing.store.authentications import authentication_from_json, authentication_to_json
 from homing.store.dialect import insert
-from homing.store.documents import maybe_verdict_from_json, maybe_verdict_to_json
 from homing.store.ids import day_of
+from homing.store.json_documents import maybe_verdict_from_json, maybe_verdict_to_json
 from homing.store.record import Finding, record
 
 _T = tables.inbound

@@ -26,8 +26,8 @@ _PLAIN = "webhook_secret"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
-    """A tenant. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `sealed_webhook_secret` signs
-    calls of the webhook, and opens with the secret key alone."""
+    """An organization. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `sealed_webhook_secret`
+    signs calls of the webhook, and opens with the secret key alone."""
 
     id: OrganizationId
     name: str

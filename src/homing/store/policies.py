@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from homing.loop.model import FailurePolicy, OrganizationId
 from homing.store import tables
 from homing.store.dialect import insert
-from homing.store.documents import policy_from_json, policy_to_json
+from homing.store.json_documents import policy_from_json, policy_to_json
 
 _T = tables.failure_policy
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from homing.store.calls import Answer, Call, Failed, run_together, settle
+from homing.store.group_commit import Answer, Call, Failed, run_together, settle
 
 BATCHERS = 3
 LARGEST_BATCH = 500

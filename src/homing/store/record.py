@@ -30,9 +30,9 @@ from homing.loop.suppression import after_full_mailbox, after_hearsay
 from homing.mail.reply import Reply, Stage
 from homing.store import alarms, cases, policies, suppressions, tables
 from homing.store.dialect import insert_all
-from homing.store.documents import maybe_verdict_to_json
 from homing.store.events import Happening, Subject, append
 from homing.store.ids import fresh
+from homing.store.json_documents import maybe_verdict_to_json
 from homing.store.rows import DELIVERY, delivery_changes, to_delivery
 
 _D = tables.delivery
@@ -184,7 +184,7 @@ def _sounded(conn: sa.Connection, entries: Sequence[_Entry | None]) -> list[_Ent
     raised = [(entry.outcome.alarm, entry.finding.now) for entry in entries if entry and entry.outcome.alarm]
     if not raised:
         return list(entries)
-    new = alarms.sound(conn, raised)
+    new = alarms.raise_alarm(conn, raised)
     return [entry and _heard_before(entry, new) for entry in entries]
 
 

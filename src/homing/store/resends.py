@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from homing.loop.model import DeliveryId, HumanSenderId, Identity, MessageId, OrganizationId, Origin, Role, State
 from homing.store import tables
-from homing.store.documents import identity_from_json
+from homing.store.json_documents import identity_from_json
 
 _D = tables.delivery
 _M = tables.message

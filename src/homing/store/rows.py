@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from homing.loop.model import Case, CaseState, Delivery, Origin, State, Strength
 from homing.store import tables
-from homing.store.documents import (
+from homing.store.json_documents import (
     maybe_verdict_from_json,
     maybe_verdict_to_json,
     policy_from_json,

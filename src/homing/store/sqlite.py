@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from homing.store.calls import Answer, Call, Failed, run_together, settle
+from homing.store.group_commit import Answer, Call, Failed, run_together, settle
 from homing.store.lock import FileLock
 
 READERS = 4

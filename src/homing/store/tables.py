@@ -1,8 +1,8 @@
 """Every table, once, for both databases.
 
 Portable by rule: ids are UUIDs made by the application; moments are BIGINT microseconds UTC; JSON documents are
-`JSON` (JSONB on PostgreSQL); states are short text with a CHECK. `organization` stands in every tenant's row and
-index, and no foreign key crosses tenants, so that the same schema can be sharded by organization.
+`JSON` (JSONB on PostgreSQL); states are short text with a CHECK. `organization` stands in every organization's row and
+index, and no foreign key crosses organizations, so that the same schema can be sharded by organization.
 """
 
 from datetime import UTC, datetime, timedelta

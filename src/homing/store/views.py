@@ -25,9 +25,9 @@ from homing.loop.model import (
 from homing.mail.reply import Stage
 from homing.store import tables
 from homing.store.actions import Action, of_case
-from homing.store.documents import identity_from_json, maybe_verdict_from_json
 from homing.store.events import Event, of_message
 from homing.store.ids import earliest
+from homing.store.json_documents import identity_from_json, maybe_verdict_from_json
 from homing.store.rows import to_case, to_delivery
 from homing.store.suppressions import fold
 

@@ -6,12 +6,12 @@ from functools import cache
 from typing import Any
 
 from homing.loop.doctor.checks import CHECKS
-from homing.loop.doctor.facts import DoctorFacts, Fetched, Knock, PublishedAt
+from homing.loop.doctor.facts import DoctorFacts, Fetched, HostProbe, PublishedAt
 from homing.loop.doctor.finding import Finding, examine
 from homing.loop.domains.dns_records import records_to_publish
 from homing.loop.domains.identity import OperatorIdentity
 from homing.mail.dkim import SigningKey, sign
-from homing.mail.question import Found
+from homing.mail.dns_question import Found
 from tests.mail.answering import Zones, run
 
 FROM, RETURN, HELO, ORGANIZATION = "post.acme-mail.com", "b.post.acme-mail.com", "mx.acme-mail.com", "acme-mail.com"
@@ -59,7 +59,7 @@ def facts(**changes: Any) -> DoctorFacts:
         organization=ORGANIZATION,
         publish=records_to_publish(ORGANIZATION, identity, HELO, [(KEY, key().dns_record())]),
         blocklists=("zen.list.org", "other.list.org"),
-        knocks={HELO: Knock(host=HELO, ip=IP, starttls=True)},
+        probes={HELO: HostProbe(host=HELO, ip=IP, starttls=True)},
         policies={FROM: Fetched(content=POLICY.encode()), RETURN: Fetched(content=POLICY.encode())},
         by_server={KEY: {server: Found(records=(key().dns_record(),), server=server) for server in ("9.9.9.9", IP)}},
         starts={FROM: {server: Found(records=(SOA,), server=server) for server in (IP, IP6)}},
@@ -94,16 +94,16 @@ def zones() -> dict[str, Records]:
     }
 
 
-def findings(patient: DoctorFacts, published: dict[str, Records]) -> dict[tuple[str, str], Finding]:
+def findings(examined: DoctorFacts, published: dict[str, Records]) -> dict[tuple[str, str], Finding]:
     """By check and what it is about."""
     return {
-        (one.id, about): run(examine(one, patient, about), Zones(published))
+        (one.id, about): run(examine(one, examined, about), Zones(published))
         for one in CHECKS
-        for about in one.about(patient)
+        for about in one.about(examined)
     }
 
 
-def of(identifier: str, patient: DoctorFacts, published: dict[str, Records]) -> list[Finding]:
+def of(identifier: str, examined: DoctorFacts, published: dict[str, Records]) -> list[Finding]:
     """What one check finds, whatever it is about."""
     (one,) = [check for check in CHECKS if check.id == identifier]
-    return [run(examine(one, patient, about), Zones(published)) for about in one.about(patient)]
+    return [run(examine(one, examined, about), Zones(published)) for about in one.about(examined)]

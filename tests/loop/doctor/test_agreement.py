@@ -16,16 +16,16 @@ import dns.resolver
 import pytest
 import spf
 
-from homing.flow.diagnose import Doctor
+from homing.flow.doctor import Doctor
 from homing.lab.dns import DnsServer
 from homing.loop.doctor.dmarc import applied_to
+from homing.loop.doctor.examined import somebody
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import Finding, Outcome
-from homing.loop.doctor.patients import somebody
 from homing.mail.spf import check
 from homing.net.dns import AS_PUBLISHED, Resolver
+from homing.net.dns_dialogue import answer
 from homing.net.fetch import Fetcher
-from homing.net.questions import answer
 from homing.net.suffix import suffix_list
 
 from .broken_zones import BROKEN, GOOD, HOST_IP, STRANGER_IP, Zone
@@ -55,7 +55,7 @@ class Clinic:
     resolver: Resolver
     doctor: Doctor
 
-    def patient(self, zone: Zone) -> DoctorFacts:
+    def examined(self, zone: Zone) -> DoctorFacts:
         return replace(somebody(zone.domain, egress=(HOST_IP,)), suffix_of=suffix_list(), blocklists=())
 
     @property
@@ -83,7 +83,7 @@ async def clinic() -> AsyncIterator[Clinic]:
 @pytest.mark.parametrize("title", BROKEN)
 async def test_each_fault_is_named_with_its_cure(clinic: Clinic, title: str) -> None:
     zone = BROKEN[title]
-    findings = await clinic.doctor.examine(clinic.patient(zone))
+    findings = await clinic.doctor.examine(clinic.examined(zone))
     wrong = {one.check: one for one in findings if one.outcome in (Outcome.BROKEN, Outcome.WARNING)}
     for check_id, words in zone.faults.items():
         named = wrong[check_id]
@@ -95,7 +95,7 @@ async def test_each_fault_is_named_with_its_cure(clinic: Clinic, title: str) -> 
 
 @pytest.mark.parametrize("title", GOOD)
 async def test_nothing_is_broken_where_nothing_is(clinic: Clinic, title: str) -> None:
-    findings = await clinic.doctor.examine(clinic.patient(GOOD[title]))
+    findings = await clinic.doctor.examine(clinic.examined(GOOD[title]))
     broken = [one for one in findings if one.outcome is Outcome.BROKEN and one.check not in ("PTR01", "PTR02")]
     assert broken == []
 
@@ -104,10 +104,10 @@ async def test_nothing_is_broken_where_nothing_is(clinic: Clinic, title: str) ->
 async def test_checkdmarc_says_the_same(clinic: Clinic, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, nothing in (("check_dnssec", False), ("get_tlsa_records", [])):  # which ask servers of their own choice
         monkeypatch.setattr(checkdmarc.smtp, name, lambda *_, nothing=nothing, **__: nothing)
-    patient = clinic.patient(ZONES[title])
-    findings = await clinic.doctor.examine(patient)
-    ours = {**_ours(findings), "record at": await _record_at(clinic, patient)}
-    theirs = await asyncio.to_thread(_theirs, patient.domain, clinic.others_resolver)
+    examined = clinic.examined(ZONES[title])
+    findings = await clinic.doctor.examine(examined)
+    ours = {**_ours(findings), "record at": await _record_at(clinic, examined)}
+    theirs = await asyncio.to_thread(_theirs, examined.domain, clinic.others_resolver)
     differing = {what for what in ours if ours[what] != theirs[what]}
     assert differing == {what for zone, what in DIFFERENCES if zone == title}, (ours, theirs)
     for what in differing:
@@ -146,8 +146,8 @@ def _ours(findings: tuple[Finding, ...]) -> Verdicts:
     }
 
 
-async def _record_at(clinic: Clinic, patient: DoctorFacts) -> str | None:
-    applied = await answer(applied_to(patient, patient.domain), clinic.resolver)
+async def _record_at(clinic: Clinic, examined: DoctorFacts) -> str | None:
+    applied = await answer(applied_to(examined, examined.domain), clinic.resolver)
     return None if applied is None else applied.domain
 
 

@@ -3,7 +3,7 @@
 from homing.loop.doctor.checks import CHECKS
 from homing.loop.doctor.finding import Outcome, Severity
 
-from .patient import facts, of
+from .examined import facts, of
 from .test_checks import CASES, spoilt
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO

@@ -8,14 +8,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from homing.loop.doctor.checks import CHECKS, worst
-from homing.loop.doctor.facts import Fetched, Knock, PublishedAt
+from homing.loop.doctor.facts import Fetched, HostProbe, PublishedAt
 from homing.loop.doctor.finding import Outcome, Severity, examine
 from homing.mail.dkim import SigningKey
-from homing.mail.question import Answer, Ask, Found, LookupFailed, LookupFault, NoData
+from homing.mail.dns_question import Answer, Ask, Found, LookupFailed, LookupFault, NoData
 from tests.mail.answering import FAILS, SIGNED, Zones, run
 
 from .certificates import certificate, key_of, mark_certificate
-from .patient import (
+from .examined import (
     FROM,
     HELO,
     IP,
@@ -82,7 +82,7 @@ def pinned(kind: str, meant: bytes, *, signed: bool = False) -> dict[str, Record
 
 
 def shows(*certificates: bytes) -> dict[str, Any]:
-    return {"knocks": {HELO: Knock(host=HELO, ip=IP, starttls=True, certificates=certificates)}}
+    return {"probes": {HELO: HostProbe(host=HELO, ip=IP, starttls=True, certificates=certificates)}}
 
 
 def starts(*told: str | LookupFault) -> dict[str, Answer[str]]:
@@ -257,11 +257,17 @@ CASES: list[Case] = [
     ("MX02", {FROM: [("MX", "0 .")]}, {}, BROKEN, "null MX"),
     ("MX02", {FROM: [("MX", "10 8.8.4.4.")]}, {}, BROKEN, "must name a host"),
     ("MX02", {FROM: [("MX", "10 www.net.")], "www.net": [("CNAME", f"{HELO}.")]}, {}, WARNING, "an alias"),
-    ("MX03", {}, {"knocks": {HELO: Knock(host=HELO, ip=IP, silence="timeout")}}, UNKNOWN, "said nothing"),
-    ("MX03", {}, {"knocks": {HELO: Knock(host=HELO, ip=IP)}}, WARNING, "no STARTTLS"),
-    ("MX03", {}, {"knocks": {HELO: Knock(host=HELO, ip=IP, refused={"": "550 no"})}}, BROKEN, "null sender: 550 no"),
-    ("RP01", {}, {"knocks": {HELO: Knock(host=HELO, ip=IP, silence="closed")}}, UNKNOWN, "said nothing"),
-    ("RP01", {}, {"knocks": {HELO: Knock(host=HELO, ip=IP, refused={"abuse@x": "550"})}}, WARNING, "abuse@x"),
+    ("MX03", {}, {"probes": {HELO: HostProbe(host=HELO, ip=IP, silence="timeout")}}, UNKNOWN, "said nothing"),
+    ("MX03", {}, {"probes": {HELO: HostProbe(host=HELO, ip=IP)}}, WARNING, "no STARTTLS"),
+    (
+        "MX03",
+        {},
+        {"probes": {HELO: HostProbe(host=HELO, ip=IP, refused={"": "550 no"})}},
+        BROKEN,
+        "null sender: 550 no",
+    ),
+    ("RP01", {}, {"probes": {HELO: HostProbe(host=HELO, ip=IP, silence="closed")}}, UNKNOWN, "said nothing"),
+    ("RP01", {}, {"probes": {HELO: HostProbe(host=HELO, ip=IP, refused={"abuse@x": "550"})}}, WARNING, "abuse@x"),
     ("TLS01", {f"_mta-sts.{FROM}": None}, {}, INFO, "announces no"),
     ("TLS01", {f"_mta-sts.{FROM}": [("TXT", "v=STSv1;")]}, {}, WARNING, "id="),
     ("TLS01", {}, {"policies": {}}, UNKNOWN, "not fetched"),
@@ -473,8 +479,8 @@ def test_what_mends_it_mends_it() -> None:
     for identifier, changes, other, _, _ in CASES:
         if "by_server" in other:  # what each server says is not of this DNS
             continue
-        patient, published_now = facts(**other), spoilt(changes)
-        for finding in of(identifier, patient, published_now):
+        examined, published_now = facts(**other), spoilt(changes)
+        for finding in of(identifier, examined, published_now):
             if (
                 finding.outcome not in (BROKEN, WARNING)
                 or not finding.records
@@ -489,7 +495,7 @@ def test_what_mends_it_mends_it() -> None:
                     *(one for one in kept if not _replaced(record.name, one, record.type, record.value)),
                     (record.type, dotted),
                 ]
-            again = [one for one in of(identifier, patient, better) if one.about == finding.about]
+            again = [one for one in of(identifier, examined, better) if one.about == finding.about]
             assert GRAVITY.index(again[0].outcome) < GRAVITY.index(finding.outcome), (finding, again[0])
             mended += 1
     assert mended > 30

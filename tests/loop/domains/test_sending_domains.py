@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from homing.loop.domains.publication import Judgement, Standing
 from homing.loop.domains.sending_domains import (
     APART,
     BACK_AFTER,
@@ -30,7 +31,6 @@ from homing.loop.domains.sending_domains import (
     next_check,
     records_of,
 )
-from homing.loop.domains.sightings import Judgement, Standing
 from homing.loop.model import Level, OrganizationId
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

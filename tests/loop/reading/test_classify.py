@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import classify
+from homing.loop.reading.returned_mail import see
 from homing.loop.reading.rulebook import CLASSES, HARD, Form, Rule, RulesError, Signature, assemble, kind_of, load_rules
-from homing.loop.reading.understood import see
 from homing.loop.reading.wording import phrase_in
 from homing.mail.mime import read_mail
 from homing.mail.reply import Reply, Stage

@@ -9,9 +9,9 @@ import pytest
 from homing.loop.evidence import Answered
 from homing.loop.model import State
 from homing.loop.outcome import conclude
-from homing.loop.pace import too_fast
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.reading.classify import classify
+from homing.loop.throttle import too_fast
 from homing.mail.reply import Reply, Stage
 from tests.loop.made import NOW, delivery
 from tests.loop.reading.rules import RULES

@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from homing.doors.api.authorization import Administrator
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Administrator
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import not_found
-from homing.doors.api.shown import shown_id
+from homing.doors.api.responses import shown_id
 from homing.loop.alarm import CAUSE, Standing
 from homing.loop.letters.alarm_letter import advice
 from homing.store import alarms

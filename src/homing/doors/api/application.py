@@ -9,18 +9,18 @@ from homing.doors.api import (
     doctor,
     domains,
     events,
+    human_senders,
     inbound,
     messages,
     operations,
     organizations,
-    people,
     policies,
     problems,
     suppressions,
 )
 from homing.doors.api.body import LARGEST_BODY
-from homing.doors.api.frame import Frame
-from homing.doors.api.messages_in import further_faults
+from homing.doors.api.message_input import further_faults
+from homing.doors.api.middleware import Frame
 from homing.doors.api.parts import ApiParts
 
 _ABOUT = """E-mail that reports back.
@@ -44,7 +44,7 @@ def api_router() -> APIRouter:
         messages,
         events,
         inbound,
-        people,
+        human_senders,
         policies,
         suppressions,
         organizations,

@@ -6,16 +6,16 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from homing.doors.api.authorization import Administrator
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Administrator
-from homing.doors.api.messages_in import Strict
+from homing.doors.api.message_input import Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused
-from homing.flow.rotate import Selectors
+from homing.flow.rotate_keys import Selectors
 from homing.loop import ids
 from homing.loop.domains.sending_domains import published_by_us
 from homing.loop.domains.signing_keys import IN_USE, DkimKey
-from homing.store import keys
+from homing.store import dkim_keys
 
 router = APIRouter(route_class=JsonRoute, tags=["dkim"])
 
@@ -24,7 +24,7 @@ class DkimKeyOut(BaseModel):
     id: str = Field(examples=["dkm_0190c3a100007000800000000000e001"])
     organization: str | None = Field(description="Null: the operator's own.")
     domain: str = Field(
-        description="d= of its signatures, or the domain that tenants' selectors lead to.",
+        description="d= of its signatures, or the domain that organizations' selectors lead to.",
         examples=["post.operator.example"],
     )
     selector: str = Field(examples=["h2"])
@@ -48,7 +48,7 @@ class DkimKeyOut(BaseModel):
 class DkimKeys(BaseModel):
     dkim_keys: list[DkimKeyOut]
     zone: str = Field(
-        description="The records that must stand now, as part of a zone file: keys, and where tenants lead."
+        description="The records that must stand now, as part of a zone file: keys, and where organizations lead."
     )
 
 
@@ -65,10 +65,10 @@ async def list_dkim_keys(_: Administrator, parts: Parts) -> DkimKeys:
 @router.post("/v1/dkim_keys/rotate", summary="Let the next DKIM key sign")
 async def rotate_dkim_keys(body: Rotate, _: Administrator, parts: Parts) -> DkimKeys:
     """Now rather than at its time. 409 `key-not-ready` where its record does not stand in the DNS yet."""
-    domain = body.domain or parts.examiner.own.domain
+    domain = body.domain or parts.domain_verifier.own.domain
     selectors = _selectors(parts, domain)
-    await parts.examiner.rotation.look_after(selectors)
-    await parts.examiner.rotation.rotate(selectors)
+    await parts.domain_verifier.rotation.look_after(selectors)
+    await parts.domain_verifier.rotation.rotate(selectors)
     return await _all(parts)
 
 
@@ -77,36 +77,36 @@ async def revoke_dkim_key(id: str, _: Administrator, parts: Parts) -> DkimKeys: 
     """At once and for good. The next key signs, if it is published; what waits is signed anew at its next attempt, and
     its timeline says so. Then publish the revoked key's record with an empty `p=`."""
     identifier = ids.read("dkim_key", id)
-    key = None if identifier is None else await parts.database.read(keys.get, identifier)
+    key = None if identifier is None else await parts.database.read(dkim_keys.get, identifier)
     if key is None:
         raise not_found()
     if key.state not in IN_USE:
         raise refused(409, "key-ended", "This DKIM key signs no more already.")
-    await parts.examiner.rotation.revoke(_selectors(parts, key.domain), key)
-    parts.examiner.bell.ring()
+    await parts.domain_verifier.rotation.revoke(_selectors(parts, key.domain), key)
+    parts.domain_verifier.bell.wake()
     return await _all(parts)
 
 
 def _selectors(parts: ApiParts, domain: str) -> Selectors:
-    for selectors in (parts.examiner.own, parts.examiner.delegated):
+    for selectors in (parts.domain_verifier.own, parts.domain_verifier.delegated):
         if domain == selectors.domain:
             return selectors
     raise not_found("There are no DKIM keys for this domain.")
 
 
 async def _all(parts: ApiParts) -> DkimKeys:
-    found = await parts.database.read(keys.list_all)
+    found = await parts.database.read(dkim_keys.list_all)
     return DkimKeys(dkim_keys=[_out(parts, key) for key in found], zone=_zone(found, parts))
 
 
 def _zone(found: Sequence[DkimKey], parts: ApiParts) -> str:
-    """What tenants' domains lead to is there as soon as one of them has been added."""
-    records = published_by_us(found, parts.examiner.delegation, parts.examiner.tagged)
+    """What organizations' domains lead to is there as soon as one of them has been added."""
+    records = published_by_us(found, parts.domain_verifier.delegation, parts.domain_verifier.tagged)
     return "".join(f"{record.in_zone()}\n" for record in records)
 
 
 def _out(parts: ApiParts, key: DkimKey) -> DkimKeyOut:
-    judgement = parts.examiner.rotation.judgements.get(key.id) if key.state in IN_USE else None
+    judgement = parts.domain_verifier.rotation.judgements.get(key.id) if key.state in IN_USE else None
     same = ("domain", "selector", "algorithm", "record_name", "created_at", "published_at", "activated_at")
     ends = ("draining_at", "retired_at", "revoked_at")
     return DkimKeyOut(
@@ -114,7 +114,7 @@ def _out(parts: ApiParts, key: DkimKey) -> DkimKeyOut:
         organization=ids.show("organization", key.organization) if key.organization else None,
         state=key.state.value,
         record=key.record_now,
-        tagged=key.id in parts.examiner.signer.tagged,
+        tagged=key.id in parts.domain_verifier.signer.tagged,
         standing=judgement.standing.value if judgement else None,
         evidence=f"{judgement.server}: {judgement.answer}" if judgement else None,
         **{name: getattr(key, name) for name in (*same, *ends)},

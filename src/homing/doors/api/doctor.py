@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, IPvAnyAddress
 
+from homing.doors.api.authorization import Allow, Known, OnBehalfOf
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Allow, Known, OnBehalfOf
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found
 from homing.loop.api_key import Scope
@@ -14,7 +14,7 @@ from homing.loop.doctor.checks import worst
 from homing.loop.doctor.finding import Finding, Outcome, Severity
 from homing.loop.problem import Fault
 from homing.mail.address import AddressError, parse_domain
-from homing.store import domains
+from homing.store import sending_domains
 
 router = APIRouter(route_class=JsonRoute, tags=["doctor"])
 _reader = Allow((Scope.READ,))
@@ -60,20 +60,20 @@ async def examine(
         list[IPvAnyAddress] | None,
         Query(max_length=20, description="Addresses that mail leaves from. Default: those of the gateway's hostname."),
     ] = None,
-    knock: Annotated[bool, Query(description="Connect to the operator's own mail hosts at port 25, too.")] = True,
+    probe: Annotated[bool, Query(description="Connect to the operator's own mail hosts at port 25, too.")] = True,
     homing_organization: OnBehalfOf = None,
 ) -> Diagnosis:
     """Asks the DNS now, which takes some seconds, and a minute where nobody answers. `unknown` is what the DNS did not
     answer: ask again later. An administrator may ask about any domain, an organization about its sending domains."""
-    name = _name(domain or parts.practice.operator_domain)
+    name = _name(domain or parts.own_doctor.operator_domain)
     if caller.may(Scope.ADMIN) and homing_organization is None:
-        findings = await parts.practice.consult(name, egress=[str(ip) for ip in egress or ()], knocks=knock)
+        findings = await parts.own_doctor.examine_domain(name, egress=[str(ip) for ip in egress or ()], probes=probe)
     else:
-        tenant = await _reader(parts, caller, homing_organization)
-        known = await parts.database.read(domains.get, tenant.id, name)
+        access = await _reader(parts, caller, homing_organization)
+        known = await parts.database.read(sending_domains.get, access.id, name)
         if known is None:
             raise not_found("This is none of your sending domains.")
-        findings = await parts.practice.consult_tenant(known)
+        findings = await parts.own_doctor.examine_sending_domain(known)
     return Diagnosis(domain=name, outcome=worst(findings), findings=[_out(finding) for finding in findings])
 
 

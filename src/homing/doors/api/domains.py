@@ -6,9 +6,9 @@ from datetime import datetime
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from homing.doors.api.authorization import Access, ManageAccess, ReadAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Manager, Reader, Tenant
-from homing.doors.api.messages_in import Strict
+from homing.doors.api.message_input import Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.loop.domains.dns_records import DnsRecord
@@ -26,7 +26,7 @@ from homing.loop.ids import new_id
 from homing.loop.model import Level
 from homing.loop.problem import Fault
 from homing.mail.address import AddressError, parse_domain
-from homing.store import domains
+from homing.store import sending_domains
 
 router = APIRouter(route_class=JsonRoute, tags=["domains"])
 
@@ -88,53 +88,53 @@ class DomainChange(Strict):
 
 
 @router.post("/v1/domains", status_code=201, summary="Add a sending domain")
-async def add_domain(body: DomainIn, tenant: Manager, parts: Parts) -> DomainOut:
+async def add_domain(body: DomainIn, access: ManageAccess, parts: Parts) -> DomainOut:
     """Then publish its records. Nothing goes out under the domain before they are seen."""
     name = _checked(body.domain, parts)
-    if len(await parts.database.read(domains.list_all, tenant.id)) >= MOST:
+    if len(await parts.database.read(sending_domains.list_all, access.id)) >= MOST:
         raise refused(409, "domains-too-many", f"An organization has at most {MOST} sending domains.")
     now = parts.clock()
     domain = SendingDomain(
         id=new_id(now, parts.dice()),
-        organization=tenant.id,
+        organization=access.id,
         domain=name,
-        label=label_of(tenant.id, name),
+        label=label_of(access.id, name),
         created_at=now,
         next_check_at=now,
     )
-    if not await parts.database.write(domains.add, domain):
+    if not await parts.database.write(sending_domains.add, domain):
         fault = Fault("/domain", "domain-exists", "This domain is there already.")
         raise refused(409, "domain-exists", fault.message, faults=[fault])
-    await parts.examiner.names.learn()
-    parts.examiner.bell.ring()
+    await parts.domain_verifier.names.learn()
+    parts.domain_verifier.bell.wake()
     return _out(domain, parts)
 
 
 @router.get("/v1/domains", summary="List sending domains")
-async def list_domains(tenant: Reader, parts: Parts) -> Domains:
-    found = await parts.database.read(domains.list_all, tenant.id)
+async def list_domains(access: ReadAccess, parts: Parts) -> Domains:
+    found = await parts.database.read(sending_domains.list_all, access.id)
     return Domains(domains=[_out(domain, parts) for domain in found])
 
 
 @router.get("/v1/domains/{name}", summary="Look up a sending domain")
-async def get_domain(name: str, tenant: Reader, parts: Parts) -> DomainOut:
+async def get_domain(name: str, access: ReadAccess, parts: Parts) -> DomainOut:
     """With the last evidence about each record."""
-    return _out(await _find(name, tenant, parts), parts)
+    return _out(await _find(name, access, parts), parts)
 
 
 @router.patch("/v1/domains/{name}", summary="Change a sending domain")
-async def change_domain(name: str, body: DomainChange, tenant: Manager, parts: Parts) -> DomainOut:
-    domain = await _find(name, tenant, parts)
-    await parts.database.write(domains.set_own_recipients, tenant.id, domain.domain, body.own_recipients)
-    return _out(await _find(name, tenant, parts), parts)
+async def change_domain(name: str, body: DomainChange, access: ManageAccess, parts: Parts) -> DomainOut:
+    domain = await _find(name, access, parts)
+    await parts.database.write(sending_domains.set_own_recipients, access.id, domain.domain, body.own_recipients)
+    return _out(await _find(name, access, parts), parts)
 
 
 @router.get("/v1/domains/{name}/records", summary="The records to publish")
-async def get_records(name: str, tenant: Reader, parts: Parts) -> RecordsToPublish:
+async def get_records(name: str, access: ReadAccess, parts: Parts) -> RecordsToPublish:
     """To copy, one by one or as part of a zone file. Keys change behind the aliases: you are not asked again."""
-    domain = await _find(name, tenant, parts)
-    records = records_of(domain, parts.examiner.delegation)
-    instead = {RecordPurpose.RETURN_PATH: alternatives(domain, parts.examiner.delegation)}
+    domain = await _find(name, access, parts)
+    records = records_of(domain, parts.domain_verifier.delegation)
+    instead = {RecordPurpose.RETURN_PATH: alternatives(domain, parts.domain_verifier.delegation)}
     return RecordsToPublish(
         records=_listed(records),
         return_path_without_cname=_listed(instead),
@@ -144,18 +144,18 @@ async def get_records(name: str, tenant: Reader, parts: Parts) -> RecordsToPubli
 
 
 @router.post("/v1/domains/{name}/verify", summary="Ask the DNS now")
-async def verify_domain(name: str, tenant: Manager, parts: Parts) -> DomainOut:
+async def verify_domain(name: str, access: ManageAccess, parts: Parts) -> DomainOut:
     """It is asked from time to time anyway. A record that is there counts at once; what was lost, after two good
     looks."""
-    domain = await parts.examiner.check(await _find(name, tenant, parts))
+    domain = await parts.domain_verifier.check(await _find(name, access, parts))
     return _out(domain, parts)
 
 
 @router.delete("/v1/domains/{name}", status_code=204, summary="Remove a sending domain")
-async def remove_domain(name: str, tenant: Manager, parts: Parts) -> Response:
+async def remove_domain(name: str, access: ManageAccess, parts: Parts) -> Response:
     """Nothing more goes out under it; what comes back to it is heard still."""
-    domain = await _find(name, tenant, parts)
-    await parts.database.write(domains.remove, tenant.id, domain.domain, parts.clock())
+    domain = await _find(name, access, parts)
+    await parts.database.write(sending_domains.remove, access.id, domain.domain, parts.clock())
     return Response(status_code=204)
 
 
@@ -164,7 +164,7 @@ def _checked(text: str, parts: ApiParts) -> str:
         name = parse_domain(text)
     except AddressError as error:
         raise invalid([Fault("/domain", error.code, str(error))]) from None
-    ours = parts.examiner.delegation.operator_domain
+    ours = parts.domain_verifier.delegation.operator_domain
     if name == ours or name.endswith(f".{ours}"):
         raise invalid([Fault("/domain", "domain-ours", "This domain is the operator's.")])
     if is_freemail(name):
@@ -174,12 +174,12 @@ def _checked(text: str, parts: ApiParts) -> str:
     return name
 
 
-async def _find(name: str, tenant: Tenant, parts: ApiParts) -> SendingDomain:
+async def _find(name: str, access: Access, parts: ApiParts) -> SendingDomain:
     try:
         wanted = parse_domain(name)
     except AddressError:
         raise not_found() from None
-    domain = await parts.database.read(domains.get, tenant.id, wanted)
+    domain = await parts.database.read(sending_domains.get, access.id, wanted)
     if domain is None:
         raise not_found()
     return domain
@@ -201,7 +201,7 @@ def _out(domain: SendingDomain, parts: ApiParts) -> DomainOut:
     same = ("domain", "own_recipients", "created_at", "checked_at", "next_check_at")
     records = [
         _with_fact(domain, purpose, record)
-        for purpose, some in records_of(domain, parts.examiner.delegation).items()
+        for purpose, some in records_of(domain, parts.domain_verifier.delegation).items()
         for record in some
     ]
     return DomainOut(level=level_of(domain), records=records, **{name: getattr(domain, name) for name in same})

@@ -13,19 +13,19 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
+from homing.doors.api.authorization import ReadAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Reader
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused
-from homing.doors.api.shown import EventOut, event_out
+from homing.doors.api.responses import EventOut, event_out
 from homing.loop import ids
 from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.problem import Problem, Rejected
 from homing.loop.token import Purpose, TokenRefused
-from homing.store import events, organizations, people
+from homing.store import events, human_senders, organizations
 from homing.store.events import Event
+from homing.store.human_senders import HumanSender
 from homing.store.organizations import Organization
-from homing.store.people import HumanSender
 
 router = APIRouter(route_class=JsonRoute, tags=["events"])
 
@@ -72,33 +72,33 @@ class StreamToken(BaseModel):
 
 @router.get("/v1/events", summary="List events")
 async def list_events(
-    tenant: Reader, parts: Parts, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
+    access: ReadAccess, parts: Parts, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
 ) -> EventPage:
     """From the first one, or from a cursor. No event is ever skipped, also when many processes write."""
-    found, end = await parts.database.read(events.after, tenant.id, None, cursor, limit)
+    found, end = await parts.database.read(events.after, access.id, None, cursor, limit)
     return EventPage(events=[event_out(event) for event in found], cursor=end)
 
 
 @router.get("/v1/events/stream", summary="Follow events", response_class=StreamingResponse, responses=_STREAM_DOC)
 async def stream_events(
-    tenant: Reader, parts: Parts, cursor: Cursor = None, last_event_id: LastEventId = None
+    access: ReadAccess, parts: Parts, cursor: Cursor = None, last_event_id: LastEventId = None
 ) -> Response:
     """The organization's live stream: from a cursor, or from now on."""
 
     async def welcome() -> bool:
-        return await parts.keyring.holder(tenant.caller.key) is not None
+        return await parts.keyring.holder(access.caller.key) is not None
 
-    line = await _line(parts, tenant.id, None, last_event_id or cursor, welcome)
+    line = await _line(parts, access.id, None, last_event_id or cursor, welcome)
     return _streaming(line, {})
 
 
 @router.post("/v1/human_senders/{id}/stream_token", summary="Make a stream token", tags=["human senders"])
-async def create_stream_token(id: str, tenant: Reader, parts: Parts) -> StreamToken:  # noqa: A002 - the API's word
+async def create_stream_token(id: str, access: ReadAccess, parts: Parts) -> StreamToken:  # noqa: A002 - the API's word
     """A token of one hour for this person's live stream, to be handed to his browser."""
     identifier = ids.read("human_sender", id)
     sender = None
     if identifier is not None:
-        sender = await parts.database.read(people.get, tenant.id, HumanSenderId(identifier))
+        sender = await parts.database.read(human_senders.get, access.id, HumanSenderId(identifier))
     if sender is None:
         raise not_found()
     until = (parts.clock() + TOKEN_LIFETIME).replace(microsecond=0)
@@ -230,7 +230,7 @@ async def _bearer(parts: ApiParts, text: str, token: str) -> tuple[HumanSender, 
         raise _bad_token() from None
     if ids.read("human_sender", text) != subject:
         raise _bad_token()
-    sender = await parts.database.read(people.by_id, HumanSenderId(subject))
+    sender = await parts.database.read(human_senders.by_id, HumanSenderId(subject))
     organization = await parts.database.read(organizations.get, sender.organization) if sender else None
     if sender is None or organization is None:
         raise _bad_token()

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from homing.doors.api.authorization import WatchingOrganization
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Onlooker
-from homing.doors.api.messages_in import Strict
+from homing.doors.api.message_input import Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found
-from homing.doors.api.shown import VerdictOut, shown_id, verdict_out
+from homing.doors.api.responses import VerdictOut, shown_id, verdict_out
 from homing.loop import ids
 from homing.loop.evidence import What
 from homing.loop.model import InboundId
@@ -75,7 +75,9 @@ class InboundPage(BaseModel):
 
 
 @router.get("/v1/inbound", summary="List mail that came back")
-async def list_inbound(question: Annotated[Question, Query()], whose: Onlooker, parts: Parts) -> InboundPage:
+async def list_inbound(
+    question: Annotated[Question, Query()], whose: WatchingOrganization, parts: Parts
+) -> InboundPage:
     """For an organization what is about its messages; for an administrator without `Homing-Organization` everything,
     also what nobody could be found for."""
     before = None
@@ -96,7 +98,7 @@ async def list_inbound(question: Annotated[Question, Query()], whose: Onlooker, 
 
 
 @router.get("/v1/inbound/{id}", summary="Look up a mail that came back")
-async def get_inbound(id: str, whose: Onlooker, parts: Parts) -> InboundOut:  # noqa: A002 - the API's word
+async def get_inbound(id: str, whose: WatchingOrganization, parts: Parts) -> InboundOut:  # noqa: A002 - the API's word
     """With its beginning, as long as it is kept."""
     identifier = ids.read("inbound", id)
     view = None

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AwareDatetime, Field
 
+from homing.doors.api.authorization import Access, ReadAccess, SendAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Reader, Sender, Tenant
-from homing.doors.api.messages_in import MessageIn, Strict
+from homing.doors.api.message_input import MessageIn, Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
-from homing.doors.api.shown import (
+from homing.doors.api.responses import (
     Accepted,
     DeliveryOut,
     MessageOut,
@@ -21,7 +21,7 @@ from homing.doors.api.shown import (
     message_out,
     message_summary,
 )
-from homing.flow import submit
+from homing.flow import accept
 from homing.loop import ids
 from homing.loop.model import DeliveryId, HumanSenderId, MessageId, State
 from homing.loop.problem import Fault
@@ -58,20 +58,20 @@ class Question(Strict):
 
 @router.post("/v1/messages", status_code=202, response_model=Accepted, summary="Send a message")
 async def create_message(
-    body: MessageIn, request: Request, tenant: Sender, parts: Parts, idempotency_key: IdempotencyKey = None
+    body: MessageIn, request: Request, access: SendAccess, parts: Parts, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Accepts a message: when the answer is 202, every delivery is on durable storage.
 
     All faults of a request are told at once. With an `Idempotency-Key` a request can be repeated without harm.
     """
     hashed = "" if idempotency_key is None else _hash(await request.json())
-    accepted = await parts.submission.accept(tenant.organization, body.request(idempotency_key, hashed))
-    parts.news.ring()
+    accepted = await parts.acceptance.accept(access.organization, body.request(idempotency_key, hashed))
+    parts.news.wake()
     return _answer(accepted)
 
 
 @router.get("/v1/messages", summary="List messages")
-async def list_messages(question: Annotated[Question, Query()], tenant: Reader, parts: Parts) -> MessagePage:
+async def list_messages(question: Annotated[Question, Query()], access: ReadAccess, parts: Parts) -> MessagePage:
     """Newest first."""
     before = None
     if question.cursor is not None:
@@ -83,7 +83,7 @@ async def list_messages(question: Annotated[Question, Query()], tenant: Reader, 
         return MessagePage(messages=[], cursor=None)
     lines = await parts.database.read(
         views.messages,
-        tenant.id,
+        access.id,
         wanted,
         before=None if before is None else MessageId(before),
         limit=question.limit,
@@ -94,41 +94,41 @@ async def list_messages(question: Annotated[Question, Query()], tenant: Reader, 
 
 
 @router.get("/v1/messages/{id}", summary="Look up a message")
-async def get_message(id: str, tenant: Reader, parts: Parts) -> MessageOut:  # noqa: A002 - the API's word
+async def get_message(id: str, access: ReadAccess, parts: Parts) -> MessageOut:  # noqa: A002 - the API's word
     """With its deliveries, their attempts, cases and actions, and its timeline."""
     identifier = ids.read("message", id)
     view = None
     if identifier is not None:
-        view = await parts.database.read(views.message, tenant.id, MessageId(identifier))
+        view = await parts.database.read(views.message, access.id, MessageId(identifier))
     if view is None:
         raise not_found()
     return message_out(view)
 
 
 @router.get("/v1/deliveries/{id}", summary="Look up a delivery")
-async def get_delivery(id: str, tenant: Reader, parts: Parts) -> DeliveryOut:  # noqa: A002
-    return delivery_out(await _view(parts, tenant, _delivery_id(id)))
+async def get_delivery(id: str, access: ReadAccess, parts: Parts) -> DeliveryOut:  # noqa: A002
+    return delivery_out(await _view(parts, access, _delivery_id(id)))
 
 
 @router.post("/v1/deliveries/{id}/cancel", summary="Cancel a delivery")
-async def cancel_delivery(id: str, tenant: Sender, parts: Parts) -> DeliveryOut:  # noqa: A002
+async def cancel_delivery(id: str, access: SendAccess, parts: Parts) -> DeliveryOut:  # noqa: A002
     """Only while it is queued or deferred; 409 `not-cancelable` afterwards."""
     delivery, now = _delivery_id(id), parts.clock()
-    by = ids.show("api_key", tenant.caller.key)
-    outcome = await parts.database.write(deliveries.cancel, tenant.id, delivery, by, now)
+    by = ids.show("api_key", access.caller.key)
+    outcome = await parts.database.write(deliveries.cancel, access.id, delivery, by, now)
     if outcome is None:
         raise not_found()
     if outcome.delivery.state is not State.CANCELED:
         raise refused(409, "not-cancelable", f"The delivery is {outcome.delivery.state} and cannot be canceled.")
-    parts.news.ring()
-    return delivery_out(await _view(parts, tenant, delivery))
+    parts.news.wake()
+    return delivery_out(await _view(parts, access, delivery))
 
 
 @router.post("/v1/deliveries/{id}/resend", status_code=202, response_model=Accepted, summary="Correct and send again")
 async def resend_delivery(
     id: str,  # noqa: A002
     body: Correction,
-    tenant: Sender,
+    access: SendAccess,
     parts: Parts,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -142,12 +142,12 @@ async def resend_delivery(
     except AddressError as error:
         raise invalid([Fault("/recipient", error.code, str(error))]) from None
     key = (idempotency_key or f"to:{address.folded}")[:255]
-    accepted = await parts.submission.resend(tenant.organization, delivery, str(address), key)
-    parts.news.ring()
+    accepted = await parts.acceptance.resend(access.organization, delivery, str(address), key)
+    parts.news.wake()
     return _answer(accepted)
 
 
-def _answer(accepted: submit.Accepted) -> Response:
+def _answer(accepted: accept.Accepted) -> Response:
     headers = {"Idempotent-Replayed": "true"} if accepted.replayed else None
     return Response(accepted.body, 202, headers, media_type="application/json")
 
@@ -181,10 +181,10 @@ def _delivery_id(text: str) -> DeliveryId:
     return DeliveryId(identifier)
 
 
-async def _view(parts: ApiParts, tenant: Tenant, delivery: DeliveryId) -> DeliveryView:
-    known = await parts.database.read(deliveries.get, tenant.id, delivery)
+async def _view(parts: ApiParts, access: Access, delivery: DeliveryId) -> DeliveryView:
+    known = await parts.database.read(deliveries.get, access.id, delivery)
     if known is None:
         raise not_found()
-    view = await parts.database.read(views.message, tenant.id, known.message)
+    view = await parts.database.read(views.message, access.id, known.message)
     assert view is not None
     return next(one for one in view.deliveries if one.delivery.id == delivery)

@@ -9,12 +9,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from homing.doors.api.authorization import ORGANIZATION_NAME, Administrator, ManageAccess, ReadAccess, find_organization
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import ORGANIZATION_NAME, Administrator, Manager, Reader, find_organization
-from homing.doors.api.checks import ORIGINS, address_faults, name_faults, origin_faults, phone_faults, text_faults
-from homing.doors.api.messages_in import PolicyName, Strict
+from homing.doors.api.message_input import PolicyName, Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
+from homing.doors.api.setting_checks import (
+    ORIGINS,
+    address_faults,
+    name_faults,
+    origin_faults,
+    phone_faults,
+    text_faults,
+)
 from homing.loop import ids
 from homing.loop.api_key import Scope, hash_key, mint_key
 from homing.loop.domains.sending_domains import label_of
@@ -197,22 +204,22 @@ async def revoke_key(id: str, key: str, _: Administrator, parts: Parts) -> Respo
 
 
 @router.get("/v1/organization", summary="Look up your own organization", tags=["own organization"])
-async def get_own_organization(tenant: Reader, parts: Parts) -> OrganizationOut:
-    return _out(parts, tenant.organization)
+async def get_own_organization(access: ReadAccess, parts: Parts) -> OrganizationOut:
+    return _out(parts, access.organization)
 
 
 @router.patch("/v1/organization", summary="Change your own organization", tags=["own organization"])
-async def change_own_organization(body: Settings, tenant: Manager, parts: Parts) -> OrganizationChanged:
+async def change_own_organization(body: Settings, access: ManageAccess, parts: Parts) -> OrganizationChanged:
     """When the first webhook address is set, the answer holds the secret that signs the calls: keep it."""
-    return await _change(parts, tenant.organization, body)
+    return await _change(parts, access.organization, body)
 
 
 @router.post("/v1/organization/webhook_secret", summary="Make a new webhook secret", tags=["own organization"])
-async def renew_webhook_secret(tenant: Manager, parts: Parts) -> WebhookSecret:
+async def renew_webhook_secret(access: ManageAccess, parts: Parts) -> WebhookSecret:
     """The old one ends at once."""
     secret = _webhook_secret(parts)
-    sealed = {"sealed_webhook_secret": parts.safe.seal_webhook_secret(secret, tenant.id)}
-    await parts.database.write(organizations.change, tenant.id, sealed)
+    sealed = {"sealed_webhook_secret": parts.sealed_secrets.seal_webhook_secret(secret, access.id)}
+    await parts.database.write(organizations.change, access.id, sealed)
     parts.keyring.forget()
     return WebhookSecret(webhook_secret=secret)
 
@@ -240,7 +247,7 @@ async def _changes(parts: ApiParts, organization: Organization, wanted: Settings
     if not given.get("webhook_url") or organization.sealed_webhook_secret is not None:
         return given, None
     secret = _webhook_secret(parts)
-    return given | {"sealed_webhook_secret": parts.safe.seal_webhook_secret(secret, organization.id)}, secret
+    return given | {"sealed_webhook_secret": parts.sealed_secrets.seal_webhook_secret(secret, organization.id)}, secret
 
 
 def _setting_faults(parts: ApiParts, given: Mapping[str, Any]) -> Iterator[Fault]:
@@ -260,7 +267,7 @@ def _webhook_secret(parts: ApiParts) -> str:
 def _out(parts: ApiParts, organization: Organization) -> OrganizationOut:
     computed = {"id", "selector", "cors_origins"}
     same = {name: getattr(organization, name) for name in OrganizationOut.model_fields if name not in computed}
-    tagged = parts.examiner.tagged
+    tagged = parts.domain_verifier.tagged
     return OrganizationOut(
         id=ids.show("organization", organization.id),
         selector=None if tagged is None else label_of(organization.id, tagged),

@@ -10,14 +10,14 @@ from uuid import UUID
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
-from homing.flow.authenticate import Keyring
-from homing.flow.bell import Chime
-from homing.flow.consult import Practice
-from homing.flow.examine import Examiner
+from homing.flow.accept import Acceptance
+from homing.flow.address_proofs import AddressProofs
+from homing.flow.keyring import Keyring
 from homing.flow.outgoing import Clock, Dice
-from homing.flow.prove import Proving
-from homing.flow.safe import Safe
-from homing.flow.submit import Submission
+from homing.flow.own_doctor import OwnDoctor
+from homing.flow.sealed_secrets import SealedSecrets
+from homing.flow.verify_domains import DomainVerifier
+from homing.flow.wakeup import Broadcast
 from homing.loop.token import Tokens
 from homing.net.fetch import Complaint
 from homing.store.database import Database
@@ -30,20 +30,20 @@ class ApiParts:
     token and the body of a provider's callback and says whether it was one."""
 
     database: Database
-    submission: Submission
-    proving: Proving
+    acceptance: Acceptance
+    address_proofs: AddressProofs
     tokens: Tokens
     keyring: Keyring
     clock: Clock
     dice: Dice
     secret: Callable[[], bytes]
-    safe: Safe
-    news: Chime
+    sealed_secrets: SealedSecrets
+    news: Broadcast
     check_url: Callable[[str], list[Complaint]]
     sms_status: Callable[[str, bytes], Awaitable[bool]]
     metrics: CollectorRegistry
-    examiner: Examiner
-    practice: Practice
+    domain_verifier: DomainVerifier
+    own_doctor: OwnDoctor
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: Counter[UUID] = field(default_factory=Counter)
     """Open live streams of each organization."""

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
+from homing.doors.api.authorization import ManageAccess, ReadAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Manager, Reader
-from homing.doors.api.messages_in import PolicyName, Strict
+from homing.doors.api.message_input import PolicyName, Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found
 from homing.loop.model import (
@@ -66,9 +66,9 @@ class Policies(BaseModel):
 
 
 @router.get("/v1/failure_policies", summary="List failure policies")
-async def list_policies(tenant: Reader, parts: Parts) -> Policies:
+async def list_policies(access: ReadAccess, parts: Parts) -> Policies:
     """With the built-in one, `default`: live event and letter, then the administrator if nobody was reached."""
-    found = await parts.database.read(policies.list_all, tenant.id)
+    found = await parts.database.read(policies.list_all, access.id)
     shown = [_out(policy) for policy in found]
     if all(policy.name != BUILTIN_DEFAULT.name for policy in found):
         shown.insert(0, _out(BUILTIN_DEFAULT, builtin=True))
@@ -76,28 +76,28 @@ async def list_policies(tenant: Reader, parts: Parts) -> Policies:
 
 
 @router.get("/v1/failure_policies/{name}", summary="Look up a failure policy")
-async def get_policy(name: Name, tenant: Reader, parts: Parts) -> PolicyOut:
-    policy = await parts.database.read(policies.get, tenant.id, name, BUILTIN_DEFAULT)
+async def get_policy(name: Name, access: ReadAccess, parts: Parts) -> PolicyOut:
+    policy = await parts.database.read(policies.get, access.id, name, BUILTIN_DEFAULT)
     if policy is None:
         raise not_found()
     return _out(policy, builtin=policy is BUILTIN_DEFAULT)
 
 
 @router.put("/v1/failure_policies/{name}", summary="Set a failure policy")
-async def put_policy(name: Name, body: PolicyIn, tenant: Manager, parts: Parts) -> PolicyOut:
+async def put_policy(name: Name, body: PolicyIn, access: ManageAccess, parts: Parts) -> PolicyOut:
     """For failures from now on; open cases keep the policy that they were opened with."""
     if body.steps[0].only_if_unheard:
         message = "The first step has nobody before it who could be unheard."
         raise invalid([Fault("/steps/0/only_if_unheard", "step-order", message)])
     policy = FailurePolicy(name=name, steps=tuple(_step(step) for step in body.steps))
-    await parts.database.write(policies.put, tenant.id, policy, parts.clock())
+    await parts.database.write(policies.put, access.id, policy, parts.clock())
     return _out(policy)
 
 
 @router.delete("/v1/failure_policies/{name}", status_code=204, summary="Remove a failure policy")
-async def remove_policy(name: Name, tenant: Manager, parts: Parts) -> Response:
+async def remove_policy(name: Name, access: ManageAccess, parts: Parts) -> Response:
     """Messages that name it are judged by the built-in one from then on."""
-    if not await parts.database.write(policies.remove, tenant.id, name):
+    if not await parts.database.write(policies.remove, access.id, name):
         raise not_found()
     return Response(status_code=204)
 

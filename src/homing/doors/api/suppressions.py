@@ -8,14 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from homing.doors.api.authorization import ManageAccess, ReadAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.callers import Manager, Reader
-from homing.doors.api.checks import text_faults
-from homing.doors.api.messages_in import Strict
+from homing.doors.api.message_input import Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found, refused
+from homing.doors.api.setting_checks import text_faults
 from homing.loop.problem import Fault
-from homing.loop.submission import LETTERS, RESERVED
+from homing.loop.request import LETTERS, RESERVED
 from homing.mail.address import AddressError, parse_address
 from homing.store import organizations, suppressions
 from homing.store.organizations import Stream
@@ -65,21 +65,21 @@ class Streams(BaseModel):
 
 @router.get("/v1/suppressions", summary="List suppressions")
 async def list_suppressions(
-    tenant: Reader,
+    access: ReadAccess,
     parts: Parts,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> SuppressionPage:
     """In the order of their addresses."""
     found = await parts.database.read(
-        suppressions.list_page, tenant.id, parts.clock(), after=_read_cursor(cursor), limit=limit
+        suppressions.list_page, access.id, parts.clock(), after=_read_cursor(cursor), limit=limit
     )
     more = _cursor(found[-1]) if len(found) == limit else None
     return SuppressionPage(suppressions=[_out(entry) for entry in found], cursor=more)
 
 
 @router.post("/v1/suppressions", status_code=201, summary="Suppress an address")
-async def create_suppression(body: SuppressionIn, tenant: Manager, parts: Parts) -> SuppressionOut:
+async def create_suppression(body: SuppressionIn, access: ManageAccess, parts: Parts) -> SuppressionOut:
     """An entry that is there already stays as it is."""
     faults = text_faults("/evidence", body.evidence, 500)
     address = ""
@@ -93,7 +93,7 @@ async def create_suppression(body: SuppressionIn, tenant: Manager, parts: Parts)
     if faults:
         raise invalid(faults)
     entry = Suppression(
-        organization=tenant.id,
+        organization=access.id,
         stream=body.stream,
         address=address,
         reason=body.reason,
@@ -102,32 +102,32 @@ async def create_suppression(body: SuppressionIn, tenant: Manager, parts: Parts)
         expires_at=body.expires_at,
     )
     await parts.database.write(suppressions.add, [entry])
-    place = (tenant.id, entry.stream, entry.address)
+    place = (access.id, entry.stream, entry.address)
     return _out((await parts.database.read(suppressions.find, [place], now))[place])
 
 
 @router.delete("/v1/suppressions", status_code=204, summary="Lift a suppression")
 async def lift_suppression(
-    tenant: Manager,
+    access: ManageAccess,
     parts: Parts,
     address: Annotated[str, Query(max_length=320, pattern=r"^\P{C}*$")],
     stream: Annotated[str, Query(pattern=_NAME)] = "default",
 ) -> Response:
-    if not await parts.database.write(suppressions.lift, tenant.id, stream, address):
+    if not await parts.database.write(suppressions.lift, access.id, stream, address):
         raise not_found("The address is not on the list of this stream. Is it on another one's?")
     return Response(status_code=204)
 
 
 @router.get("/v1/streams", summary="List streams", tags=["streams"])
-async def list_streams(tenant: Reader, parts: Parts) -> Streams:
+async def list_streams(access: ReadAccess, parts: Parts) -> Streams:
     """`default` is there without being listed."""
-    found = await parts.database.read(organizations.list_streams, tenant.id)
+    found = await parts.database.read(organizations.list_streams, access.id)
     return Streams(streams=[_stream(stream) for stream in found])
 
 
 @router.get("/v1/streams/{name}", summary="Look up a stream", tags=["streams"])
-async def get_stream(name: Annotated[str, Path(pattern=_NAME)], tenant: Reader, parts: Parts) -> StreamOut:
-    stream = await parts.database.read(organizations.get_stream, tenant.id, name)
+async def get_stream(name: Annotated[str, Path(pattern=_NAME)], access: ReadAccess, parts: Parts) -> StreamOut:
+    stream = await parts.database.read(organizations.get_stream, access.id, name)
     if stream is None:
         raise not_found()
     return _stream(stream)
@@ -135,14 +135,14 @@ async def get_stream(name: Annotated[str, Path(pattern=_NAME)], tenant: Reader, 
 
 @router.put("/v1/streams/{name}", summary="Create a stream", tags=["streams"])
 async def put_stream(
-    name: Annotated[str, Path(pattern=_NAME)], body: StreamIn, tenant: Manager, parts: Parts
+    name: Annotated[str, Path(pattern=_NAME)], body: StreamIn, access: ManageAccess, parts: Parts
 ) -> StreamOut:
     """Once; what a stream is for does not change afterwards (409 `stream-differs`)."""
     if name == LETTERS:
         raise invalid([Fault("/path:name", "stream-reserved", RESERVED)])
-    stream = Stream(organization=tenant.id, name=name, bulk=body.bulk, created_at=parts.clock())
+    stream = Stream(organization=access.id, name=name, bulk=body.bulk, created_at=parts.clock())
     await parts.database.write(organizations.ensure_stream, stream)
-    stored = await parts.database.read(organizations.get_stream, tenant.id, name)
+    stored = await parts.database.read(organizations.get_stream, access.id, name)
     assert stored is not None
     if stored.bulk != body.bulk:
         raise refused(409, "stream-differs", "This stream exists, and is for another kind of mail.")

@@ -7,8 +7,8 @@ bounced later, and nobody gets backscatter from us.
 from dataclasses import dataclass
 from pathlib import Path
 
-from homing.doors.smtp.desk import Peer, Received
 from homing.doors.smtp.server import SpooledBody
+from homing.doors.smtp.session_handler import Peer, Received
 from homing.flow.receive import Arrival, Receiver
 from homing.mail.reply import Reply
 
@@ -17,7 +17,7 @@ PARSED_OCTETS = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class MxDesk:
+class MxHandler:
     """Brings what comes in before `flow.receive`."""
 
     hostname: str

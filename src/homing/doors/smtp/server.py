@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from homing.doors.smtp.body import Budget, NoRoomError, Spool, SpooledBody
-from homing.doors.smtp.desk import Desk, Peer, Received
+from homing.doors.smtp.session_handler import Peer, Received, SessionHandler
 from homing.mail.reply import Reply
 from homing.mail.smtp_server import (
     AskMessage,
@@ -31,9 +31,9 @@ from homing.mail.smtp_server import (
     UpgradeToTls,
     wire,
 )
-from homing.net.line import Line, agreed_on
+from homing.net.stream import Stream, agreed_on
 
-__all__ = ["Desk", "Limits", "Peer", "Received", "SmtpServer", "SpooledBody"]
+__all__ = ["Limits", "Peer", "Received", "SessionHandler", "SmtpServer", "SpooledBody"]
 
 _READ_OCTETS = 32 * 1024
 _UNREAD_REPLIES = 64 * 1024
@@ -73,14 +73,14 @@ class SmtpServer:
 
     def __init__(
         self,
-        desk: Desk,
+        handler: SessionHandler,
         limits: Limits | None = None,
         tls_context: ssl.SSLContext | None = None,
         *,
         spool: Path | None = None,
     ) -> None:
         """`spool`: a folder for messages too large for memory; the system's own if None."""
-        self.desk = desk
+        self.handler = handler
         self.limits = limits or Limits()
         self.tls_context = tls_context
         self.spool = spool
@@ -129,7 +129,7 @@ class SmtpServer:
             log.error("smtp_connection_failed", exc_info=error)
 
 
-class _Connection(Line, asyncio.BufferedProtocol):
+class _Connection(Stream, asyncio.BufferedProtocol):
     """One client. Octets are read into one small buffer, so that nobody can make us hold more than we look at."""
 
     def __init__(self, server: SmtpServer) -> None:
@@ -138,7 +138,7 @@ class _Connection(Line, asyncio.BufferedProtocol):
         self._server = server
         self._limits = server.limits
         self._loop = asyncio.get_running_loop()
-        self._session = ServerSession(server.desk.hostname, server.limits, starttls=server.tls_context is not None)
+        self._session = ServerSession(server.handler.hostname, server.limits, starttls=server.tls_context is not None)
         self._space = bytearray(_READ_OCTETS)
         self._spool: Spool | None = None
         self._ended = self._going_down = self._paused = False
@@ -190,7 +190,7 @@ class _Connection(Line, asyncio.BufferedProtocol):
     async def serve(self) -> None:
         """From banner to close."""
         try:
-            self._session.greet(await self._ask(self._server.desk.greeting(self.peer)))
+            self._session.greet(await self._ask(self._server.handler.greeting(self.peer)))
             open_ = True
             while open_:
                 while open_ and (event := self._session.next()) is not None:
@@ -203,13 +203,13 @@ class _Connection(Line, asyncio.BufferedProtocol):
 
     async def _handle(self, event: Event) -> bool:
         """Do what the session asks for; whether the connection stays open."""
-        session, desk = self._session, self._server.desk
+        session, handler = self._session, self._server.handler
         match event:
             case AskSender(envelope_sender):
                 self._name_peer()
-                session.answer(await self._ask(desk.sender(self.peer, envelope_sender)))
+                session.answer(await self._ask(handler.sender(self.peer, envelope_sender)))
             case AskRecipient(envelope_sender, recipient):
-                session.answer(await self._ask(desk.recipient(self.peer, envelope_sender, recipient)))
+                session.answer(await self._ask(handler.recipient(self.peer, envelope_sender, recipient)))
             case BodyOpened():
                 self._open_message()
             case BodyOctets(octets):
@@ -269,7 +269,7 @@ class _Connection(Line, asyncio.BufferedProtocol):
             smtputf8=message.smtputf8,
             envid=message.envid,
         )
-        reply = await self._ask(self._server.desk.received(self.peer, received))
+        reply = await self._ask(self._server.handler.received(self.peer, received))
         self._drop_message()
         self._session.answer(reply)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from fastapi import Request
 from fastapi.responses import Response
 
-from homing.doors.web import told
-from homing.doors.web.paper import message_page, page
+from homing.doors.web import plain_words
 from homing.doors.web.parts import WebParts
+from homing.doors.web.rendering import message_page, page
 from homing.doors.web.visitors import LARGEST_FORM, read_form
-from homing.flow.leave import Leave, Leaving
+from homing.flow.unsubscribe import Unsubscribing, Unsubscription
 from homing.loop.model import FAILURES, DeliveryId, EventType
 from homing.loop.problem import Rejected
 from homing.loop.token import Purpose, TokenRefused
@@ -41,7 +41,7 @@ class Links:
     parts: WebParts
 
     async def show_proof(self, token: str) -> Response:
-        proof = await self.parts.proving.look(token)
+        proof = await self.parts.address_proofs.look(token)
         if proof is None:
             return _gone("If you confirmed the address, all is well. If not, ask whoever wanted it for a new letter.")
         organization = await self.parts.database.read(organizations.get, proof.organization)
@@ -55,7 +55,7 @@ class Links:
         )
 
     async def prove(self, token: str) -> Response:
-        sender = await self.parts.proving.use(token)
+        sender = await self.parts.address_proofs.use(token)
         if sender is None:
             return _gone("If you pressed the button twice, all is well: the first time counted.")
         text = f"{sender.address} is yours. You can close this page; nothing else is to be done."
@@ -86,12 +86,12 @@ class Links:
             return self._form(failed, text, str(error), 422)
         key = f"to:{address.folded}"[:255]
         try:
-            await self.parts.submission.resend(failed.organization, failed.one.delivery.id, str(address), key)
+            await self.parts.acceptance.resend(failed.organization, failed.one.delivery.id, str(address), key)
         except Rejected as refusal:
             problem = refusal.problem
             complaint = TRY_LATER if problem.status == 429 else f"{problem.title} {problem.detail}"
             return self._form(failed, text, complaint, problem.status)
-        self.parts.news.ring()
+        self.parts.news.wake()
         return _sent(str(address))
 
     async def show_leaving(self, token: str) -> Response:
@@ -111,13 +111,13 @@ class Links:
         leave = await self._leaving.use(token)
         if leave is None:
             return _gone(_LEAVE_OTHERWISE)
-        self.parts.news.ring()
+        self.parts.news.wake()
         return _left(leave)
 
     @property
-    def _leaving(self) -> Leaving:
+    def _leaving(self) -> Unsubscribing:
         parts = self.parts
-        return Leaving(database=parts.database, tokens=parts.tokens, clock=parts.clock)
+        return Unsubscribing(database=parts.database, tokens=parts.tokens, clock=parts.clock)
 
     async def _failed(self, token: str) -> Failed | None:
         try:
@@ -144,7 +144,7 @@ class Links:
             visitor=None,
             message=message,
             delivery=failed.one.delivery,
-            why=told.why(failed.organization, message, failed.one, self.parts.clock()),
+            why=plain_words.why(failed.organization, message, failed.one, self.parts.clock()),
             address=address,
             complaint=complaint,
             organization=failed.organization.display_name,
@@ -155,7 +155,7 @@ class Links:
 def _suggestion(failed: Failed) -> str:
     """The address that was perhaps meant, else the one that failed: most often one letter is to be changed."""
     recipient = failed.one.delivery.recipient
-    domain = told.suggestion(failed.one)
+    domain = plain_words.suggestion(failed.one)
     return f"{recipient.rpartition('@')[0]}@{domain}" if domain else recipient
 
 
@@ -187,7 +187,7 @@ async def _says_so(request: Request) -> bool:
     return form.get("List-Unsubscribe", "").strip().lower() == "one-click" or "leave" in form
 
 
-def _left(leave: Leave) -> Response:
+def _left(leave: Unsubscription) -> Response:
     text = f"{leave.organization.display_name} sends no more mail of this kind to {leave.sent.delivery.recipient}."
     return message_page(200, "That is all.", text)
 

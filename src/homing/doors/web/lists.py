@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
-from homing.doors.web.paper import message_page, page
 from homing.doors.web.parts import WebParts
+from homing.doors.web.rendering import message_page, page
 from homing.doors.web.visitors import Visitor, Visitors, read_form, same_origin
 from homing.loop.letters.alarm_letter import advice
 from homing.store import alarms, suppressions

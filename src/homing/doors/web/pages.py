@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import Response
 
-from homing.doors.web import told
-from homing.doors.web.paper import message_page, page, static_file
+from homing.doors.web import plain_words
 from homing.doors.web.parts import WebParts
+from homing.doors.web.rendering import message_page, page, static_file
 from homing.doors.web.search import HINT, search
 from homing.doors.web.visitors import Visitor, Visitors
 from homing.loop import ids
@@ -75,7 +75,9 @@ class Pages:
             "message.html",
             visitor=visitor,
             message=view.message,
-            deliveries=[(one, told.why(visitor.organization, view.message, one, now)) for one in view.deliveries],
+            deliveries=[
+                (one, plain_words.why(visitor.organization, view.message, one, now)) for one in view.deliveries
+            ],
             suppressed=await self._suppressed(view, now),
             timeline=[(event, _sentence(event, recipients)) for event in view.timeline],
         )
@@ -157,7 +159,7 @@ def _outside(visitor: Visitor | None) -> Response:
 
 def _sentence(event: Event, recipients: dict[DeliveryId, str]) -> str:
     recipient = recipients.get(event.delivery, "") if event.delivery else ""
-    return told.sentence(event, recipient)
+    return plain_words.sentence(event, recipient)
 
 
 def _link(path: str, visitor: Visitor, **question: str) -> str:

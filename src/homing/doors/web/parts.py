@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from homing.flow.authenticate import Keyring
-from homing.flow.bell import Chime
+from homing.flow.accept import Acceptance
+from homing.flow.address_proofs import AddressProofs
+from homing.flow.keyring import Keyring
 from homing.flow.outgoing import Clock
-from homing.flow.prove import Proving
-from homing.flow.submit import Submission
+from homing.flow.wakeup import Broadcast
 from homing.loop.token import Tokens
 from homing.store.database import Database
 
@@ -17,12 +17,12 @@ class WebParts:
     machine lets strangers in. `operator_name`: who runs this, for people who follow a link in a letter."""
 
     database: Database
-    submission: Submission
-    proving: Proving
+    acceptance: Acceptance
+    address_proofs: AddressProofs
     tokens: Tokens
     keyring: Keyring
     clock: Clock
-    news: Chime
+    news: Broadcast
     public_url: str
     operator_name: str
     open_here: bool = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from homing.loop.model import OrganizationId, State
 from homing.mail.address import AddressError, parse_address
 from homing.mail.text import clean
-from homing.store import people
+from homing.store import human_senders
 from homing.store.database import Database
 from homing.store.views import Filter
 
@@ -50,7 +50,7 @@ async def search(database: Database, organization: OrganizationId, text: str) ->
     if sender is None:
         return Search(text, wanted)
     try:
-        known = await database.read(people.by_address, organization, str(parse_address(sender)))
+        known = await database.read(human_senders.by_address, organization, str(parse_address(sender)))
     except AddressError as error:
         return Search(text, None, f"“{sender}”: {error}")
     if known is None:

@@ -12,9 +12,9 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
 from homing.doors.loopback import is_local
-from homing.doors.web.paper import page
 from homing.doors.web.parts import WebParts
-from homing.flow.authenticate import Caller
+from homing.doors.web.rendering import page
+from homing.flow.keyring import Caller
 from homing.loop import ids
 from homing.loop.api_key import Scope
 from homing.loop.token import Purpose, TokenRefused

@@ -29,7 +29,7 @@ from homing.loop.doctor.finding import (
     wrong,
 )
 from homing.mail.dmarc_record import Policy
-from homing.mail.question import Dialogue, RecordType
+from homing.mail.dns_question import Dialogue, RecordType
 
 _MOST_OCTETS = 32 * 1024
 _SVG = "http://www.w3.org/2000/svg"

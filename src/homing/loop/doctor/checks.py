@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 
-from homing.loop.doctor import bimi, dkim, dmarc, infra, message, spf, tls
+from homing.loop.doctor import bimi, dkim, dmarc, hosts, message, spf, tls
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import Check, Finding, Outcome, examine
-from homing.mail.question import Dialogue
+from homing.mail.dns_question import Dialogue
 
 FAMILIES = {
     "SPF": spf.CHECKS,
     "DKIM": dkim.CHECKS,
     "DMARC": dmarc.CHECKS,
-    "Names, hosts and servers": infra.CHECKS,
+    "OwnNames, hosts and servers": hosts.CHECKS,
     "TLS": tls.CHECKS,
     "The logo": bimi.CHECKS,
     "A message as it left": message.CHECKS,

@@ -27,7 +27,7 @@ from homing.loop.doctor.finding import (
 )
 from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.dkim import Result, Signature, verify
-from homing.mail.question import Answer, Ask, Dialogue, Found, LookupFailed, RecordType
+from homing.mail.dns_question import Answer, Ask, Dialogue, Found, LookupFailed, RecordType
 
 _SAFE_BITS = 2048
 _LEAST_BITS = 1024

@@ -39,7 +39,7 @@ from homing.mail.dmarc import (
     tree_walk,
 )
 from homing.mail.dmarc_record import Policy, read_dmarc
-from homing.mail.question import Dialogue, RecordType
+from homing.mail.dns_question import Dialogue, RecordType
 
 _STRENGTH = {Policy.NONE: 0, Policy.QUARANTINE: 1, Policy.REJECT: 2}
 _PROBE = "homing-doctor-asks-for-nothing"
@@ -276,7 +276,7 @@ def names_below(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     if record.nonexistent is None:
         said = "np= is missing: names that do not exist are treated like those that do."
         return note(said, "Add np=reject.", with_tag(applied, "np", "reject"))
-    return fine("Names below are protected as well.")
+    return fine("OwnNames below are protected as well.")
 
 
 @check(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.dmarc import SuffixOf
-from homing.mail.question import Answer
+from homing.mail.dns_question import Answer
 
 BLOCKLISTS = ("zen.spamhaus.org", "bl.spamcop.net", "b.barracudacentral.org")
 
@@ -34,7 +34,7 @@ class PublishedAt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knock:
+class HostProbe:
     """What a mail host said when somebody knocked at port 25. `silence`: why it said nothing, "" if it did.
 
     `refused` holds the reply to each recipient that it did not take mail for, "" being the null sender himself.
@@ -68,13 +68,13 @@ class DoctorFacts:
     """One patient: the domain in From, and the names that go with it. "" and () are what is not known or not used.
 
     `domain` is the domain of header From, `return_domain` that of the envelope sender, and `return_alias` where a CNAME
-    there should lead; `hostname` is our name in EHLO. `tenant`: the domain is somebody's who mails through us, and what
-    concerns his other mail, or our hosts, is not looked at. `reports_to` is the mailbox that should get aggregate
-    reports; `organization` the organizational domain where the caller knows it. `publish` are the records that should
-    be there. `replies_to`: domains that replies to mail under `domain` go to. `specimen` is a message as it left,
-    CRLF-ended.
+    there should lead; `hostname` is our name in EHLO. `of_organization`: the domain is somebody's who mails through us,
+    and what concerns his other mail, or our hosts, is not looked at. `reports_to` is the mailbox that should get
+    aggregate reports; `organization` the organizational domain where the caller knows it. `publish` are the records
+    that should be there. `replies_to`: domains that replies to mail under `domain` go to. `specimen` is a message as it
+    left, CRLF-ended.
 
-    These are there only if somebody went and looked: `knocks` (by host), `policies` of MTA-STS (by domain), `files`
+    These are there only if somebody went and looked: `probes` (by host), `policies` of MTA-STS (by domain), `files`
     (logos and their certificates, by URL), `by_server` (what is said of a name, by server of its zone or resolver),
     `starts` (the SOA record of a name's zone, by server), `bogus` (names whose signatures are wrong) and
     `times_to_live` (seconds, by name). `now`: when they looked.
@@ -89,9 +89,9 @@ class DoctorFacts:
     organization: str = ""
     publish: tuple[DnsRecord, ...] = ()
     return_alias: str = ""
-    tenant: bool = False
+    of_organization: bool = False
     blocklists: tuple[str, ...] = BLOCKLISTS
-    knocks: Mapping[str, Knock] = field(default_factory=dict)
+    probes: Mapping[str, HostProbe] = field(default_factory=dict)
     policies: Mapping[str, Fetched] = field(default_factory=dict)
     files: Mapping[str, Fetched] = field(default_factory=dict)
     by_server: Mapping[str, Mapping[str, Answer[str]]] = field(default_factory=dict)

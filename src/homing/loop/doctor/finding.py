@@ -6,7 +6,17 @@ from enum import StrEnum
 
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.domains.dns_records import DnsRecord
-from homing.mail.question import Answer, Ask, Dialogue, Found, LookupFailed, NoData, NoSuchName, RecordType, well_formed
+from homing.mail.dns_question import (
+    Answer,
+    Ask,
+    Dialogue,
+    Found,
+    LookupFailed,
+    NoData,
+    NoSuchName,
+    RecordType,
+    well_formed,
+)
 from homing.mail.text import clean
 
 _ANSWER_CHARACTERS = 500

@@ -9,7 +9,7 @@ from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import Opinion, Severity, check, fine, note, settled, wrong
 from homing.loop.domains.identity import is_freemail
 from homing.mail.dkim import relaxed_headers
-from homing.mail.question import Dialogue
+from homing.mail.dns_question import Dialogue
 from homing.mail.text import clean
 
 _LONGEST_LINE = 998

@@ -31,7 +31,7 @@ from homing.loop.doctor.spf_cures import (
     without,
 )
 from homing.loop.domains.dns_records import DnsRecord
-from homing.mail.question import Dialogue, Found, RecordType, well_formed
+from homing.mail.dns_question import Dialogue, Found, RecordType, well_formed
 from homing.mail.spf import MOST_TERMS, MOST_VOIDS
 from homing.mail.spf import check as evaluate
 from homing.mail.spf_record import Mechanism, Pieces, SpfRecord, SpfResult, is_spf, read_spf
@@ -57,7 +57,7 @@ _SHARED = (
 
 def names(facts: DoctorFacts) -> Iterable[str]:
     """The names whose SPF records receivers look at."""
-    if facts.tenant:
+    if facts.of_organization:
         return [facts.return_domain]
     return dict.fromkeys(name for name in (facts.return_domain, facts.hostname, facts.domain) if name)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate
 
-from homing.loop.doctor.facts import DoctorFacts, Knock
+from homing.loop.doctor.facts import DoctorFacts, HostProbe
 from homing.loop.doctor.finding import (
     Evidence,
     Opinion,
@@ -25,7 +25,7 @@ from homing.loop.doctor.finding import (
 )
 from homing.loop.doctor.mta_sts import matches, read_policy
 from homing.loop.domains.dns_records import DnsRecord
-from homing.mail.question import Dialogue, Found, RecordType
+from homing.mail.dns_question import Dialogue, Found, RecordType
 
 _SIGNED_FOR_SURE = "com"
 """A name that is signed: a resolver that does not vouch for it checks no signatures."""
@@ -44,11 +44,11 @@ def _receiving(facts: DoctorFacts) -> Iterable[str]:
 
 
 def _guarded_by_us(facts: DoctorFacts) -> Iterable[str]:
-    return () if facts.tenant else _receiving(facts)
+    return () if facts.of_organization else _receiving(facts)
 
 
 def _coming_to_us(facts: DoctorFacts) -> Iterable[str]:
-    return [facts.return_domain] if facts.tenant else _receiving(facts)
+    return [facts.return_domain] if facts.of_organization else _receiving(facts)
 
 
 @check(
@@ -108,7 +108,7 @@ def fitting_tlsa(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
         odd = next((pin.odd for pin in pins if pin.odd), "")
         if odd:
             return wrong(f"The TLSA record of {host} {odd}.", *_pinned(facts, host))
-        if not any(pin.fits(facts.knocks.get(host)) for pin in pins):
+        if not any(pin.fits(facts.probes.get(host)) for pin in pins):
             said = f"No TLSA record of {host} fits the certificate that it shows, so senders that check send nothing."
             return wrong(said, *_pinned(facts, host)).seen(*_shown(facts, host))
         if not answer.secure:
@@ -118,7 +118,7 @@ def fitting_tlsa(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     if not seen:
         return fine(f"The mail hosts of {name} have no TLSA records.")
     told = ", ".join(dict.fromkeys(seen))
-    if any(facts.knocks.get(host) and facts.knocks[host].certificates for host in seen):
+    if any(facts.probes.get(host) and facts.probes[host].certificates for host in seen):
         return fine(f"The TLSA records of {told} fit the certificates shown.")
     return fine(f"The TLSA records of {told} are of a kind that mail uses; the certificates were not looked at.")
 
@@ -177,14 +177,14 @@ class _Pin:
             return cls(odd=f"has {len(pin.octets)} octets where its digest has {_LENGTHS[pin.matching]}")
         return pin
 
-    def fits(self, knock: Knock | None) -> bool:
+    def fits(self, probe: HostProbe | None) -> bool:
         """Whether one of the certificates is meant. With none to look at, and of an authority that the host did not
         show, that is not denied."""
-        if knock is None or not knock.certificates:
+        if probe is None or not probe.certificates:
             return True
         if self.usage == _OWN_CERTIFICATE:
-            return self._is_of(knock.certificates[0])
-        return len(knock.certificates) == 1 or any(map(self._is_of, knock.certificates))
+            return self._is_of(probe.certificates[0])
+        return len(probe.certificates) == 1 or any(map(self._is_of, probe.certificates))
 
     def _is_of(self, certificate: bytes) -> bool:
         meant = certificate if self.selector == 0 else public_key_info(certificate)
@@ -199,17 +199,17 @@ def public_key_info(certificate: bytes) -> bytes:
 
 def _pinned(facts: DoctorFacts, host: str) -> Sequence[DnsRecord]:
     """The TLSA record of the certificate that the host shows."""
-    knock = facts.knocks.get(host)
-    if knock is None or not knock.certificates:
+    probe = facts.probes.get(host)
+    if probe is None or not probe.certificates:
         return ()
-    digest = hashlib.sha256(public_key_info(knock.certificates[0])).hexdigest()
+    digest = hashlib.sha256(public_key_info(probe.certificates[0])).hexdigest()
     why = "the public key of the mail host (RFC 7672)"
     return (DnsRecord(name=f"_25._tcp.{host}", type="TLSA", value=f"3 1 1 {digest}", why=why),)
 
 
 def _shown(facts: DoctorFacts, host: str) -> Sequence[Evidence]:
     return [
-        Evidence.elsewhere(f"{host} port 25, STARTTLS", facts.knocks[host].ip, f"shows {record.value}")
+        Evidence.elsewhere(f"{host} port 25, STARTTLS", facts.probes[host].ip, f"shows {record.value}")
         for record in _pinned(facts, host)
     ]
 

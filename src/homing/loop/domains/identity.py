@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from homing.loop.domains.domain_typos import WELL_KNOWN
 from homing.loop.domains.impersonation import Guard, claimed
 from homing.loop.domains.known_names import KNOWN_NAMES
-from homing.loop.domains.providers import PROVIDERS
-from homing.loop.domains.typos import WELL_KNOWN
+from homing.loop.domains.mailbox_providers import PROVIDERS
 from homing.loop.model import Identity, Level
 from homing.mail.address import Address, parse_address
-from homing.mail.check import check_display_name
+from homing.mail.field_checks import check_display_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 What is published are aliases of names of ours. So keys and addresses change behind them and nobody is asked again; and
 since each DKIM alias leads to a name that is this organization's alone, it proves that the domain's owner wants it.
 
-Pure: the DNS is asked elsewhere (`flow.examine`), and its verdicts (`loop.domains.sightings`) change facts here,
-slowly. A timeout never takes anything away; three denials in a row by the zone's own servers do, and two good answers
-bring it back.
+Pure: the DNS is asked elsewhere (`flow.verify_domains`), and its verdicts (`loop.domains.publication`) change facts
+here, slowly. A timeout never takes anything away; three denials in a row by the zone's own servers do, and two good
+answers bring it back.
 """
 
 from base64 import b32encode
@@ -17,7 +17,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from homing.loop.domains.dns_records import DnsRecord
-from homing.loop.domains.sightings import Judgement, Standing
+from homing.loop.domains.publication import Judgement, Standing
 from homing.loop.domains.signing_keys import DkimKey, key_records
 from homing.loop.model import Level, OrganizationId
 
@@ -206,14 +206,16 @@ def alternatives(domain: SendingDomain, ours: Delegation) -> tuple[DnsRecord, ..
 def behind_aliases(ours: Delegation) -> tuple[DnsRecord, ...]:
     """What we ourselves publish where return paths lead."""
     return (
-        DnsRecord(name=ours.return_host, type="MX", value=f"10 {ours.hostname}", why="bounces of tenants' domains"),
-        DnsRecord(name=ours.return_host, type="TXT", value=ours.spf, why="SPF of tenants' return paths"),
+        DnsRecord(
+            name=ours.return_host, type="MX", value=f"10 {ours.hostname}", why="bounces of organizations' domains"
+        ),
+        DnsRecord(name=ours.return_host, type="TXT", value=ours.spf, why="SPF of organizations' return paths"),
     )
 
 
 def published_by_us(keys: Sequence[DkimKey], ours: Delegation, tagged: str | None = None) -> tuple[DnsRecord, ...]:
-    """All that changes with keys and domains: the keys, and where tenants' domains lead as soon as one has been added.
-    `keys`: oldest first; `tagged`: see `key_records`."""
+    """All that changes with keys and domains: the keys, and where organizations' domains lead as soon as one has been
+    added. `keys`: oldest first; `tagged`: see `key_records`."""
     led_to = any(key.domain == ours.dkim_domain for key in keys)
     return key_records(keys, tagged) + (behind_aliases(ours) if led_to else ())
 

@@ -2,7 +2,7 @@
 
 A domain has two selectors, and so two places for keys: one signs, the other holds its successor, published ahead and
 waiting. So a rotation needs nobody's help but that of whoever publishes our own records, and a revocation need not
-wait for the DNS. `due` is told what the DNS says (`loop.domains.sightings`); it asks nobody.
+wait for the DNS. `due` is told what the DNS says (`loop.domains.publication`); it asks nobody.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -132,7 +132,8 @@ def live_text(facts: FailureFacts) -> LiveText:
 
 
 def proof_letter(address: str, link: str, operator_name: str) -> Text:
-    """The letter that proves an address. Only the operator speaks in it: no tenant can send words of his own by it."""
+    """The letter that proves an address. Only the operator speaks in it: no organization can send words of his own by
+    it."""
     shown = clean(address, 254)
     operator = clean(operator_name, 60)
     blocks: tuple[Block, ...] = (

@@ -13,7 +13,9 @@ from itertools import islice
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import plain_verdict, stage_in
-from homing.loop.reading.formal import (
+from homing.loop.reading.marks import marks_in, senders_in
+from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, returned_recipients
+from homing.loop.reading.reports import (
     delivery_status,
     disposition,
     domain_report,
@@ -22,10 +24,7 @@ from homing.loop.reading.formal import (
     plain_action,
     what_of,
 )
-from homing.loop.reading.marks import marks_in, senders_in
-from homing.loop.reading.plain import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, returned_recipients
-from homing.loop.reading.rulebook import Rules, kind_of
-from homing.loop.reading.understood import (
+from homing.loop.reading.returned_mail import (
     FEW,
     LINE,
     Reading,
@@ -37,6 +36,7 @@ from homing.loop.reading.understood import (
     see,
     softened,
 )
+from homing.loop.reading.rulebook import Rules, kind_of
 from homing.loop.reading.wording import addresses_in
 from homing.mail.mime import Headers, read_mail
 from homing.mail.text import clean

@@ -1,0 +1,129 @@
+"""Human senders, and the letters that prove their addresses."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from homing.doors.api.authorization import Access, AdministratorAccess, ReadAccess, SendOrManageAccess
+from homing.doors.api.body import JsonRoute
+from homing.doors.api.message_input import Strict
+from homing.doors.api.parts import ApiParts, Parts
+from homing.doors.api.problems import invalid, not_found, refused
+from homing.doors.api.setting_checks import address_faults, name_faults, phone_faults, text_faults
+from homing.loop import ids
+from homing.loop.ids import new_id
+from homing.loop.model import HumanSenderId
+from homing.loop.problem import Fault, Rejected
+from homing.mail.address import parse_address
+from homing.store import human_senders
+from homing.store.human_senders import HumanSender
+
+router = APIRouter(route_class=JsonRoute, tags=["human senders"])
+
+
+class HumanSenderIn(Strict):
+    """A person on whose behalf your application sends."""
+
+    name: str = Field(examples=["Janet Roe"])
+    address: str = Field(examples=["janet@example.com"])
+    application_user: str | None = Field(None, description="Your own id of this person.", examples=["user-17"])
+    phone: str | None = Field(None, description="E.164; for text messages of a failure policy.")
+    proof_letter: bool = Field(True, description="False: no letter now; `…/proof` sends it later.")
+
+
+class HumanSenderOut(BaseModel):
+    id: str = Field(examples=["snd_0190c3a100007000800000000000b001"])
+    name: str
+    address: str
+    application_user: str | None
+    phone: str | None
+    proved_at: datetime | None = Field(description="Null until the owner of the address has said that it is his.")
+    created_at: datetime
+
+
+class HumanSenderMade(HumanSenderOut):
+    proof_letter_sent: bool = Field(
+        description="False when none was wanted, or the address has had its three letters of the day."
+    )
+
+
+class HumanSenders(BaseModel):
+    human_senders: list[HumanSenderOut]
+
+
+@router.post("/v1/human_senders", status_code=201, summary="Create a human sender")
+async def create_human_sender(body: HumanSenderIn, access: SendOrManageAccess, parts: Parts) -> HumanSenderMade:
+    """And send the letter with the link by which he proves that the address is his; the link lives for 24 hours."""
+    faults = [
+        *name_faults("/name", body.name),
+        *address_faults("/address", body.address),
+        *text_faults("/application_user", body.application_user, 128),
+        *phone_faults("/phone", body.phone),
+    ]
+    if faults:
+        raise invalid(faults)
+    now = parts.clock()
+    sender = HumanSender(
+        id=HumanSenderId(new_id(now, parts.dice())),
+        organization=access.id,
+        name=body.name,
+        address=str(parse_address(body.address)),
+        created_at=now,
+        application_user=body.application_user,
+        phone=body.phone,
+    )
+    if not await parts.database.write(human_senders.create, sender):
+        fault = Fault("/address", "human-sender-exists", "There is a human sender with this address already.")
+        raise refused(409, "human-sender-exists", fault.message, faults=[fault])
+    sent = body.proof_letter and await _asked(sender, parts)
+    return HumanSenderMade(**_out(sender).model_dump(), proof_letter_sent=sent)
+
+
+@router.get("/v1/human_senders", summary="List human senders")
+async def list_human_senders(access: ReadAccess, parts: Parts) -> HumanSenders:
+    found = await parts.database.read(human_senders.list_all, access.id)
+    return HumanSenders(human_senders=[_out(sender) for sender in found])
+
+
+@router.get("/v1/human_senders/{id}", summary="Look up a human sender")
+async def get_human_sender(id: str, access: ReadAccess, parts: Parts) -> HumanSenderOut:  # noqa: A002 - the API's word
+    return _out(await _find(id, access, parts))
+
+
+@router.post("/v1/human_senders/{id}/proof", status_code=202, response_class=Response, summary="Send the letter again")
+async def ask_for_proof(id: str, access: SendOrManageAccess, parts: Parts) -> Response:  # noqa: A002
+    """At most three letters a day to one address; 429 `too-many-proof-letters` afterwards."""
+    await parts.address_proofs.ask(await _find(id, access, parts))
+    return Response(status_code=202)
+
+
+@router.post("/v1/human_senders/{id}/prove", summary="Prove by an administrator's word")
+async def prove_human_sender(id: str, access: AdministratorAccess, parts: Parts) -> HumanSenderOut:  # noqa: A002
+    """For people whose address the administrator has verified himself. No letter is sent."""
+    sender = await _find(id, access, parts)
+    await parts.database.write(human_senders.prove, access.id, sender.id, parts.clock())
+    return _out(await _find(id, access, parts))
+
+
+async def _asked(sender: HumanSender, parts: ApiParts) -> bool:
+    try:
+        await parts.address_proofs.ask(sender)
+    except Rejected:
+        return False
+    return True
+
+
+async def _find(text: str, access: Access, parts: ApiParts) -> HumanSender:
+    identifier = ids.read("human_sender", text)
+    sender = None
+    if identifier is not None:
+        sender = await parts.database.read(human_senders.get, access.id, HumanSenderId(identifier))
+    if sender is None:
+        raise not_found()
+    return sender
+
+
+def _out(sender: HumanSender) -> HumanSenderOut:
+    same = ("name", "address", "application_user", "phone", "proved_at", "created_at")
+    return HumanSenderOut(id=ids.show("human_sender", sender.id), **{name: getattr(sender, name) for name in same})

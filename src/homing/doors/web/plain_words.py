@@ -1,0 +1,207 @@
+"""States, events, steps and failures in plain words: what a page says first, above the technical details."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from homing.loop.domains.domain_typos import suggest
+from homing.loop.evidence import What
+from homing.loop.letters.facts import FailureFacts
+from homing.loop.letters.phrases import Cause, cause
+from homing.loop.letters.steps import STEPS as STEPS
+from homing.loop.letters.steps import standing as standing
+from homing.loop.model import FAILURES, CaseState, EventType, State
+from homing.mail.text import clean
+from homing.store.events import Event
+from homing.store.organizations import Organization
+from homing.store.views import DeliveryView, Message
+
+STATE_SIGNS: Mapping[State, str] = {
+    State.QUEUED: "…",
+    State.SENDING: "→",
+    State.DEFERRED: "↻",
+    State.DELIVERED: "✓",
+    State.BOUNCED: "✕",
+    State.EXPIRED: "✕",
+    State.SUPPRESSED: "⊘",
+    State.CANCELED: "⊘",
+    State.FAILED: "!",
+}
+"""Beside the word, never instead of it."""
+
+STATE_MEANINGS: Mapping[State, str] = {
+    State.QUEUED: "Accepted, and waiting for its turn.",
+    State.SENDING: "We are talking to the recipient's mail server.",
+    State.DEFERRED: "Not taken yet. We will try again.",
+    State.DELIVERED: "The recipient's mail server took responsibility for it. That is not to say that it was read.",
+    State.BOUNCED: "The recipient's mail server does not take it.",
+    State.EXPIRED: "Nobody took it within its lifetime, so we stopped trying.",
+    State.SUPPRESSED: "Not sent: the address is on the list of those that are no longer written to.",
+    State.CANCELED: "Stopped on request before it went out.",
+    State.FAILED: "A fault of our own stopped it. The operator has been alerted.",
+}
+
+CASE_MEANINGS: Mapping[CaseState, str] = {
+    CaseState.OPEN: "We are telling somebody.",
+    CaseState.NOTIFIED: "Somebody has been told.",
+    CaseState.UNHEARD: "Nobody could be told. Somebody must look at this.",
+    CaseState.RESOLVED: "Dealt with.",
+}
+
+WHAT_MEANINGS: Mapping[What, str] = {
+    What.BOUNCE: "A report that a message failed.",
+    What.DELAY: "A report that a message is late.",
+    What.COMPLAINT: "A report that somebody calls a message unwanted.",
+    What.AUTO_REPLY: "A program answered, out of office for example.",
+    What.CHALLENGE: "A program wants a proof before it lets mail through.",
+    What.HUMAN_REPLY: "A person wrote.",
+    What.REPORT: "A report about mail in general, DMARC for example.",
+    What.UNKNOWN: "Nobody can say what it is.",
+}
+
+_SUPPRESSED_FOR: Mapping[str, str] = {
+    "invalid_recipient": "There is no such mailbox.",
+    "inactive_mailbox": "The mailbox has been switched off.",
+    "invalid_domain": "The domain does not exist, or takes no mail.",
+    "mailbox_full": "The mailbox has been full for weeks.",
+    "complaint": "The recipient called such mail unwanted.",
+    "unsubscribe": "The recipient wishes to get no more of such mail.",
+    "manual": "Somebody asked for it.",
+}
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def when(moment: datetime) -> str:
+    """A moment for a table: 2 Mar 2026, 09:00:07."""
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}, {utc:%H:%M:%S}"
+
+
+def failure_facts(organization: Organization, message: Message, one: DeliveryView, now: datetime) -> FailureFacts:
+    """The facts of a failed delivery, as `loop.letters.phrases` wants them."""
+    delivery = one.delivery
+    assert delivery.verdict is not None
+    return FailureFacts(
+        message_subject=message.subject,
+        recipient=delivery.recipient,
+        human_sender_name=message.human_sender_name,
+        human_sender_address=message.human_sender_address,
+        organization_name=organization.display_name,
+        sent_at=delivery.created_at,
+        failed_at=one.case.opened_at if one.case else now,
+        failure=delivery.state,
+        late=delivery.bounced_late,
+        possibly_delivered=delivery.possibly_delivered,
+        verdict=delivery.verdict,
+        suggestion=suggestion(one),
+        correct_link=None,
+        attempts=len({attempt.number for attempt in one.attempts if attempt.host}),
+    )
+
+
+def suggestion(one: DeliveryView) -> str | None:
+    """The well-known domain that was perhaps meant, where the recipient's own takes no mail."""
+    verdict = one.delivery.verdict
+    if verdict is None or verdict.failure_class != "invalid_domain":
+        return None
+    return suggest(one.delivery.recipient.rpartition("@")[2])
+
+
+def why(organization: Organization, message: Message, one: DeliveryView, now: datetime) -> Cause | None:
+    """Why a delivery failed; None when it did not, or nothing is known."""
+    if one.delivery.state not in FAILURES or one.delivery.verdict is None:
+        return None
+    return cause(failure_facts(organization, message, one, now))
+
+
+def suppressed_for(reason: str) -> str:
+    """Why nothing more is sent to an address, in one sentence."""
+    return _SUPPRESSED_FOR.get(reason, f"Reason: {clean(reason, 64)}.")
+
+
+def sentence(event: Event, recipient: str) -> str:
+    """What happened, in one sentence."""
+    data = event.data
+    host = clean(str(data.get("host") or "the mail server"), 100)
+    match event.type:
+        case EventType.QUEUED:
+            return f"Accepted for {recipient}."
+        case EventType.ATTEMPTED:
+            return f"{_capital(host)} answered after the delivery had been decided otherwise; nothing changed."
+        case EventType.DELIVERED:
+            return f"{_capital(host)} took responsibility for the message to {recipient}."
+        case EventType.DEFERRED if data.get("what"):
+            return f"A report says that the message to {recipient} is delayed on its way."
+        case EventType.DEFERRED if data.get("receiver"):
+            receiver = clean(str(data["receiver"]), 100)
+            return f"{receiver} finds us too fast, so the message to {recipient} waits for its turn."
+        case EventType.DEFERRED:
+            doubt = " It may have arrived all the same." if data.get("possibly_delivered") else ""
+            return f"{_capital(host)} did not take the message to {recipient} yet; we try again.{doubt}"
+        case EventType.BOUNCED:
+            return _bounced(event, recipient, host)
+        case EventType.AUTORESPONDED:
+            return f"A program answered for {recipient}, out of office for example."
+        case EventType.NOTIFIED | EventType.REROUTED | EventType.FALLBACK_SENT | EventType.ACTION_FAILED:
+            return _of_action(event)
+        case EventType.IDENTITY_CHANGED:
+            header_from = clean(str(event.data.get("header_from") or ""), 254)
+            return f"What is proved of a domain has changed: to {recipient} it goes out from {header_from} now."
+        case EventType.RESENT:
+            return f"Sent again, to {clean(str(data.get('recipient', '')), 254)}."
+        case _:
+            return _PLAIN[event.type].format(recipient=recipient)
+
+
+def _bounced(event: Event, recipient: str, host: str) -> str:
+    if event.data.get("changes") == "nothing":
+        return f"Another report says that the message to {recipient} failed; nothing changed."
+    if event.data.get("late"):
+        return f"A report came back: the message did not reach {recipient} after all."
+    if event.data.get("stage") == "route":
+        return f"Nobody receives mail at the domain of {recipient}."
+    return f"{_capital(host)} refused the message to {recipient}."
+
+
+_PLAIN: Mapping[EventType, str] = {
+    EventType.EXPIRED: "Nobody took the message to {recipient} within its lifetime.",
+    EventType.FAILED: "A fault of our own stopped the message to {recipient}.",
+    EventType.SUPPRESSED: "Not sent: {recipient} is on the list of addresses that are no longer written to.",
+    EventType.CANCELED: "The message to {recipient} was canceled.",
+    EventType.COMPLAINED: "{recipient} reported the message as unwanted.",
+    EventType.REPLIED: "{recipient} answered to an address that nobody reads.",
+    EventType.OPENED_CASE: "A case was opened: somebody must hear that {recipient} did not get it.",
+    EventType.UNHEARD: "Nobody could be told that {recipient} did not get it.",
+    EventType.UNEXPLAINED_RETURN: "Something came back about the message to {recipient} that we do not understand.",
+    EventType.FORWARDING_FAILED: "{recipient} has it, but it could not be passed on from there.",
+    EventType.SIGNED_ANEW: "The message to {recipient} was signed with another key: the first one was withdrawn.",
+    EventType.DOMAIN_CHANGED: "What the DNS says of a sending domain has changed.",
+}
+
+_CHANNELS = {
+    "live": "a message on the screen",
+    "letter": "a letter",
+    "administrator": "a letter to an administrator",
+    "webhook": "a call to the application",
+    "sms": "a text message",
+    "log": "the log",
+}
+
+
+def _of_action(event: Event) -> str:
+    channel = str(event.data.get("channel", "letter"))
+    to = clean(str(event.data.get("to") or ""), 254)
+    if event.type is EventType.ACTION_FAILED:
+        why = clean(str(event.data.get("why") or ""), 200)
+        return f"Could not tell anybody by {_CHANNELS.get(channel, channel)}: {why}"
+    match channel:
+        case "live":
+            return "The application was given a message for the screen. Nobody can say whether it was seen."
+        case "log":
+            return "An entry was made in the log."
+        case _:
+            return f"Told by {_CHANNELS.get(channel, channel)}" + (f" to {to}." if to else ".")
+
+
+def _capital(text: str) -> str:
+    return f"T{text[1:]}" if text.startswith("the ") else text

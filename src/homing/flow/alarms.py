@@ -1,0 +1,101 @@
+"""Warn the operator: alarms are remembered by their cause, and told in letters that do not become a flood."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+import structlog
+
+from homing.flow import metrics
+from homing.flow.outgoing import Clock, Letter, Outgoing
+from homing.flow.wakeup import WakeUp
+from homing.loop import ids
+from homing.loop.alarm import Alarm, Standing
+from homing.loop.letters.alarm_letter import alarm_letter
+from homing.loop.model import OrganizationId, Origin
+from homing.mail.address import parse_address
+from homing.mail.compose import Mailbox
+from homing.store import accepted_messages, alarms, organizations
+from homing.store.accepted_messages import AcceptedMessage
+from homing.store.database import Database
+
+PAGE = "/alarms"
+_LOOK_EVERY = 2.0
+
+_log = structlog.get_logger()
+
+
+def noted(alarm: Alarm | None) -> None:
+    """Count an alarm that the store has remembered, and log it where it is new."""
+    if alarm is None:
+        return
+    metrics.ALARMS.inc()
+    if not alarm.again:
+        delivery = None if alarm.delivery is None else ids.show("delivery", alarm.delivery)
+        _log.error("alarm", cause=alarm.cause, alarm=alarm.text, delivery=delivery)
+
+
+async def raise_alarm(database: Database, alarm: Alarm, now: datetime) -> None:
+    """Remember, count and log an alarm that no conclusion about a delivery came with."""
+    new = await database.write(alarms.raise_alarm, [(alarm, now)])
+    metrics.ALARMS.inc()
+    if new:
+        _log.error("alarm", cause=alarm.cause, alarm=alarm.text)
+
+
+@dataclass(slots=True, kw_only=True)
+class AlarmNotifier:
+    """Writes to the operator's administrator; where the settings name none, the log, the metrics and the page tell."""
+
+    database: Database
+    outgoing: Outgoing
+    clock: Clock
+    administrator: str | None
+    public_url: str
+    work: WakeUp
+
+    async def run(self) -> None:
+        while True:
+            try:
+                metrics.ALARMS_STANDING.set(await self.database.read(alarms.count))
+                await self.warn()
+            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
+                _log.exception("cannot warn")
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def warn(self) -> int:
+        """Send what is due; of how many alarms it tells."""
+        if self.administrator is None:
+            return 0
+        told = await self.database.write(_tell, self.clock(), self._letter)
+        if told:
+            self.work.wake()
+        return told
+
+    def _letter(self, told: list[Standing], organization: OrganizationId) -> AcceptedMessage:
+        assert self.administrator is not None
+        letter = Letter(
+            origin=Origin.LETTER,
+            organization=organization,
+            to=Mailbox(name="", address=parse_address(self.administrator)),
+            text=alarm_letter(told, f"{self.public_url}{PAGE}"),
+        )
+        return self.outgoing.letter(letter, self.clock())
+
+
+Compose = Callable[[list[Standing], OrganizationId], AcceptedMessage]
+
+
+def _tell(conn: sa.Connection, now: datetime, compose: Compose) -> int:
+    """In one transaction: nobody is told twice, and nothing counts as told that was not. The letter goes out with the
+    names of an organization that has met one of the alarms, or else of the oldest."""
+    standing = alarms.untold(conn, now)
+    met = next((one.organization for one in standing if one.organization), None)
+    organization = met or next((one.id for one in organizations.list_all(conn)), None)
+    if not standing or organization is None:
+        return 0
+    accepted_messages.add(conn, [compose(standing, organization)])
+    alarms.told(conn, [one.cause for one in standing], now)
+    return len(standing)

@@ -1,0 +1,66 @@
+"""Vet what came in: ask SPF, DKIM and DMARC about it, as evidence and within a few seconds.
+
+Nothing is refused for the answer, and no answer is waited for: what the DNS does not tell in time is a temporary error.
+"""
+
+import asyncio
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from homing.flow.outgoing import Clock
+from homing.mail.authentication import Authentication, author_domain, vouched_by
+from homing.mail.dkim import PublishedKey, Verification, keys_of, verify
+from homing.mail.dmarc import SuffixOf, evaluate
+from homing.mail.spf import SpfVerdict, check
+from homing.mail.spf_record import SpfResult
+from homing.net.dns import Resolver
+from homing.net.dns_dialogue import answer
+from homing.store.inbound import Inbound
+
+_PATIENCE = 2.0
+"""Seconds for SPF and the keys of DKIM together, and as many again for DMARC."""
+
+
+@dataclass(slots=True, kw_only=True)
+class InboundAuthentication:
+    """`suffix_of` None: no public suffix list is installed, and DMARC goes by the tree walk alone."""
+
+    resolver: Resolver
+    suffix_of: SuffixOf | None
+    clock: Clock
+    patience: float = _PATIENCE
+    _one_large: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def authenticate(self, mail: Inbound) -> Authentication:
+        """What the three say of a kept mail, judged on all of its bytes."""
+        head = mail.raw or b""
+        keys_asked = answer(keys_of(head), self.resolver, patience=self.patience)
+        spf, keys = await asyncio.gather(self._spf(mail), keys_asked)
+        dkim = await self._dkim(mail, keys)
+        author = author_domain(head)
+        dmarc = None
+        if author is not None:
+            dialogue = evaluate(author, vouched_by(spf, dkim), self.suffix_of)
+            dmarc = await answer(dialogue, self.resolver, patience=self.patience)
+        return Authentication(spf=spf, dkim=dkim, dmarc=dmarc)
+
+    async def _dkim(self, mail: Inbound, keys: dict[str, PublishedKey]) -> Verification:
+        """Mails that lie in files are large: one of them in memory at a time."""
+        now = int(self.clock().timestamp())
+        async with self._one_large if mail.spool else nullcontext():
+            return await asyncio.to_thread(lambda: verify(_whole(mail), keys.get, now))
+
+    async def _spf(self, mail: Inbound) -> SpfVerdict:
+        if not mail.ip:
+            return SpfVerdict(result=SpfResult.NONE, domain="", reason="the client's address is not known")
+        dialogue = check(mail.ip, mail.envelope_sender, mail.helo)
+        return await answer(dialogue, self.resolver, patience=self.patience)
+
+
+def _whole(mail: Inbound) -> bytes:
+    """All of it, or its first MiB where the rest cannot be read: a signature then fails, and nothing else does."""
+    if mail.spool:
+        with suppress(OSError):
+            return Path(mail.spool).read_bytes()
+    return mail.raw or b""

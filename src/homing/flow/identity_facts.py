@@ -1,0 +1,80 @@
+"""What is proved of organizations' domains, remembered for a moment: nearly every message asks, and no DNS is."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from homing.flow.own_names import RESERVED
+from homing.loop.domains.identity import DomainFact, Facts, OperatorIdentity
+from homing.loop.domains.impersonation import Guard, guard
+from homing.loop.domains.sending_domains import RecordPurpose, SendingDomain, is_owned, level_of
+from homing.loop.model import OrganizationId
+from homing.store import organizations, sending_domains
+from homing.store.database import Database
+
+_KNOWN_FOR = timedelta(seconds=5)
+_NAMES_KNOWN_FOR = timedelta(minutes=1)
+_KNOWN_AT_MOST = 10_000
+
+_Domains = Mapping[str, DomainFact]
+
+
+@dataclass(slots=True, kw_only=True)
+class IdentityFacts:
+    """`signing` says which record of a domain leads to the key that signs now: what a look at the DNS found an hour ago
+    must not outlive a rotation. `organization_addresses`: each organization has a From address of its own at the
+    operator's shared domain."""
+
+    database: Database
+    operator: OperatorIdentity
+    signing: Callable[[], RecordPurpose | None]
+    organization_addresses: bool = False
+    _known: OrderedDict[OrganizationId, tuple[_Domains, datetime, RecordPurpose | None]] = field(
+        default_factory=OrderedDict
+    )
+    _guarded: tuple[tuple[Guard, ...], datetime] | None = None
+
+    async def facts(
+        self, organization: OrganizationId, name: str, now: datetime, people: frozenset[str] = frozenset()
+    ) -> Facts:
+        """What is proved now of the organization of that name. `people`: addresses whose owners have proved them."""
+        return Facts(
+            operator=self.operator,
+            proved=people,
+            domains=await self._domains(organization, now),
+            local_part=name if self.organization_addresses and name not in RESERVED else None,
+            guards=await self._guards(now),
+        )
+
+    async def _guards(self, now: datetime) -> tuple[Guard, ...]:
+        """The names that nobody else may bear: the operator's, and those of organizations."""
+        if self._guarded is None or self._guarded[1] <= now:
+            found = await self.database.read(organizations.display_names)
+            others = await asyncio.to_thread(guard, found)  # a quarter of a second for ten thousand
+            self._guarded = (guard([self.operator.name], never_a_person=True), others), now + _NAMES_KNOWN_FOR
+        return self._guarded[0]
+
+    async def _domains(self, organization: OrganizationId, now: datetime) -> _Domains:
+        known, signing = self._known.get(organization), self.signing()
+        if known and known[1] > now and known[2] is signing:
+            return known[0]
+        stored = [
+            replace(one, signing=signing) for one in await self.database.read(sending_domains.list_all, organization)
+        ]
+        proved = {one.domain: _fact(one) for one in stored if is_owned(one)}
+        self._known[organization] = (proved, now + _KNOWN_FOR, signing)
+        self._known.move_to_end(organization)
+        if len(self._known) > _KNOWN_AT_MOST:
+            self._known.popitem(last=False)
+        return proved
+
+
+def _fact(domain: SendingDomain) -> DomainFact:
+    return DomainFact(
+        level=level_of(domain),
+        return_domain=domain.return_domain,
+        own_recipients=domain.own_recipients,
+        checked_at=domain.checked_at,
+    )

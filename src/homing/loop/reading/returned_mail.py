@@ -1,0 +1,257 @@
+"""A mail that came back, as it is understood, and the view of it that every reader shares."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain, repeat
+
+from homing.loop.evidence import ReportAction, What
+from homing.loop.model import Verdict
+from homing.loop.reading.classify import classify, weight
+from homing.loop.reading.prose import PROSE_CHARACTERS, Notice, first_address, read_plain
+from homing.loop.reading.rulebook import HARD, Form, Rules, Signature
+from homing.loop.reading.wording import Phrase, fold
+from homing.mail.mime import Headers, Mail
+from homing.mail.reply import Stage
+from homing.mail.text import clean
+
+LINE = 500
+DIAGNOSTIC = 2000
+MATCHED = 100
+"""Characters of what a rule matched that are kept."""
+_OPENING_CHARACTERS = 1500
+_VIEWS = frozenset({"subject", "text", "from-local"})
+"""Fields of signatures that are no header fields, or are read folded."""
+
+_STRONG, _GENUINE, _VAGUE = 3, 2, 1
+FEW = 5
+"""Recipients. A mail that names no more is read closely; one that names many would keep us for too long."""
+
+_LONG = 250
+"""Characters. No server says so much at once."""
+
+_REPLY = re.compile(r"""(?:^|[\s:'"(<\[])([45]\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4})""")
+_SENTENCE = re.compile(r"\s(?:(?<=[^\d\s][.!?。]\s)\s*|(?<=\n)\s*\n)")
+_REASON = re.compile(
+    r"^[ \t>*-]{0,20}(?:the )?(?:reason|error|cause|explanation|diagnosis|diagnostic|description|details?|grund|"
+    r"ursache|fehler|fehlermeldung|raison|motif|erreur|motivo|causa|errore|erro|razón|reden|orsak|årsag|syy|powód|důvod|причина|"
+    r"原因|理由|退信原因|사유)[ \t]{0,4}[:：][ \t]{0,8}(\S[^\n]{3,400}(?:\n[ \t]+\S[^\n]{0,400}){0,4})",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientReport:
+    """What the mail says of one recipient, under RFC 3464's names. An address may be "": the mail names nobody."""
+
+    original_recipient: str = ""
+    final_recipient: str = ""
+    action: ReportAction
+    status: str = ""
+    diagnostic_code: str = ""
+    remote_mta: str = ""
+    verdict: Verdict
+
+    @property
+    def address(self) -> str:
+        """Whom it is about: the address that was written to, as far as it is told, else the one that failed."""
+        original, final = self.original_recipient, self.final_recipient
+        return original if "@" in original or not final else final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """A mail that came back, understood. `rule` names what made us think that it is a `what`, `matched` the words.
+
+    A delivery report of success has `what` BOUNCE and reports whose action says delivered, relayed or expanded: it is a
+    DSN, and each report's action decides. `headers` are the mail's own, for whoever decides about an answer.
+    """
+
+    what: What
+    rule: str
+    matched: str = ""
+    reports: tuple[RecipientReport, ...] = ()
+    subject: str = ""
+    from_address: str = ""
+    auto_submitted: str = ""
+    reporting_mta: str = ""
+    original_envelope_id: str = ""
+    returned_message_id: str = ""
+    returned_trace: str = ""
+    returned_marks: tuple[str, ...] = ()
+    returned_senders: tuple[str, ...] = ()
+    returned_recipients: tuple[str, ...] = ()
+    headers: Headers = field(default_factory=Headers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one reader makes of a mail; the fields are those of `Understood`."""
+
+    what: What
+    rule: str
+    matched: str = ""
+    reports: tuple[RecipientReport, ...] = ()
+    reporting_mta: str = ""
+    original_envelope_id: str = ""
+    original_mail_from: str = ""
+    returned_message_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A mail with what readers ask of it, found when it is first asked for (hence without slots), and once."""
+
+    mail: Mail
+    rules: Rules
+    from_address: str
+    null_sender: bool
+
+    @cached_property
+    def subject(self) -> str:
+        """Folded."""
+        return fold(self.mail.headers.first("Subject")[:LINE]).strip()
+
+    @cached_property
+    def prose(self) -> str:
+        """The beginning of its prose, folded."""
+        return fold(self.mail.prose[:PROSE_CHARACTERS])
+
+    @cached_property
+    def phrases(self) -> Mapping[str, list[Phrase]]:
+        """Those of forms and signatures that stand in it, by the ids of these."""
+        return self.rules.prose_index.find(self.prose)
+
+    @cached_property
+    def opening(self) -> str:
+        """The first words, folded."""
+        longer = len(self.mail.prose) > _OPENING_CHARACTERS
+        return (fold(self.mail.prose[:_OPENING_CHARACTERS]) if longer else self.prose).strip()
+
+    @cached_property
+    def notice(self) -> Notice:
+        """What it says if it is a notice in words."""
+        return read_plain(self.mail, self.phrases, self.rules)
+
+    @cached_property
+    def borne(self) -> Mapping[str, tuple[str, ...]]:
+        """The ids of the signatures that it bears, by what they say that it is."""
+        found: dict[str, tuple[str, ...]] = {}
+        for signature in _signatures(self):
+            found[signature.what] = (*found.get(signature.what, ()), signature.id)
+        return found
+
+    def signatures(self, what: str) -> tuple[str, ...]:
+        """The ids of the signatures of this kind that the mail bears."""
+        return self.borne.get(what, ())
+
+    def signature(self, what: str) -> str:
+        """The first of them, "" if none."""
+        return self.borne.get(what, ("",))[0]
+
+    def matched(self, rule: str) -> str:
+        """By which words a signature or form of this id holds, "" where the rule is none of them."""
+        match self.rules.whole.get(rule):
+            case Signature(field=name) as signature:
+                found = signature.found_in(self.value(name))
+                return found if name in _VIEWS else f"{name}: {found}"[:MATCHED]
+            case Form(phrase=phrase):
+                return phrase[0]
+            case _:
+                return ""
+
+    def value(self, name: str) -> str:
+        """What a signature's field says here, in lower case."""
+        match name:
+            case "subject":
+                return self.subject
+            case "text":
+                return self.opening
+            case "from-local":
+                sender = self.from_address or self.mail.headers.first("From")
+                return sender.partition("@")[0].strip(' "<').lower()
+            case _:
+                return self.mail.headers.first(name).lower()
+
+
+def see(mail: Mail, rules: Rules, *, null_sender: bool = False) -> Seen:
+    """The view of a mail. `null_sender`: it came with MAIL FROM:<>; a Return-Path or From of "<>" says so too, and
+    MAILER-DAEMON, which some servers write there for nobody (Postfix, local(8))."""
+    sender = mail.headers.first("From")
+    return Seen(
+        mail=mail,
+        rules=rules,
+        from_address=first_address(sender),
+        null_sender=null_sender
+        or mail.headers.first("Return-Path").replace(" ", "").lower().startswith(("<>", "<mailer-daemon"))
+        or sender.rstrip().endswith("<>"),
+    )
+
+
+def _signatures(seen: Seen) -> Iterator[Signature]:
+    present = seen.mail.headers.names()
+    for name, signatures in seen.rules.signatures_by_field.items():
+        if (name in present or name in _VIEWS) and (value := seen.value(name)):
+            phrases = seen.phrases if name == "text" else signatures.index.find(value)
+            yield from signatures.borne(value, phrases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a notice says of one recipient: `words` about him alone, best first; then `prose` about the whole mail, what
+    comes closer to him first. Both may be found only as they are asked for: most verdicts need no more than the first.
+    `closely`: single sentences are asked too, where the whole tells little.
+    """
+
+    words: Iterable[str]
+    prose: Iterable[str] = ()
+    status: str = ""
+    remote_mta: str = ""
+    stage: Stage | None = None
+    closely: bool = False
+
+
+def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
+    """The verdict of the first words that tell; a genuine code beats the prose, the prose beats a vague code."""
+    best, heavy, shown = None, -1, ""
+    asked = {""}
+    for text, enough in _told(said):
+        if heavy >= enough:
+            break
+        if (words := text.strip()) in asked:
+            continue
+        asked.add(words)
+        verdict = classify(
+            None, stage=said.stage, status=said.status, text=text, remote_mta=said.remote_mta, rules=rules
+        )
+        shown = shown or verdict.text
+        if (tells := weight(verdict, rules)) > heavy:
+            best, heavy = verdict, tells
+        if heavy >= _STRONG:  # before the next text is looked for
+            break
+    if best is None:
+        best = classify(None, stage=None, status=said.status, text="", remote_mta=said.remote_mta, rules=rules)
+    shown, remote_mta = clean(shown, DIAGNOSTIC), clean(said.remote_mta, LINE)
+    if (best.text, best.remote_mta) != (shown, remote_mta):
+        best = replace(best, text=shown, remote_mta=remote_mta)
+    return softened(best, action)
+
+
+def _told(said: Said) -> Iterator[tuple[str, int]]:
+    """Each text, and how much a verdict must weigh so that this text is not asked. A long one holds more than what the
+    server said: the reply that it quotes, or the reason that it gives, comes first, and its single sentences last."""
+    texts = chain(zip(said.words, repeat(_STRONG)), zip(said.prose, (_GENUINE, _VAGUE), strict=False))
+    for text, enough in texts:
+        if len(text) > _LONG and (quoted := _REPLY.search(text) or _REASON.search(text)):
+            yield quoted[1], enough
+        yield text, enough
+        if said.closely and len(text) > _LONG:
+            yield from ((sentence, enough) for sentence in _SENTENCE.split(text[:4000]) if len(sentence) > 12)
+
+
+def softened(verdict: Verdict, action: ReportAction) -> Verdict:
+    """A delay is never held against an address."""
+    if action is ReportAction.DELAYED and verdict.failure_class in HARD:
+        return replace(verdict, kind="soft")
+    return verdict

@@ -1,0 +1,93 @@
+"""How fast we may go: a receiver that finds us too fast is left alone for a while, and then tried gently.
+
+A receiver is whoever stands behind the mail hosts of one organization, such as google.com: it counts what comes from us
+for all of its domains together. Nothing is done about one that does not complain. One that does has a lane: it rests,
+then takes one delivery at a time, and one more with each that it does not complain of, until nobody thinks of it any
+more. If it complains again, it rests for twice as long.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from homing.loop.model import DeliveryId, Verdict
+
+FIRST_REST = timedelta(minutes=5)
+LONGEST_REST = timedelta(hours=1)
+WIDE = 16
+"""Deliveries at once: a lane that has grown so wide is none any more."""
+
+_TOGETHER = timedelta(seconds=30)
+"""The longest that those who are turned away from a narrow lane wait at least."""
+
+
+def too_fast(verdict: Verdict | None) -> bool:
+    """Whether a receiver says that we, and not the recipient or the moment, are too much for it."""
+    return verdict is not None and verdict.about_us and verdict.failure_class == "rate_limited"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Throttle:
+    rest: timedelta
+    until: datetime
+    at_once: int = 1
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """A delivery that may go on. `throttle`: that of its receiver, if it has one; `since`: when that last opened."""
+
+    receiver: str
+    throttle: _Throttle | None = None
+    since: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Throttles:
+    """The lanes of this process. `receiver_of` tells whose a mail host is; one without an answer is its own."""
+
+    receiver_of: Callable[[str], str]
+    _throttles: dict[str, _Throttle] = field(default_factory=dict)
+
+    @property
+    def slowed(self) -> int:
+        """How many receivers have a lane."""
+        return len(self._throttles)
+
+    def begin(self, receiver: str, delivery: DeliveryId, now: datetime) -> Permit | datetime:
+        """Go on with this turn, and `end` it; or the moment to come again, for each delivery another, so that a crowd
+        does not come back together."""
+        throttle = self._throttles.get(receiver)
+        if throttle is None:
+            return Permit(receiver=receiver)
+        if now >= throttle.until and throttle.running < throttle.at_once:
+            throttle.running += 1
+            return Permit(receiver=receiver, throttle=throttle, since=throttle.until)
+        dice = int.from_bytes(hashlib.blake2b(delivery.bytes, digest_size=4).digest()) / 0xFFFFFFFF
+        return max(throttle.until, now + _TOGETHER) + throttle.rest * dice
+
+    def end(self, permit: Permit, *, well: bool) -> None:
+        """A delivery has ended; `well`: without a complaint about our pace. What had begun before the last complaint
+        tells nothing about the pace since."""
+        throttle = permit.throttle
+        if throttle is None:
+            return
+        throttle.running -= 1
+        throttle.at_once += well and permit.since == throttle.until
+        if throttle.at_once > WIDE and self._throttles.get(permit.receiver) is throttle:
+            del self._throttles[permit.receiver]
+
+    def slow_down(self, receiver: str, now: datetime) -> datetime | None:
+        """It finds us too fast: until when it rests now. None if it rests already: what was on its way when it first
+        complained tells nothing new."""
+        throttle = self._throttles.get(receiver)
+        if throttle is None:
+            throttle = self._throttles[receiver] = _Throttle(rest=FIRST_REST, until=now + FIRST_REST)
+            return throttle.until
+        if now < throttle.until:
+            return None
+        throttle.rest = min(2 * throttle.rest, LONGEST_REST)
+        throttle.until, throttle.at_once = now + throttle.rest, 1
+        return throttle.until

@@ -1,0 +1,70 @@
+"""A dialogue gets its answers from the DNS, and comes to its verdict however many or slow they are."""
+
+import asyncio
+
+from homing.lab.dns import DnsServer, Failing
+from homing.mail.dns_question import (
+    Answer,
+    Ask,
+    Dialogue,
+    Found,
+    LookupFailed,
+    LookupFault,
+    NoData,
+    NoSuchName,
+    RecordType,
+)
+from homing.net.dns import AS_PUBLISHED, Resolver
+from homing.net.dns_dialogue import answer
+
+
+def asking(*asks: Ask) -> Dialogue[list[Answer[str]]]:
+    """Asks one after the other, and returns what it was told."""
+    told = []
+    for ask in asks:
+        told.append((yield ask))
+    return told
+
+
+async def test_every_type_of_record_is_told_in_its_text() -> None:
+    server = DnsServer()
+    await server.start()
+    server.publish("corp.com", "A 192.0.2.1", "AAAA 2001:db8::1", "MX 10 mx.corp.com.", 'TXT "v=spf1" " -all"')
+    server.publish("1.2.0.192.in-addr.arpa", "PTR mx.corp.com.")
+    resolver = Resolver([server.address], keep=AS_PUBLISHED)
+    kinds = (RecordType.A, RecordType.AAAA, RecordType.MX, RecordType.TXT)
+    asks = [Ask("corp.com", kind) for kind in kinds]
+    told = await answer(asking(*asks, Ask("1.2.0.192.in-addr.arpa", RecordType.PTR)), resolver)
+    assert [one.records for one in told if isinstance(one, Found)] == [
+        ("192.0.2.1",),
+        ("2001:db8::1",),
+        ("10 mx.corp.com.",),
+        ("v=spf1 -all",),
+        ("mx.corp.com.",),
+    ]
+    told = await answer(asking(Ask("corp.com", RecordType.PTR), Ask("no.corp.com", RecordType.A)), resolver)
+    assert [type(one) for one in told] == [NoData, NoSuchName]
+    await server.close()
+
+
+async def test_a_silent_server_takes_no_more_than_the_patience_for_all_questions() -> None:
+    server = DnsServer(failing={"slow.com": Failing.TIMEOUT})
+    await server.start()
+    resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=60.0)
+    began = asyncio.get_running_loop().time()
+    asks = [Ask(f"{number}.slow.com", RecordType.TXT) for number in range(20)]
+    told = await answer(asking(*asks), resolver, patience=0.2)
+    assert asyncio.get_running_loop().time() - began < 30
+    assert [one.why for one in told if isinstance(one, LookupFailed)] == [LookupFault.TIMEOUT] * 20
+    await server.close()
+
+
+async def test_no_dialogue_asks_for_ever() -> None:
+    server = DnsServer()
+    await server.start()
+    resolver = Resolver([server.address], keep=AS_PUBLISHED)
+    asks = [Ask(f"{number}.corp.com", RecordType.TXT) for number in range(20)]
+    told = await answer(asking(*asks), resolver, most=5)
+    assert len(server.asked) == 5
+    assert [type(one) for one in told] == [NoSuchName] * 5 + [LookupFailed] * 15
+    await server.close()

@@ -1,0 +1,171 @@
+"""Organizations, keys, streams, human senders and the proof of their addresses; policies; documents."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homing.loop.model import FailurePolicy, Identity, Step, StepKind, Verdict
+from homing.loop.policy import BUILTIN_DEFAULT
+from homing.store import human_senders, organizations, policies
+from homing.store.database import Database
+from homing.store.human_senders import HumanSender, Proof
+from homing.store.json_documents import (
+    identity_from_json,
+    identity_to_json,
+    policy_from_json,
+    policy_to_json,
+    verdict_from_json,
+    verdict_to_json,
+)
+from homing.store.organizations import ApiKey, Organization, Stream
+from tests.store.scenes import NOW, an_organization, fresh
+
+
+async def test_an_organization_comes_back_as_it_was_written(database: Database) -> None:
+    one = await an_organization(
+        database, name="crm", cors_origins=("https://app.example",), webhook_url="https://h.example"
+    )
+    assert await database.read(organizations.get, one.id) == one
+    assert await database.read(organizations.by_name, "crm") == one
+    assert not await database.write(organizations.create, replace(one, id=fresh()))  # the name is taken
+    await database.write(organizations.change, one.id, {"rate_limit": 7, "daily_cap": 8})
+    await database.write(organizations.pause, one.id, "complaints")
+    paused = replace(one, rate_limit=7, daily_cap=8, paused=True, pause_reason="complaints")
+    assert await database.read(organizations.get, one.id) == paused
+    assert await database.write(organizations.replace, replace(one, display_name="New"))
+    assert await database.read(organizations.list_all) == [replace(one, display_name="New")]
+    assert not await database.write(organizations.resume, fresh())
+
+
+def test_a_new_organization_starts_small() -> None:
+    one = Organization(id=fresh(), name="n", display_name="N", created_at=NOW)
+    assert one.daily_cap == 100
+
+
+async def test_keys_are_found_by_hash_until_revoked(database: Database) -> None:
+    one = await an_organization(database)
+    key = ApiKey(
+        id=fresh(),
+        organization=one.id,
+        name="k",
+        hash="ab" * 32,
+        last_four="wxyz",
+        scopes=frozenset({"send", "read"}),
+        created_at=NOW,
+    )
+    admin = replace(key, id=fresh(), organization=None, hash="cd" * 32, scopes=frozenset({"admin"}))
+    for each in (key, admin):
+        await database.write(organizations.create_key, each)
+    assert await database.read(organizations.key_by_hash, key.hash) == (key, one)
+    assert await database.read(organizations.key_by_hash, admin.hash) == (admin, None)
+    assert await database.read(organizations.list_keys, one.id) == [key]
+    assert await database.read(organizations.list_keys, None) == [admin]
+    assert not await database.write(organizations.revoke_key, fresh(), key.id, NOW)
+    assert await database.write(organizations.revoke_key, one.id, key.id, NOW)
+    assert not await database.write(organizations.revoke_key, one.id, key.id, NOW)
+    assert await database.read(organizations.key_by_hash, key.hash) is None
+    assert await database.write(organizations.revoke_key, None, admin.id, NOW)
+
+
+async def test_a_stream_is_made_once(database: Database) -> None:
+    one = await an_organization(database)
+    stream = Stream(organization=one.id, name="news", bulk=True, created_at=NOW)
+    await database.write(organizations.ensure_stream, stream)
+    await database.write(organizations.ensure_stream, replace(stream, bulk=False))
+    assert await database.read(organizations.get_stream, one.id, "news") == stream
+
+
+async def _janet(database: Database) -> HumanSender:
+    one = await an_organization(database)
+    janet = HumanSender(id=fresh(), organization=one.id, name="Janet", address="Janet@example.com", created_at=NOW)
+    assert await database.write(human_senders.create, janet)
+    return janet
+
+
+def _proof(sender: HumanSender, token: str, **fields: object) -> Proof:
+    given = {
+        "token_hash": token,
+        "organization": sender.organization,
+        "human_sender": sender.id,
+        "address": sender.address,
+        "created_at": NOW,
+        "expires_at": NOW + timedelta(hours=24),
+    }
+    return Proof(**{**given, **fields})  # type: ignore[arg-type]
+
+
+async def test_human_senders(database: Database) -> None:
+    janet = await _janet(database)
+    assert not await database.write(human_senders.create, replace(janet, id=fresh()))
+    assert await database.read(human_senders.by_address, janet.organization, janet.address) == janet
+    assert await database.write(human_senders.replace, replace(janet, phone="+43", address="other@example.com"))
+    assert await database.read(human_senders.list_all, janet.organization) == [replace(janet, phone="+43")]
+    assert await database.read(human_senders.get, fresh(), janet.id) is None
+    assert await database.write(human_senders.prove, janet.organization, janet.id, NOW)
+
+
+async def test_a_proof_works_once_and_looking_does_not_use_it(database: Database) -> None:
+    janet = await _janet(database)
+    assert await database.write(human_senders.create_proof, _proof(janet, "t"))
+    for _ in range(2):  # mail scanners follow links
+        opened = await database.read(human_senders.open_proof, "t", NOW)
+        assert opened and (opened.human_sender, opened.address) == (janet.id, "janet@example.com")
+    uses = await asyncio.gather(*(database.write(human_senders.use_proof, "t", NOW) for _ in range(6)))
+    assert [use for use in uses if use] == [replace(janet, proved_at=NOW)]
+    assert await database.read(human_senders.open_proof, "t", NOW) is None
+
+
+async def test_a_proof_expires(database: Database) -> None:
+    janet = await _janet(database)
+    await database.write(human_senders.create_proof, _proof(janet, "t"))
+    assert await database.read(human_senders.open_proof, "t", NOW + timedelta(hours=24)) is None
+    assert await database.write(human_senders.use_proof, "t", NOW + timedelta(hours=24)) is None
+    assert await database.write(human_senders.use_proof, "other", NOW) is None
+
+
+async def test_three_letters_a_day_to_one_address_whoever_asks(database: Database) -> None:
+    janet, elsewhere = await _janet(database), await _janet(database)
+    proofs = [_proof(janet if number % 2 else elsewhere, f"t{number}") for number in range(8)]
+    allowed = await asyncio.gather(*(database.write(human_senders.create_proof, proof) for proof in proofs))
+    assert sum(allowed) == 3
+    tomorrow = NOW + timedelta(days=1)
+    assert await database.write(human_senders.create_proof, _proof(janet, "later", created_at=tomorrow))
+
+
+async def test_policies_have_a_built_in_one(database: Database) -> None:
+    one = await an_organization(database)
+    assert await database.read(policies.get, one.id, "default", BUILTIN_DEFAULT) == BUILTIN_DEFAULT
+    assert await database.read(policies.get, one.id, "other", BUILTIN_DEFAULT) is None
+    own = FailurePolicy(name="default", steps=(Step(kind=StepKind.LOG),))
+    await database.write(policies.put, one.id, BUILTIN_DEFAULT, NOW)
+    await database.write(policies.put, one.id, own, NOW)
+    assert await database.read(policies.get, one.id, "default", BUILTIN_DEFAULT) == own
+    assert await database.read(policies.list_all, one.id) == [own]
+    assert await database.write(policies.remove, one.id, "default")
+    assert not await database.write(policies.remove, one.id, "default")
+
+
+@given(st.builds(Verdict))
+def test_verdicts_survive_json(verdict: Verdict) -> None:
+    assert verdict_from_json(verdict_to_json(verdict)) == verdict
+
+
+@given(st.builds(Identity))
+def test_identities_survive_json(identity: Identity) -> None:
+    assert identity_from_json(identity_to_json(identity)) == identity
+
+
+_steps = st.builds(Step, delay=st.timedeltas(min_value=timedelta(), max_value=timedelta(days=365)))
+
+
+@given(st.builds(FailurePolicy, steps=st.lists(_steps, max_size=4).map(tuple)))
+def test_policies_survive_json(policy: FailurePolicy) -> None:
+    assert policy_from_json(policy_to_json(policy)) == policy
+
+
+def test_an_old_policy_takes_the_defaults_of_what_it_does_not_say() -> None:
+    policy = policy_from_json({"name": "old", "steps": [{"kind": "letter"}]})
+    assert policy.steps == (Step(kind=StepKind.LETTER),)

@@ -225,7 +225,7 @@ class Settings(BaseSettings):
 
     @property
     def delegation(self) -> Delegation:
-        """Names of ours that organizations' domains lead to, with selectors that no other service of theirs will have."""
+        """Names of ours that organizations' domains lead to, with selectors that no other service will have."""
         prefix = self.operator_domain.partition(".")[0][:_PREFIX]
         return Delegation(
             operator_domain=self.operator_domain,

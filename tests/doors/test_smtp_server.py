@@ -19,7 +19,7 @@ from homing.doors.smtp.body import Budget, NoRoomError, Spool
 from homing.doors.smtp.server import Limits, Received, _network_of
 from homing.mail.reply import Reply
 from tests.corpora import corpora_path
-from tests.doors.smtp_desk import RecordingDesk, listening
+from tests.doors.smtp_handler import RecordingDesk, listening
 from tests.patience import until
 
 ENVELOPE = b"MAIL FROM:<a@a.example>\r\nRCPT TO:<token@b.example>\r\nDATA\r\n"
@@ -111,7 +111,7 @@ async def test_a_desk_that_fails_costs_nobody_the_message() -> None:
     with structlog.testing.capture_logs() as logs:
         async with listening(RecordingDesk(answers_message=fail)) as (_, _, port):
             assert await deliver(port) == 451
-    assert [entry["event"] for entry in logs] == ["smtp_desk_failed"]
+    assert [entry["event"] for entry in logs] == ["smtp_session_failed"]
 
 
 async def test_a_desk_may_hang_up_without_a_word() -> None:
@@ -141,7 +141,7 @@ async def test_a_client_that_leaves_does_not_cut_the_desk_short() -> None:
             await client.begin()
             client.writer.write(b"x\r\n.\r\n")
             await handler.began.wait()
-        assert not handler.bodies, "it left while the desk was at work"
+        assert not handler.bodies, "it left while the handler was at work"
         await until(lambda: not server._connections)
         assert handler.bodies == [b"x\r\n"]
 
@@ -484,7 +484,7 @@ def test_on_uvloop(tmp_path) -> None:
 SERVE = """
 import asyncio, sys
 from homing.doors.smtp.server import Limits, SmtpServer
-from tests.doors.smtp_desk import RecordingDesk
+from tests.doors.smtp_handler import RecordingDesk
 async def main():
     server = SmtpServer(RecordingDesk(), Limits(connections_per_network=100))
     print(await server.start("127.0.0.1", 0), flush=True)

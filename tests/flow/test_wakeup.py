@@ -1,4 +1,4 @@
-"""Bells: no ring is lost, no worker sleeps through its end."""
+"""Wake-ups: no call is lost, no worker sleeps through its end."""
 
 import asyncio
 
@@ -7,24 +7,24 @@ import pytest
 from homing.flow.wakeup import Broadcast, WakeUp
 
 
-async def answers(bell: WakeUp) -> None:
+async def works(wakeup: WakeUp) -> None:
     while True:
-        await bell.wait(60)
+        await wakeup.wait(60)
 
 
-async def listens(chime: Broadcast) -> None:
+async def listens(broadcast: Broadcast) -> None:
     while True:
-        await chime.hear(chime.coming, 60)
+        await broadcast.wait_for(broadcast.upcoming, 60)
 
 
 @pytest.mark.parametrize("ticks", range(5))
-@pytest.mark.parametrize("worker", [answers, listens])
+@pytest.mark.parametrize("worker", [works, listens])
 async def test_a_worker_that_is_rung_and_canceled_at_once_ends(worker, ticks: int) -> None:
-    chime = Broadcast()
-    bell = chime if worker is listens else WakeUp()
-    task = asyncio.create_task(worker(bell))
+    broadcast = Broadcast()
+    wakeup = broadcast if worker is listens else WakeUp()
+    task = asyncio.create_task(worker(wakeup))
     await asyncio.sleep(0.001)
-    bell.wake()
+    wakeup.wake()
     for _ in range(ticks):
         await asyncio.sleep(0)
     task.cancel()
@@ -34,16 +34,16 @@ async def test_a_worker_that_is_rung_and_canceled_at_once_ends(worker, ticks: in
 
 
 async def test_a_ring_that_came_before_is_heard() -> None:
-    bell = WakeUp()
-    bell.wake()
-    await asyncio.wait_for(bell.wait(60), 30)
+    wakeup = WakeUp()
+    wakeup.wake()
+    await asyncio.wait_for(wakeup.wait(60), 30)
     begun = asyncio.get_running_loop().time()
-    await bell.wait(0.02)
-    assert asyncio.get_running_loop().time() - begun >= 0.015, "one ring was heard twice"
+    await wakeup.wait(0.02)
+    assert asyncio.get_running_loop().time() - begun >= 0.015, "one call was answered twice"
 
 
 async def test_all_listeners_hear_a_chime_that_rings_after_they_looked() -> None:
-    chime = Broadcast()
-    coming = chime.coming
-    chime.wake()
-    await asyncio.wait_for(asyncio.gather(chime.hear(coming, 60), chime.hear(coming, 60)), 30)
+    broadcast = Broadcast()
+    upcoming = broadcast.upcoming
+    broadcast.wake()
+    await asyncio.wait_for(asyncio.gather(broadcast.wait_for(upcoming, 60), broadcast.wait_for(upcoming, 60)), 30)

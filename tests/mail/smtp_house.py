@@ -1,4 +1,4 @@
-"""A server session with a desk of plain functions: what a client sends goes in, what it would read comes out."""
+"""A server session with a handler of plain functions: what a client sends goes in, what it would read comes out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ ENVELOPE = b"MAIL FROM:<a@a.example>\r\nRCPT TO:<token@b.example>\r\nDATA\r\n"
 
 
 def only_known(event: Event) -> Reply | None:
-    """A desk that knows one recipient, `token`, whatever its case."""
+    """A handler that knows one recipient, `token`, whatever its case."""
     if isinstance(event, AskRecipient) and not event.recipient.lower().startswith("token@"):
         return Reply(550, "5.1.1", "no such recipient")
     return OK
@@ -32,7 +32,7 @@ def only_known(event: Event) -> Reply | None:
 @dataclass
 class House:
     limits: SessionLimits = field(default_factory=SessionLimits)
-    desk: Callable[[Event], Reply | None] = only_known
+    handler: Callable[[Event], Reply | None] = only_known
     starttls: bool = False
     messages: list[tuple[AskMessage, bytes]] = field(default_factory=list)
     closed: bool = False
@@ -78,12 +78,12 @@ class House:
                 case Closing():
                     self.closed = True
                 case AskMessage():
-                    reply = self.desk(event)
+                    reply = self.handler(event)
                     if reply is not None and reply.positive:
                         self.messages.append((event, self._body))
                     self.session.answer(reply)
                 case AskSender() | AskRecipient():
-                    self.session.answer(self.desk(event))
+                    self.session.answer(self.handler(event))
 
 
 def codes(answers: bytes) -> list[int]:

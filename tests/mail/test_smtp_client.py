@@ -115,7 +115,7 @@ def test_both_ends_agree_on_who_was_refused(asked: type[Event], code: int, pipel
     refusal = Reply(code, "", "no")
     house = House(
         SessionLimits(offers=("PIPELINING",) if pipelined else ()),
-        desk=lambda event: refusal if isinstance(event, asked) else OK,
+        handler=lambda event: refusal if isinstance(event, asked) else OK,
     )
     house.open()
     ending = play(transaction(ENVELOPE, PIPELINING if pipelined else PLAIN), Server(house.say))

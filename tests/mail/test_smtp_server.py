@@ -78,7 +78,7 @@ def test_no_sequence_but_the_right_one_ends_a_message(name: str, refuse_bare: bo
         sequence.count(end) != sequence.count(b"\r\n") for end in (b"\r", b"\n")
     )
     for split in splits:
-        house = House(SessionLimits(refuse_bare=refuse_bare), desk=lambda _: OK).open()
+        house = House(SessionLimits(refuse_bare=refuse_bare), handler=lambda _: OK).open()
         house.say(ENVELOPE)
         answers = b"".join(house.say(part, step) for part in (data[:split], data[split:]) if part)
         assert len(house.messages) == (0 if bare and refuse_bare else 1)
@@ -174,7 +174,7 @@ def test_order(commands: bytes, replies: list[int]) -> None:
 @pytest.mark.parametrize("asked", [AskSender, AskRecipient, AskMessage])
 @pytest.mark.parametrize("reply", [Reply(421, "4.3.2", "enough"), None])
 def test_a_desk_can_end_the_session_at_each_question(asked: type[Event], reply: Reply | None) -> None:
-    house = House(desk=lambda event: reply if isinstance(event, asked) else OK).open()
+    house = House(handler=lambda event: reply if isinstance(event, asked) else OK).open()
     answers = house.say(ENVELOPE.removesuffix(b"DATA\r\n"))
     if asked is AskMessage:
         house.say(b"DATA\r\n")

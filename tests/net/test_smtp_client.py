@@ -17,7 +17,7 @@ from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript
 from homing.net.route import Host
 from homing.net.smtp_client import PoolLimits, SmtpClient, Timeouts
-from tests.doors.smtp_desk import RecordingDesk, listening
+from tests.doors.smtp_handler import RecordingDesk, listening
 from tests.patience import PATIENCE, until
 
 CONTENT = b"Subject: x\r\n\r\n.a dot\r\n..\r\nend\r\n"

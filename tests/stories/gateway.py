@@ -24,7 +24,7 @@ from homing.lab.world import World
 from homing.mail.dkim import SigningKey
 from tests.patience import PATIENCE, until
 
-__all__ = ["PATIENCE", "Story", "Tenant", "a_story", "plain_text", "settings_in", "until"]
+__all__ = ["PATIENCE", "Application", "Story", "a_story", "plain_text", "settings_in", "until"]
 
 
 @dataclass(slots=True)

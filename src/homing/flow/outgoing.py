@@ -144,7 +144,7 @@ class Outgoing:
         return AcceptedMessage(message=row, deliveries=(delivery,), respond=partial(_answer, message, (delivery,)))
 
     def letter(self, letter: Letter, now: datetime) -> AcceptedMessage:
-        """The submission of a letter of ours. Nothing of an organization's text stands in its headers but the subject."""
+        """A letter of ours, ready to be stored. Of an organization's text only the subject stands in its header."""
         message = MessageId(new_id(now, self.dice()))
         automatic = "auto-replied" if letter.origin is Origin.OOPS else "auto-generated"
         draft = Draft(

@@ -108,7 +108,7 @@ class _Matched:
 @dataclass(slots=True, kw_only=True)
 class Receiver:
     """Works for the MX door, and off the mail that it kept. `feedback_domains`: see
-    `loop.reading.match.is_feedback_of`. It rings `actions` when a policy has steps to take, and `news` when anything
+    `loop.reading.match.is_feedback_of`. It wakes `actions` when a policy has steps to take, and `news` when anything
     happened."""
 
     database: Database

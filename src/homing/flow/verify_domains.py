@@ -49,7 +49,7 @@ _log = structlog.get_logger()
 class DomainVerifier:
     """`own` and `delegated`: the selectors of the operator's shared domain, and those that other domains lead to.
     `organization_selectors`: at the shared domain each organization has selectors of its own, once their record is
-    seen. `spread` gives a number from 0 to 1, so that many looks do not come at once. `bell` is rung when somebody
+    seen. `spread` gives a number from 0 to 1, so that many looks do not come at once. `wakeup` is called when somebody
     changed what it looks after."""
 
     database: Database
@@ -64,7 +64,7 @@ class DomainVerifier:
     news: WakeUp
     names: OwnNames
     organization_selectors: bool = False
-    bell: WakeUp = field(default_factory=WakeUp)
+    wakeup: WakeUp = field(default_factory=WakeUp)
     _keys_at: datetime | None = None
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -82,7 +82,7 @@ class DomainVerifier:
                 await to_its_end(self.look())
             except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
                 _log.exception("cannot look at the DNS")
-            await self.bell.wait(_LOOK_EVERY)
+            await self.wakeup.wait(_LOOK_EVERY)
 
     async def look(self) -> None:
         """What is due by now."""

@@ -1,47 +1,48 @@
-"""Who wakes whom: a worker sleeps until its bell rings, or until it is time to look anyway."""
+"""Wake-ups: a worker sleeps until somebody wakes it after a commit, or until it is time to look anyway."""
 
 import asyncio
 import contextlib
 
 
 class WakeUp:
-    """Rung after a commit that left work; rings that come while the worker is busy are not lost."""
+    """A wake-up call for one worker. Calls that come while it is busy are not lost."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._called = asyncio.Event()
 
     def wake(self) -> None:
-        self._rung.set()
+        """Called after a commit that left work."""
+        self._called.set()
 
     async def wait(self, seconds: float) -> None:
-        """Until the bell is rung, `seconds` at most."""
-        await _within(seconds, self._rung)
-        self._rung.clear()
+        """Return at the next call, after `seconds` at most."""
+        await _within(seconds, self._called)
+        self._called.clear()
 
 
 class Broadcast(WakeUp):
-    """A bell that any number of listeners hear, each at his own pace.
+    """A wake-up call for any number of listeners, each of which waits at a pace of its own.
 
-    Take `coming` before looking at what the bell tells of; who then finds nothing waits with `hear`, and misses no ring
-    that came between.
+    Take `upcoming` before looking for news; a listener who finds none waits with `wait_for`, and misses no call that
+    came in between.
     """
 
     def wake(self) -> None:
-        self._rung.set()
-        self._rung = asyncio.Event()
+        self._called.set()
+        self._called = asyncio.Event()
 
     @property
-    def coming(self) -> asyncio.Event:
-        """The next ring."""
-        return self._rung
+    def upcoming(self) -> asyncio.Event:
+        """The next call."""
+        return self._called
 
-    async def hear(self, ring: asyncio.Event, seconds: float) -> None:
-        """Until that ring, `seconds` at most."""
-        await _within(seconds, ring)
+    async def wait_for(self, call: asyncio.Event, seconds: float) -> None:
+        """Return at that call, after `seconds` at most."""
+        await _within(seconds, call)
 
 
-async def _within(seconds: float, ring: asyncio.Event) -> None:
-    # Not wait_for, which in Python 3.11 forgets a cancellation that comes together with the ring.
+async def _within(seconds: float, call: asyncio.Event) -> None:
+    # Not asyncio.wait_for, which in Python 3.11 forgets a cancellation that comes together with the call.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await ring.wait()
+            await call.wait()

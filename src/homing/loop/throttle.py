@@ -1,7 +1,7 @@
 """How fast we may go: a receiver that finds us too fast is left alone for a while, and then tried gently.
 
 A receiver is whoever stands behind the mail hosts of one organization, such as google.com: it counts what comes from us
-for all of its domains together. Nothing is done about one that does not complain. One that does has a lane: it rests,
+for all of its domains together. Nothing is done about one that does not complain. One that does is throttled: it rests,
 then takes one delivery at a time, and one more with each that it does not complain of, until nobody thinks of it any
 more. If it complains again, it rests for twice as long.
 """
@@ -16,10 +16,10 @@ from homing.loop.model import DeliveryId, Verdict
 FIRST_REST = timedelta(minutes=5)
 LONGEST_REST = timedelta(hours=1)
 WIDE = 16
-"""Deliveries at once: a lane that has grown so wide is none any more."""
+"""Deliveries at once: a throttle that has grown so wide is lifted."""
 
 _TOGETHER = timedelta(seconds=30)
-"""The longest that those who are turned away from a narrow lane wait at least."""
+"""The longest that deliveries that a throttle turns away wait at least."""
 
 
 def too_fast(verdict: Verdict | None) -> bool:
@@ -46,14 +46,14 @@ class Permit:
 
 @dataclass(slots=True, kw_only=True)
 class Throttles:
-    """The lanes of this process. `receiver_of` tells whose a mail host is; one without an answer is its own."""
+    """The throttles of this process. `receiver_of` tells whose a mail host is; one without an answer is its own."""
 
     receiver_of: Callable[[str], str]
     _throttles: dict[str, _Throttle] = field(default_factory=dict)
 
     @property
     def slowed(self) -> int:
-        """How many receivers have a lane."""
+        """How many receivers are throttled."""
         return len(self._throttles)
 
     def begin(self, receiver: str, delivery: DeliveryId, now: datetime) -> Permit | datetime:

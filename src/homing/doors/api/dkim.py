@@ -83,7 +83,7 @@ async def revoke_dkim_key(id: str, _: Administrator, parts: Parts) -> DkimKeys: 
     if key.state not in IN_USE:
         raise refused(409, "key-ended", "This DKIM key signs no more already.")
     await parts.domain_verifier.rotation.revoke(_selectors(parts, key.domain), key)
-    parts.domain_verifier.bell.wake()
+    parts.domain_verifier.wakeup.wake()
     return await _all(parts)
 
 

@@ -106,7 +106,7 @@ async def add_domain(body: DomainIn, access: ManageAccess, parts: Parts) -> Doma
         fault = Fault("/domain", "domain-exists", "This domain is there already.")
         raise refused(409, "domain-exists", fault.message, faults=[fault])
     await parts.domain_verifier.names.learn()
-    parts.domain_verifier.bell.wake()
+    parts.domain_verifier.wakeup.wake()
     return _out(domain, parts)
 
 

@@ -32,7 +32,7 @@ router = APIRouter(route_class=JsonRoute, tags=["events"])
 HEARTBEAT = 15.0
 """Seconds without an event after which a comment shows that the line is alive; the key or token is asked for again."""
 LOOK_AT_LEAST = 1.0
-"""Seconds: what other nodes write rings no bell here."""
+"""Seconds: what other nodes write wakes nobody here."""
 BREATH = 0.02
 """Seconds between two looks, so that a storm of events is read in pages and not one by one."""
 PAGE = 200
@@ -172,7 +172,7 @@ class _Line:
         clock, cursor = asyncio.get_running_loop().time, self.start
         asked = spoken = clock()
         while not self.parts.stopping.is_set():
-            ring = self.parts.news.coming
+            call = self.parts.news.upcoming
             found, cursor = await self.parts.database.read(
                 events.after, self.organization, self.human_sender, cursor, PAGE
             )
@@ -187,7 +187,7 @@ class _Line:
                 yield ": alive\n\n"
                 spoken = clock()
             if len(found) < PAGE:
-                await self.parts.news.hear(ring, LOOK_AT_LEAST)
+                await self.parts.news.wait_for(call, LOOK_AT_LEAST)
                 await asyncio.sleep(BREATH if found else 0)
 
 

@@ -25,7 +25,7 @@ from homing.store.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParts:
-    """`secret` gives 32 random octets a call. `news` rings when events were written; `stopping` is set when the process
+    """`secret` gives 32 random octets a call. `news` tells when events were written; `stopping` is set when the process
     ends, so that live streams end too. `check_url` tells what is wrong with a webhook's address. `sms_status` takes the
     token and the body of a provider's callback and says whether it was one."""
 

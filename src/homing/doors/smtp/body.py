@@ -36,7 +36,7 @@ class Budget:
 
 
 class SpooledBody:
-    """A message that came in, as it stands on the wire without dot-stuffing. Valid until the desk has answered.
+    """A message that came in, as it stands on the wire without dot-stuffing. Valid until the handler has answered.
 
     Large ones are read from a file: take a thread for `read` and `chunks` where a few milliseconds matter.
     """

@@ -1,7 +1,8 @@
-"""An SMTP door: TCP and TLS around `mail.smtp_server`, bounded in every dimension, and a desk that decides.
+"""An SMTP door: TCP and TLS around `mail.smtp_server`, bounded in every dimension, and a session handler that decides.
 
-One task serves one connection: it takes the session's questions to the desk one after the other, so pipelined commands
-are answered in order, and reads on only when the desk has answered. What a stranger may use up stands in `Limits`.
+One task serves one connection: it takes the session's questions to the handler one after the other, so pipelined
+commands are answered in order, and reads on only when the handler has answered. What a stranger may use up stands in
+`Limits`.
 """
 
 import asyncio
@@ -69,7 +70,7 @@ class Limits(SessionLimits):
 
 
 class SmtpServer:
-    """Listens, and brings each client before the desk."""
+    """Listens, and opens a session for each client."""
 
     def __init__(
         self,
@@ -228,7 +229,7 @@ class _Connection(Stream, asyncio.BufferedProtocol):
         try:
             return await answer
         except Exception:  # the door's one catch: our bug must not cost the client its message
-            log.exception("smtp_desk_failed", ip=self.peer.ip)
+            log.exception("smtp_session_failed", ip=self.peer.ip)
             return _TROUBLE
 
     def _name_peer(self) -> None:

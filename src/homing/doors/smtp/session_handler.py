@@ -1,4 +1,4 @@
-"""What stands behind an SMTP door: the desk that decides, and what it is told."""
+"""What stands behind an SMTP door: the session handler that decides, and what it is given."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,7 +19,8 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """A message as it came. `envelope_sender` None is the null sender; `recipients` are those that the desk took.
+    """A message as it came. `envelope_sender` None is the null sender; `recipients` are those that the handler
+    accepted.
 
     `flags` names what should not stand in a message and did: bare_cr, bare_lf, nul.
     """

@@ -1,4 +1,4 @@
-"""Pages on paper: templates, the style sheet, and the headers without which no page leaves."""
+"""Rendering of pages: templates, the style sheet, and the headers without which no page leaves."""
 
 import hashlib
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ class PublishedAt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostProbe:
-    """What a mail host said when somebody knocked at port 25. `silence`: why it said nothing, "" if it did.
+    """What a mail host said when it was probed at port 25. `silence`: why it said nothing, "" if it did.
 
     `refused` holds the reply to each recipient that it did not take mail for, "" being the null sender himself.
     `certificates` (DER) are those that it showed after STARTTLS, its own first; `tls_failure`: why there are none.
@@ -65,7 +65,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorFacts:
-    """One patient: the domain in From, and the names that go with it. "" and () are what is not known or not used.
+    """What is examined: the domain in From, and the names that go with it. "" and () are what is not known or not used.
 
     `domain` is the domain of header From, `return_domain` that of the envelope sender, and `return_alias` where a CNAME
     there should lead; `hostname` is our name in EHLO. `of_organization`: the domain is somebody's who mails through us,

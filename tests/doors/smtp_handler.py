@@ -1,4 +1,4 @@
-"""A desk that takes what is addressed to `token@…`, remembers it, and can be told to behave otherwise."""
+"""A handler that takes what is addressed to `token@…`, remembers it, and can be told to behave otherwise."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ class RecordingDesk:
     received_all: list[Received] = field(default_factory=list)
     peers: list[Peer] = field(default_factory=list)
     began: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a message has come to the desk, which then takes its `seconds`."""
+    """Set when a message has come to the handler, which then takes its `seconds`."""
 
     async def greeting(self, peer: Peer) -> Reply | None:
         return self.greets_with
@@ -47,7 +47,7 @@ class RecordingDesk:
 async def listening(
     handler: RecordingDesk | None = None, limits: Limits | None = None, **options: Any
 ) -> AsyncIterator[tuple[RecordingDesk, SmtpServer, int]]:
-    """A server on loopback with that desk; closed, and found without remains, in the end."""
+    """A server on loopback with that handler; closed, and found without remains, in the end."""
     handler = handler or RecordingDesk()
     server = SmtpServer(handler, limits or Limits(connections_per_network=50), **options)
     port = await server.start("127.0.0.1", 0)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from homing.loop.alarm import CAUSE, TOLD_AGAIN_AFTER, Standing, about_us, due
+from homing.loop.alarm import CAUSE, TOLD_AGAIN_AFTER, StandingAlarm, about_us, due
 from homing.loop.letters.alarm_letter import MOST, advice, alarm_letter
 from homing.loop.model import Verdict
 from homing.loop.reading.rulebook import ABOUT_US
@@ -21,7 +21,7 @@ SLOW = Verdict(
     text="421 4.7.28 unusual rate",
     remote_mta="alt1.gmail-smtp-in.l.google.com",
 )
-STANDING = Standing(
+STANDING = StandingAlarm(
     cause="rate_limited gmail.unsolicited-rate google.com",
     text=SLOW.text,
     organization=delivery().organization,

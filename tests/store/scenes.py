@@ -17,7 +17,7 @@ from homing.store.accepted_messages import AcceptedMessage, Idempotency, NewDeli
 from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery, OpenAttempt
 from homing.store.organizations import Organization
-from homing.store.record import AttemptResult, Finding
+from homing.store.record import AttemptResult, DeliveryEvidence
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEASE = timedelta(minutes=3)
@@ -123,7 +123,7 @@ async def attempted(database: Database, one: ClaimedDelivery, now: datetime = NO
 
 def answered(
     one: ClaimedDelivery, attempt: OpenAttempt | None, code: int = 250, stage: Stage = Stage.DOT, now: datetime = NOW
-) -> Finding:
+) -> DeliveryEvidence:
     reply = Reply.of(code, {250: "2.0.0 ok", 550: "5.1.1 no such user", 450: "4.2.0 later"}[code])
     verdict = NO_SUCH_USER if code == 550 else Verdict(failure_class="", kind="none", rule="")
     result = AttemptResult(
@@ -135,17 +135,25 @@ def answered(
         verdict=verdict,
     )
     evidence = Answered(stage=stage, reply=reply, host="mx.example.net", verdict=verdict)
-    return Finding(delivery=one.delivery.id, evidence=evidence, now=now, epoch=one.delivery.epoch, attempt=result)
+    return DeliveryEvidence(
+        delivery=one.delivery.id, evidence=evidence, now=now, epoch=one.delivery.epoch, attempt=result
+    )
 
 
-def silent(one: ClaimedDelivery, attempt: OpenAttempt, stage: Stage = Stage.DOT, now: datetime = NOW) -> Finding:
+def silent(
+    one: ClaimedDelivery, attempt: OpenAttempt, stage: Stage = Stage.DOT, now: datetime = NOW
+) -> DeliveryEvidence:
     in_doubt = stage is Stage.DOT
     result = AttemptResult(id=attempt.id, started_at=now, stage=stage, silence="timeout", in_doubt=in_doubt)
     evidence = Unanswered(stage=stage, why="timeout", host="mx.example.net")
-    return Finding(delivery=one.delivery.id, evidence=evidence, now=now, epoch=one.delivery.epoch, attempt=result)
+    return DeliveryEvidence(
+        delivery=one.delivery.id, evidence=evidence, now=now, epoch=one.delivery.epoch, attempt=result
+    )
 
 
-def reported(delivery: UUID, what: What = What.BOUNCE, now: datetime = NOW, inbound: UUID | None = None) -> Finding:
+def reported(
+    delivery: UUID, what: What = What.BOUNCE, now: datetime = NOW, inbound: UUID | None = None
+) -> DeliveryEvidence:
     evidence = Reported(
         what=what,
         action=ReportAction.FAILED if what is What.BOUNCE else ReportAction.NONE,
@@ -155,7 +163,7 @@ def reported(delivery: UUID, what: What = What.BOUNCE, now: datetime = NOW, inbo
         verdict=NO_SUCH_USER,
         inbound=inbound or fresh(),
     )
-    return Finding(delivery=delivery, evidence=evidence, now=now, inbound=inbound)  # type: ignore[arg-type]
+    return DeliveryEvidence(delivery=delivery, evidence=evidence, now=now, inbound=inbound)  # type: ignore[arg-type]
 
 
 async def the_delivery(database: Database, organization: Organization, delivery: UUID) -> Delivery:

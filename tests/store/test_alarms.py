@@ -8,7 +8,7 @@ from homing.loop.model import Verdict
 from homing.mail.reply import Reply, Stage
 from homing.store import alarms
 from homing.store.database import Database
-from homing.store.record import Finding, record
+from homing.store.record import DeliveryEvidence, record
 from tests.store.scenes import NOW, an_organization, claimed, submitted
 
 SLOW = Verdict(failure_class="rate_limited", kind="soft", rule="slow", about_us=True, remote_mta="mx.corp.example")
@@ -66,7 +66,7 @@ async def test_it_is_forgotten_when_nobody_has_heard_of_it_for_months(database: 
 async def test_of_many_refusals_with_one_cause_the_first_is_new(database: Database) -> None:
     await submitted(database, await an_organization(database), *(f"j{n}@corp.example" for n in range(3)))
     findings = [
-        Finding(
+        DeliveryEvidence(
             delivery=one.delivery.id,
             evidence=Answered(
                 stage=Stage.RCPT_TO, reply=Reply.of(421, "4.7.0 slow down"), host="mx.corp.example", verdict=SLOW

@@ -12,7 +12,7 @@ from homing.loop.model import CaseState, FailurePolicy, Origin, State, Step, Ste
 from homing.mail.reply import Reply, Stage
 from homing.store import cases, deliveries, organizations, policies, suppressions, tables, views
 from homing.store.database import Database
-from homing.store.record import AttemptResult, Finding, record
+from homing.store.record import AttemptResult, DeliveryEvidence, record
 from homing.store.suppressions import Suppression
 from tests.store.scenes import (
     LEASE,
@@ -407,7 +407,9 @@ async def test_a_lease_given_back_leaves_no_trace(database: Database) -> None:
     organization = await an_organization(database)
     await submitted(database, organization)
     (claim,) = await claimed(database)
-    back = Finding(delivery=claim.delivery.id, evidence=LeaseReleased(died=False), now=NOW, epoch=claim.delivery.epoch)
+    back = DeliveryEvidence(
+        delivery=claim.delivery.id, evidence=LeaseReleased(died=False), now=NOW, epoch=claim.delivery.epoch
+    )
     outcome = await database.write_grouped(record, back)
     assert outcome and (outcome.delivery.state, outcome.delivery.silent_deaths) == (State.QUEUED, 0)
     assert len(await claimed(database)) == 1
@@ -508,7 +510,7 @@ async def test_many_workers_and_reports_at_once_agree(database: Database) -> Non
     findings = [reported(delivery) for delivery in ids for _ in range(3)]
     findings += [answered(claims[delivery], attempts[delivery], 550) for delivery in reversed(ids)]
 
-    def one_by_one(conn: sa.Connection, finding: Finding) -> None:
+    def one_by_one(conn: sa.Connection, finding: DeliveryEvidence) -> None:
         record(conn, [finding])
 
     await asyncio.gather(

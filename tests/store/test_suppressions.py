@@ -10,7 +10,7 @@ from homing.store import accepted_messages, organizations, suppressions, tables
 from homing.store.accepted_messages import Added
 from homing.store.database import Database
 from homing.store.organizations import Organization
-from homing.store.record import AttemptResult, Finding, record
+from homing.store.record import AttemptResult, DeliveryEvidence, record
 from homing.store.suppressions import Suppression
 from tests.store.scenes import (
     NOW,
@@ -37,7 +37,9 @@ async def sent(database: Database, verdict: Verdict, now: datetime) -> None:
     stage = Stage.DOT if positive else Stage.RCPT_TO
     evidence = Answered(stage=stage, reply=reply, host="mx.example.net", verdict=verdict)
     attempt = AttemptResult(started_at=now, stage=stage, reply=reply, verdict=verdict)
-    finding = Finding(delivery=one.delivery.id, evidence=evidence, now=now, epoch=one.delivery.epoch, attempt=attempt)
+    finding = DeliveryEvidence(
+        delivery=one.delivery.id, evidence=evidence, now=now, epoch=one.delivery.epoch, attempt=attempt
+    )
     assert await database.write_grouped(record, finding)
 
 
@@ -148,7 +150,7 @@ async def hearsay(database: Database, delivery: DeliveryId, now: datetime, *, ho
         inbound=InboundId(UUID(int=7)),
         at_envelope=home,
     )
-    assert await database.write_grouped(record, Finding(delivery=delivery, evidence=report, now=now))
+    assert await database.write_grouped(record, DeliveryEvidence(delivery=delivery, evidence=report, now=now))
 
 
 async def heard_after(database: Database, days: int, **how: bool) -> tuple[OrganizationId, datetime]:

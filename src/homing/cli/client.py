@@ -56,7 +56,7 @@ _ORGANIZATION = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class Target:
     """What a command was told of the gateway that it shall speak to, and for which organization."""
 
     url: str | None = None
@@ -180,7 +180,7 @@ def _opening(command: Callable[Concatenate[Gateway, P], None], options: Mapping[
     ]
 
     def run(**given: Any) -> None:
-        way = Way(**{name: given.pop(name) for name in options})
+        way = Target(**{name: given.pop(name) for name in options})
         with reach(way) as gateway:
             command(gateway, **given)  # type: ignore[call-arg]
 
@@ -193,7 +193,7 @@ def _opening(command: Callable[Concatenate[Gateway, P], None], options: Mapping[
 
 
 @contextmanager
-def reach(way: Way) -> Iterator[Gateway]:
+def reach(way: Target) -> Iterator[Gateway]:
     """The gateway, until the block ends. Raises Unsuccessful."""
     import httpx2
 
@@ -207,7 +207,7 @@ def reach(way: Way) -> Iterator[Gateway]:
 
 
 @contextmanager
-def _server(way: Way) -> Iterator[tuple[str, str, "httpx2.BaseTransport | None"]]:
+def _server(way: Target) -> Iterator[tuple[str, str, "httpx2.BaseTransport | None"]]:
     """URL, key, and (where no server is) the API in this process."""
     if way.url is not None:
         if not way.url.startswith(("http://", "https://")):
@@ -225,7 +225,7 @@ def _server(way: Way) -> Iterator[tuple[str, str, "httpx2.BaseTransport | None"]
         yield url, way.key or administrators_key, transport
 
 
-def _given_key(way: Way) -> str:
+def _given_key(way: Target) -> str:
     if way.key is None:
         raise unsuccessful(ExitCode.AUTH, "key-missing", "Give an API key: --key, or HOMING_KEY in the environment.")
     return way.key

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homing.cli.client import Json, Way, reach
+from homing.cli.client import Json, Target, reach
 from homing.cli.exits import bad_input
 from homing.cli.findings import Form, tell
 from homing.cli.options import Config
@@ -57,13 +57,13 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
     """
     form = Form.ZONE if zone else Form.JSON_LINES if jsonl else Form.ALL if everything else Form.FAULTS
     if org is not None and domain is not None:
-        _end(_asked_of_the_gateway(Way(config=config, org=org), domain=domain), form)
+        _end(_asked_of_the_gateway(Target(config=config, org=org), domain=domain), form)
         return
     settings = _settings(config, needed=domain is None)
     own = settings is not None and domain in (None, settings.operator_domain, settings.from_domain)
     addresses = tuple(_address(text) for text in egress or ())
     if own and settings and not resolver and message is None and _has_begun(settings):
-        asked = _asked_of_the_gateway(Way(config=config), egress=list(addresses) or None, probe=probe)
+        asked = _asked_of_the_gateway(Target(config=config), egress=list(addresses) or None, probe=probe)
         _end(asked, form)
         return
     asker = _doctor(settings, resolver)
@@ -144,7 +144,7 @@ def _keys(settings: "Settings", config: Path | None) -> "list[PublishedAt]":
 
     if not _has_begun(settings):
         return []
-    with reach(Way(config=config)) as gateway:
+    with reach(Target(config=config)) as gateway:
         listed = gateway.get("/v1/dkim_keys")["dkim_keys"]
     own = [one for one in listed if one["domain"] == settings.from_domain]
     live = [one for one in own if one["state"] in _LIVE] or [one for one in own if one["state"] not in _ENDED]
@@ -189,7 +189,7 @@ def _octets(file: Path) -> bytes:
     return raw if b"\r\n" in raw else raw.replace(b"\n", b"\r\n")
 
 
-def _asked_of_the_gateway(way: Way, **query: Any) -> "tuple[Finding, ...]":
+def _asked_of_the_gateway(way: Target, **query: Any) -> "tuple[Finding, ...]":
     """It knows the keys that sign, and which records an organization was asked to publish."""
     from rich.console import Console
 

@@ -12,7 +12,7 @@ from homing.flow import metrics
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.flow.wakeup import WakeUp
 from homing.loop import ids
-from homing.loop.alarm import Alarm, Standing
+from homing.loop.alarm import Alarm, StandingAlarm
 from homing.loop.letters.alarm_letter import alarm_letter
 from homing.loop.model import OrganizationId, Origin
 from homing.mail.address import parse_address
@@ -74,7 +74,7 @@ class AlarmNotifier:
             self.work.wake()
         return told
 
-    def _letter(self, told: list[Standing], organization: OrganizationId) -> AcceptedMessage:
+    def _letter(self, told: list[StandingAlarm], organization: OrganizationId) -> AcceptedMessage:
         assert self.administrator is not None
         letter = Letter(
             origin=Origin.LETTER,
@@ -85,7 +85,7 @@ class AlarmNotifier:
         return self.outgoing.letter(letter, self.clock())
 
 
-Compose = Callable[[list[Standing], OrganizationId], AcceptedMessage]
+Compose = Callable[[list[StandingAlarm], OrganizationId], AcceptedMessage]
 
 
 def _tell(conn: sa.Connection, now: datetime, compose: Compose) -> int:

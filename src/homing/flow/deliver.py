@@ -36,7 +36,7 @@ from homing.store import deliveries
 from homing.store.database import Database
 from homing.store.deliveries import Capacity, ClaimedDelivery, OpenAttempt
 from homing.store.dialect import hopeless
-from homing.store.record import AttemptResult, Finding, record
+from homing.store.record import AttemptResult, DeliveryEvidence, record
 
 LEASE = timedelta(seconds=180)
 _RENEW_EVERY = 60.0
@@ -383,7 +383,7 @@ class Deliverer:
         result: AttemptResult | None = None,
         passed_over: tuple[AttemptResult, ...] = (),
     ) -> None:
-        finding = Finding(
+        finding = DeliveryEvidence(
             delivery=leased.delivery.id,
             evidence=evidence,
             now=self.clock(),
@@ -398,7 +398,7 @@ class Deliverer:
         if outcome and outcome.actions:
             self.actions.wake()
 
-    async def _written(self, finding: Finding) -> Outcome | None:
+    async def _written(self, finding: DeliveryEvidence) -> Outcome | None:
         """However long the database takes: what we know of a copy must not become a doubt. Raises what no repetition
         mends."""
         patience = 0.1

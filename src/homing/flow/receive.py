@@ -39,7 +39,7 @@ from homing.mail.reply import Reply
 from homing.store import actions, inbound, sent_deliveries
 from homing.store.database import Database
 from homing.store.inbound import Inbound, InboundState, NewInbound
-from homing.store.record import Finding
+from homing.store.record import DeliveryEvidence
 from homing.store.sent_deliveries import Sent
 
 LEASE = timedelta(seconds=120)
@@ -246,8 +246,8 @@ class Receiver:
         )
         findings = []
         if mail.delivery is not None:
-            findings = [Finding(delivery=mail.delivery, evidence=evidence, now=self.clock(), inbound=mail.id)]
-        unparsed = inbound.Understood(id=mail.id, what=None, verdict=None, state=InboundState.UNPARSED)
+            findings = [DeliveryEvidence(delivery=mail.delivery, evidence=evidence, now=self.clock(), inbound=mail.id)]
+        unparsed = inbound.InboundResult(id=mail.id, what=None, verdict=None, state=InboundState.UNPARSED)
         await self.database.write(inbound.finish, unparsed, findings)
         shown = ids.show("inbound", mail.id)
         await raise_alarm(
@@ -263,7 +263,7 @@ class Receiver:
             return
         findings = await self._findings(mail, understood, authentication)
         verdict = understood.reports[0].verdict if understood.reports else None
-        read = inbound.Understood(id=mail.id, what=understood.what, verdict=verdict, authentication=authentication)
+        read = inbound.InboundResult(id=mail.id, what=understood.what, verdict=verdict, authentication=authentication)
         outcomes = await self.database.write(inbound.finish, read, findings)
         _count(understood, matched=bool(findings))
         for outcome in outcomes:
@@ -275,7 +275,7 @@ class Receiver:
     async def _answer(self, mail: Inbound, understood: Understood, authentication: Authentication) -> None:
         """Oops! Somebody wrote to the address that nobody reads: say where the right person is, once a day."""
         sent = await self._answerable(understood, mail.envelope_sender)
-        read = inbound.Understood(id=mail.id, what=understood.what, verdict=None, authentication=authentication)
+        read = inbound.InboundResult(id=mail.id, what=understood.what, verdict=None, authentication=authentication)
         if sent is None or mail.envelope_sender is None:
             await self.database.write(inbound.finish, read)
             _count(understood, matched=False)
@@ -298,12 +298,12 @@ class Receiver:
 
     async def _findings(
         self, mail: Inbound, understood: Understood, authentication: Authentication
-    ) -> tuple[Finding, ...]:
+    ) -> tuple[DeliveryEvidence, ...]:
         if mail.purpose == Door.UNSUBSCRIBE and mail.delivery is not None:
             if understood.what in _NO_WISH:
                 return ()
             wish = Unsubscribed(by="mail", inbound=mail.id)
-            return (Finding(delivery=mail.delivery, evidence=wish, now=self.clock(), inbound=mail.id),)
+            return (DeliveryEvidence(delivery=mail.delivery, evidence=wish, now=self.clock(), inbound=mail.id),)
         matched = await self._match(mail, understood)
         return () if matched is None else (self._finding(mail, understood, matched, authentication),)
 
@@ -358,7 +358,7 @@ class Receiver:
 
     def _finding(
         self, mail: Inbound, understood: Understood, matched: _Matched, authentication: Authentication
-    ) -> Finding:
+    ) -> DeliveryEvidence:
         evidence = evidence_from(
             understood,
             matched.sent.delivery,
@@ -368,7 +368,7 @@ class Receiver:
             vouched=matched.by_trace or is_feedback_of(self.feedback_domains, authentication),
         )
         evidence = replace(evidence, authentication=authentication.summary)
-        return Finding(delivery=matched.sent.delivery.id, evidence=evidence, now=self.clock(), inbound=mail.id)
+        return DeliveryEvidence(delivery=matched.sent.delivery.id, evidence=evidence, now=self.clock(), inbound=mail.id)
 
     async def _understand(self, raw: bytes, envelope_sender: str | None) -> Understood:
         return await asyncio.to_thread(understand, raw, rules=self.rules, null_sender=envelope_sender is None)
@@ -382,8 +382,8 @@ class Receiver:
 
 def _answer_once(
     conn: sa.Connection,
-    read: inbound.Understood,
-    finding: Finding,
+    read: inbound.InboundResult,
+    finding: DeliveryEvidence,
     sent: Sent,
     answer: NewAction,
     address: str,

@@ -20,7 +20,7 @@ from homing.flow.outgoing import Clock, Dice
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.sign import BEYOND_LIFETIME, Signer
 from homing.loop.alarm import alarm
-from homing.loop.domains.publication import Judgement, Standing, judge, same_text
+from homing.loop.domains.publication import Judgement, Publication, judge, same_text
 from homing.loop.domains.signing_keys import (
     ED25519,
     IN_USE,
@@ -146,11 +146,11 @@ class KeyRotation:
             self.judgements.pop(ended.id, None)
         self.judgements |= {one.id: judgement for one, judgement in zip(asked, judged, strict=True)}
         for one, judgement in zip(asked, judged, strict=True):
-            if one.state is KeyState.ACTIVE and judgement.standing is Standing.MISSING:
+            if one.state is KeyState.ACTIVE and judgement.standing is Publication.MISSING:
                 missing = alarm(f"key-not-published {one.record_name}", f"the DNS says: {judgement.answer}")
                 await raise_alarm(self.database, missing, self.clock())
         return frozenset(
-            one.id for one, judgement in zip(asked, judged, strict=True) if judgement.standing is Standing.THERE
+            one.id for one, judgement in zip(asked, judged, strict=True) if judgement.standing is Publication.THERE
         )
 
     async def _judged(self, key: DkimKey) -> Judgement:

@@ -13,7 +13,7 @@ from homing.loop.token import Purpose, TokenRefused, Tokens
 from homing.store import organizations, sent_deliveries, suppressions
 from homing.store.database import Database
 from homing.store.organizations import Organization
-from homing.store.record import Finding, record
+from homing.store.record import DeliveryEvidence, record
 from homing.store.sent_deliveries import Sent
 
 
@@ -52,6 +52,6 @@ class Unsubscribing:
         leave = await self.look(token)
         if leave is not None and not leave.left:
             evidence = Unsubscribed(by="one-click")
-            finding = Finding(delivery=leave.sent.delivery.id, evidence=evidence, now=self.clock())
+            finding = DeliveryEvidence(delivery=leave.sent.delivery.id, evidence=evidence, now=self.clock())
             await self.database.write(record, [finding])
         return leave

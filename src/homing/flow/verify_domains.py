@@ -18,7 +18,7 @@ from homing.flow.rotate_keys import KeyRotation, Selectors
 from homing.flow.sign import Signer
 from homing.flow.wakeup import WakeUp
 from homing.loop.domains.dns_records import DnsRecord
-from homing.loop.domains.publication import Judgement, Matches, Standing, judge, same_name, same_text, worst
+from homing.loop.domains.publication import Judgement, Matches, Publication, judge, same_name, same_text, worst
 from homing.loop.domains.sending_domains import (
     Delegation,
     RecordFact,
@@ -130,7 +130,7 @@ class DomainVerifier:
         if self.organization_selectors:
             await self._look_at_tags()
         self._keys_at = self.clock() + KEYS_EVERY * (1 + self.spread() / 2)
-        unseen = [one for one in self.rotation.judgements.values() if one.standing is not Standing.THERE]
+        unseen = [one for one in self.rotation.judgements.values() if one.standing is not Publication.THERE]
         metrics.KEYS_UNSEEN.set(len(unseen))
 
     async def _look_at_tags(self) -> None:
@@ -138,8 +138,8 @@ class DomainVerifier:
         signing = [key for key in await self.database.read(dkim_keys.list_all, self.own.domain) if key.state in SIGNING]
         found = await asyncio.gather(*(self._tag(key) for key in signing))
         standing = {key.id: judgement.standing for key, judgement in zip(signing, found, strict=True)}
-        there = {key for key, word in standing.items() if word is Standing.THERE}
-        doubtful = {key for key, word in standing.items() if word is Standing.UNKNOWN}
+        there = {key for key, word in standing.items() if word is Publication.THERE}
+        doubtful = {key for key, word in standing.items() if word is Publication.UNKNOWN}
         self.signer.tagged = frozenset(there | (doubtful & self.signer.tagged))
 
     async def _tag(self, key: DkimKey) -> Judgement:
@@ -177,9 +177,9 @@ class DomainVerifier:
     async def _return_path(self, domain: SendingDomain, record: DnsRecord) -> Judgement:
         """The alias; or MX and SPF at the name itself, where an alias cannot stand."""
         alias = await self._ask(record.name, "CNAME", same_name(record.value))
-        if alias.standing is Standing.UNKNOWN or alias.wrong:
+        if alias.standing is Publication.UNKNOWN or alias.wrong:
             return alias
-        rests_at = record.value if alias.standing is Standing.THERE else record.name
+        rests_at = record.value if alias.standing is Publication.THERE else record.name
         mx, spf = alternatives(domain, self.delegation)
         exchange = await self._ask(record.name, "MX", _leads_to(mx.value), rests_at)
         permitted = {spf.value, self.delegation.spf}
@@ -190,7 +190,7 @@ class DomainVerifier:
         """There, or at a parent (RFC 9989's tree walk ends well before the top here: it is advice, not proof)."""
         found = await self._ask(name, "TXT", _is_dmarc)
         parent = name.removeprefix("_dmarc.").partition(".")[2]
-        if found.standing is Standing.MISSING and not found.wrong and "." in parent:
+        if found.standing is Publication.MISSING and not found.wrong and "." in parent:
             return await self._dmarc(f"_dmarc.{parent}")
         return found
 

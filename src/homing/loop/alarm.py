@@ -36,7 +36,7 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class StandingAlarm:
     """An alarm as it is remembered: since when, until when, how often, and when somebody was told."""
 
     cause: str
@@ -68,7 +68,7 @@ def alarm(cause: str, text: str, organization: OrganizationId | None = None) -> 
     return Alarm(cause=cause[:CAUSE], text=text[:_TEXT], organization=organization)
 
 
-def due(standing: Standing, now: datetime) -> bool:
+def due(standing: StandingAlarm, now: datetime) -> bool:
     """Whether somebody is to be told: it is new, or goes on long after it was told."""
     if standing.told_at is None:
         return True

@@ -20,7 +20,7 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
-from homing.loop.domains.publication import Sighting
+from homing.loop.domains.publication import Observation
 from homing.mail.dns_question import Answer as Answer
 from homing.mail.dns_question import Ask, RecordT
 from homing.mail.dns_question import Found as Found
@@ -142,7 +142,7 @@ class Resolver:
         """What any question is answered, each record in the text that `RecordType` names."""
         return await self._lookup(ask.name, ask.record_type.value)
 
-    async def everywhere(self, name: str, kind: str, rests_at: str | None = None) -> list[Sighting]:
+    async def everywhere(self, name: str, kind: str, rests_at: str | None = None) -> list[Observation]:
         """What each resolver and two of the zone's own servers say now, nothing remembered
         (`loop.domains.publication`).
 
@@ -159,11 +159,11 @@ class Resolver:
         ]
         reply = await asyncio.gather(*askings)
         return [
-            Sighting(server=_shown(server), authoritative=place >= len(self._servers), answer=one.answer)
+            Observation(server=_shown(server), authoritative=place >= len(self._servers), answer=one.answer)
             for place, (server, one) in enumerate(zip((*self._servers, *zone), reply, strict=True))
         ]
 
-    async def starts_of_authority(self, name: str) -> list[Sighting]:
+    async def starts_of_authority(self, name: str) -> list[Observation]:
         """The SOA record of the closest enclosing zone at each of its servers, at most eight, nothing remembered."""
         zone = ""
         servers: list[Server] = []
@@ -174,7 +174,7 @@ class Resolver:
             *(self._ask_in_turn([server], zone, "SOA", recursive=False) for server in servers),
         )
         return [
-            Sighting(server=_shown(server), authoritative=True, answer=one.answer)
+            Observation(server=_shown(server), authoritative=True, answer=one.answer)
             for server, one in zip(servers, reply, strict=True)
         ]
 

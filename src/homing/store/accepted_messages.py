@@ -24,7 +24,7 @@ from homing.store import cases, suppressions, tables, usage
 from homing.store.dialect import insert, insert_all
 from homing.store.events import Happening, Subject, append
 from homing.store.json_documents import identity_to_json
-from homing.store.record import Finding, record
+from homing.store.record import DeliveryEvidence, record
 from homing.store.usage import OverCap
 
 _M = tables.message
@@ -381,7 +381,7 @@ def _suppress(conn: sa.Connection, accepted: Sequence[AcceptedMessage]) -> froze
         return frozenset()
     listed = suppressions.find(conn, set(places.values()), max(moments.values()))
     findings = [
-        Finding(
+        DeliveryEvidence(
             delivery=delivery,
             evidence=SuppressionFound(reason=listed[place].reason, since=listed[place].created_at.isoformat()),
             now=moments[delivery],

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from homing.loop.alarm import FORGOTTEN_AFTER, LETTERS_APART, TOLD_AGAIN_AFTER, Alarm, Standing, due
+from homing.loop.alarm import FORGOTTEN_AFTER, LETTERS_APART, TOLD_AGAIN_AFTER, Alarm, StandingAlarm, due
 from homing.store import tables
 from homing.store.dialect import insert
 
@@ -50,7 +50,7 @@ def _last(conn: sa.Connection, causes: Iterable[str]) -> dict[str, datetime]:
     return {row.cause: row.last_at for row in rows}
 
 
-def list_all(conn: sa.Connection, limit: int = 200) -> list[Standing]:
+def list_all(conn: sa.Connection, limit: int = 200) -> list[StandingAlarm]:
     """The latest first."""
     rows = conn.execute(_T.select().order_by(_T.c.last_at.desc(), _T.c.cause).limit(limit))
     return [_standing(row) for row in rows.mappings()]
@@ -65,7 +65,7 @@ def clear(conn: sa.Connection, cause: str) -> bool:
     return conn.execute(_T.delete().where(_T.c.cause == cause)).rowcount == 1
 
 
-def untold(conn: sa.Connection, now: datetime) -> list[Standing]:
+def untold(conn: sa.Connection, now: datetime) -> list[StandingAlarm]:
     """Those that are due to be told, the oldest first; none shortly after a letter."""
     last = conn.execute(sa.select(sa.func.max(_T.c.told_at))).scalar()
     if last is not None and now - last < LETTERS_APART:
@@ -85,5 +85,5 @@ def forget(conn: sa.Connection, now: datetime) -> int:
     return conn.execute(_T.delete().where(_T.c.last_at < now - FORGOTTEN_AFTER)).rowcount
 
 
-def _standing(row: sa.RowMapping) -> Standing:
-    return Standing(**{name: row[name] for name in Standing.__dataclass_fields__})
+def _standing(row: sa.RowMapping) -> StandingAlarm:
+    return StandingAlarm(**{name: row[name] for name in StandingAlarm.__dataclass_fields__})

@@ -32,7 +32,7 @@ from homing.store import suppressions, tables
 from homing.store.dialect import insert_all
 from homing.store.events import Happening, Subject, append
 from homing.store.json_documents import identity_from_json, identity_to_json
-from homing.store.record import AttemptResult, Finding, record
+from homing.store.record import AttemptResult, DeliveryEvidence, record
 from homing.store.rows import DELIVERY, to_delivery
 
 ORPHANED_AFTER = timedelta(hours=1)
@@ -186,7 +186,7 @@ def cancel(
     """None when the organization has no such delivery. One that is on its way, or ended, is not canceled any more."""
     if get(conn, organization, delivery) is None:
         return None
-    return record(conn, [Finding(delivery=delivery, evidence=CancelRequested(by=by), now=now)])[0]
+    return record(conn, [DeliveryEvidence(delivery=delivery, evidence=CancelRequested(by=by), now=now)])[0]
 
 
 def get(conn: sa.Connection, organization: OrganizationId, delivery: DeliveryId) -> Delivery | None:
@@ -278,7 +278,7 @@ def _within(octets: int, due: Sequence[sa.RowMapping]) -> Sequence[sa.RowMapping
 
 def _ended(
     conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime, untried_since: datetime | None
-) -> Iterable[Finding]:
+) -> Iterable[DeliveryEvidence]:
     places = {row["id"]: (row["organization"], row["stream"], suppressions.fold(row["recipient"])) for row in due}
     listed = suppressions.find(conn, set(places.values()), now)
     over = _over(conn, due, now, untried_since)
@@ -290,7 +290,7 @@ def _ended(
             evidence = SuppressionFound(reason=entry.reason, since=entry.created_at.isoformat())
         else:
             continue
-        yield Finding(delivery=row["id"], evidence=evidence, now=now)
+        yield DeliveryEvidence(delivery=row["id"], evidence=evidence, now=now)
 
 
 def _over(
@@ -373,7 +373,7 @@ def _tell(conn: sa.Connection, opened: OpenAttempt, event: NewEvent) -> None:
 
 def _lost_leases(
     conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None, *, given_back: bool
-) -> list[Finding]:
+) -> list[DeliveryEvidence]:
     query = sa.select(_D.c.id, _D.c.epoch, _D.c.lease_until, _D.c.lease_owner).where(
         sa.text("delivery.state = 'sending'")
     )
@@ -391,14 +391,16 @@ def _lost_leases(
     ]
 
 
-def _lost(delivery: DeliveryId, epoch: int, attempt: sa.RowMapping | None, now: datetime, *, died: bool) -> Finding:
+def _lost(
+    delivery: DeliveryId, epoch: int, attempt: sa.RowMapping | None, now: datetime, *, died: bool
+) -> DeliveryEvidence:
     if attempt is None:
-        return Finding(delivery=delivery, evidence=LeaseReleased(died=died), now=now, epoch=epoch)
+        return DeliveryEvidence(delivery=delivery, evidence=LeaseReleased(died=died), now=now, epoch=epoch)
     result = _in_doubt(attempt, f"the worker {'died' if died else 'was stopped'} with this attempt open")
-    return Finding(delivery=delivery, evidence=LeaseLost(), now=now, epoch=epoch, attempt=result)
+    return DeliveryEvidence(delivery=delivery, evidence=LeaseLost(), now=now, epoch=epoch, attempt=result)
 
 
-def _orphans(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None) -> list[Finding]:
+def _orphans(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None) -> list[DeliveryEvidence]:
     """Attempts that stayed open although their delivery went on without them."""
     query = (
         sa.select(_A)
@@ -412,7 +414,7 @@ def _orphans(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], 
         if row["started_at"] < now - ORPHANED_AFTER or (dead_owner_is and dead_owner_is(row["lease_owner"] or ""))
     ]
     return [
-        Finding(
+        DeliveryEvidence(
             delivery=row["delivery"],
             evidence=LeaseLost(),
             now=now,

@@ -17,7 +17,7 @@ from homing.store.authentications import authentication_from_json, authenticatio
 from homing.store.dialect import insert
 from homing.store.ids import day_of
 from homing.store.json_documents import maybe_verdict_from_json, maybe_verdict_to_json
-from homing.store.record import Finding, record
+from homing.store.record import DeliveryEvidence, record
 
 _T = tables.inbound
 _OOPS = tables.oops_answer
@@ -117,7 +117,7 @@ class InboundView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Understood:
+class InboundResult:
     """What a mail turned out to be, and when it is erased (None: with the general retention). `authentication` None:
     it was not asked for."""
 
@@ -154,7 +154,9 @@ def claim(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -> l
     return [_inbound(row) for row in rows]
 
 
-def finish(conn: sa.Connection, understood: Understood, findings: Sequence[Finding] = ()) -> list[Outcome | None]:
+def finish(
+    conn: sa.Connection, understood: InboundResult, findings: Sequence[DeliveryEvidence] = ()
+) -> list[Outcome | None]:
     """Close the work on a mail and record what it says, in one transaction: however often the work is repeated after a
     crash, each finding is recorded once. Empty when somebody finished it before."""
     values: dict[str, Any] = {

@@ -59,7 +59,7 @@ class AttemptResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class DeliveryEvidence:
     """A piece of evidence about one delivery. `epoch`: that of the lease under which it was found; None for evidence
     that needs no lease (reports, requests, time). `inbound`: the mail that it came with. `passed_over`: what came of
     the hosts that were tried before the one that `attempt` ended at; of the same attempt, they count as none."""
@@ -73,7 +73,7 @@ class Finding:
     inbound: InboundId | None = None
 
 
-def record(conn: sa.Connection, findings: list[Finding]) -> list[Outcome | None]:
+def record(conn: sa.Connection, findings: list[DeliveryEvidence]) -> list[Outcome | None]:
     """What follows from each finding, in order, and written. None: no such delivery, or the lease was gone."""
     if not findings:
         return []
@@ -100,7 +100,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    finding: Finding
+    finding: DeliveryEvidence
     known: _Known
     outcome: Outcome
 
@@ -109,7 +109,7 @@ class _Entry:
 class _Stale:
     """A finding of somebody who no longer holds the lease."""
 
-    finding: Finding
+    finding: DeliveryEvidence
     known: _Known
 
 
@@ -138,7 +138,9 @@ def _known(row: sa.RowMapping) -> _Known:
     return _Known(delivery, subject, row["stream"], row["failure_policy"])
 
 
-def _conclude(conn: sa.Connection, findings: Sequence[Finding], known: dict[DeliveryId, _Known]) -> list[_Entry | None]:
+def _conclude(
+    conn: sa.Connection, findings: Sequence[DeliveryEvidence], known: dict[DeliveryId, _Known]
+) -> list[_Entry | None]:
     """In order: a later finding about the same delivery meets what the earlier one left."""
     stored = policies.find(conn, {(one.delivery.organization, one.failure_policy) for one in known.values()})
     now_is = {delivery: one.delivery for delivery, one in known.items()}
@@ -160,7 +162,7 @@ def _holds_lease(delivery: Delivery, epoch: int) -> bool:
     return delivery.state is State.SENDING and delivery.epoch == epoch
 
 
-def _counted(delivery: Delivery, finding: Finding) -> Delivery:
+def _counted(delivery: Delivery, finding: DeliveryEvidence) -> Delivery:
     """An attempt that ended before its row was opened is counted here; `begin_attempts` counts the others."""
     tried = isinstance(finding.evidence, Answered | Unanswered | Unroutable)
     opened_before = finding.attempt is not None and finding.attempt.id is not None
@@ -254,7 +256,7 @@ _CHANGE = _D.update().where(_D.c.id == sa.bindparam("b_id"))
 _CHANGE_AND_LET_GO = _CHANGE.values(lease_until=None, lease_owner=None)
 
 
-def _write_attempts(conn: sa.Connection, found: Iterable[tuple[Finding, _Known]]) -> None:
+def _write_attempts(conn: sa.Connection, found: Iterable[tuple[DeliveryEvidence, _Known]]) -> None:
     ended = [
         (finding, known, result)
         for finding, known in found
@@ -292,7 +294,7 @@ _CLOSE = (
 )
 
 
-def _result_row(finding: Finding, result: AttemptResult) -> dict[str, Any]:
+def _result_row(finding: DeliveryEvidence, result: AttemptResult) -> dict[str, Any]:
     reply = result.reply
     return {
         "ended_at": result.ended_at or finding.now,
@@ -375,7 +377,7 @@ def _tie_inbound(conn: sa.Connection, entries: Iterable[_Entry]) -> None:
         conn.execute(tables.inbound.update().where(tables.inbound.c.id == sa.bindparam("b_id")), rows)
 
 
-def _stale_facts(finding: Finding) -> dict[str, str | int | bool | None]:
+def _stale_facts(finding: DeliveryEvidence) -> dict[str, str | int | bool | None]:
     facts: dict[str, str | int | bool | None] = {"stale": True, "epoch": finding.epoch}
     result = finding.attempt
     if result is None:
@@ -386,7 +388,7 @@ def _stale_facts(finding: Finding) -> dict[str, str | int | bool | None]:
     return facts
 
 
-def _in_words(finding: Finding) -> str:
+def _in_words(finding: DeliveryEvidence) -> str:
     """What was seen, for whoever wonders later why an address is on the list."""
     day = finding.now.date().isoformat()
     match finding.evidence:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from homing.loop.domains.publication import Judgement, Sighting, Standing, judge, same_name, same_text
+from homing.loop.domains.publication import Judgement, Observation, Publication, judge, same_name, same_text
 from homing.mail.dns_question import Answer, Found, LookupFailed, LookupFault, NoData, NoSuchName
 
 RECORD = "v=DKIM1; k=rsa; p=AAAA"
@@ -14,9 +14,9 @@ SILENT: Answer[str] = LookupFailed(why=LookupFault.SERVFAIL, server="s")
 
 
 def judged(zone: list[Answer[str]], resolvers: list[Answer[str]]) -> Judgement:
-    sightings = [Sighting(server=f"zone{at}", authoritative=True, answer=answer) for at, answer in enumerate(zone)]
+    sightings = [Observation(server=f"zone{at}", authoritative=True, answer=answer) for at, answer in enumerate(zone)]
     sightings += [
-        Sighting(server=f"res{at}", authoritative=False, answer=answer) for at, answer in enumerate(resolvers)
+        Observation(server=f"res{at}", authoritative=False, answer=answer) for at, answer in enumerate(resolvers)
     ]
     return judge(sightings, same_text(RECORD))
 
@@ -24,25 +24,25 @@ def judged(zone: list[Answer[str]], resolvers: list[Answer[str]]) -> Judgement:
 @pytest.mark.parametrize(
     ("zone", "resolvers", "standing"),
     [
-        ([GOOD], [GOOD], Standing.THERE),
-        ([GOOD, GOOD], [GOOD, GOOD], Standing.THERE),
-        ([GOOD, SILENT], [GOOD, SILENT], Standing.THERE),
-        ([], [GOOD, GOOD], Standing.UNKNOWN),
-        ([GOOD], [], Standing.UNKNOWN),
-        ([GOOD], [SILENT], Standing.UNKNOWN),
-        ([GOOD], [GONE], Standing.UNKNOWN),
-        ([GOOD, OTHER], [GOOD], Standing.UNKNOWN),
-        ([GONE], [GOOD], Standing.UNKNOWN),
-        ([GONE], [GONE], Standing.MISSING),
-        ([EMPTY], [SILENT], Standing.MISSING),
-        ([OTHER], [OTHER], Standing.MISSING),
-        ([SILENT], [GONE, GONE], Standing.UNKNOWN),
-        ([], [GONE, GONE], Standing.UNKNOWN),
-        ([SILENT], [SILENT], Standing.UNKNOWN),
-        ([], [], Standing.UNKNOWN),
+        ([GOOD], [GOOD], Publication.THERE),
+        ([GOOD, GOOD], [GOOD, GOOD], Publication.THERE),
+        ([GOOD, SILENT], [GOOD, SILENT], Publication.THERE),
+        ([], [GOOD, GOOD], Publication.UNKNOWN),
+        ([GOOD], [], Publication.UNKNOWN),
+        ([GOOD], [SILENT], Publication.UNKNOWN),
+        ([GOOD], [GONE], Publication.UNKNOWN),
+        ([GOOD, OTHER], [GOOD], Publication.UNKNOWN),
+        ([GONE], [GOOD], Publication.UNKNOWN),
+        ([GONE], [GONE], Publication.MISSING),
+        ([EMPTY], [SILENT], Publication.MISSING),
+        ([OTHER], [OTHER], Publication.MISSING),
+        ([SILENT], [GONE, GONE], Publication.UNKNOWN),
+        ([], [GONE, GONE], Publication.UNKNOWN),
+        ([SILENT], [SILENT], Publication.UNKNOWN),
+        ([], [], Publication.UNKNOWN),
     ],
 )
-def test_what_they_say_together(zone: list[Answer[str]], resolvers: list[Answer[str]], standing: Standing) -> None:
+def test_what_they_say_together(zone: list[Answer[str]], resolvers: list[Answer[str]], standing: Publication) -> None:
     assert judged(zone, resolvers).standing is standing
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.loop.domains.publication import Judgement, Standing
+from homing.loop.domains.publication import Judgement, Publication
 from homing.loop.domains.sending_domains import (
     APART,
     BACK_AFTER,
@@ -54,7 +54,7 @@ DOMAIN = SendingDomain(
 
 
 def checked(
-    *standings: Standing, fact: RecordFact = UNKNOWN, wrong: bool = False, apart: timedelta = APART
+    *standings: Publication, fact: RecordFact = UNKNOWN, wrong: bool = False, apart: timedelta = APART
 ) -> RecordFact:
     for standing in standings:
         found = Judgement(standing=standing, server="ns", answer="what it said", wrong=wrong)
@@ -63,7 +63,7 @@ def checked(
     return fact
 
 
-THERE, GONE, SILENT = Standing.THERE, Standing.MISSING, Standing.UNKNOWN
+THERE, GONE, SILENT = Publication.THERE, Publication.MISSING, Publication.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,9 @@ THERE, GONE, SILENT = Standing.THERE, Standing.MISSING, Standing.UNKNOWN
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else str(value),
 )
-def test_a_proof_comes_at_once_and_goes_slowly(standings: tuple[Standing, ...], state: RecordState, held: bool) -> None:
+def test_a_proof_comes_at_once_and_goes_slowly(
+    standings: tuple[Publication, ...], state: RecordState, held: bool
+) -> None:
     fact = checked(*standings)
     assert (fact.state, fact.held) == (state, held)
 
@@ -106,8 +108,8 @@ def test_whoever_asks_often_loses_nothing_the_sooner() -> None:
     assert not checked(THERE, *(GONE,) * 11, apart=minute).held
 
 
-@given(st.lists(st.sampled_from(Standing)))
-def test_silence_changes_nothing_that_counts(standings: list[Standing]) -> None:
+@given(st.lists(st.sampled_from(Publication)))
+def test_silence_changes_nothing_that_counts(standings: list[Publication]) -> None:
     """And a proof is never lost but by denials in a row, nor found again but by good answers in a row."""
     fact, bad, good = UNKNOWN, 0, 0
     for standing in standings:

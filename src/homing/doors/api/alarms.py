@@ -11,7 +11,7 @@ from homing.doors.api.body import JsonRoute
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import not_found
 from homing.doors.api.responses import shown_id
-from homing.loop.alarm import CAUSE, Standing
+from homing.loop.alarm import CAUSE, StandingAlarm
 from homing.loop.letters.alarm_letter import advice
 from homing.store import alarms
 
@@ -54,7 +54,7 @@ async def clear_alarm(
     return Response(status_code=204)
 
 
-def _out(standing: Standing) -> AlarmOut:
+def _out(standing: StandingAlarm) -> AlarmOut:
     same = ("cause", "text", "first_at", "last_at", "times", "told_at")
     return AlarmOut(
         **{name: getattr(standing, name) for name in same},

@@ -20,7 +20,7 @@ from homing.doors.api import (
 )
 from homing.doors.api.body import LARGEST_BODY
 from homing.doors.api.message_input import further_faults
-from homing.doors.api.middleware import Frame
+from homing.doors.api.middleware import RequestMiddleware
 from homing.doors.api.parts import ApiParts
 
 _ABOUT = """E-mail that reports back.
@@ -63,7 +63,7 @@ def create_api(parts: ApiParts) -> FastAPI:
     """The application. Other routers may be mounted on it; they get the same frame around their requests."""
     app = FastAPI(title="Homing", version="1", description=_ABOUT, docs_url=None, redoc_url=None)
     app.state.api = parts
-    app.add_middleware(Frame, largest=LARGEST_BODY)
+    app.add_middleware(RequestMiddleware, largest=LARGEST_BODY)
     problems.install(app, {messages.create_message: further_faults})
     app.include_router(api_router())
     return app

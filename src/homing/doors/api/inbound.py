@@ -26,7 +26,7 @@ HEAD = 64 * 1024
 """Octets of a mail that are shown."""
 
 
-class Question(Strict):
+class InboundQuery(Strict):
     """Which mails. All that is given must hold."""
 
     what: What | None = Field(None, description="What they turned out to be.")
@@ -76,7 +76,7 @@ class InboundPage(BaseModel):
 
 @router.get("/v1/inbound", summary="List mail that came back")
 async def list_inbound(
-    question: Annotated[Question, Query()], whose: WatchingOrganization, parts: Parts
+    question: Annotated[InboundQuery, Query()], whose: WatchingOrganization, parts: Parts
 ) -> InboundPage:
     """For an organization what is about its messages; for an administrator without `Homing-Organization` everything,
     also what nobody could be found for."""

@@ -41,7 +41,7 @@ class Correction(Strict):
     recipient: str = Field(description="The corrected address.", examples=["john@example.org"])
 
 
-class Question(Strict):
+class MessageQuery(Strict):
     """Which messages. All that is given must hold."""
 
     state: State | None = Field(None, description="Of one of its deliveries.")
@@ -71,7 +71,7 @@ async def create_message(
 
 
 @router.get("/v1/messages", summary="List messages")
-async def list_messages(question: Annotated[Question, Query()], access: ReadAccess, parts: Parts) -> MessagePage:
+async def list_messages(question: Annotated[MessageQuery, Query()], access: ReadAccess, parts: Parts) -> MessagePage:
     """Newest first."""
     before = None
     if question.cursor is not None:
@@ -157,7 +157,7 @@ def _hash(document: Any) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _filter(question: Question) -> views.Filter | None:
+def _filter(question: MessageQuery) -> views.Filter | None:
     """None when nothing can match."""
     sender = None
     if question.human_sender is not None:

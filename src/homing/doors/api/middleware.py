@@ -15,7 +15,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _SAFE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
-class Frame:
+class RequestMiddleware:
     """ASGI middleware. `largest`: octets of a request's body, whether announced or just sent."""
 
     def __init__(self, app: ASGIApp, largest: int) -> None:

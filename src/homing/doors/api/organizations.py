@@ -75,7 +75,7 @@ class OrganizationOut(BaseModel):
     sms_fallback: str | None
     webhook_url: str | None
     selector: str | None = Field(
-        description="Stands before DKIM selectors of its mail at the shared domain; null without `organization_selectors`.",
+        description="Stands before DKIM selectors at the shared domain; null unless `organization_selectors`.",
         examples=["k3v5q2x7m4n6p8r2"],
     )
     created_at: datetime

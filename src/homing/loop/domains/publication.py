@@ -15,7 +15,7 @@ from homing.mail.text import clean
 _SHOWN = 200
 
 
-class Standing(StrEnum):
+class Publication(StrEnum):
     """Whether a record stands in the DNS as it should."""
 
     THERE = "there"
@@ -24,7 +24,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Observation:
     """One server's answer. `authoritative`: a server of the zone itself; otherwise a resolver."""
 
     server: str
@@ -36,7 +36,7 @@ class Sighting:
 class Judgement:
     """The verdict, and the answer that decided it: which server said what. `wrong`: something else stands there."""
 
-    standing: Standing
+    standing: Publication
     server: str
     answer: str
     wrong: bool = False
@@ -46,25 +46,25 @@ Matches = Callable[[tuple[str, ...]], bool]
 """Whether all records of a name are what they should be."""
 
 
-def judge(sightings: Sequence[Sighting], matches: Matches) -> Judgement:
+def judge(sightings: Sequence[Observation], matches: Matches) -> Judgement:
     """What the answers say together of a record that `matches` would recognise."""
     good = [one for one in sightings if isinstance(one.answer, Found) and matches(one.answer.records)]
     silent = [one for one in sightings if isinstance(one.answer, LookupFailed)]
     bad = [one for one in sightings if one not in good and one not in silent]
     if good and not bad and _from_both(good):
-        return _judgement(Standing.THERE, good[0])
+        return _judgement(Publication.THERE, good[0])
     if bad and not good and any(one.authoritative for one in bad):
         decisive = next(one for one in bad if one.authoritative)
-        return _judgement(Standing.MISSING, decisive)
+        return _judgement(Publication.MISSING, decisive)
     witness = next(iter([*bad, *silent, *good]), None)
     if witness is None:
-        return Judgement(standing=Standing.UNKNOWN, server="", answer="no server could be asked")
-    return _judgement(Standing.UNKNOWN, witness)
+        return Judgement(standing=Publication.UNKNOWN, server="", answer="no server could be asked")
+    return _judgement(Publication.UNKNOWN, witness)
 
 
 def worst(*judgements: Judgement) -> Judgement:
     """What holds of records that must all stand: the first that is missing, else the first that nobody can tell of."""
-    order = (Standing.MISSING, Standing.UNKNOWN, Standing.THERE)
+    order = (Publication.MISSING, Publication.UNKNOWN, Publication.THERE)
     return min(judgements, key=lambda one: order.index(one.standing))
 
 
@@ -93,10 +93,10 @@ def shown_answer(answer: Answer[str]) -> str:
             return "no such record"
 
 
-def _from_both(good: Sequence[Sighting]) -> bool:
+def _from_both(good: Sequence[Observation]) -> bool:
     return {one.authoritative for one in good} == {True, False}
 
 
-def _judgement(standing: Standing, witness: Sighting) -> Judgement:
-    wrong = standing is not Standing.THERE and isinstance(witness.answer, Found)
+def _judgement(standing: Publication, witness: Observation) -> Judgement:
+    wrong = standing is not Publication.THERE and isinstance(witness.answer, Found)
     return Judgement(standing=standing, server=witness.server, answer=shown_answer(witness.answer), wrong=wrong)

@@ -17,7 +17,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from homing.loop.domains.dns_records import DnsRecord
-from homing.loop.domains.publication import Judgement, Standing
+from homing.loop.domains.publication import Judgement, Publication
 from homing.loop.domains.signing_keys import DkimKey, key_records
 from homing.loop.model import Level, OrganizationId
 
@@ -81,14 +81,14 @@ def after_check(fact: RecordFact, found: Judgement, query: str, now: datetime) -
     """The fact after the DNS has been asked once more."""
     seen = replace(fact, checked_at=now, query=query, server=found.server, answer=found.answer)
     match found.standing:
-        case Standing.UNKNOWN:
+        case Publication.UNKNOWN:
             return replace(seen, state=RecordState.TEMPORARY_FAILURE)
-        case Standing.THERE:
+        case Publication.THERE:
             good = fact.good + 1
             held = fact.held or good >= (BACK_AFTER if fact.lost else 1)
             state = RecordState.VERIFIED if held else RecordState.PENDING
             return replace(seen, state=state, held=held, lost=fact.lost and not held, good=good, bad=0)
-        case Standing.MISSING:
+        case Publication.MISSING:
             again = fact.bad > 0 and fact.bad_at is not None and now - fact.bad_at < APART
             bad = fact.bad if again else fact.bad + 1
             held = fact.held and bad < LOST_AFTER

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from homing.loop.alarm import Standing
+from homing.loop.alarm import StandingAlarm
 from homing.loop.letters.facts import moment
 from homing.loop.letters.layout import Block, Heading, Link, Paragraph, Quote, Table, html, plain
 from homing.loop.letters.letters import Text
@@ -30,7 +30,7 @@ def advice(cause: str) -> str:
     return _ADVICE.get(cause.partition(" ")[0], _ELSE)
 
 
-def alarm_letter(alarms: Sequence[Standing], page: str) -> Text:
+def alarm_letter(alarms: Sequence[StandingAlarm], page: str) -> Text:
     """At most `MOST` of them in full. `page`: where they stand."""
     one = len(alarms) == 1
     subject = "Homing needs your attention: an alarm" if one else f"Homing needs your attention: {len(alarms)} alarms"
@@ -53,7 +53,7 @@ def alarm_letter(alarms: Sequence[Standing], page: str) -> Text:
     return Text(subject=subject, body=plain(tuple(blocks)), html=html(tuple(blocks), subject))
 
 
-def _told(standing: Standing) -> tuple[Block, ...]:
+def _told(standing: StandingAlarm) -> tuple[Block, ...]:
     rows = (
         ("Since", moment(standing.first_at)),
         ("Last", moment(standing.last_at)),

@@ -28,7 +28,7 @@ class RecordingDesk:
     async def greeting(self, peer: Peer) -> Reply | None:
         return self.greets_with
 
-    async def sender(self, peer: Peer, envelope_sender: str | None) -> Reply | None:
+    async def mail_from(self, peer: Peer, envelope_sender: str | None) -> Reply | None:
         return self.answers_sender(envelope_sender)
 
     async def recipient(self, peer: Peer, envelope_sender: str | None, recipient: str) -> Reply | None:

@@ -129,7 +129,9 @@ async def test_a_desk_may_refuse_to_greet(greeting: Reply | None) -> None:
 
 
 async def test_a_desk_may_refuse_a_sender() -> None:
-    handler = RecordingDesk(answers_sender=lambda sender: Reply(550, "5.7.1", "no") if sender else Reply(250, "", "ok"))
+    handler = RecordingDesk(
+        answers_sender=lambda mail_from: Reply(550, "5.7.1", "no") if mail_from else Reply(250, "", "ok")
+    )
     async with listening(handler) as (_, _, port), talk(port) as client:
         await client.open()
         assert await client.say(b"MAIL FROM:<a@a.example>\r\nMAIL FROM:<>\r\n", 2) == [550, 250]

@@ -50,8 +50,8 @@ class Server:
             for start in range(0, len(answers), self.step or len(answers) or 1):
                 self.reader.receive(answers[start : start + (self.step or len(answers))])
         match self.reader.next():
-            case ServerReply() as heard:
-                return heard
+            case ServerReply() as received:
+                return received
             case Garbled():
                 return Silence.GARBLED
         return Silence.CLOSED
@@ -195,14 +195,14 @@ def test_silence(script: dict[str, str], stage: Stage, silence: Silence, offered
         (Silence.TIMEOUT, Ending(Stage.DATA, silence=Silence.TIMEOUT)),
     ],
 )
-def test_interrupted_before_the_dot_is_never_in_doubt(heard: ServerReply | Silence, ending: Ending) -> None:
+def test_interrupted_before_the_dot_is_never_in_doubt(received: ServerReply | Silence, ending: Ending) -> None:
     dialogue = transaction(ENVELOPE, PLAIN)
     next(dialogue)
     for code in (250, 250, 354):
         turn = dialogue.send(ServerReply(code, ("",)))
     assert turn == Turn(Stage.DOT, content=CONTENT)
     with pytest.raises(StopIteration) as stop:
-        dialogue.send(Interrupted(heard))
+        dialogue.send(Interrupted(received))
     assert stop.value.value == ending
 
 
@@ -336,7 +336,7 @@ def test_asking_for_tls(reply: str, outcome: bool | Ending) -> None:
 def test_the_log_is_bounded_and_holds_no_message() -> None:
     log = Log()
     for _ in range(1000):
-        log.heard(ServerReply(250, ("x" * 5000,)))
+        log.received(ServerReply(250, ("x" * 5000,)))
     log.sent(b"MAIL FROM:<>\r\nDATA\r\n")
     assert len(log.lines) == 64
     assert max(map(len, log.lines)) == 500

@@ -27,9 +27,9 @@ def first(data: bytes) -> ServerReply | Garbled | None:
     ],
 )
 def test_replies(data: bytes, reply: Reply) -> None:
-    heard = first(data)
-    assert isinstance(heard, ServerReply)
-    assert heard.reply == reply
+    received = first(data)
+    assert isinstance(received, ServerReply)
+    assert received.reply == reply
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_no_more_than_one_reply_is_kept_unread() -> None:
 
 
 def test_text_is_kept_to_a_kibibyte() -> None:
-    heard = first(b"".join(b"550-" + b"y" * 400 + b"\r\n" for _ in range(9)) + b"550 end\r\n")
-    assert isinstance(heard, ServerReply)
-    assert len(heard.reply.text) == 1024
-    assert len(heard.lines) == 10
+    received = first(b"".join(b"550-" + b"y" * 400 + b"\r\n" for _ in range(9)) + b"550 end\r\n")
+    assert isinstance(received, ServerReply)
+    assert len(received.reply.text) == 1024
+    assert len(received.lines) == 10
 
 
 @given(st.binary(max_size=300), st.integers(1, 40))
@@ -97,7 +97,7 @@ def test_any_octets_in_any_pieces_never_raise(data: bytes, step: int) -> None:
     for start in range(0, len(data), step):
         pieces.receive(data[start : start + step])
     for _ in range(5):
-        heard = whole.next()
-        assert pieces.next() == heard
-        if isinstance(heard, ServerReply):
-            assert heard.reply.text.replace("\n", "").isprintable()
+        received = whole.next()
+        assert pieces.next() == received
+        if isinstance(received, ServerReply):
+            assert received.reply.text.replace("\n", "").isprintable()

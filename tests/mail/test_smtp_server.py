@@ -112,8 +112,8 @@ def test_dialogue(name: str) -> None:
         for placeholder, value in TOKENS.items():
             data = data.replace(placeholder, value)
         if wish is not None:
-            heard = digit(house, data)
-            assert heard in wish.split("or") or (heard == "5" and wish == "close" and house.closed)
+            received = digit(house, data)
+            assert received in wish.split("or") or (received == "5" and wish == "close" and house.closed)
     assert not house.messages
 
 

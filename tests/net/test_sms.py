@@ -47,7 +47,11 @@ def generic(fetcher: Fetcher, provider: SmsProvider) -> GenericHttp:
 
 def twilio(fetcher: Fetcher, provider: SmsProvider) -> TwilioShaped:
     return TwilioShaped(
-        fetcher=fetcher, base_url=provider.base_url, account_sid=ACCOUNT, auth_token=AUTH_TOKEN, sender="+15005550006"
+        fetcher=fetcher,
+        base_url=provider.base_url,
+        account_sid=ACCOUNT,
+        auth_token=AUTH_TOKEN,
+        from_number="+15005550006",
     )
 
 
@@ -81,14 +85,14 @@ async def test_a_text_goes_out_unharmed_and_its_end_comes_back(
     make: Make, fetcher: Fetcher, provider: SmsProvider, callbacks: tuple[Callbacks, str]
 ) -> None:
     calls, callback = callbacks
-    sender = make(fetcher, provider)
+    from_number = make(fetcher, provider)
     provider.undelivered.add("+1555")
     for to, status in ((TO, SmsStatus.DELIVERED), ("+1555", SmsStatus.FAILED)):
-        answer = await sender.send(to, HOSTILE, "act_1", callback)
+        answer = await from_number.send(to, HOSTILE, "act_1", callback)
         assert isinstance(answer, SmsAccepted)
         (text,) = provider.inbox(to)
         assert (text.text, text.provider_id) == (HOSTILE, answer.provider_id)
-        called = sender.parse_status_callback(await asyncio.wait_for(calls.bodies.get(), 3))
+        called = from_number.parse_status_callback(await asyncio.wait_for(calls.bodies.get(), 3))
         assert called is not None
         assert (called.provider_id, called.status) == (answer.provider_id, status)
 
@@ -123,8 +127,10 @@ async def test_silence_leaves_doubt(make: Make, provider: SmsProvider) -> None:
     silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     fetcher = Fetcher(Resolver([("127.0.0.1", 1)]), allow_private=True, time_limit=1)
-    sender = make(fetcher, provider)
-    moved = replace(sender, **{"url" if isinstance(sender, GenericHttp) else "base_url": f"http://127.0.0.1:{port}"})
+    from_number = make(fetcher, provider)
+    moved = replace(
+        from_number, **{"url" if isinstance(from_number, GenericHttp) else "base_url": f"http://127.0.0.1:{port}"}
+    )
     answer = await moved.send(TO, "hi", "act_1", "")
     silent.close()
     await fetcher.close()
@@ -135,20 +141,20 @@ async def test_silence_leaves_doubt(make: Make, provider: SmsProvider) -> None:
 async def test_nobody_home_leaves_none(make: Make, fetcher: Fetcher) -> None:
     gone = SmsProvider()
     await gone.start()
-    sender = make(fetcher, gone)
+    from_number = make(fetcher, gone)
     await gone.close()
-    answer = await sender.send(TO, "hi", "act_1", "")
+    answer = await from_number.send(TO, "hi", "act_1", "")
     assert isinstance(answer, SmsRefused)
     assert (answer.code, answer.permanent) == ("unreachable", False)
 
 
 async def test_wrong_credentials(fetcher: Fetcher, provider: SmsProvider) -> None:
-    sender = TwilioShaped(
-        fetcher=fetcher, base_url=provider.base_url, account_sid=ACCOUNT, auth_token="wrong", sender="+1"
+    from_number = TwilioShaped(
+        fetcher=fetcher, base_url=provider.base_url, account_sid=ACCOUNT, auth_token="wrong", from_number="+1"
     )
-    answer = await sender.send(TO, "hi", "act_1", "")
+    answer = await from_number.send(TO, "hi", "act_1", "")
     assert answer == SmsRefused(code="20003", text="Authenticate", permanent=True)
-    assert "wrong" not in repr(sender)
+    assert "wrong" not in repr(from_number)
     assert provider.texts == []
 
 
@@ -164,8 +170,8 @@ async def test_the_template_is_filled_at_any_depth(fetcher: Fetcher, provider: S
     http = LoopbackHttp(app)
     await http.start()
     template = json.dumps({"messages": [{"to": ["{to}"], "body": "{text} ({reference})"}], "flash": False, "n": 1})
-    sender = GenericHttp(fetcher=fetcher, url=f"{http.url}/send", template=template, id_field="number")
-    assert await sender.send(TO, HOSTILE, "act_1", "") == SmsAccepted(provider_id="7")
+    from_number = GenericHttp(fetcher=fetcher, url=f"{http.url}/send", template=template, id_field="number")
+    assert await from_number.send(TO, HOSTILE, "act_1", "") == SmsAccepted(provider_id="7")
     await http.close()
     assert taken == [{"messages": [{"to": [TO], "body": f"{HOSTILE} (act_1)"}], "flash": False, "n": 1}]
 

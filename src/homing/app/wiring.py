@@ -567,7 +567,7 @@ def _sms(settings: Settings, fetcher: Fetcher) -> SmsSender | None:
                 base_url=settings.sms_url,
                 account_sid=settings.sms_account,
                 auth_token=settings.sms_secret.get_secret_value(),
-                sender=settings.sms_sender,
+                from_number=settings.sms_sender,
             )
         case _:
             return None

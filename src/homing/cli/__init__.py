@@ -14,11 +14,11 @@ from homing.cli import (
     dkim,
     domains,
     events,
+    human_senders,
     inbound,
     messages,
     organizations,
     policies,
-    senders,
     suppressions,
 )
 from homing.cli.audit import audit
@@ -77,7 +77,7 @@ app.command("docs")(docs)
 for room in (
     organizations.organizations,
     organizations.keys,
-    senders.senders,
+    human_senders.senders,
     policies.policies,
     suppressions.suppressions,
     domains.domains,

@@ -190,9 +190,9 @@ def _prepare(port: int, administrator: str) -> tuple[str, str]:
         organization = post("/v1/organizations", name=name, display_name="Bench", rate_limit=10**9, daily_cap=10**9)
         http.headers["Homing-Organization"] = organization["id"]
         key = post(f"/v1/organizations/{organization['id']}/keys", name="bench", scopes=["send", "read"])["key"]
-        sender = post("/v1/human_senders", name="Janet Roe", address=HUMAN_SENDER, proof_letter=False)["id"]
-        post(f"/v1/human_senders/{sender}/prove")
-        return key, post(f"/v1/human_senders/{sender}/stream_token")["url"]
+        human_sender = post("/v1/human_senders", name="Janet Roe", address=HUMAN_SENDER, proof_letter=False)["id"]
+        post(f"/v1/human_senders/{human_sender}/prove")
+        return key, post(f"/v1/human_senders/{human_sender}/stream_token")["url"]
 
 
 # -- the processes ---------------------------------------------------------------------------------------------------

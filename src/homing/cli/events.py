@@ -46,21 +46,21 @@ def follow(
     if not gateway.running:
         title = "No gateway is running, so nothing happens that could be followed."
         raise unsuccessful(ExitCode.NETWORK, "gateway-not-running", title, "Start it with `homing serve`.")
-    for number, (place, event) in enumerate(_heard(gateway, cursor), 1):
+    for number, (place, event) in enumerate(_followed(gateway, cursor), 1):
         _print(place, event)
         if number == limit:
             return
 
 
-def _heard(gateway: Gateway, cursor: str | None) -> Iterator[tuple[str, Json]]:
+def _followed(gateway: Gateway, cursor: str | None) -> Iterator[tuple[str, Json]]:
     """Comes back behind the last event when the line breaks, until nobody answers for a while."""
     lost: float | None = None
     while True:
         try:
-            for heard in gateway.follow(cursor):
-                cursor, lost = heard.cursor, None
-                if heard.event is not None:
-                    yield heard.cursor, heard.event
+            for streamed in gateway.follow(cursor):
+                cursor, lost = streamed.cursor, None
+                if streamed.event is not None:
+                    yield streamed.cursor, streamed.event
         except Unsuccessful as end:
             now = time.monotonic()
             lost = lost or now

@@ -7,8 +7,8 @@ import typer
 
 from homing.cli import timeline
 from homing.cli.client import Gateway, Json, given, segment, with_organization
+from homing.cli.human_senders import sender_id
 from homing.cli.output import moment, say, sheet, show, table, told
-from homing.cli.senders import sender_id
 from homing.loop.model import State
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def picture(message: Json) -> "RenderableType":
     """Everything that is known of a message."""
     from rich.console import Group
 
-    sender = message["human_sender"]
-    head = {"id": message["id"], "from": f"{sender['name']} <{sender['address']}>"} | told(
+    human_sender = message["human_sender"]
+    head = {"id": message["id"], "from": f"{human_sender['name']} <{human_sender['address']}>"} | told(
         message, "subject", "stream", "failure_policy"
     )
     recipients = timeline.recipients_of(message)
@@ -78,9 +78,9 @@ def picture(message: Json) -> "RenderableType":
 
 
 def _row(message: Json) -> list[object]:
-    sender = message["human_sender"]
+    human_sender = message["human_sender"]
     deliveries = [f"{one['recipient']}: {one['state']}" for one in message["deliveries"]]
-    return [message["id"], moment(message["created_at"]), sender["address"], message["subject"], deliveries]
+    return [message["id"], moment(message["created_at"]), human_sender["address"], message["subject"], deliveries]
 
 
 def _delivery(delivery: Json) -> list[object]:

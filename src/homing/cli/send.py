@@ -11,9 +11,9 @@ import typer
 from homing.cli import timeline
 from homing.cli.client import Gateway, Json, given, segment, with_organization
 from homing.cli.exits import ExitCode, Unsuccessful, bad_input, unsuccessful
+from homing.cli.human_senders import find_sender
 from homing.cli.messages import picture
 from homing.cli.output import for_person, say, sheet, show
-from homing.cli.senders import find_sender
 from homing.loop.lifecycle import TERMINAL
 
 _NAMED = re.compile(r'\s*"?([^"<>]*?)"?\s*<([^<>]+)>\s*')

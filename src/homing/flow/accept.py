@@ -96,8 +96,8 @@ class Acceptance:
         if organization.paused:
             raise _paused(organization)
         now = self.clock()
-        sender = await self._people.find(organization.id, checked.human_sender.address, now)
-        reply_to = sender
+        human_sender = await self._people.find(organization.id, checked.human_sender.address, now)
+        reply_to = human_sender
         if checked.reply_to.folded != checked.human_sender.address.folded:
             reply_to = await self._people.find(organization.id, checked.reply_to, now)
         bulk = await self._ours_to_leave(organization.id, checked.request, now)
@@ -108,7 +108,7 @@ class Acceptance:
         ]
         await self._check_policy(organization, checked.request.failure_policy)
         self._take_from_bucket(organization, len(identities), now)
-        acceptance = await self._compose(organization, sender, checked, identities, now)
+        acceptance = await self._compose(organization, human_sender, checked, identities, now)
         answer = await self.database.write_grouped(accepted_messages.add, acceptance)
         return self._answered(answer)
 
@@ -197,7 +197,7 @@ class Acceptance:
     async def _compose(
         self,
         organization: Organization,
-        sender: HumanSender | None,
+        human_sender: HumanSender | None,
         checked: CheckedRequest,
         identities: list[Identity],
         now: datetime,
@@ -206,7 +206,7 @@ class Acceptance:
         octets = len(request.text or "") + len(request.html or "") + sum(len(a.content) for a in request.attachments)
         if octets > LARGEST_MESSAGE:
             raise _too_large()
-        arguments = (organization, sender, checked, identities, now)
+        arguments = (organization, human_sender, checked, identities, now)
         if octets > _COMPOSED_IN_THREAD:
             acceptance = await asyncio.to_thread(self.outgoing.application, *arguments)
         else:
@@ -241,12 +241,12 @@ class _KnownPeople:
         known = self._known.get(key)
         if known and known[1] > now:
             return known[0]
-        sender = await self._database.read(human_senders.by_address, organization, str(address))
-        if sender and sender.proved_at:
-            self._known[key] = (sender, now + _KNOWN_FOR)
+        human_sender = await self._database.read(human_senders.by_address, organization, str(address))
+        if human_sender and human_sender.proved_at:
+            self._known[key] = (human_sender, now + _KNOWN_FOR)
             if len(self._known) > _KNOWN_AT_MOST:
                 self._known.popitem(last=False)
-        return sender
+        return human_sender
 
 
 class _KnownStreams:

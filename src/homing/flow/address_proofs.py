@@ -40,22 +40,22 @@ class AddressProofs:
     secret: Callable[[], bytes]
     url: str
 
-    async def ask(self, sender: HumanSender) -> None:
+    async def ask(self, human_sender: HumanSender) -> None:
         """Send the letter. Raises Rejected when the address has had its three letters of the day."""
         now = self.clock()
         token = base64.urlsafe_b64encode(self.secret()).decode().rstrip("=")
-        text = proof_letter(sender.address, f"{self.url}/prove/{token}", self.outgoing.operator_name)
+        text = proof_letter(human_sender.address, f"{self.url}/prove/{token}", self.outgoing.operator_name)
         letter = Letter(
             origin=Origin.PROOF,
-            organization=sender.organization,
-            to=Mailbox(name="", address=parse_address(sender.address)),
+            organization=human_sender.organization,
+            to=Mailbox(name="", address=parse_address(human_sender.address)),
             text=text,
         )
         proof = Proof(
             token_hash=_hash(token),
-            organization=sender.organization,
-            human_sender=sender.id,
-            address=sender.address,
+            organization=human_sender.organization,
+            human_sender=human_sender.id,
+            address=human_sender.address,
             created_at=now,
             expires_at=now + VALID_FOR,
         )

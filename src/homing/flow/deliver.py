@@ -52,7 +52,7 @@ OCTETS_AT_ONCE = 128 * 1024 * 1024
 _Lease = tuple[DeliveryId, int]
 """A delivery and the epoch of its claim."""
 
-_Heard = tuple[datetime, Transcript]
+_Answer = tuple[datetime, Transcript]
 
 _HOST_STAGES = frozenset({Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.TLS})
 
@@ -62,14 +62,14 @@ _log = structlog.get_logger()
 @dataclass(slots=True, kw_only=True)
 class _Try:
     """One attempt on its way. `until`: when it is given up, in the loop's time. `attempt`: the row that was opened
-    before MAIL FROM, if it came so far. `skipped`: hosts that nobody is asked at. `heard`: what came of each other one,
-    and since when; the last one decides."""
+    before MAIL FROM, if it came so far. `skipped`: hosts that nobody is asked at. `answers`: what came of each other
+    one, and since when; the last one decides."""
 
     leased: ClaimedDelivery
     until: float
     skipped: tuple[Skipped, ...] = ()
     attempt: AttemptId | None = None
-    heard: list[_Heard] = field(default_factory=list)
+    answers: list[_Answer] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -157,7 +157,7 @@ class Deliverer:
             async with asyncio.timeout_at(trial.until):
                 route = await self.router.route(domain)
         except TimeoutError:
-            trial.heard.append((self.clock(), _given_up(Stage.CONNECT)))
+            trial.answers.append((self.clock(), _given_up(Stage.CONNECT)))
             await self._conclude(trial)
             return
         if isinstance(route, Unroutable):
@@ -177,8 +177,8 @@ class Deliverer:
         try:
             await self._attempt(trial, route)
         finally:
-            complaint = next((said for _, said in trial.heard if self._too_fast(said)), None)
-            self.throttles.end(turn, well=complaint is None and _heard_out(trial))
+            complaint = next((said for _, said in trial.answers if self._too_fast(said)), None)
+            self.throttles.end(turn, well=complaint is None and _answered(trial))
             if complaint is not None:
                 self._slow_down(receiver, complaint)
             metrics.SLOWED.set(self.throttles.slowed)
@@ -254,8 +254,8 @@ class Deliverer:
             if connection is not None:
                 if not await self._may_send(trial, host, connection):
                     return False
-                trial.heard.append((self.clock(), await self._send(trial, host, connection, content)))
-            last = trial.heard[-1][1]
+                trial.answers.append((self.clock(), await self._send(trial, host, connection, content)))
+            last = trial.answers[-1][1]
             if self._too_fast(last) or not _worth_another_host(last):
                 break
         return True
@@ -271,7 +271,7 @@ class Deliverer:
                 reached = _given_up(Stage.CONNECT, host)
             if isinstance(reached, Connection):
                 return reached
-            trial.heard.append((since, reached))
+            trial.answers.append((since, reached))
             if reached.stage is not Stage.TLS:  # TLS is opportunistic: better in clear than not
                 break
         return None
@@ -345,8 +345,8 @@ class Deliverer:
 
     async def _conclude(self, trial: _Try) -> None:
         """The last host decides; what came of those before it is kept beside."""
-        *before, (_, last) = trial.heard
-        first, *ends = [since for since, _ in trial.heard]
+        *before, (_, last) = trial.answers
+        first, *ends = [since for since, _ in trial.answers]
         skipped = [
             AttemptResult(started_at=first, ended_at=first, stage=Stage.ROUTE, host=one.host, silence=one.why)
             for one in trial.skipped
@@ -358,7 +358,7 @@ class Deliverer:
                 for (since, transcript), end in zip(before, ends, strict=True)
             ),
         )
-        since, _ = trial.heard[-1]
+        since, _ = trial.answers[-1]
         result = replace(self._result(since, last), id=trial.attempt)
         await self._record(trial.leased, self._evidence(last), result, passed_over)
 
@@ -446,11 +446,11 @@ def _countersigned(identity: Identity) -> bool:
     return identity.feedback_to is not None and identity.feedback_to.rpartition("@")[2] != identity.sending_domain
 
 
-def _heard_out(trial: _Try) -> bool:
+def _answered(trial: _Try) -> bool:
     """Whether the last host that was tried talked to us to the end."""
-    if not trial.heard:
+    if not trial.answers:
         return False
-    last = trial.heard[-1][1]
+    last = trial.answers[-1][1]
     return last.reply is not None and last.stage not in _HOST_STAGES
 
 

@@ -53,8 +53,10 @@ class OwnDoctor:
     async def examine_sending_domain(self, domain: SendingDomain) -> tuple[Finding, ...]:
         """What is wrong with the domain of an organization that mails through us."""
         examined = of_organization(domain, self.delegation, egress=await self.doctor.egress_of(self.hostname))
-        senders = await self.database.read(human_senders.list_all, domain.organization)
-        replies_to = dict.fromkeys(parse_address(sender.address).domain for sender in senders if sender.proved_at)
+        people = await self.database.read(human_senders.list_all, domain.organization)
+        replies_to = dict.fromkeys(
+            parse_address(human_sender.address).domain for human_sender in people if human_sender.proved_at
+        )
         return await self.doctor.examine(
             replace(examined, suffix_of=self.suffix_of, replies_to=tuple(replies_to), now=self.clock())
         )

@@ -317,9 +317,9 @@ class Receiver:
         if trace is not None:
             sent = await self.database.read(sent_deliveries.by_delivery, trace)
             return None if sent is None else _Matched(sent=sent, by_trace=True)
-        sender = self._first_opened(understood.returned_senders, Purpose.ENVELOPE)
-        if sender is not None:
-            sent = await self.database.read(sent_deliveries.by_delivery, sender)
+        returned_sender = self._first_opened(understood.returned_senders, Purpose.ENVELOPE)
+        if returned_sender is not None:
+            sent = await self.database.read(sent_deliveries.by_delivery, returned_sender)
             return None if sent is None else _Matched(sent=sent)
         message = self._opened(Purpose.MESSAGE_ID, _local_part(understood.returned_message_id))
         if message is None:

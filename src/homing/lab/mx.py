@@ -157,7 +157,7 @@ class MxHost:
     async def greeting(self, peer: Peer) -> Reply | None:  # noqa: ARG002
         return _GREETING
 
-    async def sender(self, peer: Peer, envelope_sender: str | None) -> Reply | None:  # noqa: ARG002
+    async def mail_from(self, peer: Peer, envelope_sender: str | None) -> Reply | None:  # noqa: ARG002
         return _OWN_DOMAIN if self.site and self.site.guards_against(envelope_sender) else _OK
 
     async def recipient(self, peer: Peer, envelope_sender: str | None, recipient: str) -> Reply | None:  # noqa: ARG002

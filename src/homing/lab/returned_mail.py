@@ -82,27 +82,29 @@ def bounce(reporting_mta: str, envelope_sender: str, content: bytes, failure: Fa
     return "\r\n".join(lines).encode() + b"\r\n" + header + f"\r\n\r\n--{boundary}--\r\n".encode()
 
 
-def auto_reply(sender: str, to: str, content: bytes, text: str) -> bytes:
+def auto_reply(header_from: str, to: str, content: bytes, text: str) -> bytes:
     """A vacation notice (RFC 3834)."""
     original = headers_of(content)
-    return _answer(sender, to, original, f"Auto: {original.get('Subject', '')}", text, "Auto-Submitted: auto-replied")
+    return _answer(
+        header_from, to, original, f"Auto: {original.get('Subject', '')}", text, "Auto-Submitted: auto-replied"
+    )
 
 
-def human_reply(sender: str, to: str, content: bytes, text: str) -> bytes:
+def human_reply(header_from: str, to: str, content: bytes, text: str) -> bytes:
     """What a person writes who presses "Reply"."""
     original = headers_of(content)
-    return _answer(sender, to, original, f"Re: {original.get('Subject', '')}", text)
+    return _answer(header_from, to, original, f"Re: {original.get('Subject', '')}", text)
 
 
-def _answer(sender: str, to: str, original: Message, subject: str, text: str, *extra: str) -> bytes:
+def _answer(header_from: str, to: str, original: Message, subject: str, text: str, *extra: str) -> bytes:
     message_id = str(original.get("Message-ID", "")).strip()
     references = " ".join([*str(original.get("References", "")).split(), message_id])
     lines = [
-        f"From: {sender}",
+        f"From: {header_from}",
         f"To: {to}",
         "Subject: " + " ".join(subject.split()),
         f"Date: {format_datetime(datetime.now(UTC))}",
-        f"Message-ID: <{uuid4().hex}@{sender.rpartition('@')[2]}>",
+        f"Message-ID: <{uuid4().hex}@{header_from.rpartition('@')[2]}>",
         f"In-Reply-To: {message_id}",
         f"References: {references}",
         *extra,

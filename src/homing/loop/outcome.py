@@ -348,7 +348,7 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
                 replace(terms, strength=report.strength),
                 {**facts, "late": True},
             )
-            outcome = _heard(outcome, suppression.hearsay(report, terms.now))
+            outcome = _with_hearsay(outcome, suppression.hearsay(report, terms.now))
             return _suppressing(outcome, suppression.after_report(report, terms.now))
         case ReportAction.DELIVERED if may_change and allowed(delivery.state, State.DELIVERED):
             delivered = move(_overtaken(delivery), State.DELIVERED)
@@ -468,7 +468,7 @@ def _suppressing(outcome: Outcome, suppress: Suppress | None) -> Outcome:
     return replace(outcome, events=(told, *others), suppress=suppress)
 
 
-def _heard(outcome: Outcome, hearsay: Suppress | None) -> Outcome:
+def _with_hearsay(outcome: Outcome, hearsay: Suppress | None) -> Outcome:
     return outcome if hearsay is None or outcome.delivery.origin.ours else replace(outcome, hearsay=hearsay)
 
 

@@ -62,9 +62,9 @@ def hearsay(report: Reported, now: datetime) -> Suppress | None:
     return _address_is_dead(report.verdict, now)
 
 
-def after_hearsay(heard: Suppress, times: int) -> Suppress | None:
+def after_hearsay(suppress: Suppress, times: int) -> Suppress | None:
     """`times` messages within HEARSAY_WITHIN, this one among them, had a weak report that the address is dead."""
-    return heard if times >= HEARSAY_TIMES else None
+    return suppress if times >= HEARSAY_TIMES else None
 
 
 def after_complaint(report: Reported) -> Suppress | None:

@@ -81,7 +81,7 @@ class Turn:
 class Interrupted:
     """The answer to a turn with content of which the dot was never sent: the message has certainly not been taken."""
 
-    heard: ServerReply | Silence
+    received: ServerReply | Silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +130,13 @@ class Log:
         for command in octets.decode(errors="replace").splitlines():
             self.note(f"> {command}")
 
-    def heard(self, answer: "Answer") -> None:
+    def received(self, answer: "Answer") -> None:
         match answer:
             case ServerReply(reply=reply):
                 self.note(f"< {reply}")
-            case Interrupted(heard):
+            case Interrupted(received):
                 self.note("= before the message had left:")
-                self.heard(heard)
+                self.received(received)
             case _:
                 self.note(f"= {answer}")
 
@@ -219,7 +219,7 @@ def _refusal(stage: Stage, answer: Answer, *, resetting: bool, first: bool) -> E
 def _message(content: bytes) -> Dialogue:
     answer = yield Turn(Stage.DOT, content=content)
     if isinstance(answer, Interrupted):
-        early = answer.heard
+        early = answer.received
         if isinstance(early, ServerReply) and early.reply_code >= 400:
             return Ending(Stage.DATA, early.reply)
         return Ending(Stage.DATA, silence=early if isinstance(early, Silence) else Silence.GARBLED)

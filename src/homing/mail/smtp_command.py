@@ -126,10 +126,14 @@ def _read_mail(argument: str, *, extended: bool) -> Command | Reply:
                 return _BAD_PARAMETER
             case _:
                 return _UNKNOWN_PARAMETER
-    sender = _read_mailbox(path.mailbox, smtputf8=smtputf8) if path.mailbox else None
-    if isinstance(sender, Reply):
-        return Reply(sender.reply_code, sender.enhanced_status_code.replace("5.1.3", "5.1.7"), sender.text)
-    return MailFrom(envelope_sender=sender, size=size, smtputf8=smtputf8, envid=envid, ret=ret)
+    envelope_sender = _read_mailbox(path.mailbox, smtputf8=smtputf8) if path.mailbox else None
+    if isinstance(envelope_sender, Reply):
+        return Reply(
+            envelope_sender.reply_code,
+            envelope_sender.enhanced_status_code.replace("5.1.3", "5.1.7"),
+            envelope_sender.text,
+        )
+    return MailFrom(envelope_sender=envelope_sender, size=size, smtputf8=smtputf8, envid=envid, ret=ret)
 
 
 def _read_rcpt(argument: str, *, extended: bool, smtputf8: bool) -> Command | Reply:

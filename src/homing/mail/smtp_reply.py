@@ -74,10 +74,10 @@ class ReplyReader:
 
     def _complete(self) -> ServerReply:
         code = int(self._lines[0][:3])
-        heard = ServerReply(code, tuple(_readable(line[4:]) for line in self._lines))
+        reply = ServerReply(code, tuple(_readable(line[4:]) for line in self._lines))
         self._lines.clear()
         self._octets = 0
-        return heard
+        return reply
 
     def _give_up(self) -> None:
         self.garbled = True

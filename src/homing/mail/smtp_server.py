@@ -331,12 +331,12 @@ class ServerSession:
         if transaction is None:
             self._refuse(_OUT_OF_ORDER)
             return
-        sender = transaction.mail.envelope_sender
-        most = self._limits.recipients if sender is not None else self._limits.null_sender_recipients
+        envelope_sender = transaction.mail.envelope_sender
+        most = self._limits.recipients if envelope_sender is not None else self._limits.null_sender_recipients
         if len(transaction.recipients) >= most:
             self._refuse(_TOO_MANY_RECIPIENTS)
         else:
-            self._ask(rcpt, AskRecipient(sender, rcpt.recipient))
+            self._ask(rcpt, AskRecipient(envelope_sender, rcpt.recipient))
 
     def _data(self) -> None:
         if self._buffer:

@@ -114,12 +114,12 @@ class TwilioShaped:
     base_url: str
     account_sid: str
     auth_token: str = field(repr=False)
-    sender: str
+    from_number: str
 
     async def send(self, to: str, text: str, reference: str, callback: str) -> SmsAnswer:  # noqa: ARG002
         """As every sender; `reference` is not told to the provider, which has no field for it."""
         url = f"{self.base_url.rstrip('/')}/2010-04-01/Accounts/{quote(self.account_sid, safe='')}/Messages.json"
-        form = urlencode({"To": to, "From": self.sender, "Body": text, "StatusCallback": callback})
+        form = urlencode({"To": to, "From": self.from_number, "Body": text, "StatusCallback": callback})
         credentials = base64.b64encode(f"{self.account_sid}:{self.auth_token}".encode()).decode()
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Basic {credentials}"}
         return _judged(await self.fetcher.post(url, form.encode(), headers), "sid")

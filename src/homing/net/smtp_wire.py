@@ -157,8 +157,8 @@ class Wire(Stream, asyncio.Protocol):
 
     def _answer(self) -> ServerReply | Silence | None:
         match self._reader.next():
-            case ServerReply() as heard:
-                return heard
+            case ServerReply() as received:
+                return received
             case Garbled():
                 return Silence.GARBLED
         return Silence.CLOSED if self.closed else None
@@ -200,5 +200,5 @@ async def _take_turn(turn: Turn, wire: Wire, log: Log, timeouts: Timeouts) -> An
     if answer is None:
         wire.reached = turn.stage
         answer = await wire.reply(patience)
-    log.heard(answer)
+    log.received(answer)
     return answer

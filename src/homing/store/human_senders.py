@@ -45,20 +45,20 @@ class Proof:
     used_at: datetime | None = None
 
 
-def create(conn: sa.Connection, sender: HumanSender) -> bool:
+def create(conn: sa.Connection, human_sender: HumanSender) -> bool:
     """False when the organization already has a human sender with this address."""
-    row = {name: getattr(sender, name) for name in _T.c.keys()}  # noqa: SIM118 - a column collection
+    row = {name: getattr(human_sender, name) for name in _T.c.keys()}  # noqa: SIM118 - a column collection
     created = conn.execute(insert(conn, _T).values(row).on_conflict_do_nothing().returning(_T.c.id))
     return created.first() is not None
 
 
-def get(conn: sa.Connection, organization: OrganizationId, sender: HumanSenderId) -> HumanSender | None:
-    return _one(conn, _T.c.organization == organization, _T.c.id == sender)
+def get(conn: sa.Connection, organization: OrganizationId, human_sender: HumanSenderId) -> HumanSender | None:
+    return _one(conn, _T.c.organization == organization, _T.c.id == human_sender)
 
 
-def by_id(conn: sa.Connection, sender: HumanSenderId) -> HumanSender | None:
+def by_id(conn: sa.Connection, human_sender: HumanSenderId) -> HumanSender | None:
     """Whom a live stream token names. The token is the pass, so no organization is asked for."""
-    return _one(conn, _T.c.id == sender)
+    return _one(conn, _T.c.id == human_sender)
 
 
 def by_address(conn: sa.Connection, organization: OrganizationId, address: str) -> HumanSender | None:
@@ -70,16 +70,16 @@ def list_all(conn: sa.Connection, organization: OrganizationId) -> list[HumanSen
     return [HumanSender(**row) for row in conn.execute(query).mappings()]
 
 
-def replace(conn: sa.Connection, sender: HumanSender) -> bool:
+def replace(conn: sa.Connection, human_sender: HumanSender) -> bool:
     """Name, application user and phone; the address is who he is, and only a proof proves it."""
-    query = _T.update().where(_T.c.organization == sender.organization, _T.c.id == sender.id)
-    values = {"name": sender.name, "application_user": sender.application_user, "phone": sender.phone}
+    query = _T.update().where(_T.c.organization == human_sender.organization, _T.c.id == human_sender.id)
+    values = {"name": human_sender.name, "application_user": human_sender.application_user, "phone": human_sender.phone}
     return conn.execute(query.values(values)).rowcount == 1
 
 
-def prove(conn: sa.Connection, organization: OrganizationId, sender: HumanSenderId, now: datetime) -> bool:
+def prove(conn: sa.Connection, organization: OrganizationId, human_sender: HumanSenderId, now: datetime) -> bool:
     """By an administrator's word; `use_proof` is the way for everybody else."""
-    query = _T.update().where(_T.c.organization == organization, _T.c.id == sender)
+    query = _T.update().where(_T.c.organization == organization, _T.c.id == human_sender)
     return conn.execute(query.values(proved_at=now)).rowcount == 1
 
 
@@ -126,11 +126,11 @@ def use_proof(conn: sa.Connection, token_hash: str, now: datetime) -> HumanSende
     proof = conn.execute(used).first()
     if proof is None:
         return None
-    sender = get(conn, proof.organization, proof.human_sender)
-    if sender is None or sender.address.lower() != proof.address:
+    human_sender = get(conn, proof.organization, proof.human_sender)
+    if human_sender is None or human_sender.address.lower() != proof.address:
         return None
-    prove(conn, sender.organization, sender.id, now)
-    return get(conn, sender.organization, sender.id)
+    prove(conn, human_sender.organization, human_sender.id, now)
+    return get(conn, human_sender.organization, human_sender.id)
 
 
 def _usable(now: datetime) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

@@ -187,10 +187,10 @@ def _sounded(conn: sa.Connection, entries: Sequence[_Entry | None]) -> list[_Ent
     if not raised:
         return list(entries)
     new = alarms.raise_alarm(conn, raised)
-    return [entry and _heard_before(entry, new) for entry in entries]
+    return [entry and _seen_before(entry, new) for entry in entries]
 
 
-def _heard_before(entry: _Entry, new: set[str]) -> _Entry:
+def _seen_before(entry: _Entry, new: set[str]) -> _Entry:
     """Of several with the same new cause, the first is new."""
     alarm = entry.outcome.alarm
     if alarm is None or alarm.cause in new:
@@ -337,9 +337,9 @@ def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[su
             suppress = after_full_mailbox(
                 *suppressions.note_full(conn, _place(entry), entry.finding.now), entry.finding.now
             )
-        if heard := entry.outcome.hearsay:
+        if hearsay := entry.outcome.hearsay:
             delivery, now = entry.known.delivery.id, entry.finding.now
-            suppress = after_hearsay(heard, suppressions.note_hearsay(conn, _place(entry), delivery, now))
+            suppress = after_hearsay(hearsay, suppressions.note_hearsay(conn, _place(entry), delivery, now))
         if suppress:
             organization, stream, address = _place(entry)
             yield suppressions.Suppression(

@@ -96,14 +96,14 @@ async def stream_events(
 async def create_stream_token(id: str, access: ReadAccess, parts: Parts) -> StreamToken:  # noqa: A002 - the API's word
     """A token of one hour for this person's live stream, to be handed to his browser."""
     identifier = ids.read("human_sender", id)
-    sender = None
+    human_sender = None
     if identifier is not None:
-        sender = await parts.database.read(human_senders.get, access.id, HumanSenderId(identifier))
-    if sender is None:
+        human_sender = await parts.database.read(human_senders.get, access.id, HumanSenderId(identifier))
+    if human_sender is None:
         raise not_found()
     until = (parts.clock() + TOKEN_LIFETIME).replace(microsecond=0)
-    token = parts.tokens.mint_short(Purpose.STREAM, sender.id, until)
-    path = f"/v1/human_senders/{ids.show('human_sender', sender.id)}/events/stream?token={token}"
+    token = parts.tokens.mint_short(Purpose.STREAM, human_sender.id, until)
+    path = f"/v1/human_senders/{ids.show('human_sender', human_sender.id)}/events/stream?token={token}"
     return StreamToken(token=token, expires_at=until, url=path)
 
 
@@ -123,13 +123,13 @@ async def stream_own_events(
     last_event_id: LastEventId = None,
 ) -> Response:
     """For a browser: the events of this person's messages alone. Opened by a stream token, from allowed origins."""
-    sender, organization, until = await _bearer(parts, id, token)
+    human_sender, organization, until = await _bearer(parts, id, token)
     headers = _cors(request, organization)
 
     async def welcome() -> bool:
         return parts.clock() < until
 
-    line = await _line(parts, organization.id, sender.id, last_event_id or cursor, welcome)
+    line = await _line(parts, organization.id, human_sender.id, last_event_id or cursor, welcome)
     return _streaming(line, headers)
 
 
@@ -230,11 +230,11 @@ async def _bearer(parts: ApiParts, text: str, token: str) -> tuple[HumanSender, 
         raise _bad_token() from None
     if ids.read("human_sender", text) != subject:
         raise _bad_token()
-    sender = await parts.database.read(human_senders.by_id, HumanSenderId(subject))
-    organization = await parts.database.read(organizations.get, sender.organization) if sender else None
-    if sender is None or organization is None:
+    human_sender = await parts.database.read(human_senders.by_id, HumanSenderId(subject))
+    organization = await parts.database.read(organizations.get, human_sender.organization) if human_sender else None
+    if human_sender is None or organization is None:
         raise _bad_token()
-    return sender, organization, until
+    return human_sender, organization, until
 
 
 def _bad_token() -> Rejected:

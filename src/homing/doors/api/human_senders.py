@@ -64,7 +64,7 @@ async def create_human_sender(body: HumanSenderIn, access: SendOrManageAccess, p
     if faults:
         raise invalid(faults)
     now = parts.clock()
-    sender = HumanSender(
+    human_sender = HumanSender(
         id=HumanSenderId(new_id(now, parts.dice())),
         organization=access.id,
         name=body.name,
@@ -73,17 +73,17 @@ async def create_human_sender(body: HumanSenderIn, access: SendOrManageAccess, p
         application_user=body.application_user,
         phone=body.phone,
     )
-    if not await parts.database.write(human_senders.create, sender):
+    if not await parts.database.write(human_senders.create, human_sender):
         fault = Fault("/address", "human-sender-exists", "There is a human sender with this address already.")
         raise refused(409, "human-sender-exists", fault.message, faults=[fault])
-    sent = body.proof_letter and await _asked(sender, parts)
-    return HumanSenderMade(**_out(sender).model_dump(), proof_letter_sent=sent)
+    sent = body.proof_letter and await _asked(human_sender, parts)
+    return HumanSenderMade(**_out(human_sender).model_dump(), proof_letter_sent=sent)
 
 
 @router.get("/v1/human_senders", summary="List human senders")
 async def list_human_senders(access: ReadAccess, parts: Parts) -> HumanSenders:
     found = await parts.database.read(human_senders.list_all, access.id)
-    return HumanSenders(human_senders=[_out(sender) for sender in found])
+    return HumanSenders(human_senders=[_out(human_sender) for human_sender in found])
 
 
 @router.get("/v1/human_senders/{id}", summary="Look up a human sender")
@@ -101,14 +101,14 @@ async def ask_for_proof(id: str, access: SendOrManageAccess, parts: Parts) -> Re
 @router.post("/v1/human_senders/{id}/prove", summary="Prove by an administrator's word")
 async def prove_human_sender(id: str, access: AdministratorAccess, parts: Parts) -> HumanSenderOut:  # noqa: A002
     """For people whose address the administrator has verified himself. No letter is sent."""
-    sender = await _find(id, access, parts)
-    await parts.database.write(human_senders.prove, access.id, sender.id, parts.clock())
+    human_sender = await _find(id, access, parts)
+    await parts.database.write(human_senders.prove, access.id, human_sender.id, parts.clock())
     return _out(await _find(id, access, parts))
 
 
-async def _asked(sender: HumanSender, parts: ApiParts) -> bool:
+async def _asked(human_sender: HumanSender, parts: ApiParts) -> bool:
     try:
-        await parts.address_proofs.ask(sender)
+        await parts.address_proofs.ask(human_sender)
     except Rejected:
         return False
     return True
@@ -116,14 +116,16 @@ async def _asked(sender: HumanSender, parts: ApiParts) -> bool:
 
 async def _find(text: str, access: Access, parts: ApiParts) -> HumanSender:
     identifier = ids.read("human_sender", text)
-    sender = None
+    human_sender = None
     if identifier is not None:
-        sender = await parts.database.read(human_senders.get, access.id, HumanSenderId(identifier))
-    if sender is None:
+        human_sender = await parts.database.read(human_senders.get, access.id, HumanSenderId(identifier))
+    if human_sender is None:
         raise not_found()
-    return sender
+    return human_sender
 
 
-def _out(sender: HumanSender) -> HumanSenderOut:
+def _out(human_sender: HumanSender) -> HumanSenderOut:
     same = ("name", "address", "application_user", "phone", "proved_at", "created_at")
-    return HumanSenderOut(id=ids.show("human_sender", sender.id), **{name: getattr(sender, name) for name in same})
+    return HumanSenderOut(
+        id=ids.show("human_sender", human_sender.id), **{name: getattr(human_sender, name) for name in same}
+    )

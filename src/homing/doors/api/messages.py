@@ -159,15 +159,15 @@ def _hash(document: Any) -> str:
 
 def _filter(question: MessageQuery) -> views.Filter | None:
     """None when nothing can match."""
-    sender = None
+    human_sender = None
     if question.human_sender is not None:
-        sender = ids.read("human_sender", question.human_sender)
-        if sender is None:
+        human_sender = ids.read("human_sender", question.human_sender)
+        if human_sender is None:
             return None
     return views.Filter(
         state=question.state,
         recipient=question.recipient,
-        human_sender=None if sender is None else HumanSenderId(sender),
+        human_sender=None if human_sender is None else HumanSenderId(human_sender),
         stream=question.stream,
         since=question.since,
         until=question.until,

@@ -233,7 +233,7 @@ def delivery_out(view: DeliveryView) -> DeliveryOut:
 
 
 def _head(message: Message) -> dict[str, Any]:
-    sender = HumanSenderShown(
+    human_sender = HumanSenderShown(
         id=shown_id("human_sender", message.human_sender),
         name=message.human_sender_name,
         address=message.human_sender_address,
@@ -241,7 +241,7 @@ def _head(message: Message) -> dict[str, Any]:
     same = ("origin", "stream", "application_user", "subject", "message_id", "failure_policy", "size", "created_at")
     return {
         "id": ids.show("message", message.id),
-        "human_sender": sender,
+        "human_sender": human_sender,
         "metadata": dict(message.metadata),
         **{name: getattr(message, name) for name in same},
     }

@@ -26,7 +26,7 @@ class MxHandler:
     async def greeting(self, peer: Peer) -> Reply:  # noqa: ARG002 - every peer may talk to us
         return Reply(220, "", "for bounces and replies only")
 
-    async def sender(self, peer: Peer, envelope_sender: str | None) -> Reply:  # noqa: ARG002 - many bounce with one
+    async def mail_from(self, peer: Peer, envelope_sender: str | None) -> Reply:  # noqa: ARG002 - many bounce with one
         return Reply(250, "2.1.0", "ok")
 
     async def recipient(self, peer: Peer, envelope_sender: str | None, recipient: str) -> Reply:  # noqa: ARG002

@@ -208,7 +208,7 @@ class _Connection(Stream, asyncio.BufferedProtocol):
         match event:
             case AskSender(envelope_sender):
                 self._name_peer()
-                session.answer(await self._ask(handler.sender(self.peer, envelope_sender)))
+                session.answer(await self._ask(handler.mail_from(self.peer, envelope_sender)))
             case AskRecipient(envelope_sender, recipient):
                 session.answer(await self._ask(handler.recipient(self.peer, envelope_sender, recipient)))
             case BodyOpened():

@@ -47,7 +47,7 @@ class SessionHandler(Protocol):
     async def greeting(self, peer: Peer) -> Reply | None:
         """May this peer talk to us at all? The text of a positive reply (220) follows the host name in the banner."""
 
-    async def sender(self, peer: Peer, envelope_sender: str | None) -> Reply | None:
+    async def mail_from(self, peer: Peer, envelope_sender: str | None) -> Reply | None:
         """MAIL FROM; None is the null sender."""
 
     async def recipient(self, peer: Peer, envelope_sender: str | None, recipient: str) -> Reply | None:

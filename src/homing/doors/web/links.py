@@ -55,10 +55,10 @@ class Links:
         )
 
     async def prove(self, token: str) -> Response:
-        sender = await self.parts.address_proofs.use(token)
-        if sender is None:
+        human_sender = await self.parts.address_proofs.use(token)
+        if human_sender is None:
             return _gone("If you pressed the button twice, all is well: the first time counted.")
-        text = f"{sender.address} is yours. You can close this page; nothing else is to be done."
+        text = f"{human_sender.address} is yours. You can close this page; nothing else is to be done."
         return message_page(200, "Thank you, that is all.", text)
 
     async def show_correction(self, token: str) -> Response:

@@ -27,7 +27,7 @@ async def search(database: Database, organization: OrganizationId, text: str) ->
     text = clean(text, LONGEST)
     state: State | None = None
     recipient: str | None = None
-    sender: str | None = None
+    human_sender: str | None = None
     stream: str | None = None
     for word in text.split():
         name, colon, value = word.partition(":")
@@ -35,7 +35,7 @@ async def search(database: Database, organization: OrganizationId, text: str) ->
             case "to":
                 recipient = value if colon else word
             case "from":
-                sender = value
+                human_sender = value
             case "stream":
                 stream = value
             case "state" if value in set(State):
@@ -47,12 +47,12 @@ async def search(database: Database, organization: OrganizationId, text: str) ->
     if recipient is not None and "@" not in recipient:
         return Search(text, None, f"“{recipient}” is no whole address.")
     wanted = Filter(state=state, recipient=recipient, stream=stream)
-    if sender is None:
+    if human_sender is None:
         return Search(text, wanted)
     try:
-        known = await database.read(human_senders.by_address, organization, str(parse_address(sender)))
+        known = await database.read(human_senders.by_address, organization, str(parse_address(human_sender)))
     except AddressError as error:
-        return Search(text, None, f"“{sender}”: {error}")
+        return Search(text, None, f"“{human_sender}”: {error}")
     if known is None:
-        return Search(text, None, f"There is no human sender “{sender}”.")
+        return Search(text, None, f"There is no human sender “{human_sender}”.")
     return Search(text, Filter(state=state, recipient=recipient, stream=stream, human_sender=known.id))

@@ -186,12 +186,12 @@ def _why_not_custom(wanted: Address, fact: DomainFact | None, recipient_domain: 
         return NO_OWN_DOMAIN
     if wanted.needs_smtputf8:
         return NEEDS_SMTPUTF8
-    if not fact.own_recipients and _one_house(wanted.domain, recipient_domain):
+    if not fact.own_recipients and _one_organization(wanted.domain, recipient_domain):
         return OWN_RECIPIENTS
     return None
 
 
-def _one_house(domain: str, other: str) -> bool:
+def _one_organization(domain: str, other: str) -> bool:
     """Whether one is the other, or below it: the same people run the mail server, and many refuse their own domain when
     it comes from outside."""
     return domain == other or domain.endswith(f".{other}") or other.endswith(f".{domain}")

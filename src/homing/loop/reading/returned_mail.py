@@ -169,8 +169,8 @@ class Seen:
             case "text":
                 return self.opening
             case "from-local":
-                sender = self.from_address or self.mail.headers.first("From")
-                return sender.partition("@")[0].strip(' "<').lower()
+                header_from = self.from_address or self.mail.headers.first("From")
+                return header_from.partition("@")[0].strip(' "<').lower()
             case _:
                 return self.mail.headers.first(name).lower()
 
@@ -178,14 +178,14 @@ class Seen:
 def see(mail: Mail, rules: Rules, *, null_sender: bool = False) -> Seen:
     """The view of a mail. `null_sender`: it came with MAIL FROM:<>; a Return-Path or From of "<>" says so too, and
     MAILER-DAEMON, which some servers write there for nobody (Postfix, local(8))."""
-    sender = mail.headers.first("From")
+    header_from = mail.headers.first("From")
     return Seen(
         mail=mail,
         rules=rules,
-        from_address=first_address(sender),
+        from_address=first_address(header_from),
         null_sender=null_sender
         or mail.headers.first("Return-Path").replace(" ", "").lower().startswith(("<>", "<mailer-daemon"))
-        or sender.rstrip().endswith("<>"),
+        or header_from.rstrip().endswith("<>"),
     )
 
 

@@ -223,11 +223,11 @@ _CONFIRM = re.compile(r"-confirm-\d+\.\d+\.[0-9a-f]+@")
 
 def _challenger(seen: Seen) -> str:
     """Whose mail is guarded: a service that writes from its own address names its customer, of the same domain."""
-    sender, prose = _CONFIRM.sub("@", seen.from_address), seen.mail.prose[:PROSE_CHARACTERS]
-    at = sender[sender.rfind("@") :].lower()
+    from_address, prose = _CONFIRM.sub("@", seen.from_address), seen.mail.prose[:PROSE_CHARACTERS]
+    at = from_address[from_address.rfind("@") :].lower()
     named = [_CONFIRM.sub("@", prose[start:end]) for start, end in islice(addresses_in(prose), RECIPIENTS)]
     neighbours = [each for each in named if at and each.lower().endswith(at)]
-    return clean(sender if sender in named or not neighbours else neighbours[0], LINE)
+    return clean(from_address if from_address in named or not neighbours else neighbours[0], LINE)
 
 
 def _auto_reply(seen: Seen) -> Reading | None:

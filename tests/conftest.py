@@ -1,4 +1,4 @@
-"""What every test stands on: a network that ends at loopback, and quick properties unless CI asks for more."""
+"""What every test stands on: a network that ends at loopback, quick properties unless CI asks for more, test data."""
 
 import ipaddress
 import os
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from tests.corpora import CORPORA
 
 settings.register_profile("dev", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +32,30 @@ def _refuse_the_world(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_refuse_the_world)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where the corpora are absent, what needs them is left out, not skipped."""
+    wanting = [] if CORPORA.is_dir() else [item for item in items if item.get_closest_marker("corpora")]
+    if wanting:
+        config.hook.pytest_deselected(items=wanting)
+        items[:] = [item for item in items if not item.get_closest_marker("corpora")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """One line about the corpora, unless somebody named the tests that he wants."""
+    if config.option.file_or_dir:
+        return
+    ran = sum(
+        "corpora" in report.keywords for how in ("passed", "failed") for report in terminalreporter.getreports(how)
+    )
+    if ran:
+        line = f"corpora: {ran} tests read {CORPORA}"
+    elif CORPORA.is_dir():
+        line = "corpora: left out; `make test-all` and .ci/run have the tests that read them"
+    else:
+        line = "corpora: left out; HOMING_CORPORA=<folder> `make test-all` has the tests of other people's mail"
+    terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

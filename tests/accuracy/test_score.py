@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from homing.loop.reading.rulebook import CLASSES, kind_of
-from tests.corpora import corpora_path
+from tests.corpora import CORPORA
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAME = {
@@ -55,16 +55,24 @@ def test_the_taxonomy_is_that_of_the_rules() -> None:
     assert taxonomy.GROUPS.keys() == taxonomy.MEANINGS.keys() == CLASSES
     assert {kind_of(each) for each in CLASSES} == taxonomy.KINDS.keys()
     assert set(taxonomy.SISIMAI.values()) <= CLASSES
+
+
+@pytest.mark.corpora
+@pytest.mark.usefixtures("benches")
+def test_the_taxonomy_is_that_of_the_corpora() -> None:
+    import taxonomy
+
     theirs: dict[str, object] = {}
-    exec(corpora_path("bounces", "eval", "taxonomy.py").read_text("utf-8"), theirs)
+    exec((CORPORA / "bounces" / "eval" / "taxonomy.py").read_text("utf-8"), theirs)
     assert (theirs["GROUP"], theirs["SISIMAI"]) == (taxonomy.GROUPS, taxonomy.SISIMAI)
 
 
+@pytest.mark.corpora
 @pytest.mark.usefixtures("benches")
 def test_both_scorers_count_the_same(tmp_path: Path) -> None:
     import score
 
-    bounces = corpora_path("bounces")
+    bounces = CORPORA / "bounces"
     shutil.copytree(bounces / "eval", tmp_path / "eval", ignore=shutil.ignore_patterns("hostile", "out"))
     (tmp_path / "eval" / "out").mkdir(exist_ok=True)
     truths = score.read_truth(bounces / "eval" / "truth.jsonl")

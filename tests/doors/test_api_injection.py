@@ -11,11 +11,11 @@ import pytest
 from homing.loop import ids
 from homing.loop.model import MessageId
 from homing.store import accepted_messages, views
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 
 from .gateway import Gateway, message
 
-CASES = json.loads(corpora_path("hostile", "api", "header_injection.json").read_text())
+CASES = json.loads((HOSTILE_INPUTS / "api" / "header_injection.json").read_text())
 
 # Where each field of the corpus stands in our request. What has no place is put in as a field that does not exist.
 PLACES: dict[str, tuple[str | int, ...]] = {

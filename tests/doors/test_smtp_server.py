@@ -18,7 +18,7 @@ import uvloop
 from homing.doors.smtp.body import Budget, NoRoomError, Spool
 from homing.doors.smtp.server import Limits, Received, _network_of
 from homing.mail.reply import Reply
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 from tests.doors.smtp_handler import RecordingDesk, listening
 from tests.patience import until
 
@@ -230,7 +230,7 @@ async def test_against_aiosmtplib(tls: bool) -> None:
 
 # --- bad dialogues, over real sockets ---
 
-DIALOGUES = json.loads(corpora_path("hostile", "smtp", "dialogs.json").read_text())
+DIALOGUES = json.loads((HOSTILE_INPUTS / "smtp" / "dialogs.json").read_text())
 TOKENS = {b"<TOKEN>": b"<token@b.example>", b"<TOKEN2>": b"<token@b.example>", b"<UPPER_TOKEN>": b"<TOKEN@B.EXAMPLE>",
           b"<FORGED_TOKEN>": b"<forged@b.example>", b"<EXPIRED_TOKEN>": b"<expired@b.example>",
           b"@OURDOMAIN": b"@b.example"}  # fmt: skip

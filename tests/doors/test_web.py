@@ -13,7 +13,7 @@ from homing.loop import ids
 from homing.loop.alarm import alarm
 from homing.loop.token import Purpose
 from homing.store import alarms, human_senders
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 
 from .failing import fail, refusal
 from .gateway import ADMINISTRATOR, Gateway, make_key
@@ -197,7 +197,7 @@ async def test_an_empty_house_says_what_to_do(home: Gateway) -> None:
         assert "good news" in (await browser.get("/cases")).text
 
 
-HOSTILE = json.loads(corpora_path("hostile", "api", "xss.json").read_text())
+HOSTILE = json.loads((HOSTILE_INPUTS / "api" / "xss.json").read_text())
 
 
 async def fill_with_hostile_text(home: Gateway) -> list[str]:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.mail.address import Address, AddressError, hidden_character, mixed_script, parse_address
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 
-_CASES = json.loads(corpora_path("hostile", "api", "addresses.json").read_text())
+_CASES = json.loads((HOSTILE_INPUTS / "api" / "addresses.json").read_text())
 
 
 @pytest.mark.parametrize("text", _CASES["accept"])

@@ -25,7 +25,7 @@ from homing.mail.dkim import (
     sign,
     verify,
 )
-from tests.corpora import corpora_path
+from tests.data import RFC8463
 
 SIGNED_AT, EXPIRES_AT = 1_700_000_000, 3_000_000_000  # dkimpy holds them against its own clock
 RSA_KEY = SigningKey.generate("post.example.com", "k1")
@@ -264,8 +264,8 @@ def test_we_verify_what_dkimpy_signs(by):
 
 @pytest.mark.parametrize("lines", [b"\r\n", b"\n"])
 def test_the_example_of_rfc_8463_verifies(lines):
-    records = json.loads(corpora_path("dkim", "dns.json").read_text())
-    raw = corpora_path("dkim", "signed.eml").read_bytes().replace(b"\r\n", b"\n").replace(b"\n", lines)
+    records = json.loads((RFC8463 / "dns.json").read_text())
+    raw = (RFC8463 / "signed.eml").read_bytes().replace(b"\r\n", b"\n").replace(b"\n", lines)
 
     def lookup(name):
         return "".join(records[name]["TXT"][0]) if name in records else None

@@ -10,10 +10,10 @@ from homing.mail import field_checks
 from homing.mail.address import AddressError, parse_address, parse_domain
 from homing.mail.compose import Attachment, ComposeError, Mailbox, check_composed, compose, front
 from homing.mail.dkim import DkimError, SigningKey
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 from tests.mail.drafts import KEY, draft, names
 
-INJECTIONS = json.loads(corpora_path("hostile", "api", "header_injection.json").read_text())
+INJECTIONS = json.loads((HOSTILE_INPUTS / "api" / "header_injection.json").read_text())
 PLAIN = {
     "from.name": "Joe",
     "subject": "Hello",

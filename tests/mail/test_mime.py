@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from homing.mail import mime
 from homing.mail.mime import decode_words, read_content_type, read_headers, read_mail, strip_html
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 
 REPORT = b"""From: =?utf-8?q?M=C3=A4iler?= <daemon@mx.example>
 Subject: =?iso-8859-1?Q?Zur=FCck?= =?iso-8859-1?Q?geschickt?=
@@ -148,7 +148,7 @@ def test_limits_cut_and_do_not_fail() -> None:
     assert read_mail(b"\n" + b"x" * (mime.MESSAGE_BYTES + 1)).truncated
 
 
-@pytest.mark.parametrize("path", sorted(corpora_path("hostile", "mime").glob("*.eml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((HOSTILE_INPUTS / "mime").glob("*.eml")), ids=lambda path: path.stem)
 def test_hostile_corpus(path) -> None:  # type: ignore[no-untyped-def]
     began = time.process_time()
     mail = read_mail(path.read_bytes())

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from homing.mail.dkim import SigningKey, body_hash, octets_to_sign, relaxed_headers
-from tests.corpora import corpora_path
+from tests.data import RFC8463
 
 # Printed in RFC 8463 appendix A.1 for everybody to test with. They open nothing.
 ED25519_TEST_KEY = b"nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
@@ -41,7 +41,7 @@ KEYS = {
 
 def parts() -> tuple[list[bytes], bytes, bytes]:
     """The example's signature fields, its other fields, and its body; with the line ends of mail."""
-    raw = corpora_path("dkim", "signed.eml").read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    raw = (RFC8463 / "signed.eml").read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     head, _, body = raw.partition(b"\r\n\r\n")
     fields = re.split(rb"\r\n(?![ \t])", head)
     signatures = [one for one in fields if one.startswith(b"DKIM-Signature:")]
@@ -79,6 +79,6 @@ def folded(signature: bytes, widths: list[int]) -> bytes:
 
 @pytest.mark.parametrize("name", KEYS)
 def test_the_keys_are_those_whose_public_halves_the_example_publishes(name: str) -> None:
-    published = corpora_path("dkim", "dns.json").read_text()
+    published = (RFC8463 / "dns.json").read_text()
     joined = re.sub(r'",\s*"', "", published)
     assert KEYS[name].dns_record() in joined

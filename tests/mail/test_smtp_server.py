@@ -16,11 +16,11 @@ from homing.mail.smtp_server import (
     SessionLimits,
     wire,
 )
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 from tests.mail.smtp_house import ENVELOPE, OK, House, codes
 
 SMALL = SessionLimits(message_octets=1000, recipients=3, errors=5, fruitless_commands=8)
-SEQUENCES = {case["name"]: case for case in json.loads(corpora_path("hostile", "smtp", "eod.json").read_text())}
+SEQUENCES = {case["name"]: case for case in json.loads((HOSTILE_INPUTS / "smtp" / "eod.json").read_text())}
 
 
 def test_a_message_in_lock_step() -> None:
@@ -95,7 +95,7 @@ def digit(house: House, data: bytes) -> str:
     return "close" if house.closed and not answers else chr(answers[0]) if answers else ""
 
 
-WISHED = json.loads(corpora_path("hostile", "smtp", "dialogs.json").read_text())
+WISHED = json.loads((HOSTILE_INPUTS / "smtp" / "dialogs.json").read_text())
 SPECIAL = [name for name, steps in WISHED.items() if any(step[0].startswith("~") for step in steps)]
 TOKENS = {b"<TOKEN>": b"<token@b.example>", b"<TOKEN2>": b"<token@b.example>", b"<UPPER_TOKEN>": b"<TOKEN@B.EXAMPLE>",
           b"<FORGED_TOKEN>": b"<forged@b.example>", b"<EXPIRED_TOKEN>": b"<expired@b.example>",

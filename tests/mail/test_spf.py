@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from homing.mail.spf import Explaining, SpfVerdict, check
 from homing.mail.spf_record import SpfRecord, SpfResult, read_spf
-from tests.corpora import corpora_path
+from tests.corpora import CORPORA
 
 from .answering import FAILS, Zones, run
 
@@ -18,7 +18,9 @@ DEFAULT = "DEFAULT"
 
 
 def suite() -> list[Any]:
-    documents = yaml.safe_load_all(corpora_path("spf", "rfc7208-tests.yml").read_text())
+    """Nothing where the suite is absent."""
+    file = CORPORA / "spf" / "rfc7208-tests.yml"
+    documents = yaml.load_all(file.read_text(), yaml.CSafeLoader) if file.exists() else ()
     return [
         pytest.param(test, document["zonedata"], id=f"{document['description']}-{name}".replace(" ", "-"))
         for document in documents
@@ -50,6 +52,7 @@ def _records(entries: list[Any]) -> list[tuple[str, str]]:
     return [record for record in records if record != ("TXT", "NONE")]
 
 
+@pytest.mark.corpora
 @pytest.mark.parametrize(("test", "zonedata"), suite())
 def test_the_conformance_suite(test: dict[str, Any], zonedata: dict[str, list[Any]]) -> None:
     verdict = run(check(str(test["host"]), test["mailfrom"], test["helo"], Explaining()), zones_of(zonedata))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.mail.text import clean, clean_lines, shorten, without_links
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
@@ -49,7 +49,7 @@ def test_one_bounded_readable_line(text: str, limit: int) -> None:
 
 @pytest.mark.parametrize("name", ["header_injection.json", "log_injection.json"])
 def test_payloads_of_the_corpus_are_harmless(name: str) -> None:
-    document = json.loads(corpora_path("hostile", "api", name).read_text())
+    document = json.loads((HOSTILE_INPUTS / "api" / name).read_text())
     for payload in document["payloads"] if isinstance(document, dict) else document:
         shown = clean(payload, 100)
         assert len(shown) <= 100

@@ -15,7 +15,7 @@ import trustme
 from homing.lab.dns import DnsServer
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.fetch import BODY_LIMIT, Fetcher, HttpAnswer, NoAnswer, check_url
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 
 PORTS = frozenset({80, 443, 8080})
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -68,7 +68,7 @@ async def listening(handler: Handler, tls: ssl.SSLContext | None = None) -> Asyn
 
 
 def test_every_hostile_url_is_refused() -> None:
-    urls = json.loads(corpora_path("hostile", "api", "ssrf_urls.json").read_text())["reject"]
+    urls = json.loads((HOSTILE_INPUTS / "api" / "ssrf_urls.json").read_text())["reject"]
     accepted = [url for url in urls if not check_url(url, ports=PORTS)]
     assert accepted == []
 

@@ -4,7 +4,7 @@ only where it is a report about it."""
 import re
 import unicodedata
 
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 
 from .gateway import Story, until
 
@@ -39,7 +39,7 @@ EVENT_ONLY = {
 
 
 async def test_a_report_changes_its_own_delivery_and_nothing_else(story: Story) -> None:
-    folder = corpora_path("hostile", "bounce")
+    folder = HOSTILE_INPUTS / "bounce"
     assert {path.stem for path in folder.glob("*.eml")} == {*BOUNCED, *EVENT_ONLY}
     crm, rival = await story.application("crm"), await story.application("rival")
     await crm.person("Janet", JANET)
@@ -103,7 +103,7 @@ async def test_reports_beyond_the_first_five_are_counted_and_a_failure_is_heard_
         raw = f"From: john@corp.com\r\nIn-Reply-To: <x>\r\nSubject: Re: {number}\r\n\r\nhello\r\n".encode()
         assert (await story.world.writes("john@corp.com", mail.envelope_sender or "", raw)).accepted
     await counted(6)  # mails are understood side by side, and the failure has to come after them
-    ok = corpora_path("hostile", "bounce", "ok.eml").read_bytes()
+    ok = (HOSTILE_INPUTS / "bounce" / "ok.eml").read_bytes()
     late = _filled(ok, mail, "john@corp.com", b"none")
     assert (await story.world.writes(None, mail.envelope_sender or "", late)).accepted
     await counted(7)

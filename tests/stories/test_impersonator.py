@@ -8,7 +8,7 @@ from homing.lab.returned_mail import human_reply
 from homing.mail.reply import Stage
 from homing.net.route import Host
 from homing.net.smtp_client import Connection, Envelope, SmtpClient
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 
 from .gateway import Story, plain_text, until
 
@@ -142,7 +142,7 @@ async def test_rfc_3834_all_of_it(story: Story) -> None:
     """Every case of the corpus, as a real mail to the real door, from a recipient of a message of ours."""
     import json
 
-    folder = corpora_path("hostile", "autoreply")
+    folder = HOSTILE_INPUTS / "autoreply"
     truth = json.loads((folder / "README.json").read_text())
     crm = await story.application()
     await crm.person("Janet Roe", JANET)

@@ -27,7 +27,7 @@ from homing.loop.letters.letters import (
 )
 from homing.loop.letters.phrases import CAUSES, CLASSES, NOT_FAILURES
 from homing.loop.model import State, StepState, Verdict
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 from tests.loop.letters.failures import CASE, FAILURES, LINK, UNKNOWN_PERSON
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -236,7 +236,7 @@ def everywhere(text: str) -> FailureFacts:
 
 
 def test_html_shows_every_payload_as_text() -> None:
-    for payload in json.loads(corpora_path("hostile", "api", "xss.json").read_text()):
+    for payload in json.loads((HOSTILE_INPUTS / "api" / "xss.json").read_text()):
         facts = everywhere(payload)
         steps = tuple(replace(step, target=payload, detail=payload) for step in CASE.steps)
         for text, links in (

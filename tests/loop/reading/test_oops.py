@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from homing.loop.reading.oops import Refusal, may_answer, threads
 from homing.mail.mime import Headers, read_headers, read_mail
-from tests.corpora import corpora_path
+from tests.data import HOSTILE_INPUTS
 
 OURS = {"post.operator.example"}
 TOKEN = "b+aaaa@b.post.operator.example"
 HUMAN = "From: Bob <bob@corp.example>\nSubject: Re: invoice\nIn-Reply-To: <m1@post.operator.example>\n"
-CORPUS = corpora_path("hostile", "autoreply")
+CORPUS = HOSTILE_INPUTS / "autoreply"
 EXPECTED = json.loads((CORPUS / "README.json").read_text())
 
 

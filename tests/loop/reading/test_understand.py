@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from homing.loop.evidence import ReportAction, What
 from homing.loop.reading.rulebook import Signature
 from homing.loop.reading.understand import Understood, understand
-from tests.corpora import corpora_path
+from tests.corpora import CORPORA
+from tests.data import HOSTILE_INPUTS
+from tests.data.large import large_mails
 from tests.loop.reading.rules import RULES
 
 
@@ -226,17 +228,18 @@ def test_disposition_notifications(disposition: str, prose: str, what: What) -> 
 
 # -- strangers -------------------------------------------------------------------------------------------------------
 
-HOSTILE = sorted(corpora_path("hostile", "bounce").glob("*.eml")) + sorted(
-    corpora_path("hostile", "mime").glob("*.eml")
-)
-LARGE = sorted(corpora_path("bounces", "eval", "hostile").glob("*.eml"))
-REAL = corpora_path("bounces", "corpora", "sisimai", "maildir")
+LARGE = large_mails()
+HOSTILE = {
+    path.stem: path.read_bytes() for kind in ("bounce", "mime") for path in (HOSTILE_INPUTS / kind).glob("*.eml")
+}
+REAL = CORPORA / "bounces" / "corpora" / "sisimai" / "maildir"
 
 
-@pytest.mark.parametrize("path", HOSTILE + LARGE, ids=lambda path: path.stem)
-def test_hostile_mails(path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(HOSTILE.keys() | LARGE.keys()))
+def test_hostile_mails(name: str) -> None:
+    raw = (HOSTILE | LARGE)[name]
     began = time.process_time()
-    found = read(path.read_bytes())
+    found = read(raw)
     assert time.process_time() - began < 1
     shown = [found.subject, found.reporting_mta, found.from_address]
     for report in found.reports:
@@ -246,7 +249,7 @@ def test_hostile_mails(path: Path) -> None:
 
 
 def test_a_forged_success_after_a_failure_says_delivered() -> None:
-    (report,) = read(corpora_path("hostile", "bounce", "success_after_fail.eml").read_bytes()).reports
+    (report,) = read((HOSTILE_INPUTS / "bounce" / "success_after_fail.eml").read_bytes()).reports
     assert (report.action, report.verdict.kind) == (ReportAction.DELIVERED, "none")
 
 
@@ -278,6 +281,7 @@ def test_a_mail_about_few_is_read_sentence_by_sentence() -> None:
     assert read(dsn(JOE + "Action: failed", prose=prose)).reports[0].verdict.failure_class == "invalid_recipient"
 
 
+@pytest.mark.corpora
 @pytest.mark.parametrize("variant", ["dos", "mac"])
 def test_newlines_do_not_change_a_verdict(variant: str) -> None:
     compared = 0
@@ -288,6 +292,7 @@ def test_newlines_do_not_change_a_verdict(variant: str) -> None:
     assert compared
 
 
+@pytest.mark.corpora
 def test_the_open_corpus_is_read_without_a_stumble() -> None:
     bounces = [read(path.read_bytes()) for path in sorted((REAL / "bsd").glob("[lr]host-*.eml"))]
     returned = [found for found in bounces if found.what in {What.BOUNCE, What.DELAY}]
@@ -394,11 +399,11 @@ def test_what_the_remote_server_said_beats_what_the_local_one_made_of_it() -> No
 def test_hostile_mails_need_little_room() -> None:
     # Not ru_maxrss, which a child inherits from a parent as large as a test worker.
     script = (
-        "import re, sys\nfrom pathlib import Path\nfrom tests.loop.reading.test_understand import read\n"
-        "[read(Path(name).read_bytes()) for name in sys.argv[1:]]\n"
+        "import re\nfrom pathlib import Path\nfrom tests.loop.reading.test_understand import LARGE, read\n"
+        "[read(mail) for mail in LARGE.values()]\n"
         "print(int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) >> 10)"
     )
-    command = [sys.executable, "-c", script, *map(str, LARGE)]
+    command = [sys.executable, "-c", script]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
     assert int(run.stdout) < 300
 

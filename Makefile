@@ -3,8 +3,10 @@ V := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 # As pip does: trust the certificates that this machine trusts, a company's proxy among them.
 export UV_SYSTEM_CERTS ?= true
+# Where images forbid bytecode, each of the many Pythons that tests start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all check format lock bench accuracy docs system-deps clean
+.PHONY: help demo quick test test-all check format lock bench accuracy docs system-deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,11 +26,14 @@ $(V)/uv:
 demo: .venv/.run ## the whole loop on this machine: gateway, a small Internet, dashboard (ARGS=--once to exit at the end)
 	@$(V)/homing demo $(ARGS)
 
+quick: .venv/.dev ## the tests of mail, loop and net, in seconds (ARGS=... goes to pytest)
+	@$(V)/python -m pytest -q -n auto --dist worksteal tests/mail tests/loop tests/net $(ARGS)
+
 test: .venv/.dev ## the fast tests (ARGS=... goes to pytest)
 	@$(V)/python -m pytest -q -n auto --dist worksteal $(ARGS)
 
-test-all: .venv/.dev ## every test, the slow ones and those that need Debian's packages too
-	@$(V)/python -m pytest -q -n auto --dist worksteal -m '' $(ARGS)
+test-all: .venv/.dev ## every test but the long ones; some need Debian's packages, some HOMING_CORPORA
+	@$(V)/python -m pytest -q -n auto --dist worksteal -m 'not long' $(ARGS)
 
 check: .venv/.dev ## format, lint, types, floors
 	@$(V)/ruff format --check . && $(V)/ruff check . && $(V)/mypy && $(V)/lint-imports

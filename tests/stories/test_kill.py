@@ -40,6 +40,25 @@ async def test_the_same_holds_on_postgresql(durable_cluster: Cluster, tmp_path: 
     assert report.figures["acknowledged messages"] >= 200
 
 
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_a_long_storm(tmp_path: Path) -> None:
+    report = Storm(tmp_path, SEED, kills=200, messages=20_000).blow()
+    print(report)
+    assert not report.violations, report
+    assert report.figures["acknowledged messages"] >= 20_000
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+async def test_a_long_storm_on_postgresql(durable_cluster: Cluster, tmp_path: Path) -> None:
+    async with durable_cluster.database() as url:
+        report = await asyncio.to_thread(Storm(tmp_path, SEED, kills=100, messages=5_000, postgresql=url).blow)
+    print(report)
+    assert not report.violations, report
+    assert report.figures["acknowledged messages"] >= 5_000
+
+
 def test_the_check_sees_a_gateway_that_acknowledges_before_it_commits(tmp_path: Path) -> None:
     report = Storm(tmp_path, SEED, kills=4, messages=200, mutant="ack-before-commit").blow()
     print(report)

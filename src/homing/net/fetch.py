@@ -10,6 +10,7 @@ import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -107,6 +108,12 @@ def _as_address(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+@cache
+def _trusting_authorities() -> ssl.SSLContext:
+    """TLS that trusts the authorities of this machine. Slow to make: once."""
+    return ssl.create_default_context()
+
+
 class Fetcher:
     """Posts to strangers' URLs and gets them. `ports` are those to be used; `allow_private` is for the lab only."""
 
@@ -126,7 +133,7 @@ class Fetcher:
         self._time_limit = time_limit
         # No connection is kept: two names at one address must not share a TLS session.
         self._transport = transport or httpx2.AsyncHTTPTransport(
-            verify=tls or ssl.create_default_context(),
+            verify=tls or _trusting_authorities(),
             trust_env=False,
             limits=httpx2.Limits(max_keepalive_connections=0),
         )

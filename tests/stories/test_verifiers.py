@@ -1,12 +1,15 @@
 """Other people's libraries, and we ourselves, judge the same messages and come to the same verdicts."""
 
+from functools import cache
 from pathlib import Path
 
 import authheaders
 import dkim
 import pytest
 import spf as pyspf
+from authheaders import dmarc_lookup
 from authres import SPFAuthenticationResult
+from publicsuffix2 import PublicSuffixList
 
 from homing.mail.authentication import Authentication, author_domain, vouched_by
 from homing.mail.dkim import Result, keys_of, verify
@@ -16,9 +19,8 @@ from homing.mail.spf import check
 from tests.interop.gateway_mail import caught
 from tests.interop.scenarios import CELLS, HELO, NOW, Scenario, mutants, records, scenarios, whole
 from tests.interop.table import page
-
-from .answering import Zones, run
-from .test_dmarc import suffix_of
+from tests.mail.answering import Zones, run
+from tests.mail.test_dmarc import suffix_of
 
 
 def txt():
@@ -103,9 +105,17 @@ def test_dkimpy() -> None:
         assert cell_of(results_of_dkimpy(scenario.raw)) == CELLS[name].dkim, name
 
 
+@cache
+def suffixes(path: str) -> PublicSuffixList:
+    """The list of authheaders, which reads it anew at each question."""
+    with Path(path).open(encoding="utf-8") as file:
+        return PublicSuffixList(file)
+
+
 def test_authheaders(monkeypatch: pytest.MonkeyPatch) -> None:
     """By both methods, given the SPF of the table. By itself it reads a domain only as far as the first hyphen."""
     monkeypatch.setattr(authheaders, "get_domain_part", lambda address: str(address).rpartition("@")[2].lower())
+    monkeypatch.setattr(dmarc_lookup, "PublicSuffixList", lambda file: suffixes(file.name))
     look_up = txt()
     for name, scenario in scenarios().items():
         cells = CELLS[name]

@@ -34,8 +34,8 @@ STORED = {"SHARED_TENANT"}
 
 def section(title: str) -> list[list[str]]:
     """The rows of a table of the page: the cells of each."""
-    text = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")]
+    lines = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
     assert rows, f"docs/words.md has no table {title!r}"
     return rows
 
@@ -143,7 +143,9 @@ def classes_of(tree: ast.Module) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")}
 
 
-CLASSES_IN = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts): classes_of(TREES[path]) for path in TREES}
+CLASSES_IN = {
+    ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts): classes_of(TREES[path]) for path in TREES
+}
 
 
 def test_no_file_sees_two_classes_of_one_name() -> None:

@@ -20,7 +20,7 @@ router = APIRouter(route_class=JsonRoute, tags=["doctor"])
 _reader = Allow((Scope.READ,))
 
 
-class RecordOut(BaseModel):
+class CureRecordOut(BaseModel):
     name: str = Field(examples=["_dmarc.example.com"])
     type: str = Field(examples=["TXT"])
     value: str = Field(examples=["v=DMARC1; p=none"])
@@ -41,7 +41,7 @@ class FindingOut(BaseModel):
     outcome: Outcome
     sentence: str
     cure: str
-    records: list[RecordOut] = Field(description="Publish them as they are.")
+    records: list[CureRecordOut] = Field(description="Publish them as they are.")
     evidence: list[EvidenceOut]
 
 
@@ -92,7 +92,7 @@ def _out(finding: Finding) -> FindingOut:
         outcome=finding.outcome,
         sentence=finding.sentence,
         cure=finding.cure,
-        records=[RecordOut(name=one.name, type=one.type, value=one.value, why=one.why) for one in finding.records],
+        records=[CureRecordOut(name=one.name, type=one.type, value=one.value, why=one.why) for one in finding.records],
         evidence=[
             EvidenceOut(query=one.query, server=one.server, answer=one.answer, secure=one.secure)
             for one in finding.evidence

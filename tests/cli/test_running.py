@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from homing.cli.exits import ExitCode
+from homing.store.sqlite import driver
 from tests.stories.gateway import Story, a_story, until
 
 from .console import Ended, beside, environment
@@ -142,3 +143,16 @@ async def test_a_gateway_that_cannot_listen_says_why(tmp_path: Path) -> None:
         other = ours | {"HOMING_DATA_DIR": str(tmp_path / "other"), "HOMING_SMTP_HOST": "127.0.0.1"}
         ended = await beside("serve", **other | {"HOMING_SMTP_PORT": str(story.app.smtp_port)})
         assert (ended.code, ended.error["code"]) == (ExitCode.OTHER, "cannot-listen")
+
+
+async def test_a_version_that_is_older_than_its_database_does_not_start(tmp_path: Path) -> None:
+    """Neither `serve`, nor a command that opens the database itself."""
+    ours = {"HOMING_OPERATOR_DOMAIN": "acme-mail.com", "HOMING_DATA_DIR": str(tmp_path), "HOMING_HTTP_PORT": "1"}
+    (await beside("org", "list", **ours)).document()
+    connection = driver().connect(str(tmp_path / "homing.db"), isolation_level=None)
+    connection.execute("UPDATE alembic_version SET version_num = 'from-tomorrow'")
+    connection.close()
+    for command in (("serve",), ("org", "list")):
+        ended = await beside(*command, **ours | {"HOMING_SMTP_HOST": "127.0.0.1", "HOMING_SMTP_PORT": "0"})
+        assert (ended.code, ended.error["code"]) == (ExitCode.OTHER, "database-newer")
+        assert "has schema from-tomorrow" in ended.error["detail"]

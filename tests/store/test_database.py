@@ -4,22 +4,24 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from homing.store import postgres, tables
+from homing.store import migrations, postgres, tables
 from homing.store.database import Database
 from homing.store.dialect import hopeless
 from homing.store.lock import AlreadyOpen
+from homing.store.migrations import NewerSchema
 from homing.store.postgres import NotDurable, PostgresRunner
 from tests.patience import until
 from tests.postgres import Cluster
 from tests.store.scenes import NOW, a_statement, all_rows
+from tests.store.schema import reflected
 
 _STREAM = tables.stream
 _ORGANIZATION = "0" * 32
@@ -51,33 +53,12 @@ async def test_the_migrated_schema_is_that_of_the_tables(database: Database) -> 
     assert await database.read(differences) == []
 
 
-def _where(index: dict[str, Any]) -> str:
-    """The condition of a partial index, taken out of the index: its repr has an address."""
-    options = index.pop("dialect_options", {})
-    return str(options.get("sqlite_where", options.get("postgresql_where")))
-
-
 async def test_defaults_checks_and_uniques_are_those_of_the_tables(database: Database) -> None:
     """What the comparison above does not look at: the same reflection from tables made without a migration."""
 
     def make(conn: sa.Connection) -> None:
         tables.metadata.drop_all(conn)
         tables.metadata.create_all(conn)
-
-    def reflected(conn: sa.Connection) -> dict[str, object]:
-        inspector = sa.inspect(conn)
-        return {
-            name: (
-                sorted(str(check) for check in inspector.get_check_constraints(name)),
-                sorted(str(unique) for unique in inspector.get_unique_constraints(name)),
-                sorted(f"{_where(index)} {index}" for index in map(dict, inspector.get_indexes(name))),
-                [
-                    (column["name"], str(column["type"]), column["nullable"], column["default"])
-                    for column in inspector.get_columns(name)
-                ],
-            )
-            for name in tables.metadata.tables
-        }
 
     migrated = await database.read(reflected)
     await database.write(make)
@@ -86,6 +67,40 @@ async def test_defaults_checks_and_uniques_are_those_of_the_tables(database: Dat
 
 async def test_migrating_again_changes_nothing(database: Database) -> None:
     await asyncio.gather(database.migrate(), database.migrate())
+
+
+async def test_migrations_that_fail_change_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def there(conn: sa.Connection) -> tuple[object, list[str]]:
+        inspector = sa.inspect(conn)
+        return conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), inspector.get_table_names()
+
+    def fail(config: Config, revision: str) -> None:
+        upgrade_by_alembic(config, revision)
+        raise RuntimeError("the last of them broke")
+
+    def begin_anew(conn: sa.Connection) -> None:
+        tables.metadata.drop_all(conn)
+        conn.exec_driver_sql("DROP TABLE alembic_version")
+        migrations.upgrade(conn, "0010")
+
+    upgrade_by_alembic = migrations.command.upgrade
+    await database.write(begin_anew)
+    before = await database.read(there)
+    monkeypatch.setattr(migrations.command, "upgrade", fail)
+    with pytest.raises(RuntimeError, match="the last of them broke"):
+        await database.migrate()
+    assert await database.read(there) == before
+    assert before[0] == "0010"
+    monkeypatch.undo()
+    await database.migrate()
+    assert "alarm" in (await database.read(there))[1]
+
+
+async def test_a_schema_of_a_newer_version_is_refused_and_left_alone(database: Database) -> None:
+    await database.write(a_statement("UPDATE alembic_version SET version_num = 'from-tomorrow'"))
+    with pytest.raises(NewerSchema, match=r"has schema from-tomorrow, .* knows those up to \d{4}"):
+        await database.migrate()
+    assert await database.read(a_statement("SELECT version_num FROM alembic_version")) == [("from-tomorrow",)]
 
 
 # -- transactions ----------------------------------------------------------------------------------------------------

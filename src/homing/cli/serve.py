@@ -38,6 +38,7 @@ def opening(settings: Settings) -> Iterator[None]:
 
     from homing.app import CannotListen
     from homing.store.lock import AlreadyOpen
+    from homing.store.migrations import NewerSchema
     from homing.store.postgres import NotDurable
 
     try:
@@ -49,6 +50,9 @@ def opening(settings: Settings) -> Iterator[None]:
         raise unsuccessful(ExitCode.OTHER, "cannot-listen", title, _LISTENING.format(setting=error.setting)) from None
     except AlreadyOpen as error:
         raise unsuccessful(ExitCode.OTHER, "database-in-use", f"{error}.") from None
+    except NewerSchema as error:
+        title = "A newer version of Homing has used this database."
+        raise unsuccessful(ExitCode.OTHER, "database-newer", title, f"{error}.") from None
     except (SQLAlchemyError, NotDurable) as error:
         raise unsuccessful(ExitCode.OTHER, "database-unusable", "Cannot use the database.", str(error)) from None
     except PermissionError as error:

@@ -52,7 +52,7 @@ class Database:
         await self._runner.start()
 
     async def migrate(self) -> None:
-        """Bring the schema to this version's. Safe when several nodes start at once."""
+        """Bring the schema to this version's. Safe when several nodes start at once. Raises `NewerSchema`."""
         if isinstance(self._runner, PostgresRunner):
             await self._runner.migrate(upgrade)
         else:

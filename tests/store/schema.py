@@ -1,11 +1,23 @@
 """A database's schema as the database itself tells it, for comparison."""
 
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
 
+@contextmanager
+def expression_indexes() -> Iterator[None]:
+    """While a schema is read: SQLAlchemy cannot tell an index of an expression on SQLite, and warns of it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
+        yield
+
+
+@expression_indexes()
 def reflected(conn: sa.Connection) -> dict[str, object]:
     """Of each table its checks, uniques, indexes with their conditions, and columns with their defaults."""
     inspector = sa.inspect(conn)

@@ -13,7 +13,7 @@ from homing.doors.api.message_input import MessageIn, Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.doors.api.responses import (
-    Accepted,
+    MessageAccepted,
     DeliveryOut,
     MessageOut,
     MessagePage,
@@ -56,7 +56,7 @@ class MessageQuery(Strict):
     cursor: str | None = Field(None, max_length=100)
 
 
-@router.post("/v1/messages", status_code=202, response_model=Accepted, summary="Send a message")
+@router.post("/v1/messages", status_code=202, response_model=MessageAccepted, summary="Send a message")
 async def create_message(
     body: MessageIn, request: Request, access: SendAccess, parts: Parts, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -124,7 +124,9 @@ async def cancel_delivery(id: str, access: SendAccess, parts: Parts) -> Delivery
     return delivery_out(await _view(parts, access, delivery))
 
 
-@router.post("/v1/deliveries/{id}/resend", status_code=202, response_model=Accepted, summary="Correct and send again")
+@router.post(
+    "/v1/deliveries/{id}/resend", status_code=202, response_model=MessageAccepted, summary="Correct and send again"
+)
 async def resend_delivery(
     id: str,  # noqa: A002
     body: Correction,

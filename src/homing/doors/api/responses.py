@@ -180,7 +180,7 @@ class MessagePage(BaseModel):
     cursor: str | None
 
 
-class Accepted(BaseModel):
+class MessageAccepted(BaseModel):
     """What a message became. Every delivery is on durable storage."""
 
     id: str

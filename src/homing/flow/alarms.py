@@ -1,6 +1,5 @@
 """Warn the operator: alarms are remembered by their cause, and told in letters that do not become a flood."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ import structlog
 from homing.flow import metrics
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.flow.wakeup import WakeUp
+from homing.flow.worker import work_until_canceled
 from homing.loop import ids
 from homing.loop.alarm import Alarm, StandingAlarm
 from homing.loop.letters.alarm_letter import alarm_letter
@@ -57,13 +57,11 @@ class AlarmNotifier:
     work: WakeUp
 
     async def run(self) -> None:
-        while True:
-            try:
-                metrics.ALARMS_STANDING.set(await self.database.read(alarms.count))
-                await self.warn()
-            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
-                _log.exception("cannot warn")
-            await asyncio.sleep(_LOOK_EVERY)
+        await work_until_canceled(self._count_and_warn, failed="cannot warn", every=_LOOK_EVERY)
+
+    async def _count_and_warn(self) -> None:
+        metrics.ALARMS_STANDING.set(await self.database.read(alarms.count))
+        await self.warn()
 
     async def warn(self) -> int:
         """Send what is due; of how many alarms it tells."""

@@ -19,10 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from homing.flow import metrics
 from homing.flow.alarms import noted, raise_alarm
 from homing.flow.authenticate_inbound import InboundAuthentication
-from homing.flow.ending import to_its_end
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.own_names import OwnNames
 from homing.flow.wakeup import WakeUp
+from homing.flow.worker import surviving, work_until_canceled
 from homing.loop import ids
 from homing.loop.alarm import alarm
 from homing.loop.domains.identity import OperatorIdentity
@@ -207,14 +207,9 @@ class Receiver:
     # -- in its own time ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        while True:
-            try:
-                more = await to_its_end(self._claim_and_work())
-            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
-                _log.exception("cannot claim inbound mail")
-                more = False
-            if not more:
-                await self.returns.wait(_LOOK_EVERY)
+        await work_until_canceled(
+            self._claim_and_work, failed="cannot claim inbound mail", every=_LOOK_EVERY, wake_up=self.returns
+        )
 
     async def _claim_and_work(self) -> bool:
         claimed = await self.database.write(inbound.claim, self.clock(), _AT_ONCE, LEASE)
@@ -225,13 +220,11 @@ class Receiver:
 
     async def _work_on(self, mail: Inbound) -> None:
         """One mail. A bug costs this try: its lease runs out and it comes again, a few times."""
-        try:
+        with surviving("inbound mail broke", inbound=ids.show("inbound", mail.id)):
             if mail.tries > MOST_TRIES:
                 await self._give_up(mail)
             else:
                 await self._conclude(mail)
-        except Exception:  # noqa: BLE001 - the one catch of this worker
-            _log.exception("inbound mail broke", inbound=ids.show("inbound", mail.id))
 
     async def _give_up(self, mail: Inbound) -> None:
         """Nobody can read it, so it is kept as it is, and that it came is told where it belongs."""

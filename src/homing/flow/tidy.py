@@ -12,6 +12,7 @@ from homing.flow import metrics
 from homing.flow.deliver import LEASE
 from homing.flow.outgoing import Clock, LastClockJump
 from homing.flow.wakeup import WakeUp
+from homing.flow.worker import work_until_canceled
 from homing.loop.model import InboundId
 from homing.loop.policy import LONGEST_WAIT, not_believed
 from homing.net import webhook
@@ -52,12 +53,10 @@ class Tidier:
         self.work.wake()
 
     async def run(self) -> None:
-        while True:
-            await asyncio.sleep(_RECOVER_EVERY)
-            try:
-                await self.look()
-            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
-                _log.exception("cannot tidy up")
+        """Until canceled, and then no longer: whatever is left undone, the next look finds."""
+        await work_until_canceled(
+            self.look, failed="cannot tidy up", every=_RECOVER_EVERY, first_after=_RECOVER_EVERY, patience=0.0
+        )
 
     async def look(self) -> None:
         """Once. A clock that has just jumped ends no lease, before its holder could renew it, and for a day erases

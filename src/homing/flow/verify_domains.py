@@ -8,15 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-import structlog
-
 from homing.flow import metrics
-from homing.flow.ending import to_its_end
 from homing.flow.outgoing import Clock
 from homing.flow.own_names import OwnNames
 from homing.flow.rotate_keys import KeyRotation, Selectors
 from homing.flow.sign import Signer
 from homing.flow.wakeup import WakeUp
+from homing.flow.worker import surviving, work_until_canceled
 from homing.loop.domains.dns_records import DnsRecord
 from homing.loop.domains.publication import Judgement, Matches, Publication, judge, same_name, same_text, worst
 from homing.loop.domains.sending_domains import (
@@ -41,8 +39,6 @@ KEYS_EVERY = timedelta(minutes=10)
 _FIRST_AFTER = timedelta(minutes=1)
 _AT_ONCE = 20
 _LEASE = timedelta(minutes=5)
-
-_log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,14 +71,14 @@ class DomainVerifier:
 
     async def run(self) -> None:
         self._keys_at = self.clock() + _FIRST_AFTER
-        while True:
-            try:
-                await self.signer.reload_if_changed()
-                await self.names.learn()
-                await to_its_end(self.look())
-            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
-                _log.exception("cannot look at the DNS")
-            await self.wakeup.wait(_LOOK_EVERY)
+        await work_until_canceled(
+            self._learn_and_look, failed="cannot look at the DNS", every=_LOOK_EVERY, wake_up=self.wakeup
+        )
+
+    async def _learn_and_look(self) -> None:
+        await self.signer.reload_if_changed()
+        await self.names.learn()
+        await self.look()
 
     async def look(self) -> None:
         """What is due by now."""
@@ -118,10 +114,8 @@ class DomainVerifier:
         return after
 
     async def _check_one(self, domain: SendingDomain) -> None:
-        try:
+        with surviving("cannot examine a domain", domain=domain.domain):
             await self.check(domain)
-        except Exception:  # noqa: BLE001 - one domain that breaks costs no other its look
-            _log.exception("cannot examine a domain", domain=domain.domain)
 
     async def _look_at_keys(self) -> None:
         await self.rotation.look_after(self.own)

@@ -13,8 +13,8 @@ from homing.doors.api.message_input import MessageIn, Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.doors.api.responses import (
-    MessageAccepted,
     DeliveryOut,
+    MessageAccepted,
     MessageOut,
     MessagePage,
     delivery_out,

@@ -1,0 +1,58 @@
+"""The loop of every worker: claim and work, survive what breaks, wait to be woken, end what was begun."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import structlog
+
+from homing.flow.ending import PATIENCE, to_its_end
+from homing.flow.wakeup import WakeUp
+
+_log = structlog.get_logger()
+
+
+async def work_until_canceled(
+    turn: Callable[[], Coroutine[Any, Any, bool | None]],
+    *,
+    failed: str,
+    every: float,
+    wake_up: WakeUp | None = None,
+    first_after: float = 0.0,
+    patience: float = PATIENCE,
+) -> NoReturn:
+    """Turn after turn until canceled, the first one after `first_after` seconds.
+
+    A turn that returns True has left work: the next one follows at once. Else it follows when `wake_up` is rung, in
+    `every` seconds at most; a ring during a turn counts. A turn that raises is logged under the words of `failed`, and
+    the next one follows in `every` seconds, rung or not. Whoever cancels waits until the turn under way has ended,
+    `patience` seconds at most; it is canceled then.
+    """
+    wake_up = wake_up or WakeUp()
+    await asyncio.sleep(first_after)
+    while True:
+        try:
+            more = await to_its_end(turn(), patience)
+        except (Exception, asyncio.CancelledError):
+            if _is_canceled():  # the worker, and not something within its turn
+                raise
+            _log.exception(failed)
+            await asyncio.sleep(every)
+        else:
+            if not more:
+                await wake_up.wait(every)
+
+
+@contextmanager
+def surviving(failed: str, **about: str) -> Iterator[None]:
+    """One of several things that a turn works on: where it breaks, that is logged, and costs no other its try."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - the one catch around a single piece of work
+        _log.exception(failed, **about)
+
+
+def _is_canceled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -177,7 +177,9 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
             outgoing=outgoing,
             clock=clock,
             work=WakeUp(),
-            proved=IdentityFacts(database=database, operator=outgoing.operator, signing=lambda: RecordPurpose.DKIM_1),
+            proved=IdentityFacts(
+                database=database, operator=outgoing.operator, signing=lambda: RecordPurpose.DKIM_1, clock=clock
+            ),
         ),
         address_proofs=AddressProofs(
             database=database,

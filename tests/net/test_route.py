@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
 from homing.lab.dns import DnsServer, Failing
 from homing.loop.evidence import RouteFault, Unroutable
+from homing.net import route
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.route import Host, Route, Router, Skipped
 
@@ -197,6 +199,23 @@ async def test_a_way_is_remembered_but_a_failure_is_not(servers: tuple[DnsServer
     asked = len(servers[0].asked)
     assert await router.route("Corp.com.") == expected
     assert len(servers[0].asked) == asked
+
+
+async def test_what_is_remembered_is_asked_again_in_time(
+    servers: tuple[DnsServer, DnsServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = 1000.0
+    monkeypatch.setattr(route, "time", SimpleNamespace(monotonic=lambda: ticks))
+    resolver = Resolver([servers[0].address], keep=AS_PUBLISHED, clock=lambda: 0.0)
+    servers[0].publish("corp.com", "MX 10 mx.corp.com")
+    servers[0].publish("mx.corp.com", "A 8.8.8.8")
+    servers[0].publish(US, f"A {OURS}")
+    router = Router(resolver, own_name=US, keep=90)
+    for after, ways, own in ((0, 1, 1), (89, 1, 1), (1, 2, 2), (89, 2, 2), (1, 3, 3)):
+        ticks += after
+        await router.route("corp.com")
+        asked = servers[0].asked
+        assert (asked.count(("corp.com", "MX")), asked.count((US, "A"))) == (ways, own), after
 
 
 async def test_the_lab_may_be_private_but_never_ourselves(servers: tuple[DnsServer, DnsServer]) -> None:

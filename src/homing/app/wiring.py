@@ -138,6 +138,7 @@ class _Base:
                 database=database,
                 operator=settings.operator,
                 signing=lambda: settings.delegation.purpose_of(signer.delegated_selector),
+                clock=clock,
                 organization_addresses=settings.organization_addresses,
             ),
             rules=reading_rules(),

@@ -4,9 +4,10 @@ Nothing is promised before the commit, and a refused request leaves no trace.
 """
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+
+from cachetools import TTLCache
 
 from homing.flow.identity_facts import IdentityFacts
 from homing.flow.outgoing import Clock, Outgoing, answer_again
@@ -48,21 +49,25 @@ class Accepted:
 
 @dataclass(slots=True, kw_only=True)
 class Acceptance:
-    """The way in for applications, whichever door they come through."""
+    """The way in for applications, whichever door they come through.
+
+    Nearly every message asks who its human sender is and whether its stream is bulk, so people who have proved their
+    address, and streams, are remembered for half a minute.
+    """
 
     database: Database
     outgoing: Outgoing
     clock: Clock
     work: WakeUp
     proved: IdentityFacts
-    _people: "_KnownPeople" = field(init=False)
-    _streams: "_KnownStreams" = field(init=False)
+    _people: TTLCache[tuple[OrganizationId, str], HumanSender, datetime] = field(init=False)
+    _streams: TTLCache[tuple[OrganizationId, str], bool, datetime] = field(init=False)
     _buckets: dict[OrganizationId, Bucket] = field(default_factory=dict)
     _in_progress: set[tuple[OrganizationId, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._people = _KnownPeople(self.database)
-        self._streams = _KnownStreams(self.database)
+        self._people = TTLCache(_KNOWN_AT_MOST, _KNOWN_FOR, self.clock)
+        self._streams = TTLCache(_KNOWN_AT_MOST, _KNOWN_FOR, self.clock)
 
     async def accept(self, organization: Organization, request: MessageRequest) -> Accepted:
         """Accept a message of `organization`. Raises Rejected; after that nothing of it is stored."""
@@ -96,11 +101,11 @@ class Acceptance:
         if organization.paused:
             raise _paused(organization)
         now = self.clock()
-        human_sender = await self._people.find(organization.id, checked.human_sender.address, now)
+        human_sender = await self._person(organization.id, checked.human_sender.address)
         reply_to = human_sender
         if checked.reply_to.folded != checked.human_sender.address.folded:
-            reply_to = await self._people.find(organization.id, checked.reply_to, now)
-        bulk = await self._ours_to_leave(organization.id, checked.request, now)
+            reply_to = await self._person(organization.id, checked.reply_to)
+        bulk = await self._ours_to_leave(organization.id, checked.request)
         people = frozenset({checked.reply_to.folded} if reply_to and reply_to.proved_at else ())
         facts = await self.proved.facts(organization.id, organization.name, now, people)
         identities = [
@@ -112,11 +117,30 @@ class Acceptance:
         answer = await self.database.write_grouped(accepted_messages.add, acceptance)
         return self._answered(answer)
 
-    async def _ours_to_leave(self, organization: OrganizationId, request: MessageRequest, now: datetime) -> bool:
+    async def _person(self, organization: OrganizationId, address: Address) -> HumanSender | None:
+        key = (organization, str(address))
+        known = self._people.get(key)
+        if known is not None:
+            return known
+        human_sender = await self.database.read(human_senders.by_address, *key)
+        if human_sender and human_sender.proved_at:
+            self._people[key] = human_sender
+        return human_sender
+
+    async def _ours_to_leave(self, organization: OrganizationId, request: MessageRequest) -> bool:
         """Whether the message says how to leave. An application that says so itself knows better."""
         if any(name.lower() in _UNSUBSCRIBING for name, _ in request.headers):
             return False
-        return await self._streams.bulk(organization, request.stream, now)
+        return await self._is_bulk(organization, request.stream)
+
+    async def _is_bulk(self, organization: OrganizationId, name: str) -> bool:
+        """A stream that nobody made is not."""
+        known = self._streams.get((organization, name))
+        if known is not None:
+            return known
+        stream = await self.database.read(organizations.get_stream, organization, name)
+        bulk = self._streams[organization, name] = stream is not None and stream.bulk
+        return bulk
 
     async def resend(self, organization: Organization, delivery: DeliveryId, recipient: str, key: str) -> Accepted:
         """Send the message of an ended delivery again, to the address that was meant. The same `key` for the same
@@ -227,46 +251,6 @@ class Acceptance:
             case OverCap(cap=cap, resets_at=resets_at):
                 seconds = int((resets_at - self.clock()).total_seconds()) + 1
                 raise _too_many("daily-cap", f"At most {cap} deliveries a day (UTC).", seconds)
-
-
-class _KnownPeople:
-    """Human senders whose address was proved, remembered for a moment: nearly every message asks for one."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._known: OrderedDict[tuple[OrganizationId, str], tuple[HumanSender, datetime]] = OrderedDict()
-
-    async def find(self, organization: OrganizationId, address: Address, now: datetime) -> HumanSender | None:
-        key = (organization, str(address))
-        known = self._known.get(key)
-        if known and known[1] > now:
-            return known[0]
-        human_sender = await self._database.read(human_senders.by_address, organization, str(address))
-        if human_sender and human_sender.proved_at:
-            self._known[key] = (human_sender, now + _KNOWN_FOR)
-            if len(self._known) > _KNOWN_AT_MOST:
-                self._known.popitem(last=False)
-        return human_sender
-
-
-class _KnownStreams:
-    """Which streams are bulk, remembered for a moment."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._known: OrderedDict[tuple[OrganizationId, str], tuple[bool, datetime]] = OrderedDict()
-
-    async def bulk(self, organization: OrganizationId, name: str, now: datetime) -> bool:
-        """A stream that nobody made is not."""
-        known = self._known.get((organization, name))
-        if known and known[1] > now:
-            return known[0]
-        stream = await self._database.read(organizations.get_stream, organization, name)
-        bulk = stream is not None and stream.bulk
-        self._known[organization, name] = (bulk, now + _KNOWN_FOR)
-        if len(self._known) > _KNOWN_AT_MOST:
-            self._known.popitem(last=False)
-        return bulk
 
 
 def _refused(status: int, code: str, title: str) -> Rejected:

@@ -1,11 +1,13 @@
 """What is proved of organizations' domains, remembered for a moment: nearly every message asks, and no DNS is."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from cachetools import TTLCache
+
+from homing.flow.outgoing import Clock
 from homing.flow.own_names import RESERVED
 from homing.loop.domains.identity import DomainFact, Facts, OperatorIdentity
 from homing.loop.domains.impersonation import Guard, guard
@@ -30,11 +32,13 @@ class IdentityFacts:
     database: Database
     operator: OperatorIdentity
     signing: Callable[[], RecordPurpose | None]
+    clock: Clock
     organization_addresses: bool = False
-    _known: OrderedDict[OrganizationId, tuple[_Domains, datetime, RecordPurpose | None]] = field(
-        default_factory=OrderedDict
-    )
+    _known: TTLCache[tuple[OrganizationId, RecordPurpose | None], _Domains, datetime] = field(init=False)
     _guarded: tuple[tuple[Guard, ...], datetime] | None = None
+
+    def __post_init__(self) -> None:
+        self._known = TTLCache(_KNOWN_AT_MOST, _KNOWN_FOR, self.clock)
 
     async def facts(
         self, organization: OrganizationId, name: str, now: datetime, people: frozenset[str] = frozenset()
@@ -43,7 +47,7 @@ class IdentityFacts:
         return Facts(
             operator=self.operator,
             proved=people,
-            domains=await self._domains(organization, now),
+            domains=await self._domains(organization),
             local_part=name if self.organization_addresses and name not in RESERVED else None,
             guards=await self._guards(now),
         )
@@ -56,18 +60,16 @@ class IdentityFacts:
             self._guarded = (guard([self.operator.name], never_a_person=True), others), now + _NAMES_KNOWN_FOR
         return self._guarded[0]
 
-    async def _domains(self, organization: OrganizationId, now: datetime) -> _Domains:
-        known, signing = self._known.get(organization), self.signing()
-        if known and known[1] > now and known[2] is signing:
-            return known[0]
+    async def _domains(self, organization: OrganizationId) -> _Domains:
+        signing = self.signing()
+        known = self._known.get((organization, signing))
+        if known is not None:
+            return known
         stored = [
             replace(one, signing=signing) for one in await self.database.read(sending_domains.list_all, organization)
         ]
         proved = {one.domain: _fact(one) for one in stored if is_owned(one)}
-        self._known[organization] = (proved, now + _KNOWN_FOR, signing)
-        self._known.move_to_end(organization)
-        if len(self._known) > _KNOWN_AT_MOST:
-            self._known.popitem(last=False)
+        self._known[organization, signing] = proved
         return proved
 
 

@@ -1,11 +1,13 @@
 """Who is calling: an API key's organization and scopes, remembered for a moment."""
 
 import hmac
-from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from cachetools import TTLCache
 
 from homing.loop.api_key import Scope, hash_key, is_key
 from homing.store import organizations
@@ -39,7 +41,10 @@ class Keyring:
     database: Database
     clock: Callable[[], datetime]
     administrator_key: str | None = None
-    _known: OrderedDict[str, tuple[Caller | None, datetime]] = field(default_factory=OrderedDict)
+    _known: TTLCache[str, Caller | None, datetime] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known = TTLCache(KNOWN_AT_MOST, KNOWN_FOR, self.clock)
 
     async def caller(self, key: str) -> Caller | None:
         """None for what is no live key."""
@@ -47,15 +52,11 @@ class Keyring:
             return _administrator()
         if not is_key(key):
             return None
-        hashed, now = hash_key(key), self.clock()
-        known = self._known.get(hashed)
-        if known and known[1] > now:
-            return known[0]
+        hashed = hash_key(key)
+        with suppress(KeyError):
+            return self._known[hashed]
         caller = _caller(await self.database.read(organizations.key_by_hash, hashed))
-        self._known[hashed] = (caller, now + KNOWN_FOR)
-        self._known.move_to_end(hashed)
-        if len(self._known) > KNOWN_AT_MOST:
-            self._known.popitem(last=False)
+        self._known[hashed] = caller
         return caller
 
     async def holder(self, key: UUID) -> Caller | None:

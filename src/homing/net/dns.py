@@ -19,6 +19,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.resolver
 import dns.rrset
+from cachetools import FIFOCache, TLRUCache
 
 from homing.loop.domains.publication import Observation
 from homing.mail.dns_question import Answer as Answer
@@ -104,9 +105,9 @@ class Resolver:
         self._zone_port = zone_port
         self._allow_private = allow_private
         self._clock = clock
-        self._known: dict[tuple[str, str], tuple[float, Answer[str]]] = {}
+        self._known: TLRUCache[tuple[str, str], _Reply, float] = TLRUCache(CACHE_LIMIT, self._kept_until, clock)
         self._asking: dict[tuple[str, str], asyncio.Task[Answer[str]]] = {}
-        self._denied: dict[str, float] = {}
+        self._denied: FIFOCache[str, float] = FIFOCache(CACHE_LIMIT)
 
     async def mx(self, name: str) -> Answer[Mx]:
         """The mail exchanges of a domain, best first; at most 20 (RFC 5321 §5.1)."""
@@ -210,8 +211,6 @@ class Resolver:
         if agrees or not isinstance(second, LookupFailed):
             self._denied.pop(claim, None)
             return agrees
-        if len(self._denied) >= CACHE_LIMIT:
-            self._denied.pop(next(iter(self._denied)))
         return self._clock() - self._denied.setdefault(claim, self._clock()) >= DENIED_AGAIN_AFTER
 
     async def _second_opinion(self, name: str, kind: str, first_server: str) -> Answer[str]:
@@ -242,8 +241,8 @@ class Resolver:
     async def _lookup(self, name: str, kind: str) -> Answer[str]:
         key = (name.rstrip(".").lower(), kind)
         known = self._known.get(key)
-        if known and known[0] > self._clock():
-            return known[1]
+        if known is not None:
+            return known.answer
         asking = self._asking.get(key)
         if asking is None:
             asking = asyncio.create_task(self._learn(key))
@@ -253,18 +252,17 @@ class Resolver:
 
     async def _learn(self, key: tuple[str, str]) -> Answer[str]:
         reply = await self._ask_in_turn(self._servers, *key)
+        self._known[key] = reply
+        return reply.answer
+
+    def _kept_until(self, _key: tuple[str, str], reply: _Reply, now: float) -> float:
         match reply.answer:
             case Found():
-                seconds = min(max(reply.ttl, self._keep.least), self._keep.most)
+                return now + min(max(reply.ttl, self._keep.least), self._keep.most)
             case LookupFailed():
-                seconds = self._keep.failure
+                return now + self._keep.failure
             case _:
-                seconds = min(reply.ttl, self._keep.negative)
-        if seconds > 0:
-            if len(self._known) >= CACHE_LIMIT:
-                self._known.pop(next(iter(self._known)))
-            self._known[key] = (self._clock() + seconds, reply.answer)
-        return reply.answer
+                return now + min(reply.ttl, self._keep.negative)
 
     async def _ask_in_turn(self, servers: Sequence[Server], name: str, kind: str, *, recursive: bool = True) -> _Reply:
         reply = _failed(LookupFault.UNREACHABLE, "no server known")

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from cachetools import TTLCache
+
 from homing.loop.domains.domain_typos import suggest
 from homing.loop.evidence import RouteFault, Unroutable
 from homing.net.dns import Answer, Found, LookupFailed, Mx, NoData, NoSuchName, Resolver, is_null_mx
@@ -84,10 +86,9 @@ class Router:
         self._smtp_port = smtp_port
         self._allow_private = allow_private
         self._own_name = own_name
-        self._own: tuple[float, frozenset[_Ip]] = 0.0, frozenset()
+        self._own: TTLCache[str, frozenset[_Ip], float] = TTLCache(1, OWN_KEPT, time.monotonic)
         self._dice = dice
-        self._keep = keep
-        self._known: dict[str, tuple[float, _Way]] = {}
+        self._known: TTLCache[str, _Way, float] = TTLCache(ROUTE_LIMIT, keep, time.monotonic)
 
     async def route(self, domain: str) -> Route | Unroutable:
         """The way to `domain` (A-label form); no way is a value too, and says whether asking again may help."""
@@ -102,14 +103,11 @@ class Router:
 
     async def _way(self, domain: str) -> _Way:
         known = self._known.get(domain)
-        if known and known[0] > time.monotonic():
-            return known[1]
+        if known is not None:
+            return known
         way = await self._find(domain)
-        lasting = not (isinstance(way, Unroutable) and way.fault is RouteFault.LOOKUP_FAILED)
-        if lasting and self._keep > 0:
-            if len(self._known) >= ROUTE_LIMIT:
-                self._known.pop(next(iter(self._known)))
-            self._known[domain] = (time.monotonic() + self._keep, way)
+        if not (isinstance(way, Unroutable) and way.fault is RouteFault.LOOKUP_FAILED):
+            self._known[domain] = way
         return way
 
     async def _find(self, domain: str) -> _Way:
@@ -153,11 +151,14 @@ class Router:
 
     async def _own_addresses(self) -> frozenset[_Ip]:
         """Those that our own name has, or had a minute ago."""
-        until, own = self._own
-        if self._own_name and until <= time.monotonic():
-            found = await self._resolver.addresses(self._own_name)
-            own = frozenset(map(ip_address, found.records)) if isinstance(found, Found) else frozenset()
-            self._own = time.monotonic() + OWN_KEPT, own
+        if not self._own_name:
+            return frozenset()
+        known = self._own.get(self._own_name)
+        if known is not None:
+            return known
+        found = await self._resolver.addresses(self._own_name)
+        own = frozenset(map(ip_address, found.records)) if isinstance(found, Found) else frozenset()
+        self._own[self._own_name] = own
         return own
 
     def _exchange(self, mx: Mx, answer: Answer[str], own: frozenset[_Ip]) -> _Exchange:

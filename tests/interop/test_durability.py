@@ -40,8 +40,8 @@ LOG = "/homing.db-wal"
 _WITHOUT_SYNC = """
 from functools import partial
 from homing import cli
-from homing.app import wiring
-wiring.Database.open = partial(wiring.Database.open, durable=False)
+from homing.app import shared
+shared.Database.open = partial(shared.Database.open, durable=False)
 cli.app(["serve"])
 """
 COMMANDS = {

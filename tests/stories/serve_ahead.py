@@ -11,7 +11,7 @@ from datetime import timedelta
 import uvloop
 
 from homing import app
-from homing.app import wiring
+from homing.app import shared
 from homing.cli.log import log_to_stderr
 from homing.config import load_settings
 
@@ -33,7 +33,7 @@ def main() -> None:
     arguments.add_argument("--mutant", choices=sorted(MUTANTS))
     told = arguments.parse_args()
     if told.mutant:
-        wiring.Database = MUTANTS[told.mutant]  # type: ignore[misc]
+        shared.Database = MUTANTS[told.mutant]  # type: ignore[misc]
     log_to_stderr()
     uvloop.run(serve(timedelta(minutes=told.ahead)))
 

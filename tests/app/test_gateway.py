@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from homing.app import build, serve, wiring
+from homing.app import build, gateway, serve
 from homing.config import Settings
 
 
@@ -29,7 +29,7 @@ async def test_settings_of_a_lab_are_warned_of_loudly(tmp_path: Path, monkeypatc
     def enough(_: Settings) -> None:
         raise Enough
 
-    monkeypatch.setattr(wiring, "build", enough)
+    monkeypatch.setattr(gateway, "build", enough)
     with capture_logs() as logs, pytest.raises(Enough):
         await serve(settings(tmp_path, lab_private_addresses=True, lab_outbound_port=2525))
     assert {log["setting"].partition(" ")[0] for log in logs} == {"lab_private_addresses", "lab_outbound_port"}

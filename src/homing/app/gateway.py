@@ -1,0 +1,151 @@
+"""One gateway in one process: the store, the workers that send, hear, act, tidy, warn and examine, and the doors.
+
+Several of them may share one PostgreSQL.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from fastapi import FastAPI
+
+from homing.app.clock import Clock
+from homing.app.http_door import http_door, make_http
+from homing.app.key_files import Keys
+from homing.app.shared import Shared
+from homing.app.smtp_door import smtp_door, tls_of
+from homing.app.workers import make_actor, make_deliverer, make_examiner, make_receiver, make_tidier, make_warner
+from homing.config import BadSettings, Settings
+from homing.flow.act import Actor
+from homing.flow.alarms import AlarmNotifier
+from homing.flow.deliver import Deliverer
+from homing.flow.receive import Receiver
+from homing.flow.sealed_secrets import seal_anew
+from homing.flow.tidy import Tidier
+from homing.flow.verify_domains import DomainVerifier
+from homing.loop.problem import Fault
+from homing.loop.sealing import SealBroken
+from homing.store.database import Database
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class App:
+    """A gateway that is wired and not yet running. `running()` opens the store and starts workers and doors."""
+
+    settings: Settings
+    clock: Clock
+    keys: Keys
+    database: Database
+    deliverer: Deliverer
+    receiver: Receiver
+    actor: Actor
+    tidier: Tidier
+    alarm_notifier: AlarmNotifier
+    domain_verifier: DomainVerifier
+    http: FastAPI
+    stopping: asyncio.Event
+    smtp_port: int = 0
+    http_port: int = 0
+
+    @asynccontextmanager
+    async def storing(self) -> AsyncIterator["App"]:
+        """The store alone: enough for the API in this process, with nothing sent and nobody listening."""
+        await self.database.start()
+        try:
+            await self.database.migrate()
+            await self._take_keys()
+            yield self
+        finally:
+            await self.database.close()
+
+    async def _take_keys(self) -> None:
+        """What is sealed in the store under the secret key of now, and the signing key that lay in a file at the first
+        start."""
+        for private, since in self.keys.signing_since:
+            await self.domain_verifier.rotation.adopt(private, since)
+        try:
+            anew = await self.database.write(seal_anew, self.domain_verifier.rotation.sealed_secrets)
+            await self.domain_verifier.signer.reload()
+        except SealBroken as error:
+            message = f"It does not open the secrets in the database: {error}."
+            raise BadSettings(Fault("secret_key", "setting-invalid", message)) from None
+        if anew:
+            _log.warning("secrets in the database were sealed anew with the secret key of now", count=anew)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["App"]:
+        """Everything. On the way out the doors close first, then the workers end what they have begun. Raises
+        BadSettings and CannotListen before anything is sent."""
+        tls = tls_of(self.settings)
+        async with self.storing(), AsyncExitStack() as workers, AsyncExitStack() as doors:
+            await self.tidier.recover()
+            await self.domain_verifier.names.learn()
+            workers.push_async_callback(self._close_connections)
+            self.smtp_port = await doors.enter_async_context(smtp_door(self.settings, self.receiver, tls))
+            self.http_port = await doors.enter_async_context(http_door(self.settings, self.http, self.stopping))
+            for worker in (
+                self.deliverer,
+                self.receiver,
+                self.actor,
+                self.tidier,
+                self.alarm_notifier,
+                self.domain_verifier,
+            ):
+                workers.push_async_callback(_ended, asyncio.create_task(worker.run()))
+            yield self
+
+    async def _close_connections(self) -> None:
+        await self.deliverer.client.close()
+        await self.actor.fetcher.close()
+        self.deliverer.signer.close()
+
+
+def build(settings: Settings, clock: Clock | None = None) -> App:
+    """Wire a gateway. Makes the data folder and the keys in it where they are missing."""
+    shared = Shared.of(settings, clock or Clock())
+    actor = make_actor(shared)
+    domain_verifier = make_examiner(shared)
+    stopping = asyncio.Event()
+    return App(
+        settings=settings,
+        clock=shared.clock,
+        keys=shared.keys,
+        database=shared.database,
+        deliverer=make_deliverer(shared),
+        receiver=make_receiver(shared),
+        actor=actor,
+        tidier=make_tidier(shared),
+        alarm_notifier=make_warner(shared),
+        domain_verifier=domain_verifier,
+        http=make_http(shared, actor, domain_verifier, stopping),
+        stopping=stopping,
+    )
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    for lab_setting in settings.lab_settings():
+        _log.warning("THIS IS A LAB SETTING: never run it on the Internet", setting=lab_setting)
+    async with build(settings).running() as app:
+        _log.info("homing is ready", http=app.http_port, smtp=app.smtp_port, url=settings.public_url)
+        await stop.wait()
+
+
+async def _ended(worker: "asyncio.Task[None]") -> None:
+    """Stop a worker; what it did not catch is a bug and is told here."""
+    worker.cancel()
+    try:
+        await worker
+    except asyncio.CancelledError:
+        pass
+    except Exception:  # noqa: BLE001 - the end of a worker
+        _log.exception("a worker broke")

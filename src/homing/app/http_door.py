@@ -1,0 +1,144 @@
+"""The HTTP door: the API and the pages, and how the door is opened and closed."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import REGISTRY
+
+from homing.app.listening import listening
+from homing.app.shared import Shared, dice, secret, webhook_ports
+from homing.config import Settings
+from homing.doors.api import ApiParts, create_api
+from homing.doors.web import WebParts, web_router
+from homing.flow.accept import Acceptance
+from homing.flow.act import Actor
+from homing.flow.address_proofs import AddressProofs
+from homing.flow.doctor import Doctor
+from homing.flow.keyring import Keyring
+from homing.flow.own_doctor import OwnDoctor
+from homing.flow.verify_domains import DomainVerifier
+from homing.net.fetch import check_url
+from homing.net.suffix import suffix_list
+
+
+@asynccontextmanager
+async def http_door(settings: Settings, http: FastAPI, stopping: asyncio.Event) -> AsyncIterator[int]:
+    """Open meanwhile; gives its port. Raises CannotListen. On the way out `stopping` is set, and requests have five
+    seconds to end."""
+    with listening("http_port", settings.http_host, settings.http_port):
+        listener = socket.create_server((settings.http_host, settings.http_port), backlog=512)
+    config = uvicorn.Config(
+        http,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+    )
+    server = _HttpServer(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await server.listening.wait()
+        yield listener.getsockname()[1]
+    finally:
+        stopping.set()
+        server.should_exit = True
+        await serving
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn inside our own loop: it says when it listens, and leaves the signals to us."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, stopping: asyncio.Event) -> FastAPI:
+    """API and pages. `stopping` is set when the door closes, for whoever follows a stream."""
+    acceptance = Acceptance(
+        database=shared.database,
+        outgoing=shared.outgoing,
+        clock=shared.clock,
+        work=shared.work,
+        proved=shared.proved,
+    )
+    address_proofs = AddressProofs(
+        database=shared.database,
+        outgoing=shared.outgoing,
+        clock=shared.clock,
+        work=shared.work,
+        secret=secret,
+        url=shared.settings.public_url,
+    )
+    keyring = Keyring(database=shared.database, clock=shared.clock, administrator_key=shared.keys.administrator)
+    settings = shared.settings
+    check = partial(check_url, ports=webhook_ports(settings), allow_private=settings.lab_private_addresses)
+    parts = ApiParts(
+        database=shared.database,
+        acceptance=acceptance,
+        address_proofs=address_proofs,
+        tokens=shared.tokens,
+        keyring=keyring,
+        clock=shared.clock,
+        dice=dice,
+        secret=secret,
+        sealed_secrets=shared.sealed_secrets,
+        news=shared.news,
+        check_url=check,
+        sms_status=actor.sms_status,
+        metrics=REGISTRY,
+        stopping=stopping,
+        domain_verifier=domain_verifier,
+        own_doctor=_own_doctor(shared),
+    )
+    http = create_api(parts)
+    pages = WebParts(
+        database=shared.database,
+        acceptance=acceptance,
+        address_proofs=address_proofs,
+        tokens=shared.tokens,
+        keyring=keyring,
+        clock=shared.clock,
+        news=shared.news,
+        public_url=shared.settings.public_url,
+        operator_name=shared.settings.operator_name,
+        open_here=shared.settings.open_pages_here,
+    )
+    http.include_router(web_router(pages))
+    return http
+
+
+def _own_doctor(shared: Shared) -> OwnDoctor:
+    settings = shared.settings
+    doctor = Doctor(
+        resolver=shared.resolver,
+        fetcher=shared.fetcher,
+        hello=settings.hostname,
+        smtp_port=settings.lab_outbound_port,
+        allow_private=settings.lab_private_addresses,
+    )
+    return OwnDoctor(
+        doctor=doctor,
+        database=shared.database,
+        signer=shared.signer,
+        operator_domain=settings.operator_domain,
+        identity=settings.operator,
+        hostname=settings.hostname,
+        delegation=settings.delegation,
+        suffix_of=suffix_list(),
+        clock=shared.clock,
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from homing.lab.dns import DnsServer
 
-from .console import Cli, beside, settings_in
+from .console import Cli, beside, in_a_thread, settings_in
 from .test_output import at_terminal
 
 HELO = "mx.operator.example"
@@ -46,7 +46,7 @@ async def test_any_domain_without_settings(dns: DnsServer) -> None:
 
 async def test_a_line_for_each_finding(dns: DnsServer) -> None:
     dns.publish("corp.com", 'TXT "v=spf1 mx -all"', "MX 10 mx.corp.com.")
-    ended = await beside("doctor", "corp.com", "--resolver", at(dns), "--jsonl")
+    ended = await in_a_thread("doctor", "corp.com", "--resolver", at(dns), "--jsonl")
     assert ended.code == 0
     found = [json.loads(line) for line in ended.out.splitlines()]
     assert [one["check"] for one in found][:2] == ["SPF01", "SPF02"]
@@ -55,7 +55,7 @@ async def test_a_line_for_each_finding(dns: DnsServer) -> None:
 
 async def test_our_own_names(dns: DnsServer, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 1)
-    ended = await beside("doctor", "--resolver", at(dns), "--no-probe", **settings)
+    ended = await in_a_thread("doctor", "--resolver", at(dns), "--no-probe", **settings)
     assert ended.code == 1
     told = json.loads(ended.out)["findings"]
     mended = {record["name"]: record for one in told for record in one["records"]}
@@ -65,31 +65,31 @@ async def test_our_own_names(dns: DnsServer, tmp_path: Path) -> None:
 
 async def test_our_keys_are_held_against_what_is_published(dns: DnsServer, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 1)
-    assert (await beside("org", "list", **settings)).code == 0  # makes the keys
-    ended = await beside("doctor", "--resolver", at(dns), "--no-probe", **settings)
+    assert (await in_a_thread("org", "list", **settings)).code == 0  # makes the keys
+    ended = await in_a_thread("doctor", "--resolver", at(dns), "--no-probe", **settings)
     (lost,) = [one for one in json.loads(ended.out)["findings"] if one["check"] == "DK04"]
     assert lost["about"] == "h1._domainkey.post.operator.example"
     dns.publish_text(lost["about"], lost["records"][0]["value"])
-    ended = await beside("doctor", "--resolver", at(dns), "--no-probe", **settings)
+    ended = await in_a_thread("doctor", "--resolver", at(dns), "--no-probe", **settings)
     assert [one["outcome"] for one in json.loads(ended.out)["findings"] if one["check"] == "DK04"] == ["ok"]
 
 
 async def test_an_organizations_domain(dns: DnsServer, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 1) | {"HOMING_DNS_SERVERS": json.dumps([at(dns)])}
-    assert (await beside("org", "create", "acme", "--display-name", "Acme", **settings)).code == 0
-    assert (await beside("domains", "add", "corp.com", "--org", "acme", **settings)).code == 0
-    ended = await beside("doctor", "corp.com", "--org", "acme", **settings)
+    assert (await in_a_thread("org", "create", "acme", "--display-name", "Acme", **settings)).code == 0
+    assert (await in_a_thread("domains", "add", "corp.com", "--org", "acme", **settings)).code == 0
+    ended = await in_a_thread("doctor", "corp.com", "--org", "acme", **settings)
     assert ended.code == 1
     missing = {record["name"] for one in json.loads(ended.out)["findings"] for record in one["records"]}
     assert {"operator1._domainkey.corp.com", "operator2._domainkey.corp.com", "bounce.corp.com"} <= missing
-    ended = await beside("doctor", "corp.org", "--org", "acme", **settings)
+    ended = await in_a_thread("doctor", "corp.org", "--org", "acme", **settings)
     assert ended.code == 5
 
 
 async def test_a_message_as_it_left(dns: DnsServer, tmp_path: Path) -> None:
     mail = tmp_path / "mail.eml"
     mail.write_bytes(b"From: a@corp.com\nFrom: b@corp.com\n\nHello\n")
-    ended = await beside("doctor", "corp.com", "--resolver", at(dns), "--message", str(mail))
+    ended = await in_a_thread("doctor", "corp.com", "--resolver", at(dns), "--message", str(mail))
     found = {one["check"]: one["outcome"] for one in json.loads(ended.out)["findings"]}
     assert (found["M01"], found["M02"], found["M06"]) == ("broken", "broken", "ok")
 
@@ -104,7 +104,7 @@ async def test_to_a_person(dns: DnsServer) -> None:
 
 async def test_nothing_but_the_records(dns: DnsServer) -> None:
     dns.publish("_dmarc.corp.com", 'TXT "v=DMARC1; p=reject; sp=none; np=reject; rua=mailto:d@corp.com"')
-    ended = await beside("doctor", "corp.com", "--resolver", at(dns), "--zone")
+    ended = await in_a_thread("doctor", "corp.com", "--resolver", at(dns), "--zone")
     assert ended.code == 1
     assert ended.out.splitlines() == [
         "; SPF: who may send under this name (RFC 7208) (SPF06)",
@@ -125,12 +125,12 @@ async def test_a_strangers_text_does_nothing_to_the_terminal(dns: DnsServer) -> 
 
 async def test_a_long_key_is_shown_whole(dns: DnsServer, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, 1) | {"HOMING_DNS_SERVERS": json.dumps([at(dns)])}
-    assert (await beside("org", "list", **settings)).code == 0  # makes the keys
-    zone = (await beside("doctor", "--no-probe", "--zone", **settings)).out
+    assert (await in_a_thread("org", "list", **settings)).code == 0  # makes the keys
+    zone = (await in_a_thread("doctor", "--no-probe", "--zone", **settings)).out
     (line,) = [line for line in zone.splitlines() if line.startswith("h1._domainkey.post.operator.example. ")]
     name, _, text = line.partition(" 3600 IN TXT ")
     dns.publish(name.removesuffix("."), f"TXT {text}")
-    told = json.loads((await beside("doctor", "--no-probe", **settings)).out)["findings"]
+    told = json.loads((await in_a_thread("doctor", "--no-probe", **settings)).out)["findings"]
     outcomes = {one["check"]: one["outcome"] for one in told}
     assert {outcomes[check] for check in ("DK02", "DK04", "DK05", "DK08")} == {"ok"}, (
         "the gateway signs, and that passes"

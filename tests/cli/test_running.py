@@ -13,7 +13,8 @@ import pytest
 
 from homing.cli.exits import ExitCode
 from homing.store.sqlite import driver
-from tests.stories.gateway import Story, a_story, until
+from tests.patience import PATIENCE, until
+from tests.stories.gateway import Story, a_story
 
 from .console import Ended, beside, environment
 
@@ -30,14 +31,8 @@ def own_settings(story: Story) -> dict[str, str]:
 async def acme(folder: Path) -> AsyncIterator[tuple[Story, dict[str, str]]]:
     """A running gateway with the organization acme, whose Joe has proved his address, and how commands find it."""
     async with a_story(folder) as story:
-        ours = own_settings(story)
-        made = await beside("org", "create", "acme", "--display-name", "Acme Ltd", **ours)
-        assert made.document()["name"] == "acme"
-        ours["HOMING_ORG"] = "acme"
-        story.world.mx("acme.com")
-        joe = await beside("sender", "create", "--name", "Joe", "--address", "joe@acme.com", "--proved", **ours)
-        assert joe.document()["proved_at"]
-        yield story, ours
+        await (await story.application("acme")).person("Joe", "joe@acme.com")
+        yield story, own_settings(story) | {"HOMING_ORG": "acme"}
 
 
 def lines(ended: bytes) -> list[dict[str, Any]]:
@@ -73,6 +68,10 @@ async def test_a_gateway_elsewhere_and_a_key_of_its_own(tmp_path: Path) -> None:
         assert (await beside("org", "show", **there)).document()["name"] == "acme"
         refused = await beside("policy", "create", "quiet", "--step", "log", **there)
         assert (refused.code, refused.error["code"]) == (ExitCode.AUTH, "scope-missing")
+        made = await beside("org", "create", "other", "--display-name", "Other Ltd", **ours)
+        assert made.document()["name"] == "other"
+        ann = ("sender", "create", "--org", "other", "--name", "Ann", "--address", "ann@other.com", "--proved")
+        assert (await beside(*ann, **ours)).document()["proved_at"]
 
 
 async def test_the_database_is_not_opened_twice(tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ async def test_events_are_printed_as_they_happen(tmp_path: Path) -> None:
             await until(lambda: sum(story.app.http.state.api.listeners.values()) == 1)
             message = ("--from-person", "joe@acme.com", "--to", "ann@friend.com", "--text", "Hello")
             sent = (await beside("send", *message, **ours)).document()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 out, _ = await following.communicate()
         finally:
             if following.returncode is None:

@@ -57,12 +57,12 @@ def test_payloads_of_the_corpus_are_harmless(name: str) -> None:
 
 
 def test_a_megabyte_costs_no_more_than_a_line() -> None:
-    started = time.perf_counter()
+    began = time.process_time()
     for _ in range(20):
         clean("\x1b]" * 500_000, 100)
         clean_lines("\x1b[" * 500_000, width=400, lines=8)
         without_links(clean("a-." * 500_000, 400))
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - began < 2
 
 
 def test_lines_are_kept_apart_and_counted() -> None:

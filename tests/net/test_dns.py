@@ -92,7 +92,7 @@ async def test_half_an_answer_is_not_a_denial_but_may_do(silent_for: str) -> Non
     server = HalfDead(zones={"six.com": ["AAAA 2a00::1"], "four.com": ["A 8.8.8.8"]})
     server.silent_for = silent_for
     await server.start()
-    resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=0.5)
+    resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=1)
     answers = [await resolver.addresses(name) for name in ("four.com", "six.com")]
     await server.close()
     reply, unheard = answers if silent_for == "AAAA" else reversed(answers)
@@ -269,7 +269,7 @@ async def test_every_server_of_a_zone_says_which_state_it_has(server: DnsServer)
     server.publish("ns2.corp.com", "A 127.0.0.9")
     await lagging.start("127.0.0.9", port)
     try:
-        resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=0.2, zone_port=port, allow_private=True)
+        resolver = Resolver([server.address], keep=AS_PUBLISHED, timeout=1, zone_port=port, allow_private=True)
         told = await resolver.starts_of_authority("mail.corp.com")
         answers = {one.server: one.answer.records[0].split()[2] for one in told if isinstance(one.answer, Found)}
         assert answers == {f"127.0.0.1#{port}": "42", f"127.0.0.9#{port}": "41"}

@@ -21,6 +21,7 @@ from homing.net.sms import (
     StatusCallback,
     TwilioShaped,
 )
+from tests.patience import PATIENCE
 
 TO = "+4915112345678"
 HOSTILE = 'He said "hi" {reference}\n\\ ü € & To=+1'
@@ -92,7 +93,7 @@ async def test_a_text_goes_out_unharmed_and_its_end_comes_back(
         assert isinstance(answer, SmsAccepted)
         (text,) = provider.inbox(to)
         assert (text.text, text.provider_id) == (HOSTILE, answer.provider_id)
-        called = from_number.parse_status_callback(await asyncio.wait_for(calls.bodies.get(), 3))
+        called = from_number.parse_status_callback(await asyncio.wait_for(calls.bodies.get(), PATIENCE))
         assert called is not None
         assert (called.provider_id, called.status) == (answer.provider_id, status)
 

@@ -220,5 +220,5 @@ async def a_story(folder: Path, clock: Clock | None = None, **settings: Any) -> 
             for key in app.keys.signing:
                 world.publish_key(key.selector, key.dns_record())
             base = f"http://127.0.0.1:{app.http_port}"
-            async with httpx2.AsyncClient(base_url=base, timeout=30) as http:
+            async with httpx2.AsyncClient(base_url=base, timeout=30, verify=False) as http:
                 yield Story(world, app, clock, http)

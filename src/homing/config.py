@@ -24,6 +24,7 @@ from pydantic_settings import (
 from homing.loop.domains.identity import OperatorIdentity, is_freemail
 from homing.loop.domains.sending_domains import Delegation
 from homing.loop.problem import Fault
+from homing.loop.retry import LIFETIME
 from homing.mail.address import AddressError, parse_address, parse_domain
 
 if TYPE_CHECKING:
@@ -141,7 +142,9 @@ class Settings(BaseSettings):
         description="What stands after @ in From of the complaints that providers send you (feedback loops): signed by "
         "such a domain, a complaint counts although our own marks were removed from it.",
     )
-    lifetime_hours: int = Field(default=120, ge=1, le=720, description="How long we try before a delivery expires.")
+    lifetime_hours: int = Field(
+        default=LIFETIME // timedelta(hours=1), ge=1, le=720, description="How long we try before a delivery expires."
+    )
     content_retention_days: int = Field(default=30, ge=1, description="Contents of messages are erased after that.")
     reply_retention_days: int = Field(
         default=7, ge=1, description="Mail to the unmonitored From address is erased after that; a tombstone stays."

@@ -18,7 +18,7 @@ def test_out_in_the_world_webhooks_are_called_at_443_and_mail_goes_to_25_and_now
     app = build(settings(tmp_path))
     assert app.actor.fetcher._ports == {443}
     assert not app.actor.fetcher._allow_private
-    router = app.deliverer.router
+    router = app.deliverer.agent.router
     assert (router._smtp_port, router._allow_private, router._own_name) == (25, False, "mx.acme-mail.com")
 
 

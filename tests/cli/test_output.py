@@ -52,7 +52,8 @@ def test_an_empty_table_says_so() -> None:
 
 
 def attempt(host: str, ip: str, stage: str, reply_code: int | None, text: str) -> dict[str, object]:
-    said = {"reply_code": reply_code, "enhanced_status_code": "", "text": text}
+    said = {"reply_code": reply_code, "enhanced_status_code": "", "text": text, "receiver": "corp.com", "egress_ip": ""}
+    said |= {"dialogue": f"> RCPT TO:<ann@example.org>\n< {reply_code} {HOSTILE}" if reply_code else None}
     return {"number": 1, "host": host, "ip": ip, "stage": stage, "in_doubt": False, **said}
 
 
@@ -105,8 +106,13 @@ def test_a_message_is_shown_with_its_timeline_and_its_case() -> None:
     for words in ("msg_1", "invalid_recipient", "550 no such user", "letter to joe@example.com", "2026-03-02 09:00:01"):
         assert words in text
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "ann@example.org 1 mx1 route 10.0.0.1 is private" in lines
-    assert "ann@example.org 1 mx2 [8.8.8.8] dot 550 no" in lines
+    assert "ann@example.org 1 mx1 corp.com route 10.0.0.1 is private" in lines
+    assert "ann@example.org 1 mx2 [8.8.8.8] corp.com dot 550 no" in lines
+    assert "RCPT TO" not in text
+    told = printed(picture(message, dialogues=True))
+    assert "attempt 1 for ann@example.org at mx2" in told
+    assert "> RCPT TO:<ann@example.org>" in told
+    assert "\x1b" not in told
     assert "\x1b" not in text
     whole = " ".join(text.split())
     assert "invalid_recipient (esc-5.1.1: “no mailbox”)" in whole, "the rule, and what it matched"

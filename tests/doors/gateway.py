@@ -17,6 +17,7 @@ from homing.doors.api import ApiParts, create_api
 from homing.doors.web import WebParts, web_router
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
+from homing.flow.deliver.sign import Signer
 from homing.flow.doctor import Doctor
 from homing.flow.identity_facts import IdentityFacts
 from homing.flow.keyring import Keyring
@@ -25,7 +26,6 @@ from homing.flow.own_doctor import OwnDoctor
 from homing.flow.own_names import OwnNames
 from homing.flow.rotate_keys import KeyRotation, Selectors, terms_for
 from homing.flow.sealed_secrets import SealedSecrets
-from homing.flow.sign import Signer
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.wakeup import Broadcast, WakeUp
 from homing.loop import ids

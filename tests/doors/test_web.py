@@ -225,7 +225,8 @@ def _rename(conn, home: Gateway, text: str) -> None:
     for table, column in ((tables.organization, "display_name"), (tables.message, "human_sender_name")):
         conn.execute(table.update().values({column: text}))
     conn.execute(tables.message.update().values(stream=HOSTILE[3][:64], failure_policy=HOSTILE[4][:64]))
-    conn.execute(tables.attempt.update().values(tls=HOSTILE[3][:64], ip=HOSTILE[6][:64]))
+    own = {"receiver": HOSTILE[2][:255], "egress_ip": HOSTILE[4][:64], "dialogue": "\n".join(HOSTILE)}
+    conn.execute(tables.attempt.update().values(tls=HOSTILE[3][:64], ip=HOSTILE[6][:64], **own))
     conn.execute(tables.case.update().values(verdict=tables.case.c.verdict))
 
 
@@ -236,6 +237,7 @@ async def test_hostile_text_is_text(home: Gateway) -> None:
         for path in paths:
             response = await browser.get(path)
             assert response.status_code == 200, path
+            assert ("<summary>SMTP dialogue</summary>" in response.text) == path.startswith("/messages/")
             tags = set(re.findall(r"<(/?[a-zA-Z!][a-zA-Z0-9]*)", response.text))
             assert tags.isdisjoint({"script", "svg", "iframe", "math", "style", "base", "object"}), path
             assert "49" not in re.findall(r"\b49\b", response.text) or "{{7*7}}" in response.text

@@ -51,7 +51,7 @@ class Scene:
 
     async def last_words(self) -> str:
         """Hang up, and read what Postfix counted on the connection."""
-        await self.story.app.deliverer.client.close()
+        await self.story.app.deliverer.agent.client.close()
         return await self.postfix.logs(r"smtpd\[\d+\]: disconnect .* mail=")
 
 

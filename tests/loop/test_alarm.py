@@ -3,8 +3,6 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 from homing.loop.alarm import CAUSE, TOLD_AGAIN_AFTER, StandingAlarm, about_us, due
 from homing.loop.letters.alarm_letter import MOST, advice, alarm_letter
 from homing.loop.model import Verdict
@@ -34,21 +32,19 @@ STANDING = StandingAlarm(
 PAGE = "https://mail.example.com/alarms"
 
 
-def cause(remote_mta: str) -> str:
-    alarm = about_us(delivery(recipient="john@corp.com"), replace(SLOW, remote_mta=remote_mta))
+def cause(receiver: str | None, named: str = "") -> str:
+    alarm = about_us(delivery(recipient="john@corp.com", receiver=receiver), SLOW, named)
     assert alarm is not None
     return alarm.cause.rpartition(" ")[2]
 
 
 def test_all_hosts_of_a_receiver_are_one_cause() -> None:
-    assert cause("alt1.gmail-smtp-in.l.google.com") == cause("ASPMX.L.Google.com.") == "google.com"
-    assert cause("mx1.post.co.uk") == "post.co.uk"
-    assert cause("mx.de") == "mx.de"
+    assert cause("google.com") == "google.com"
+    assert cause("google.com", "post.co.uk") == "post.co.uk", "a report names who said so"
 
 
-@pytest.mark.parametrize("host", ["", "dns; x", "[192.0.2.1]", "a b", "x" * 600, HOSTILE])
-def test_where_the_host_is_not_told_the_recipient_says_whose_it_is(host: str) -> None:
-    assert cause(host) == "corp.com"
+def test_where_no_receiver_is_known_the_recipient_says_whose_it_is() -> None:
+    assert cause(None) == "corp.com"
 
 
 def test_what_is_not_about_us_raises_none() -> None:

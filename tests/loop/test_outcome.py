@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.loop import policy as policies
 from homing.loop.evidence import (
     CancelRequested,
     Evidence,
@@ -29,7 +28,6 @@ from homing.loop.lifecycle import allowed, move
 from homing.loop.model import (
     FAILURES,
     CaseId,
-    DeliveryId,
     EventType,
     InboundId,
     Origin,
@@ -38,7 +36,8 @@ from homing.loop.model import (
     Strength,
 )
 from homing.loop.outcome import conclude
-from homing.loop.policy import BUILTIN_DEFAULT, REPORTS_WORKED_ON, SILENT_DEATHS
+from homing.loop.policy import BUILTIN_DEFAULT, REPORTS_WORKED_ON
+from homing.loop.retry import ASKED_AGAIN, RETRY_SLOWED_DOWN, SILENT_DEATHS
 from homing.mail.reply import Stage
 
 from .made import NOW, VERDICT, answered, delivery, letter, reported
@@ -158,14 +157,6 @@ def test_a_doubt_is_not_taken_back_by_what_follows() -> None:
         assert conclude(doubtful, evidence, BUILTIN_DEFAULT, NOW).delivery.possibly_delivered
 
 
-def test_a_crowd_that_was_put_off_together_does_not_come_back_together() -> None:
-    crowd = [delivery(State.SENDING, id=DeliveryId(UUID(int=number)), attempts=6) for number in range(500)]
-    waits = sorted((policies.retry_at(one, NOW) - NOW) / timedelta(hours=2) for one in crowd)
-    assert 0.8 <= waits[0] < 0.85
-    assert 1.15 < waits[-1] <= 1.2
-    assert len(set(waits)) > 450
-
-
 def test_a_message_that_kills_its_worker_ends_with_an_alarm() -> None:
     dying = delivery(State.SENDING)
     for _ in range(SILENT_DEATHS - 1):
@@ -213,6 +204,23 @@ def test_a_report_about_us_raises_an_alarm_even_if_it_changes_nothing_unless_any
         assert (outcome.alarm is not None) == (strength is Strength.STRONG)
 
 
+def test_an_alarm_names_the_receiver_who_spoke() -> None:
+    """A report from behind a forward names another one than the message went to."""
+    verdict = replace(VERDICT, failure_class="reputation", kind="soft", about_us=True)
+    sent = delivery(State.DELIVERED, receiver="corp.com")
+    told = replace(reported(), verdict=verdict, receiver="google.com")
+    for report, by in ((told, "google.com"), (replace(told, receiver=""), "corp.com")):
+        outcome = conclude(sent, report, BUILTIN_DEFAULT, NOW)
+        assert outcome.alarm is not None
+        assert outcome.alarm.cause.endswith(f" {by}")
+        assert outcome.delivery.receiver == "corp.com"
+    said = replace(answered(Stage.MAIL_FROM, "550 5.7.1 listed", about_us=True), receiver="google.com")
+    refused = conclude(delivery(receiver="corp.com"), said, BUILTIN_DEFAULT, NOW)
+    assert refused.alarm is not None
+    assert refused.alarm.cause.endswith(" google.com")
+    assert refused.delivery.receiver == "google.com"
+
+
 def test_a_server_that_finds_us_too_fast_is_left_alone_for_longer() -> None:
     def waits(reply: str, **verdict: object) -> timedelta:
         evidence = answered(Stage.RCPT_TO, reply, **verdict)
@@ -223,7 +231,7 @@ def test_a_server_that_finds_us_too_fast_is_left_alone_for_longer() -> None:
     greylisted = waits("450 4.7.1 come back", failure_class="rate_limited", kind="soft")
     slowed = waits("421 4.7.28 too fast", failure_class="rate_limited", kind="soft", about_us=True)
     assert greylisted < timedelta(minutes=2)
-    assert slowed >= policies.RETRY_SLOWED_DOWN
+    assert slowed >= RETRY_SLOWED_DOWN
 
 
 def test_a_refusal_that_passes_is_asked_again_whatever_its_code_and_believed_in_the_end() -> None:
@@ -231,12 +239,12 @@ def test_a_refusal_that_passes_is_asked_again_whatever_its_code_and_believed_in_
     for stage in (Stage.RCPT_TO, Stage.DATA, Stage.DOT):
         said = answered(stage, "554 5.7.1 greylisted", failure_class="rate_limited", kind="soft", passes=True)
         waiting = delivery()
-        for attempt in range(1, policies.ASKED_AGAIN):
+        for attempt in range(1, ASKED_AGAIN):
             outcome = conclude(replace(waiting, attempts=attempt), said, BUILTIN_DEFAULT, NOW)
             assert outcome.delivery.state is State.DEFERRED
             assert not outcome.delivery.possibly_delivered, "it said no, at the dot too"
             assert outcome.case is None
-        believed = conclude(replace(waiting, attempts=policies.ASKED_AGAIN), said, BUILTIN_DEFAULT, NOW)
+        believed = conclude(replace(waiting, attempts=ASKED_AGAIN), said, BUILTIN_DEFAULT, NOW)
         assert believed.delivery.state is State.BOUNCED
         assert believed.case is not None
         assert believed.suppress is None
@@ -326,15 +334,3 @@ def test_conclude_is_total_and_keeps_to_the_table(before, evidence) -> None:
     if outcome.suppress:
         assert getattr(evidence, "strength", Strength.STRONG) is Strength.STRONG
         assert isinstance(evidence, Unsubscribed) or not evidence.verdict.about_us
-
-
-@given(st.integers(0, 60), st.booleans(), st.booleans())
-def test_retries_spread_grow_and_stay_within_the_lifetime(attempts: int, doubt: bool, slow_down: bool) -> None:
-    tried = delivery(State.SENDING, attempts=attempts, possibly_delivered=doubt)
-    at = policies.retry_at(tried, NOW, slow_down=slow_down)
-    assert NOW < at <= min(tried.expires_at, NOW + policies.LONGEST_WAIT)
-    assert at == policies.retry_at(tried, NOW, slow_down=slow_down)
-    if slow_down:
-        assert at - NOW >= policies.RETRY_SLOWED_DOWN
-    if doubt:
-        assert at - NOW >= policies.RETRY_IN_DOUBT

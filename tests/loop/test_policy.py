@@ -1,6 +1,6 @@
 """Cases: which steps begin, and how one step's end leads to the next."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -16,7 +16,7 @@ from homing.loop.model import (
     Verdict,
     WhenPossiblyDelivered,
 )
-from homing.loop.policy import BUILTIN_DEFAULT, CaseOutcome, escalate, not_believed, open_case, resolve
+from homing.loop.policy import BUILTIN_DEFAULT, CaseOutcome, escalate, open_case, resolve
 
 from .made import NOW, VERDICT, delivery
 
@@ -97,20 +97,6 @@ def test_a_policy_of_logs_alone_asks_for_no_more() -> None:
 def test_a_resolved_case_starts_nothing_more() -> None:
     case = resolve(opened(LETTER, SMS).case)
     assert escalate(case, 0, StepState.UNHEARD, NOW).actions == ()
-
-
-@pytest.mark.parametrize(
-    ("leapt_at", "counts"),
-    [
-        (None, False),
-        (NOW, True),
-        (NOW - timedelta(hours=23), True),
-        (NOW - timedelta(days=1), False),
-        (NOW + timedelta(minutes=5), True),  # put back a little, since
-    ],
-)
-def test_a_leap_of_the_clock_counts_for_a_day(jumped_at: datetime | None, counts: bool) -> None:
-    assert not_believed(jumped_at, NOW) == (jumped_at if counts else None)
 
 
 def test_the_built_in_policy_is_live_event_letter_then_administrator() -> None:

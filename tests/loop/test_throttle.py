@@ -15,7 +15,7 @@ ONE, TWO = DeliveryId(UUID(int=1)), DeliveryId(UUID(int=2))
 
 
 def pace() -> Throttles:
-    return Throttles(receiver_of=lambda host: host)
+    return Throttles()
 
 
 def slowed() -> Throttles:

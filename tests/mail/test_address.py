@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.mail.address import Address, AddressError, hidden_character, mixed_script, parse_address
+from homing.mail.address import Address, AddressError, domain_of, hidden_character, mixed_script, parse_address
 from tests.data import HOSTILE_INPUTS
 
 _CASES = json.loads((HOSTILE_INPUTS / "api" / "addresses.json").read_text())
@@ -165,3 +165,18 @@ def test_any_text_is_an_address_or_an_error(text):
         return
     assert parse_address(str(address)) == address
     assert hidden_character(address.shown) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "domain"),
+    [
+        ("john@Example.COM", "example.com"),
+        ('"a@b"@example.com', "example.com"),
+        ("postmaster", ""),
+        ("john@", ""),
+        ("@example.com", "example.com"),
+        ("", ""),
+    ],
+)
+def test_the_domain_of_an_address(address, domain):
+    assert domain_of(address) == domain

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import (
+    DIALOGUE_CHARACTERS,
     Answer,
     Capabilities,
     Ending,
@@ -15,6 +16,7 @@ from homing.mail.smtp_client import (
     Interrupted,
     Log,
     Silence,
+    Transcript,
     Turn,
     asking_for_tls,
     opening,
@@ -338,5 +340,57 @@ def test_the_log_is_bounded_and_holds_no_message() -> None:
     for _ in range(1000):
         log.received(ServerReply(250, ("x" * 5000,)))
     log.sent(b"MAIL FROM:<>\r\nDATA\r\n")
-    assert len(log.lines) == 64
+    assert len(log.lines) == 4, "16 KiB, and the reply that passed them"
     assert max(map(len, log.lines)) == 500
+    chatty = Log()
+    for _ in range(1000):
+        chatty.received(ServerReply(250, ("ok",)))
+    assert len(chatty.lines) == 64
+
+
+def test_the_log_in_words() -> None:
+    log = Log(3)
+    log.note("connected to mx [192.0.2.1]:25")
+    log.sent(b"MAIL FROM:<a@a.example>\r\nDATA\r\n")
+    log.received(ServerReply(250, ("2.1.0 ok", "and more")))
+    log.sent_message(1234)
+    log.received(Interrupted(ServerReply(552, ("5.3.4 too big",))))
+    log.received(Silence.TIMEOUT)
+    assert log.lines == (
+        "= message 3 on this connection",
+        "= connected to mx [192.0.2.1]:25",
+        "> MAIL FROM:<a@a.example>",
+        "> DATA",
+        "< 250 2.1.0 ok / and more",
+        "> (a message of 1234 octets)",
+        "= before the message had left:",
+        "< 552 5.3.4 too big",
+        "= timeout",
+    )
+    assert log.text == "\n".join(log.lines)
+
+
+def test_hostile_words_in_a_log_are_words_and_few() -> None:
+    log = Log()
+    log.note("\x1b[2J\u202e gnp.exe\r\n> forged")
+    assert log.lines == ("= gnp.exe > forged",)
+    for _ in range(60):
+        log.sent(b"x" * 400)
+    log.received(ServerReply(550, ("5.1.1 the end",)))
+    assert len(log.text) <= DIALOGUE_CHARACTERS
+    assert "…" in log.text
+    assert log.text.startswith("= gnp.exe")
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply", "clean"),
+    [
+        (Stage.DOT, Reply(250, "2.0.0", "ok"), True),
+        (Stage.DOT, Reply(251, "", "will forward"), False),
+        (Stage.DOT, Reply(550, "5.7.1", "no"), False),
+        (Stage.DOT, None, False),
+        (Stage.RCPT_TO, Reply(250, "2.1.5", "ok"), False),
+    ],
+)
+def test_only_a_plain_250_to_the_dot_is_clean(stage: Stage, reply: Reply | None, clean: bool) -> None:
+    assert Transcript(stage=stage, reply=reply, silence=None, host="mx", ip="", tls="").clean is clean

@@ -113,10 +113,10 @@ async def test_the_transcript_is_the_dialogue_without_the_message() -> None:
     async with listening() as (_, _, port), client() as ours:
         first = await attempt(ours, home(port))
         second = await attempt(ours, home(port), envelope("other@b.example"))
-    assert first.lines[0] == f"= connected to mx.b.example [127.0.0.1]:{port}"
-    assert "> RCPT TO:<token@b.example>" in first.lines
-    assert first.lines[-2:] == (f"> (a message of {len(CONTENT)} octets)", "< 250 2.0.0 ok")
-    assert second.lines[0] == "= message 2 on this connection"
+    assert first.log.lines[0] == f"= connected to mx.b.example [127.0.0.1]:{port}"
+    assert "> RCPT TO:<token@b.example>" in first.log.lines
+    assert first.log.lines[-2:] == (f"> (a message of {len(CONTENT)} octets)", "< 250 2.0.0 ok")
+    assert second.log.lines[0] == "= message 2 on this connection"
     assert second.reply == Reply(550, "5.1.1", "no such recipient")
 
 

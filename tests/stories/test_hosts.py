@@ -77,6 +77,13 @@ async def test_what_each_host_said_is_kept_though_the_last_one_took_it(story: St
     assert second["verdict"]["reply_code"] == 421
     assert (third["host"], third["stage"], third["reply_code"]) == ("mx3.corp.com", "dot", 250)
     assert [one["number"] for one in (first, second, third)] == [1, 1, 1]
+    assert (first["dialogue"], third["dialogue"]) == (None, None), "nothing was said; all was well"
+    said = second["dialogue"].splitlines()
+    assert said[0].startswith("= connected to mx2.corp.com [127.0.8.2]:")
+    assert said[-2].startswith(f"> RCPT TO:<{JOHN}>")
+    assert said[-1] == "< 421 4.3.2 Too busy, come again"
+    assert {one["receiver"] for one in (first, second, third)} == {"corp.com"}
+    assert [one["egress_ip"] for one in (first, second, third)] == ["", "127.0.0.1", "127.0.0.1"]
     assert not any(one["in_doubt"] or one["ended_at"] is None for one in (first, second, third))
     assert await _counted(story) == [1], "three hosts, one attempt"
 
@@ -143,8 +150,8 @@ async def test_a_host_that_is_ourselves_is_passed_over_and_told(story: Story) ->
 
 async def test_a_way_that_is_never_found_is_given_up(story: Story) -> None:
     crm = await _janets(story)
-    story.app.deliverer.longest = 0.2
-    story.app.deliverer.router = _Endless()  # type: ignore[assignment]
+    story.app.deliverer.agent.longest = 0.2
+    story.app.deliverer.agent.router = _Endless()  # type: ignore[assignment]
     sent = await crm.send(JANET, JOHN)
     await crm.becomes(sent, "deferred")
     (attempt,) = await _attempts(crm, sent)
@@ -153,7 +160,7 @@ async def test_a_way_that_is_never_found_is_given_up(story: Story) -> None:
 
 async def test_a_host_that_keeps_us_in_the_hall_is_given_up(story: Story) -> None:
     crm = await _janets(story)
-    story.app.deliverer.longest = 1
+    story.app.deliverer.agent.longest = 1
     async with _server(story, "220 hello") as ip:
         _hosts(story, ip, NOBODY)
         sent = await crm.send(JANET, JOHN)
@@ -164,7 +171,7 @@ async def test_a_host_that_keeps_us_in_the_hall_is_given_up(story: Story) -> Non
 
 async def test_before_the_dot_nothing_is_in_doubt(story: Story) -> None:
     crm = await _janets(story)
-    story.app.deliverer.longest = 2
+    story.app.deliverer.agent.longest = 2
     async with _server(story, "220 hello", "250 hello", "250 go on") as ip:
         _hosts(story, ip)
         sent = await crm.send(JANET, JOHN)
@@ -172,12 +179,12 @@ async def test_before_the_dot_nothing_is_in_doubt(story: Story) -> None:
     (attempt,) = await _attempts(crm, sent)
     assert (attempt["stage"], attempt["text"], attempt["in_doubt"]) == ("rcpt_to", "deadline", False)
     assert message["deliveries"][0]["possibly_delivered"] is False
-    assert all(host.ip != ip for host, _ in story.app.deliverer.client._pools), "its connection is closed"
+    assert all(host.ip != ip for host, _ in story.app.deliverer.agent.client._pools), "its connection is closed"
 
 
 async def test_after_the_dot_it_is_in_doubt(story: Story) -> None:
     crm = await _janets(story)
-    story.app.deliverer.longest = 2
+    story.app.deliverer.agent.longest = 2
     story.world.mx("corp.com").is_slow(JOHN, 20)
     sent = await crm.send(JANET, JOHN)
     message = await crm.becomes(sent, "deferred")

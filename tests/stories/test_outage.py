@@ -76,17 +76,17 @@ async def test_what_breaks_before_an_attempt_gives_its_connection_back(story: St
     crm = await story.application()
     await crm.person("Janet Roe", JANET)
     site = story.world.mx("corp.com")
-    deliverer = story.app.deliverer
-    dice = deliverer.dice
+    agent = story.app.deliverer.agent
+    dice = agent.dice
 
     def broken() -> bytes:
         raise LookupError("dice")
 
     with capture_logs() as logs:
-        deliverer.dice = broken
+        agent.dice = broken
         await crm.send(JANET, *(f"customer{number}@corp.com" for number in range(25)))
         await until(lambda: sum(log["event"] == "delivery attempt broke" for log in logs) >= 20)
-        deliverer.dice = dice
+        agent.dice = dice
         await crm.send(JANET, JOHN)
         await site.wait_for(JOHN)
 
@@ -96,7 +96,7 @@ async def test_a_stop_that_cannot_wait_gives_back_what_it_holds(tmp_path: Path) 
         crm = await story.application()
         await crm.person("Janet Roe", JANET)
         story.app.deliverer.patience = 0.1
-        story.app.deliverer.router = _Endless()  # type: ignore[assignment]
+        story.app.deliverer.agent.router = _Endless()  # type: ignore[assignment]
         sent = await crm.send(JANET, JOHN)
         await crm.becomes(sent, "sending")
         url = story.app.settings.database_url

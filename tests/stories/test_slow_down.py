@@ -2,7 +2,7 @@
 
 import pytest
 
-from homing.loop.policy import ASKED_AGAIN
+from homing.loop.retry import ASKED_AGAIN
 from tests.stories.gateway import Application, Story
 
 JANET = "janet@example.net"

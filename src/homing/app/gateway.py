@@ -100,9 +100,8 @@ class App:
             yield self
 
     async def _close_connections(self) -> None:
-        await self.deliverer.client.close()
+        await self.deliverer.agent.close()
         await self.actor.fetcher.close()
-        self.deliverer.signer.close()
 
 
 def build(settings: Settings, clock: Clock | None = None) -> App:

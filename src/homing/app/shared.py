@@ -9,13 +9,13 @@ from datetime import timedelta
 from homing.app.clock import Clock
 from homing.app.key_files import Keys
 from homing.config import Settings, server_of
+from homing.flow.deliver.sign import Signer
 from homing.flow.identity_facts import IdentityFacts
 from homing.flow.outgoing import Outgoing
 from homing.flow.own_names import OwnNames
 from homing.flow.rotate_keys import KeyRotation, terms_for
 from homing.flow.rules import reading_rules
 from homing.flow.sealed_secrets import SealedSecrets
-from homing.flow.sign import Signer
 from homing.flow.wakeup import Broadcast, WakeUp
 from homing.loop.reading.rulebook import Rules
 from homing.loop.sealing import Sealer

@@ -2,7 +2,6 @@
 
 import random
 from datetime import timedelta
-from functools import lru_cache
 
 from homing.app.key_files import SELECTOR
 from homing.app.shared import Shared, dice
@@ -10,7 +9,7 @@ from homing.config import Settings
 from homing.flow.act import Actor
 from homing.flow.alarms import AlarmNotifier
 from homing.flow.authenticate_inbound import InboundAuthentication
-from homing.flow.deliver import Deliverer
+from homing.flow.deliver import Deliverer, DeliveryAgent, Recorder
 from homing.flow.receive import Receiver
 from homing.flow.rotate_keys import Selectors
 from homing.flow.tidy import Tidier
@@ -34,34 +33,30 @@ def make_deliverer(shared: Shared) -> Deliverer:
         dice=random.SystemRandom().random,
         keep=0.0 if lab else 60.0,
     )
-    return Deliverer(
+    agent = DeliveryAgent(
         database=shared.database,
         outgoing=shared.outgoing,
         proved=shared.proved,
         signer=shared.signer,
         router=router,
         client=SmtpClient(settings.hostname),
-        throttles=Throttles(receiver_of=_receiver_of),
+        throttles=Throttles(),
+        suffix_of=suffix_list(),
         rules=shared.rules,
+        recorder=Recorder(database=shared.database, clock=shared.clock, actions=shared.actions),
+        clock=shared.clock,
+        dice=dice,
+    )
+    return Deliverer(
+        database=shared.database,
+        agent=agent,
         clock=shared.clock,
         jumped_at=shared.clock.jumped_at,
-        dice=dice,
         owner=shared.owner,
         at_once=settings.deliveries_at_once,
         work=shared.work,
-        actions=shared.actions,
         news=shared.news,
     )
-
-
-@lru_cache(4096)
-def _receiver_of(host: str) -> str:
-    """Who runs a mail host: the registered domain of its name, such as google.com."""
-    name = host.rstrip(".").lower()
-    suffix_of = suffix_list()
-    suffix = suffix_of(name)
-    labels = name.removesuffix(suffix).rstrip(".").rpartition(".")[2]
-    return f"{labels}.{suffix}" if labels else name
 
 
 def make_receiver(shared: Shared) -> Receiver:

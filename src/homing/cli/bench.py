@@ -31,6 +31,7 @@ from rich.progress import Progress
 
 from homing.cli.load_client import HUMAN_SENDER, Answered, Gateway
 from homing.config import Settings
+from homing.mail.address import domain_of
 
 OPERATOR = "acme-mail.com"
 REFUSED = "refusing.example"
@@ -256,7 +257,7 @@ async def _world(pipe: Connection, _: None) -> None:
     for number, address in enumerate(addresses):
         dns.publish(_domain(number), f"MX 10 mx.{_domain(number)}")
         dns.publish(f"mx.{_domain(number)}", f"A {address}")
-    for domain in (REFUSED, HUMAN_SENDER.partition("@")[2]):
+    for domain in (REFUSED, domain_of(HUMAN_SENDER)):
         dns.publish(domain, f"MX 10 mx.{_domain(0)}")
     pipe.send({"dns_servers": [f"{ip}:{port}"], "smtp_port": smtp_port})
     while question := await _questions(pipe):
@@ -282,7 +283,7 @@ async def _gateway(pipe: Connection, settings: Settings) -> None:
     app = build(settings)
     # A lab's DNS may change at any moment and is asked each time; here ways are remembered, as out in the world.
     servers = [(ip, int(port)) for ip, _, port in (text.partition(":") for text in settings.dns_servers)]
-    app.deliverer.router = Router(Resolver(servers), settings.lab_outbound_port, allow_private=True)
+    app.deliverer.agent.router = Router(Resolver(servers), settings.lab_outbound_port, allow_private=True)
     async with app.running():
         pipe.send({"http_port": app.http_port, "administrator": app.keys.administrator})
         while await _questions(pipe):

@@ -29,6 +29,7 @@ from homing.cli.serve import opening
 from homing.config import Settings
 from homing.lab.sms import ACCOUNT, AUTH_TOKEN
 from homing.lab.world import World
+from homing.mail.address import domain_of
 
 OPERATOR = "homing-demo.com"
 MARK = "this-is-a-demo"
@@ -171,7 +172,7 @@ def _without_repeats(ledger: Ledger) -> Ledger:
     """Messages of one sender that simply arrived at one domain are told in one line."""
     told: Ledger = []
     for line in ledger:
-        domain = line["to"].rpartition("@")[2]
+        domain = domain_of(line["to"])
         plain = None if line["steps"] or line["noted"] else (line["from"], domain, line["outcome"])
         before = told[-1] if told else None
         if before and plain and before["plain"] == plain:

@@ -14,6 +14,7 @@ import httpx2
 from homing.app import App
 from homing.lab.behaviour import Mail
 from homing.lab.world import World
+from homing.mail.address import domain_of
 from homing.mail.dkim import verify
 
 PATIENCE = 15.0
@@ -117,7 +118,7 @@ class DemoWorld:
     async def proves(self, application: Application, person: Person, phone: str | None = None) -> None:
         """The person gets the letter, opens the link, and presses the button, which alone proves anything."""
         name, address = person
-        site = self.world.mx(address.partition("@")[2])
+        site = self.world.mx(domain_of(address))
         await application.call("POST", "/v1/human_senders", {"name": name, "address": address, "phone": phone})
         letter = (await site.wait_for(address, 1, PATIENCE))[-1]
         link = link_in(letter, "/prove/")
@@ -132,7 +133,7 @@ class DemoWorld:
         """Whether a DKIM signature of the domain in From passes, with the keys that we publish."""
         keys = {key.dns_name: key.dns_record() for key in self.app.keys.signing}
         [header_from] = mail.addresses("From")
-        return verify(mail.content, keys.get).passed_for(header_from.partition("@")[2])
+        return verify(mail.content, keys.get).passed_for(domain_of(header_from))
 
     def later(self, **span: float) -> None:
         """Time passes."""

@@ -1,5 +1,6 @@
 """`homing messages`: what was sent, and what became of it."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 from homing.cli import timeline
 from homing.cli.client import Gateway, Json, given, segment, with_organization
 from homing.cli.human_senders import sender_id
-from homing.cli.output import moment, say, sheet, show, table, told
+from homing.cli.output import lines, moment, say, sheet, show, table, told
 from homing.loop.model import State
 
 if TYPE_CHECKING:
@@ -47,14 +48,18 @@ def list_messages(  # noqa: PLR0913 - each filter is an option
 
 @messages.command("show")
 @with_organization
-def show_message(gateway: Gateway, id: Annotated[str, typer.Argument(help="msg_…")]) -> None:  # noqa: A002
+def show_message(
+    gateway: Gateway,
+    id: Annotated[str, typer.Argument(help="msg_…")],  # noqa: A002
+    dialogue: Annotated[bool, typer.Option("--dialogue", help="With the SMTP dialogues that were kept.")] = False,
+) -> None:
     """Show a message with its deliveries, its timeline and what was done about its failures."""
     message = gateway.get(f"/v1/messages/{segment(id)}")
-    show(message, lambda: picture(message))
+    show(message, lambda: picture(message, dialogues=dialogue))
 
 
-def picture(message: Json) -> "RenderableType":
-    """Everything that is known of a message."""
+def picture(message: Json, *, dialogues: bool = False) -> "RenderableType":
+    """Everything that is known of a message; `dialogues`: those that were kept, too."""
     from rich.console import Group
 
     human_sender = message["human_sender"]
@@ -69,7 +74,9 @@ def picture(message: Json) -> "RenderableType":
     ]
     attempts = [row for delivery in message["deliveries"] for row in _attempts(delivery)]
     if attempts:
-        parts.append(table(("Tried", "Attempt", "Host", "Stage", "Answer"), attempts))
+        parts.append(table(("Tried", "Attempt", "Host", "Receiver", "From", "Stage", "Answer"), attempts))
+    if dialogues:
+        parts += [part for delivery in message["deliveries"] for part in _dialogues(delivery)]
     cases = [delivery for delivery in message["deliveries"] if delivery["case"]]
     if cases:
         rows = (one for delivery in cases for one in _steps(delivery))
@@ -97,12 +104,22 @@ def _attempts(delivery: Json) -> list[list[object]]:
             delivery["recipient"],
             attempt["number"],
             f"{attempt['host']} [{attempt['ip']}]" if attempt["ip"] else attempt["host"],
+            attempt["receiver"],
+            attempt["egress_ip"],
             attempt["stage"],
             " ".join(str(attempt[name]) for name in ("reply_code", "enhanced_status_code", "text") if attempt[name])
             + (" (in doubt)" if attempt["in_doubt"] else ""),
         ]
         for attempt in delivery["attempts"]
     ]
+
+
+def _dialogues(delivery: Json) -> Iterator["RenderableType"]:
+    """Of the attempts that did not end with a plain 250."""
+    for attempt in delivery["attempts"]:
+        if attempt["dialogue"]:
+            yield sheet({"dialogue": f"attempt {attempt['number']} for {delivery['recipient']} at {attempt['host']}"})
+            yield lines(attempt["dialogue"])
 
 
 def _steps(delivery: Json) -> list[list[object]]:

@@ -46,7 +46,7 @@ from homing.loop.model import (
 )
 from homing.loop.policy import REACHING
 from homing.loop.token import Purpose, TokenRefused
-from homing.mail.address import AddressError, parse_address
+from homing.mail.address import AddressError, domain_of, parse_address
 from homing.mail.compose import Mailbox
 from homing.mail.field_checks import check_message_id
 from homing.net import webhook
@@ -404,7 +404,7 @@ class Actor:
             late=case.late,
             possibly_delivered=case.possibly_delivered,
             verdict=case.verdict,
-            suggestion=suggest(failure.recipient.rpartition("@")[2]),
+            suggestion=suggest(domain_of(failure.recipient)),
             correct_link=f"{self.public_url}/correct/{token}",
             attempts=failure.attempts,
             resent_from=failure.resent_from,

@@ -15,11 +15,12 @@ from homing.loop.domains.identity import OperatorIdentity, own_identity
 from homing.loop.ids import new_id
 from homing.loop.letters.letters import Text
 from homing.loop.model import CaseId, Delivery, DeliveryId, Identity, MessageId, OrganizationId, Origin, Role, State
-from homing.loop.reading.marks import UNSUBSCRIBE_PATH, unsubscribe_uris
+from homing.loop.reading.marks import ENVELOPE_LOCAL, UNSUBSCRIBE_PATH, unsubscribe_uris
 from homing.loop.request import LETTERS, CheckedRequest, Recipient
 from homing.loop.token import Purpose, Tokens
 from homing.mail.address import Address, parse_address
 from homing.mail.compose import Draft, Mailbox, check_composed, compose, corrected, front
+from homing.mail.dkim import body_hash
 from homing.store.accepted_messages import AcceptedMessage, Idempotency, NewDelivery, NewMessage
 from homing.store.human_senders import HumanSender
 from homing.store.organizations import Organization
@@ -101,6 +102,7 @@ class Outgoing:
             failure_policy=request.failure_policy or organization.failure_policy,
             metadata=dict(request.metadata),
             content=content,
+            body_hash=body_hash(content),
             smtputf8=not content.isascii(),
             created_at=now,
         )
@@ -120,6 +122,7 @@ class Outgoing:
         """The same message once more, to the address that was meant; `key` makes two equal wishes one."""
         message = MessageId(new_id(now, self.dice()))
         message_id = self._message_id(message, now)
+        fixed = corrected(content, parse_address(original.recipient), right, message_id)
         row = NewMessage(
             id=message,
             organization=original.organization,
@@ -133,7 +136,8 @@ class Outgoing:
             message_id=message_id,
             failure_policy=original.failure_policy,
             metadata=original.metadata,
-            content=corrected(content, parse_address(original.recipient), right, message_id),
+            content=fixed,
+            body_hash=body_hash(fixed),
             smtputf8=not content.isascii() or right.needs_smtputf8,
             created_at=now,
         )
@@ -174,6 +178,7 @@ class Outgoing:
             failure_policy="",
             metadata={},
             content=content,
+            body_hash=body_hash(content),
             smtputf8=not content.isascii(),
             created_at=now,
             case=letter.case,
@@ -190,7 +195,7 @@ class Outgoing:
         """The delivery's own envelope sender: the same at every attempt."""
         last_day = (expires_at + ENVELOPE_GRACE).date()
         token = self.tokens.mint(Purpose.ENVELOPE, delivery, made=created_at, last_day=last_day)
-        return f"b+{token}@{identity.return_domain}"
+        return f"{ENVELOPE_LOCAL}{token}@{identity.return_domain}"
 
     def marked(self, identity: Identity, *, bulk: bool) -> Identity:
         """The identity of an application's delivery, with where complaints go, and where its recipient can leave."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from homing.flow.deliver.sign import BEYOND_LIFETIME, Signer
 from homing.flow.doctor import Doctor
 from homing.flow.outgoing import Clock
-from homing.flow.sign import BEYOND_LIFETIME, Signer
 from homing.loop.doctor.examined import canned, of_organization, ourselves, somebody
 from homing.loop.doctor.facts import DoctorFacts, PublishedAt
 from homing.loop.doctor.finding import Finding

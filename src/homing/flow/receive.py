@@ -30,9 +30,10 @@ from homing.loop.evidence import ReportAction, Reported, Unsubscribed, What
 from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength
 from homing.loop.reading import oops
 from homing.loop.reading.classify import Rules
-from homing.loop.reading.marks import UNSUBSCRIBE_LOCAL
+from homing.loop.reading.marks import ENVELOPE_LOCAL, UNSUBSCRIBE_LOCAL
 from homing.loop.reading.match import NOTHING_SAID, evidence_from, is_feedback_of
 from homing.loop.reading.understand import Understood, understand
+from homing.loop.receivers import receiver_of
 from homing.loop.token import Purpose, TokenRefused, Tokens
 from homing.mail.authentication import Authentication
 from homing.mail.reply import Reply
@@ -185,9 +186,9 @@ class Receiver:
         local, _, domain = recipient.lower().rpartition("@")
         if not local:
             return _Place(purpose="postmaster") if domain == "postmaster" else None
-        if local.startswith("b+") and self._returns_to(domain):
+        if local.startswith(ENVELOPE_LOCAL) and self._returns_to(domain):
             try:
-                subject = self.tokens.open(Purpose.ENVELOPE, local[2:], now=self.clock())
+                subject = self.tokens.open(Purpose.ENVELOPE, local.removeprefix(ENVELOPE_LOCAL), now=self.clock())
             except TokenRefused:
                 return None
             return _Place(purpose=Door.ENVELOPE, delivery=DeliveryId(subject))
@@ -360,8 +361,12 @@ class Receiver:
             by_envelope=matched.by_envelope,
             vouched=matched.by_trace or is_feedback_of(self.feedback_domains, authentication),
         )
-        evidence = replace(evidence, authentication=authentication.summary)
+        evidence = replace(evidence, authentication=authentication.summary, receiver=self._receiver(evidence))
         return DeliveryEvidence(delivery=matched.sent.delivery.id, evidence=evidence, now=self.clock(), inbound=mail.id)
+
+    def _receiver(self, report: Reported) -> str:
+        suffix_of = self.inbound_authentication.suffix_of
+        return "" if suffix_of is None else receiver_of(report.verdict.remote_mta, suffix_of)
 
     async def _understand(self, raw: bytes, envelope_sender: str | None) -> Understood:
         return await asyncio.to_thread(understand, raw, rules=self.rules, null_sender=envelope_sender is None)

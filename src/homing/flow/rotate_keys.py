@@ -16,9 +16,9 @@ from sqlalchemy import Connection
 
 from homing.flow import metrics
 from homing.flow.alarms import raise_alarm
+from homing.flow.deliver.sign import BEYOND_LIFETIME, Signer
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.sealed_secrets import SealedSecrets
-from homing.flow.sign import BEYOND_LIFETIME, Signer
 from homing.loop.alarm import alarm
 from homing.loop.domains.publication import Judgement, Publication, judge, same_text
 from homing.loop.domains.signing_keys import (

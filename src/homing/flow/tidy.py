@@ -14,7 +14,7 @@ from homing.flow.outgoing import Clock, LastClockJump
 from homing.flow.wakeup import WakeUp
 from homing.flow.worker import work_until_canceled
 from homing.loop.model import InboundId
-from homing.loop.policy import LONGEST_WAIT, not_believed
+from homing.loop.retry import LONGEST_WAIT, not_believed
 from homing.net import webhook
 from homing.store import actions, alarms, deliveries, figures, inbound, suppressions, tidy
 from homing.store.database import Database

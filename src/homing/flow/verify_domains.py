@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from homing.flow import metrics
+from homing.flow.deliver.sign import Signer
 from homing.flow.outgoing import Clock
 from homing.flow.own_names import OwnNames
 from homing.flow.rotate_keys import KeyRotation, Selectors
-from homing.flow.sign import Signer
 from homing.flow.wakeup import WakeUp
 from homing.flow.worker import surviving, work_until_canceled
 from homing.loop.domains.dns_records import DnsRecord

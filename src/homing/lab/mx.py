@@ -28,6 +28,7 @@ from homing.lab.behaviour import (
 )
 from homing.lab.outbound import Outbound
 from homing.lab.returned_mail import Failure
+from homing.mail.address import domain_of
 from homing.mail.reply import Reply
 
 _RELAYING_DENIED = Reply(550, "5.7.1", "Relaying denied")
@@ -127,7 +128,7 @@ class Site:
         return self._refuses_own_domain and address is not None and self.owns(address)
 
     def owns(self, address: str) -> bool:
-        return address.rpartition("@")[2].lower() == self.domain
+        return domain_of(address) == self.domain
 
 
 @dataclass

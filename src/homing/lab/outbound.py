@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from homing.loop.evidence import Unroutable
+from homing.mail.address import domain_of
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.route import Host, Router
 from homing.net.smtp_client import Envelope, SmtpClient, Transcript
@@ -53,7 +54,7 @@ class Outbound:
         return sent
 
     async def _try(self, client: SmtpClient, envelope: Envelope) -> Transcript | Unroutable:
-        way = await self._router.route(envelope.recipient.rpartition("@")[2])
+        way = await self._router.route(domain_of(envelope.recipient))
         if isinstance(way, Unroutable):
             return way
         connection = await client.acquire(self._at_its_port(way.hosts[0]))

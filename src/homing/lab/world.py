@@ -15,6 +15,7 @@ from homing.lab.mx import MxHost, Site
 from homing.lab.outbound import Outbound, Sent
 from homing.lab.sms import SmsProvider
 from homing.lab.webhook import WebhookSink
+from homing.mail.address import domain_of
 from homing.net.smtp_client import Envelope
 
 
@@ -83,11 +84,11 @@ class World:
 
     def inbox(self, address: str) -> list[Mail]:
         """What arrived for an address of any of the lab's domains, oldest first."""
-        return self.mx(address.rpartition("@")[2]).inbox(address)
+        return self.mx(domain_of(address)).inbox(address)
 
     async def writes(self, envelope_sender: str | None, recipient: str, content: bytes) -> Sent:
         """Somebody out there sends a mail, by real SMTP from the host of his domain."""
-        domain = (envelope_sender or "").rpartition("@")[2] or "stranger.net"
+        domain = domain_of(envelope_sender or "") or "stranger.net"
         envelope = Envelope(envelope_sender=envelope_sender, recipient=recipient, content=content)
         return await self.post.send(f"mx.{domain}", envelope)
 

@@ -4,11 +4,11 @@ Thousands of refusals can have one cause, so an alarm names its cause, in words 
 which rule it was understood, and by whom. It is told once, and again only when it goes on.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from homing.loop.model import Delivery, DeliveryId, OrganizationId, Verdict
+from homing.mail.address import domain_of
 
 TOLD_AGAIN_AFTER = timedelta(days=1)
 """Whoever has heard of a cause hears of it again a day later, if it goes on."""
@@ -19,8 +19,6 @@ LETTERS_APART = timedelta(hours=1)
 FORGOTTEN_AFTER = timedelta(days=90)
 CAUSE = 255
 _TEXT = 2000
-_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
-_COUNTRY, _GENERIC = 2, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +47,11 @@ class StandingAlarm:
     told_at: datetime | None
 
 
-def about_us(delivery: Delivery, verdict: Verdict | None) -> Alarm | None:
-    """None: the verdict is not about us."""
+def about_us(delivery: Delivery, verdict: Verdict | None, receiver: str = "") -> Alarm | None:
+    """None: the verdict is not about us. `receiver`: who said so, where that is another than the delivery went to."""
     if verdict is None or not verdict.about_us:
         return None
-    host = verdict.remote_mta.lower().rstrip(".")
-    by = _party(host) if _HOST.fullmatch(host) else delivery.recipient.rpartition("@")[2].lower()
+    by = receiver or delivery.receiver or domain_of(delivery.recipient)
     return _of(delivery, f"{verdict.failure_class} {verdict.rule} {by}", _words(verdict))
 
 
@@ -82,10 +79,3 @@ def _of(delivery: Delivery, cause: str, text: str) -> Alarm:
 def _words(verdict: Verdict) -> str:
     codes = (str(verdict.reply_code or ""), verdict.enhanced_status_code)
     return " ".join((*(code for code in codes if code and code not in verdict.text), verdict.text or verdict.matched))
-
-
-def _party(host: str) -> str:
-    """The end of a host's name, such as google.com or post.co.uk: enough to tell receivers apart."""
-    labels = host.split(".")
-    short = len(labels) > 2 and len(labels[-1]) == _COUNTRY and len(labels[-2]) <= _GENERIC
-    return ".".join(labels[-3 if short else -2 :])

@@ -14,13 +14,15 @@ from homing.mail.reply import Reply, Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A server answered at `stage`. After a whole transaction this is the reply to the dot."""
+    """A server answered at `stage`. After a whole transaction this is the reply to the dot. `receiver`: whose mail
+    hosts the attempt went to."""
 
     stage: Stage
     reply: Reply
     host: str
     ip: str = ""
     tls: str = ""
+    receiver: str = ""
     verdict: Verdict
 
 
@@ -33,6 +35,7 @@ class Unanswered:
     host: str
     ip: str = ""
     tls: str = ""
+    receiver: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +132,7 @@ class Reported:
 
     `names_recipient`: the report names our recipient (as original or final recipient). `names_other`: it names only
     others, so the failure is a third party's (forwarding). A report that names nobody has both False.
-    `at_envelope`: it came to the delivery's own return address.
+    `at_envelope`: it came to the delivery's own return address. `receiver`: of the remote host that it names.
     `authentication`: what SPF, DKIM and DMARC say of the mail, in one line, "" where nobody asked them.
     """
 
@@ -143,6 +146,7 @@ class Reported:
     final_recipient: str = ""
     reporting_mta: str = ""
     at_envelope: bool = False
+    receiver: str = ""
     authentication: str = ""
 
 

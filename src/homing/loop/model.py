@@ -197,6 +197,8 @@ class Delivery:
     case: CaseId | None = None
     """The case that this delivery serves, when it is a letter."""
     step: int | None = None
+    receiver: str | None = None
+    """Whose mail hosts its last attempt went to (`loop.receivers`); None before there was a route."""
 
 
 class StepKind(StrEnum):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from homing.loop import ids, retry, suppression
 from homing.loop import policy as policies
-from homing.loop import suppression
 from homing.loop.alarm import Alarm, about_us, killed_its_worker
 from homing.loop.evidence import (
     Answered,
@@ -45,7 +45,7 @@ from homing.loop.model import (
 )
 from homing.loop.suppression import Suppress
 from homing.loop.throttle import too_fast
-from homing.mail.reply import Stage
+from homing.mail.reply import HOST_STAGES, Stage
 
 Facts = Mapping[str, str | int | bool | None]
 
@@ -86,6 +86,7 @@ class _Terms:
 def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now: datetime) -> Outcome:
     """What follows for `delivery` from `evidence`, under the organization's failure policy, at `now`."""
     terms = _Terms(policy=policy, now=now)
+    delivery = _routed(delivery, evidence)
     match evidence:
         case Answered():
             return _answered(delivery, evidence, terms)
@@ -116,14 +117,18 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
             assert_never(evidence)
 
 
+def _routed(delivery: Delivery, evidence: Evidence) -> Delivery:
+    """With the receiver that its last attempt went to, whatever else follows."""
+    if isinstance(evidence, Answered | Unanswered | HeldBack) and evidence.receiver:
+        return replace(delivery, receiver=evidence.receiver)
+    return delivery
+
+
 HELD_BACK = "held-back"
 """Why a delivery waits that was not tried: its receiver finds us too fast."""
 
 
 # -- what a server said, or did not say ------------------------------------------------------------------------------
-
-_HOST_STAGES = frozenset({Stage.ROUTE, Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.TLS})
-"""A refusal here is about the host, not about the recipient or the message: try again, perhaps elsewhere."""
 
 
 def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
@@ -141,8 +146,8 @@ def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
     if said.reply.positive and said.stage is Stage.DOT:
         delivered = replace(move(delivery, State.DELIVERED), silent_deaths=0)
         return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=event),), None)
-    passing = said.verdict.passes and delivery.attempts < policies.ASKED_AGAIN
-    if said.reply.permanent and said.stage not in _HOST_STAGES and not passing:
+    passing = said.verdict.passes and delivery.attempts < retry.ASKED_AGAIN
+    if said.reply.permanent and said.stage not in HOST_STAGES and not passing:
         outcome = _failed(delivery, State.BOUNCED, said.verdict, terms, event)
         return _suppressing(outcome, suppression.after_answer(said, terms.now))
     return _deferred(
@@ -219,7 +224,7 @@ def _deferred(
         silent_deaths=0,
         verdict=verdict,
     )
-    next_attempt_at = policies.retry_at(delivery, now, slow_down=too_fast(verdict))
+    next_attempt_at = retry.retry_at(delivery, now, slow_down=too_fast(verdict))
     delivery = move(delivery, State.DEFERRED, next_attempt_at=next_attempt_at)
     data: Facts = {**event, "next_attempt_at": next_attempt_at.isoformat(), "possibly_delivered": in_doubt}
     return Outcome(
@@ -236,7 +241,7 @@ def _lease_released(delivery: Delivery, release: LeaseReleased, terms: _Terms) -
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
     delivery = replace(delivery, silent_deaths=delivery.silent_deaths + release.died)
-    if delivery.silent_deaths >= policies.SILENT_DEATHS:
+    if delivery.silent_deaths >= retry.SILENT_DEATHS:
         return _poisoned(delivery, terms)
     return Outcome(delivery=move(delivery, State.QUEUED, next_attempt_at=terms.now))
 
@@ -245,9 +250,9 @@ def _lease_lost(delivery: Delivery, terms: _Terms) -> Outcome:
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
     delivery = replace(delivery, possibly_delivered=True, silent_deaths=delivery.silent_deaths + 1)
-    if delivery.silent_deaths >= policies.SILENT_DEATHS:
+    if delivery.silent_deaths >= retry.SILENT_DEATHS:
         return _poisoned(delivery, terms)
-    next_attempt_at = policies.retry_at(delivery, terms.now)
+    next_attempt_at = retry.retry_at(delivery, terms.now)
     data: Facts = {
         "why": "lease_lost",
         "possibly_delivered": True,
@@ -328,7 +333,7 @@ def _unsubscribed(delivery: Delivery, wish: Unsubscribed) -> Outcome:
     delivery = replace(delivery, reports=delivery.reports + 1)
     if delivery.origin.ours or delivery.reports > policies.REPORTS_WORKED_ON:
         return Outcome(delivery=delivery, suppress=suppression.after_wish(delivery.origin))
-    inbound = None if wish.inbound is None else f"inb_{wish.inbound.hex}"
+    inbound = None if wish.inbound is None else ids.show("inbound", wish.inbound)
     facts: Facts = {"what": "unsubscribe", "by": wish.by, "inbound": inbound}
     return _suppressing(_noted(delivery, EventType.COMPLAINED, facts), suppression.after_wish(delivery.origin))
 
@@ -348,6 +353,7 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
                 replace(terms, strength=report.strength),
                 {**facts, "late": True},
             )
+            outcome = replace(outcome, alarm=about_us(delivery, report.verdict, report.receiver))
             outcome = _with_hearsay(outcome, suppression.hearsay(report, terms.now))
             return _suppressing(outcome, suppression.after_report(report, terms.now))
         case ReportAction.DELIVERED if may_change and allowed(delivery.state, State.DELIVERED):
@@ -365,7 +371,7 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
 
 def _alarming(report: Reported, delivery: Delivery) -> Alarm | None:
     """What a report says of us, though it changes nothing; not on the word of just anybody."""
-    return about_us(delivery, report.verdict) if report.strength is Strength.STRONG else None
+    return about_us(delivery, report.verdict, report.receiver) if report.strength is Strength.STRONG else None
 
 
 def _can_bounce(delivery: Delivery) -> bool:
@@ -382,7 +388,7 @@ def _facts(report: Reported) -> Facts:
         "what": report.what.value,
         "action": report.action.value,
         "strength": report.strength.value,
-        "inbound": f"inb_{report.inbound.hex}",
+        "inbound": ids.show("inbound", report.inbound),
         "final_recipient": report.final_recipient,
         "reporting_mta": report.reporting_mta,
         **_decided(report.verdict),

@@ -1,14 +1,13 @@
-"""When we try again, and what we do about a failure. Both are decided here and nowhere else.
+"""What we do about a failure. It is decided here and nowhere else.
 
 A failure opens a case. Its policy's steps are taken in order: those before the first `only_if_unheard` step begin at
 once; each `only_if_unheard` step waits until everything begun before it has ended without reaching anybody. A step
 runs at most once. When none is left and nobody was reached, the failure is `unheard`, which an operator sees.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from homing.loop.model import (
     ActionKind,
@@ -28,36 +27,6 @@ from homing.loop.model import (
     WhenPossiblyDelivered,
 )
 
-RETRY_AFTER: tuple[timedelta, ...] = (
-    timedelta(minutes=1),  # greylisting often forgives after one minute
-    timedelta(minutes=5),
-    timedelta(minutes=15),
-    timedelta(minutes=30),
-    timedelta(hours=1),
-    timedelta(hours=2),
-    timedelta(hours=4),  # and so on until the lifetime is over
-)
-RETRY_IN_DOUBT = timedelta(minutes=15)
-"""A message that may have arrived is not sent again sooner: each try may be another copy."""
-
-LONGEST_WAIT = RETRY_AFTER[-1] * 2 * 1.2
-"""No attempt is put off further than that (`retry_at`): what is, was put off by a clock that was ahead."""
-
-RETRY_SLOWED_DOWN = timedelta(minutes=15)
-"""A server that finds us too fast is left alone for at least so long, and for twice as long as else."""
-
-ASKED_AGAIN = 6
-"""Attempts, some hours in all: then a refusal that seems to pass, but says "for good", is believed."""
-
-LIFETIME = timedelta(days=5)
-"""RFC 5321 §4.5.4.1 asks for at least 4–5 days."""
-
-BELIEVED_AFTER = timedelta(days=1)
-"""So long after a jump a clock is believed again."""
-
-SILENT_DEATHS = 5
-"""After so many claims that ended without any answer we stop: something in the message kills the worker."""
-
 REPORTS_WORKED_ON = 5
 """Reports per delivery that are worked on; of the rest only those that end it, and the others are counted."""
 
@@ -74,26 +43,6 @@ REACHING = frozenset({StepKind.LETTER, StepKind.SMS, StepKind.WEBHOOK, StepKind.
 """Steps that should reach a person or a program. `live` and `log` end as `done`: nobody confirms them."""
 
 _HOPEFUL = frozenset({StepState.RUNNING, StepState.HEARD})
-
-
-def retry_at(delivery: Delivery, now: datetime, *, slow_down: bool = False) -> datetime:
-    """The next attempt, never after the lifetime's end. ±20 % jitter, from the delivery's id, so that a crowd that
-    failed together does not come back together and the same delivery gets the same answer twice. `slow_down`: the
-    server asked us to."""
-    wait = RETRY_AFTER[min(delivery.attempts, len(RETRY_AFTER)) - 1] if delivery.attempts else RETRY_AFTER[0]
-    if delivery.possibly_delivered:
-        wait = max(wait, RETRY_IN_DOUBT / 0.8)  # not sooner, whatever the jitter
-    if slow_down:
-        wait = max(2 * wait, RETRY_SLOWED_DOWN / 0.8)
-    dice = hashlib.blake2b(delivery.id.bytes + delivery.attempts.to_bytes(4), digest_size=4).digest()
-    spread = int.from_bytes(dice) / 0xFFFFFFFF  # 0 … 1
-    return min(now + wait * (0.8 + 0.4 * spread), delivery.expires_at)
-
-
-def not_believed(jumped_at: datetime | None, now: datetime) -> datetime | None:
-    """The last jump of the clock, as long as it counts. A clock that has just jumped does not end a lifetime alone:
-    nobody lived through that time, so whatever was not tried since has one more attempt first."""
-    return jumped_at if jumped_at and now - jumped_at < BELIEVED_AFTER else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

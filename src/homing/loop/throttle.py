@@ -1,13 +1,11 @@
 """How fast we may go: a receiver that finds us too fast is left alone for a while, and then tried gently.
 
-A receiver is whoever stands behind the mail hosts of one organization, such as google.com: it counts what comes from us
-for all of its domains together. Nothing is done about one that does not complain. One that does is throttled: it rests,
-then takes one delivery at a time, and one more with each that it does not complain of, until nobody thinks of it any
-more. If it complains again, it rests for twice as long.
+Nothing is done about a receiver (`loop.receivers`) that does not complain. One that does is throttled: it rests, then
+takes one delivery at a time, and one more with each that it does not complain of, until nobody thinks of it any more.
+If it complains again, it rests for twice as long.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -46,9 +44,8 @@ class Permit:
 
 @dataclass(slots=True, kw_only=True)
 class Throttles:
-    """The throttles of this process. `receiver_of` tells whose a mail host is; one without an answer is its own."""
+    """The throttles of this process, by receiver."""
 
-    receiver_of: Callable[[str], str]
     _throttles: dict[str, _Throttle] = field(default_factory=dict)
 
     @property

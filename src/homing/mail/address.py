@@ -81,6 +81,12 @@ def parse_address(text: str) -> Address:
     return address
 
 
+def domain_of(address: str) -> str:
+    """What stands behind the last @, in lower case; "" where there is none. Nothing is checked: for addresses that were
+    read before, and for texts that only resemble one."""
+    return address.rpartition("@")[2].lower() if "@" in address else ""
+
+
 def parse_domain(text: str) -> str:
     """A mail domain as lower-case A-labels (RFC 5890), at least two of them. Raises AddressError."""
     domain = text.lower() if text.isascii() else _to_ascii(text)

@@ -6,7 +6,7 @@ The mail is a stranger's: the author domain is taken only where it is beyond dou
 import re
 from dataclasses import dataclass
 
-from homing.mail.address import AddressError, parse_domain
+from homing.mail.address import AddressError, domain_of, parse_domain
 from homing.mail.dkim import HEADER_OCTETS, Result, Verification, relaxed_headers
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, Vouched
 from homing.mail.spf import SpfVerdict
@@ -86,7 +86,7 @@ def author_domain(raw: bytes) -> str | None:
     bare = [word for word in re.split(r"[\s,;]+", _ANGLED.sub(" ", text)) if "@" in word]
     addresses = [angled.strip("<> ") for angled in _ANGLED.findall(text)] + bare
     try:
-        domains = {parse_domain(address.rpartition("@")[2]) for address in addresses}
+        domains = {parse_domain(domain_of(address)) for address in addresses}
     except AddressError:
         return None
     return domains.pop() if len(domains) == 1 else None

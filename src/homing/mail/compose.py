@@ -116,7 +116,7 @@ def front(
     lines = [header.mailboxes("From", [(display_name, header_from)])]
     if reply_to is not None:
         lines.append(header.mailboxes("Reply-To", [("", reply_to)]))
-    lines.append(header.structured("Homing-Trace", [trace]))
+    lines.append(header.structured(header.TRACE_HEADER, [trace]))
     if feedback_to is not None:
         lines.append(header.structured("CFBL-Address", [f"{feedback_to};", "report=arf"]))
         lines.append(header.structured("CFBL-Feedback-ID", [trace]))

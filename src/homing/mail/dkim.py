@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 
 from homing.mail.dns_question import Ask, Dialogue, Found, LookupFailed, RecordType, well_formed
+from homing.mail.header import TRACE_HEADER
 
 SIGNED_HEADERS = (
     "From",
@@ -38,7 +39,7 @@ SIGNED_HEADERS = (
     "List-Unsubscribe",
     "List-Unsubscribe-Post",
     "Auto-Submitted",
-    "Homing-Trace",
+    TRACE_HEADER,
     "CFBL-Address",
     "CFBL-Feedback-ID",
     "Feedback-ID",
@@ -132,19 +133,21 @@ class SigningKey:
 # --- signing ---------------------------------------------------------------------------------------------------------
 
 
-def body_hash(body: bytes) -> bytes:
-    """SHA-256 of the relaxed body. Equal bodies have equal hashes: compute it once for all recipients."""
-    return sha256(relaxed_body(body)).digest()
+def body_hash(raw: bytes) -> bytes:
+    """SHA-256 of the relaxed body of a message. It is the same whatever fields are put in front, so that it is computed
+    once for all recipients and all signatures."""
+    return sha256(relaxed_body(raw.partition(b"\r\n\r\n")[2])).digest()
 
 
-def sign(raw: bytes, key: SigningKey, signed_at: int, expires_at: int, body_hash: bytes | None = None) -> bytes:
+def sign(raw: bytes, key: SigningKey, signed_at: int, expires_at: int, digest: bytes | None = None) -> bytes:
     """The DKIM-Signature header to put in front of `raw`, CRLF-ended.
 
-    Times are Unix seconds. `body_hash` is what the function of that name says of this body, if it is known already.
-    Equal arguments give equal bytes, for RSA and Ed25519 alike.
+    Times are Unix seconds. `digest`: the `body_hash` of `raw`, where it is known already. Equal arguments give equal
+    bytes, for RSA and Ed25519 alike.
     """
-    head, _, body = raw.partition(b"\r\n\r\n")
-    digest = sha256(relaxed_body(body)).digest() if body_hash is None else body_hash
+    end = raw.find(b"\r\n\r\n")
+    head = raw if end < 0 else raw[:end]
+    digest = body_hash(raw) if digest is None else digest
     fields = relaxed_headers(head)
     present = Counter(name for name, _ in fields)
     names = [name for name in _SIGNED for _ in range(present[name] + 1)]

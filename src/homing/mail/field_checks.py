@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from quopri import decodestring
 
 from homing.mail.address import hidden_character, mixed_script
-from homing.mail.header import unsafe_character
+from homing.mail.header import TRACE_HEADER, unsafe_character
 
 Faults = list[tuple[str, str]]
 
@@ -49,7 +49,7 @@ ONCE_AT_MOST = TOKEN_HEADERS.keys() | {
     "mime-version",
     "content-type",
     "content-transfer-encoding",
-    "homing-trace",
+    TRACE_HEADER.lower(),
     "cfbl-address",
     "cfbl-feedback-id",
 }

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from homing.mail.address import Address
 
 LINE_OCTETS = 998  # RFC 5322 §2.1.1
+TRACE_HEADER = "Homing-Trace"
+"""The signed field that still names the delivery when the envelope is lost."""
 _FOLD_AT = 76  # RFC 2047 §2: lines that hold encoded words
 _ENCODED_WORD = 75
 _OVERHEAD = len("=?utf-8?q??=")

@@ -21,6 +21,10 @@ class Stage(StrEnum):
     DOT = "dot"
 
 
+HOST_STAGES = frozenset({Stage.ROUTE, Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.TLS})
+"""Before the transaction: what is said here is about the host, and about no recipient or message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One reply. `text` is without codes, its lines joined by newlines; `enhanced_status_code` may be ""."""

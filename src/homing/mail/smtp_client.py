@@ -8,14 +8,17 @@ A refusal belongs to the first command that was refused, whatever the server say
 dot has gone out, only a complete reply to it tells what became of the message: all else is silence at stage `dot`.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from homing.mail.reply import Reply, Stage
+from homing.mail.reply import HOST_STAGES, Reply, Stage
 from homing.mail.smtp_reply import ServerReply
+from homing.mail.text import clean
 
-_LOG_LINES = 64
+DIALOGUE_CHARACTERS = 8000
+_LOG_ENTRIES = 64
+_LOG_OCTETS = 16 * 1024
 _LOG_CHARACTERS = 500
 
 
@@ -48,24 +51,6 @@ class Envelope:
     smtputf8: bool = False
     envid: str | None = None
     orcpt: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transcript:
-    """How an attempt at one host ended: at which stage, with which reply, or with which silence instead of one.
-
-    All went well when `stage` is dot and `reply` positive. Stage dot without a reply is in doubt: the server may have
-    taken the message. `silence` smtputf8_not_offered (stage ehlo) and size_exceeded (stage mail_from) are permanent for
-    this host. `tls` is "" in clear; `lines` the dialogue for a person, bounded, without the message.
-    """
-
-    stage: Stage
-    reply: Reply | None
-    silence: str | None
-    host: str
-    ip: str
-    tls: str
-    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,27 +107,84 @@ class Capabilities:
 
 @dataclass(slots=True)
 class Log:
-    """The dialogue as a person may read it later; at most 64 lines of 500 characters, whatever the server says."""
+    """A dialogue as it happens, kept by reference: it is put into words only for somebody who will read them.
 
-    lines: list[str] = field(default_factory=list)
+    `number`: which message on its connection. At most 64 entries, and nothing more once 16 KiB are kept, whatever the
+    server says. Of a message only its size is kept.
+    """
+
+    number: int = 1
+    _entries: list["bytes | int | str | Answer"] = field(default_factory=list)
+    _octets: int = 0
 
     def sent(self, octets: bytes) -> None:
-        for command in octets.decode(errors="replace").splitlines():
-            self.note(f"> {command}")
+        self._keep(octets, len(octets))
+
+    def sent_message(self, octets: int) -> None:
+        self._keep(octets, 0)
 
     def received(self, answer: "Answer") -> None:
-        match answer:
-            case ServerReply(reply=reply):
-                self.note(f"< {reply}")
-            case Interrupted(received):
-                self.note("= before the message had left:")
-                self.received(received)
-            case _:
-                self.note(f"= {answer}")
+        self._keep(answer, sum(map(len, answer.lines)) if isinstance(answer, ServerReply) else 0)
 
-    def note(self, line: str) -> None:
-        if len(self.lines) < _LOG_LINES:
-            self.lines.append(line[:_LOG_CHARACTERS])
+    def note(self, words: str) -> None:
+        self._keep(words, len(words))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For a person: `>` what we said, `<` what we were told, `=` what happened. Cleaned, 500 characters each."""
+        told = (line for entry in self._entries for line in _lines_of(entry))
+        again = () if self.number == 1 else (f"= message {self.number} on this connection",)
+        return (*again, *(clean(line, _LOG_CHARACTERS) for line in told))
+
+    @property
+    def text(self) -> str:
+        """The lines in at most 8,000 characters; where they are more, the middle is left out."""
+        text, half = "\n".join(self.lines), DIALOGUE_CHARACTERS // 2 - 2
+        return text if len(text) <= DIALOGUE_CHARACTERS else f"{text[:half]}\n…\n{text[-half:]}"
+
+    def _keep(self, entry: "bytes | int | str | Answer", octets: int) -> None:
+        if len(self._entries) < _LOG_ENTRIES and self._octets < _LOG_OCTETS:
+            self._entries.append(entry)
+            self._octets += octets
+
+
+def _lines_of(entry: "bytes | int | str | Answer") -> Iterator[str]:
+    match entry:
+        case bytes():
+            yield from (f"> {command}" for command in entry.decode(errors="replace").splitlines())
+        case int():
+            yield f"> (a message of {entry} octets)"
+        case ServerReply():
+            yield f"< {entry.reply}"
+        case Interrupted(received):
+            yield "= before the message had left:"
+            yield from _lines_of(received)
+        case _:
+            yield f"= {entry}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """How an attempt at one host ended: at which stage, with which reply, or with which silence instead of one.
+
+    All went well when `stage` is dot and `reply` positive. Stage dot without a reply is in doubt: the server may have
+    taken the message. `silence` smtputf8_not_offered (stage ehlo) and size_exceeded (stage mail_from) are permanent for
+    this host. `tls` is "" in clear; `egress_ip` our own address of the connection, "" where there was none.
+    """
+
+    stage: Stage
+    reply: Reply | None
+    silence: str | None
+    host: str
+    ip: str
+    tls: str
+    egress_ip: str = ""
+    log: Log = field(default_factory=Log, repr=False, compare=False)
+
+    @property
+    def clean(self) -> bool:
+        """A plain 250 to the dot, of which nobody wants to read more."""
+        return self.stage is Stage.DOT and self.reply is not None and self.reply.reply_code == 250
 
 
 Dialogue = Generator[Turn, Answer, Ending]
@@ -240,7 +282,7 @@ def _ending(stage: Stage, answer: Answer) -> Ending:
         case ServerReply(reply_code=code):
             fitting = code >= 400 or (code < 300 and stage is Stage.DOT)
             if fitting:
-                reusable = code != 421 and stage not in {Stage.BANNER, Stage.EHLO, Stage.TLS}
+                reusable = code != 421 and stage not in HOST_STAGES
                 return Ending(stage, answer.reply, reusable=reusable)
             return Ending(stage, silence=Silence.GARBLED)
         case Interrupted():

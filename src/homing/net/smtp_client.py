@@ -87,6 +87,16 @@ class Connection:
         return self._line.tls
 
     @property
+    def log(self) -> Log:
+        """The dialogue so far."""
+        return self._line.log
+
+    @property
+    def egress_ip(self) -> str:
+        """Our own address of this connection."""
+        return self._line.wire.egress_ip
+
+    @property
     def reached(self) -> Stage:
         """How far `send` has come: what the caller goes by who cancels it. At `dot` the server may have the message."""
         return self._line.wire.reached
@@ -110,7 +120,7 @@ class Connection:
                 ending = await self._transact(envelope)
             keep = ending.reusable
             self._line.reset = ending.stage is not Stage.DOT
-            return _transcript(ending, self._key[0], self._line.tls, self._line.log)
+            return _transcript(ending, self._key[0], self._line.log, self._line.wire.egress_ip, self._line.tls)
         finally:
             self._give_back(keep=keep)
 
@@ -122,8 +132,7 @@ class Connection:
     async def _transact(self, envelope: Envelope) -> Ending:
         line = self._line
         if line.reused:
-            line.log = Log()
-            line.log.note(f"= message {line.messages + 1} on this connection")
+            line.log = Log(line.messages + 1)
         line.messages += 1
         dialogue = transaction(envelope, line.offered, reset=line.reset)
         return await pump(dialogue, line.wire, line.log, self._client.timeouts)
@@ -145,8 +154,9 @@ class SmtpClient:
         self._leaving: set[Wire] = set()
         self._closed = False
 
-    async def acquire(self, host: Host, *, starttls: bool = True) -> Connection | Transcript:
+    async def acquire(self, host: Host, *, starttls: bool = True, log: Log | None = None) -> Connection | Transcript:
         """A connection ready for MAIL: an idle one, or a new one through banner, EHLO and, where offered, STARTTLS.
+        `log`: where the dialogue of a new one is kept, for a caller who may cancel this.
 
         TLS is opportunistic and proves no name. After a failed handshake (stage tls) the caller may ask again with
         `starttls=False`. One host has at most `PoolLimits.connections`; who waits too long for one hears "busy".
@@ -159,9 +169,9 @@ class SmtpClient:
         try:
             async with asyncio.timeout(self.timeouts.slot):
                 holds_slot = await pool.slots.acquire()
-            line = _take_idle(pool) or await self.connect(host, starttls)
+            line = _take_idle(pool) or await self.connect(host, starttls, log)
         except TimeoutError:
-            return _transcript(Ending(Stage.CONNECT, silence=Silence.BUSY), host, "", Log())
+            return _transcript(Ending(Stage.CONNECT, silence=Silence.BUSY), host, Log())
         finally:
             if not isinstance(line, _Line):
                 self._leave(key, pool, holds_slot=holds_slot)
@@ -176,19 +186,19 @@ class SmtpClient:
         if self._leaving:
             await asyncio.wait([wire.gone for wire in self._leaving], timeout=self.timeouts.quit + 1)
 
-    async def connect(self, host: Host, starttls: bool) -> _Line | Transcript:
+    async def connect(self, host: Host, starttls: bool, log: Log | None = None) -> _Line | Transcript:
         """A new connection, outside the pool."""
-        log = Log()
+        log = Log() if log is None else log
         wire = await self._dial(host, log)
         if isinstance(wire, Silence):
-            return _transcript(Ending(Stage.CONNECT, silence=wire), host, "", log)
+            return _transcript(Ending(Stage.CONNECT, silence=wire), host, log)
         line: _Line | Ending | None = None
         try:
             line = await self._open(wire, host, log, starttls=starttls)
         finally:
             if not isinstance(line, _Line):
                 wire.hang_up()
-        return line if isinstance(line, _Line) else _transcript(line, host, "", log)
+        return line if isinstance(line, _Line) else _transcript(line, host, log, wire.egress_ip)
 
     def take_back(self, key: _Key, line: _Line, *, keep: bool) -> None:
         """A connection that was lent out comes home: into the pool, or to its end."""
@@ -214,9 +224,9 @@ class SmtpClient:
         except ConnectionRefusedError:
             return Silence.REFUSED
         except OSError as error:
-            log.note(f"= {error}")
+            log.note(str(error))
             return Silence.UNREACHABLE
-        log.note(f"= connected to {host.name} [{host.ip}]:{host.port}")
+        log.note(f"connected to {host.name} [{host.ip}]:{host.port}")
         return wire
 
     async def _open(self, wire: Wire, host: Host, log: Log, *, starttls: bool) -> _Line | Ending:
@@ -229,7 +239,7 @@ class SmtpClient:
         if not willing:
             return _Line(wire, offered, "", log)
         agreed = await wire.start_tls(self._tls_context, host.name, self.timeouts.tls)
-        log.note(f"= {agreed}")
+        log.note(agreed)
         if isinstance(agreed, Silence):
             return Ending(Stage.TLS, silence=agreed)
         offered = await self._play(introduction(self._hostname), wire, log)
@@ -293,7 +303,7 @@ def _take_idle(pool: _Pool) -> _Line | None:
     return None
 
 
-def _transcript(ending: Ending, host: Host, tls: str, log: Log) -> Transcript:
+def _transcript(ending: Ending, host: Host, log: Log, egress_ip: str = "", tls: str = "") -> Transcript:
     return Transcript(
         stage=ending.stage,
         reply=ending.reply,
@@ -301,5 +311,6 @@ def _transcript(ending: Ending, host: Host, tls: str, log: Log) -> Transcript:
         host=host.name,
         ip=host.ip,
         tls=tls,
-        lines=tuple(log.lines),
+        egress_ip=egress_ip,
+        log=log,
     )

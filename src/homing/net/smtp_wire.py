@@ -64,12 +64,15 @@ class Wire(Stream, asyncio.Protocol):
         self.reached = Stage.BANNER
         """Where we are in the dialogue; `dot` as soon as the dot has left, and not before."""
         self._reader = ReplyReader()
+        self.egress_ip = ""
+        """Our own address of this connection."""
         self._patience: asyncio.TimerHandle | None = None
 
     # --- what asyncio calls -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.use(transport)
+        self.egress_ip = str((transport.get_extra_info("sockname") or ("",))[0])
 
     def data_received(self, data: bytes) -> None:
         self._reader.receive(data)
@@ -192,7 +195,7 @@ async def _take_turn(turn: Turn, wire: Wire, log: Log, timeouts: Timeouts) -> An
     answer: Answer | None = None
     wire.reached = turn.stage if turn.content is None else Stage.DATA
     if turn.content is not None:
-        log.note(f"> (a message of {len(turn.content)} octets)")
+        log.sent_message(len(turn.content))
         answer = await wire.message(turn.content, timeouts.body_rate)
     elif turn.octets:
         log.sent(turn.octets)

@@ -1,6 +1,6 @@
 """The public suffix list, by which receivers tell organizations apart that do not walk the DNS tree (RFC 7489 §3.2)."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 from homing.mail.dmarc import SuffixOf
 
@@ -11,4 +11,4 @@ def suffix_list() -> SuffixOf:
     from publicsuffixlist import PublicSuffixList
 
     known = PublicSuffixList()
-    return lambda name: known.publicsuffix(name) or name
+    return lru_cache(4096)(lambda name: known.publicsuffix(name) or name)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from homing.loop import ids
 from homing.loop.evidence import SuppressionFound
 from homing.loop.model import (
     CaseId,
@@ -36,8 +37,8 @@ Metadata = Mapping[str, str | int | float | bool | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
-    """`content`: header block without From, Reply-To, trace and signature, and the body. `case` and `step`: the case
-    that a letter serves."""
+    """`content`: header block without From, Reply-To, trace and signature, and the body; `body_hash`: what DKIM says of
+    that body (`mail.dkim.body_hash`). `case` and `step`: the case that a letter serves."""
 
     id: MessageId
     organization: OrganizationId
@@ -49,6 +50,7 @@ class NewMessage:
     subject: str
     message_id: str
     content: bytes
+    body_hash: bytes | None = None
     created_at: datetime
     failure_policy: str = "default"
     application_user: str | None = None
@@ -271,7 +273,10 @@ def _give_key_back(conn: sa.Connection, item: AcceptedMessage) -> None:
 
 def _insert(conn: sa.Connection, accepted: Sequence[AcceptedMessage]) -> None:
     insert_all(conn, _M, [_message_row(item.message) for item in accepted])
-    contents = [{"message": item.message.id, "content": item.message.content} for item in accepted]
+    contents = [
+        {"message": item.message.id, "content": item.message.content, "body_hash": item.message.body_hash}
+        for item in accepted
+    ]
     insert_all(conn, tables.message_content, contents)
     each = [(item.message, one) for item in accepted for one in item.deliveries]
     insert_all(conn, _D, [_delivery_row(message, one) for message, one in each])
@@ -360,8 +365,8 @@ def _mark_resent(conn: sa.Connection, accepted: Iterable[AcceptedMessage]) -> No
                 human_sender=old.human_sender,
             )
             facts = {
-                "delivery": f"dlv_{one.id.hex}",
-                "message": f"msg_{item.message.id.hex}",
+                "delivery": ids.show("delivery", one.id),
+                "message": ids.show("message", item.message.id),
                 "recipient": one.recipient,
             }
             event = NewEvent(type=EventType.RESENT, data=facts)

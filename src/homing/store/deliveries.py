@@ -48,7 +48,8 @@ _CLAIMABLE = [state.value for state in State if allowed(state, State.SENDING)]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedDelivery:
     """A leased delivery with all that sending it needs. `selector` and `signed_at`: those of its first attempt, so that
-    every attempt sends the same bytes; None before. `instead_of`: see `OpenAttempt`. `instead_of_identity`: the stored
+    every attempt sends the same bytes; None before. `body_hash`: of the content, None where an older version accepted
+    it. `instead_of`: see `OpenAttempt`. `instead_of_identity`: the stored
     one, where another one stands now."""
 
     delivery: Delivery
@@ -58,6 +59,7 @@ class ClaimedDelivery:
     message_id: str
     subject: str
     content: bytes
+    body_hash: bytes | None
     smtputf8: bool
     selector: str | None
     signed_at: datetime | None
@@ -77,6 +79,8 @@ class OpenAttempt:
     started_at: datetime
     host: str
     ip: str
+    egress_ip: str = ""
+    receiver: str = ""
     selector: str
     signed_at: datetime
     instead_of: str | None = None
@@ -111,7 +115,7 @@ def claim(
     taken = {"b_owner": owner, "b_until": now + lease, "b_now": now, "b_ids": [row["id"] for row in leased]}
     conn.execute(_TAKE, taken)
     contents = _contents(conn, {row["message"] for row in leased})
-    return [_claimed(row, contents[row["message"]]) for row in leased]
+    return [_claimed(row, *contents[row["message"]]) for row in leased]
 
 
 def begin_attempts(conn: sa.Connection, items: list[OpenAttempt]) -> list[bool]:
@@ -134,6 +138,8 @@ def begin_attempts(conn: sa.Connection, items: list[OpenAttempt]) -> list[bool]:
                 "in_doubt": False,
                 "host": item.host[:255],
                 "ip": item.ip[:64],
+                "egress_ip": item.egress_ip[:64],
+                "receiver": item.receiver[:255],
                 "tls": "",
                 "enhanced_status_code": "",
                 "text": "",
@@ -261,6 +267,7 @@ _SIGNED = (
         attempts=_D.c.attempts + 1,
         selector=sa.func.coalesce(_D.c.selector, sa.bindparam("b_selector")),
         signed_at=sa.func.coalesce(_D.c.signed_at, sa.bindparam("b_signed_at", type_=tables.Moment)),
+        receiver=sa.func.coalesce(sa.bindparam("b_receiver", type_=sa.String), _D.c.receiver),
     )
 )
 
@@ -304,13 +311,14 @@ def _over(
     return set(conn.execute(tried).scalars())
 
 
-def _contents(conn: sa.Connection, messages: set[MessageId]) -> dict[MessageId, bytes]:
+def _contents(conn: sa.Connection, messages: set[MessageId]) -> dict[MessageId, tuple[bytes, bytes | None]]:
+    """Each with its body's hash."""
     content = tables.message_content
     rows = conn.execute(content.select().where(content.c.message.in_(messages)))
-    return {row.message: row.content for row in rows}
+    return {row.message: (row.content, row.body_hash) for row in rows}
 
 
-def _claimed(row: sa.RowMapping, content: bytes) -> ClaimedDelivery:
+def _claimed(row: sa.RowMapping, content: bytes, body_hash: bytes | None) -> ClaimedDelivery:
     before = to_delivery(row)
     return ClaimedDelivery(
         delivery=replace(before, state=State.SENDING, epoch=before.epoch + 1, next_attempt_at=None),
@@ -320,6 +328,7 @@ def _claimed(row: sa.RowMapping, content: bytes) -> ClaimedDelivery:
         message_id=row["message_id"],
         subject=row["subject"],
         content=content,
+        body_hash=body_hash,
         smtputf8=row["smtputf8"],
         selector=row["selector"],
         signed_at=row["signed_at"],
@@ -334,7 +343,15 @@ def _remember_signature(conn: sa.Connection, opened: Sequence[OpenAttempt]) -> N
             _rename(conn, one, *one.renamed)
         elif one.instead_of is not None:
             _sign_anew(conn, one, one.instead_of)
-    rows = [{"b_id": one.delivery, "b_selector": one.selector, "b_signed_at": one.signed_at} for one in opened]
+    rows = [
+        {
+            "b_id": one.delivery,
+            "b_selector": one.selector,
+            "b_signed_at": one.signed_at,
+            "b_receiver": one.receiver[:255] or None,
+        }
+        for one in opened
+    ]
     conn.execute(_SIGNED, rows)
 
 
@@ -432,6 +449,8 @@ def _in_doubt(attempt: sa.RowMapping, why: str) -> AttemptResult:
         stage=Stage(attempt["stage"]) if attempt["stage"] else None,
         host=attempt["host"],
         ip=attempt["ip"],
+        egress_ip=attempt["egress_ip"],
+        receiver=attempt["receiver"],
         tls=attempt["tls"],
         silence=why,
         in_doubt=True,

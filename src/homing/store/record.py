@@ -43,7 +43,8 @@ _A = tables.attempt
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
     """How an attempt ended. `id` None: it ended before its row was opened (no host could be talked to), and is written
-    now. `silence`: why there was no usable reply. `ended_at` None: when it was found."""
+    now. `silence`: why there was no usable reply. `ended_at` None: when it was found. `dialogue`: what was said, where
+    that is worth keeping."""
 
     id: AttemptId | None = None
     started_at: datetime
@@ -51,11 +52,14 @@ class AttemptResult:
     stage: Stage | None = None
     host: str = ""
     ip: str = ""
+    egress_ip: str = ""
     tls: str = ""
+    receiver: str = ""
     reply: Reply | None = None
     silence: str = ""
     verdict: Verdict | None = None
     in_doubt: bool = False
+    dialogue: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,11 +305,14 @@ def _result_row(finding: DeliveryEvidence, result: AttemptResult) -> dict[str, A
         "stage": result.stage.value if result.stage else None,
         "host": result.host[:255],
         "ip": result.ip[:64],
+        "egress_ip": result.egress_ip[:64],
+        "receiver": result.receiver[:255],
         "tls": result.tls[:64],
         "reply_code": reply.reply_code if reply else None,
         "enhanced_status_code": reply.enhanced_status_code if reply else "",
         "text": reply.text if reply else result.silence,
         "verdict": maybe_verdict_to_json(result.verdict),
+        "dialogue": result.dialogue,
     }
 
 

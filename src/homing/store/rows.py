@@ -38,6 +38,7 @@ DELIVERY = (
     _D.c.verdict,
     _D.c.case_id,
     _D.c.case_step,
+    _D.c.receiver,
 )
 """The columns that `to_delivery` reads."""
 
@@ -62,6 +63,7 @@ def to_delivery(row: sa.RowMapping) -> Delivery:
         verdict=maybe_verdict_from_json(row["verdict"]),
         case=row["case_id"],
         step=row["case_step"],
+        receiver=row["receiver"],
     )
 
 
@@ -77,6 +79,7 @@ def delivery_changes(delivery: Delivery) -> dict[str, Any]:
         "reports": delivery.reports,
         "next_attempt_at": delivery.next_attempt_at,
         "verdict": maybe_verdict_to_json(delivery.verdict),
+        "receiver": delivery.receiver and delivery.receiver[:255],
     }
 
 

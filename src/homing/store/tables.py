@@ -225,6 +225,7 @@ message_content = sa.Table(
     sa.Column("message", sa.Uuid, primary_key=True),
     # From, Reply-To, the trace header and the signature belong to the delivery and are not in here.
     sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("body_hash", sa.LargeBinary),  # what each of its signatures says in bh=; null: accepted long ago
 )
 
 delivery = sa.Table(
@@ -261,6 +262,7 @@ delivery = sa.Table(
     sa.Column("case_step", sa.Integer),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("receiver", sa.String(255)),  # whose mail hosts its last attempt went to; null before there was a route
     _one_of("origin", Origin),
     _one_of("role", Role),
     _one_of("state", State),
@@ -300,6 +302,9 @@ attempt = sa.Table(
     sa.Column("enhanced_status_code", sa.String(16), nullable=False),
     sa.Column("text", sa.Text, nullable=False),  # of the reply, or why there was none
     sa.Column("verdict", Json),
+    sa.Column("receiver", sa.String(255), nullable=False, server_default=""),  # "": there was no route, or long ago
+    sa.Column("egress_ip", sa.String(64), nullable=False, server_default=""),  # ours, of the connection
+    sa.Column("dialogue", sa.Text),  # the SMTP dialogue, unless it ended with a plain 250
     sa.Index(
         "ix_attempt_open",
         "started_at",

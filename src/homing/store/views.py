@@ -57,7 +57,8 @@ class Message:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What came of one host. `ended_at` None: open. `text`: of the reply, or why there was none. `number`: which
-    attempt of its delivery it belongs to; the last one of a number is where it ended, those before were passed over."""
+    attempt of its delivery it belongs to; the last one of a number is where it ended, those before were passed over.
+    `dialogue`: what was said, unless it ended with a plain 250."""
 
     id: AttemptId
     delivery: DeliveryId
@@ -68,11 +69,14 @@ class Attempt:
     stage: Stage | None
     host: str
     ip: str
+    egress_ip: str
+    receiver: str
     tls: str
     reply_code: int | None
     enhanced_status_code: str
     text: str
     verdict: Verdict | None
+    dialogue: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,9 @@ class VerdictOut(BaseModel):
 
 class AttemptOut(BaseModel):
     """What came of one host. `stage`: where the answer came; `text`: the answer, or why there was none. `number`: which
-    attempt of the delivery it belongs to; hosts that were passed over stand before the one at which it ended."""
+    attempt of the delivery it belongs to; hosts that were passed over stand before the one at which it ended.
+    `receiver`: who runs the mail hosts of the attempt, such as google.com; `egress_ip`: from which address of ours.
+    `dialogue`: the commands (`>`) and replies (`<`), without the message; null where it ended with a plain 250."""
 
     id: str
     number: int
@@ -69,11 +71,14 @@ class AttemptOut(BaseModel):
     stage: Stage | None
     host: str
     ip: str
+    egress_ip: str
+    receiver: str
     tls: str
     reply_code: int | None
     enhanced_status_code: str
     text: str
     verdict: VerdictOut | None
+    dialogue: str | None
 
 
 class ActionOut(BaseModel):
@@ -134,6 +139,7 @@ class DeliveryOut(DeliverySummary):
     bounced: Literal["immediate", "late"] | None
     identity: IdentityOut
     attempts: list[AttemptOut]
+    receiver: str | None
     next_attempt_at: datetime | None
     expires_at: datetime
     verdict: VerdictOut | None
@@ -223,6 +229,7 @@ def delivery_out(view: DeliveryView) -> DeliveryOut:
         bounced=bounced if delivery.state is State.BOUNCED else None,
         identity=_identity(view.identity),
         attempts=[_attempt(one) for one in view.attempts],
+        receiver=delivery.receiver,
         next_attempt_at=delivery.next_attempt_at,
         expires_at=delivery.expires_at,
         verdict=verdict_out(delivery.verdict),

@@ -10,6 +10,7 @@ from homing.loop.letters.phrases import Cause, cause
 from homing.loop.letters.steps import STEPS as STEPS
 from homing.loop.letters.steps import standing as standing
 from homing.loop.model import FAILURES, CaseState, EventType, State
+from homing.mail.address import domain_of
 from homing.mail.text import clean
 from homing.store.events import Event
 from homing.store.organizations import Organization
@@ -104,7 +105,7 @@ def suggestion(one: DeliveryView) -> str | None:
     verdict = one.delivery.verdict
     if verdict is None or verdict.failure_class != "invalid_domain":
         return None
-    return suggest(one.delivery.recipient.rpartition("@")[2])
+    return suggest(domain_of(one.delivery.recipient))
 
 
 def why(organization: Organization, message: Message, one: DeliveryView, now: datetime) -> Cause | None:

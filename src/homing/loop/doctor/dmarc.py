@@ -28,6 +28,7 @@ from homing.loop.doctor.finding import (
     wrong,
 )
 from homing.loop.domains.dns_records import DnsRecord
+from homing.mail.address import domain_of
 from homing.mail.dmarc import (
     DmarcResult,
     MethodVerdict,
@@ -427,7 +428,7 @@ def _outside(facts: DoctorFacts, applied: Published) -> Dialogue[tuple[str, ...]
     own = yield from organization_of(facts, applied.domain)
     others = []
     for address in (*applied.record.rua, *applied.record.ruf):
-        domain = address.rpartition("@")[2].lower()
+        domain = domain_of(address)
         theirs = yield from _organization_of_other(facts, domain, own)
         if theirs != own:
             others.append(domain)

@@ -8,6 +8,7 @@ from email.utils import getaddresses
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import Opinion, Severity, check, fine, note, settled, wrong
 from homing.loop.domains.identity import is_freemail
+from homing.mail.address import domain_of
 from homing.mail.dkim import relaxed_headers
 from homing.mail.dns_question import Dialogue
 from homing.mail.text import clean
@@ -23,7 +24,7 @@ def _message(facts: DoctorFacts) -> Iterable[str]:
 
 def _replies_to(facts: DoctorFacts) -> Iterable[str]:
     addresses = [address for value in _values(facts, "reply-to") for _, address in getaddresses([value])]
-    domains = [address.rpartition("@")[2].lower() for address in addresses if "@" in address]
+    domains = [domain_of(address) for address in addresses if "@" in address]
     return dict.fromkeys((*facts.replies_to, *domains))
 
 
@@ -165,7 +166,7 @@ def asks_for_complaints(facts: DoctorFacts, _: str) -> Dialogue[Opinion]:
         return settled(wrong(f"No signature of {facts.domain} covers {', '.join(unsigned)}."))
     if "cfbl-address" not in there:
         return settled(note("The message does not say where complaints may go (CFBL-Address)."))
-    domain = _values(facts, "cfbl-address")[0].partition(";")[0].strip().rpartition("@")[2].lower()
+    domain = domain_of(_values(facts, "cfbl-address")[0].partition(";")[0].strip())
     if not f".{domain}".endswith(f".{facts.organization or facts.domain}"):
         return settled(wrong(f"CFBL-Address leads to {clean(domain, 80)}, which is not of the domain in From."))
     return settled(fine("The message says where complaints may go, and that is signed."))

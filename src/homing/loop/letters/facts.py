@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from homing.loop.model import State, Verdict
+from homing.mail.address import domain_of
 from homing.mail.text import clean
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -39,7 +40,7 @@ class FailureFacts:
 
     @property
     def domain(self) -> str:
-        return self.recipient.rpartition("@")[2]
+        return domain_of(self.recipient)
 
 
 def tidy(facts: FailureFacts) -> FailureFacts:

@@ -23,6 +23,7 @@ from homing.loop.outcome import Outcome, conclude
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.reading.match import evidence_from
 from homing.loop.reading.understand import RecipientReport, Understood
+from homing.mail.address import domain_of
 
 Row = TypedDict("Row", {"address": str, "status": str, "reason": str, "class": str, "kind": str, "action": str})
 """What the mail says of one recipient. `address` "": it names nobody. `reason` is the id of the rule that decided."""
@@ -76,7 +77,7 @@ def meaning(report: RecipientReport) -> str:
     )
     cause = CAUSES.get("about_us" if about_us else verdict.failure_class, CAUSES["undetermined"])
     recipient = report.address
-    domain = recipient.rpartition("@")[2]
+    domain = domain_of(recipient)
     return cause.headline.format(recipient=recipient or "the recipient", domain=domain or "the recipient's domain")
 
 

@@ -8,7 +8,11 @@ two fields (Homing-Trace and CFBL-Feedback-ID, RFC 9477 §3.2), and on bulk stre
 
 import re
 
+from homing.mail.header import TRACE_HEADER
 from homing.mail.mime import Headers
+
+ENVELOPE_LOCAL = "b+"
+"""This and the token, at the return domain, is a delivery's envelope sender: what comes there came back."""
 
 UNSUBSCRIBE_LOCAL = "u+"
 """A mail to this and the token, at the return domain, is a wish to leave."""
@@ -16,7 +20,7 @@ UNSUBSCRIBE_LOCAL = "u+"
 UNSUBSCRIBE_PATH = "/unsubscribe/"
 """Below our public address; the token follows."""
 
-_FIELDS = ("Homing-Trace", "CFBL-Feedback-ID", "List-Unsubscribe")
+_FIELDS = (TRACE_HEADER, "CFBL-Feedback-ID", "List-Unsubscribe")
 _TOKEN = re.compile(r"(?<![a-z0-9])[a-z2-7]{48}(?![a-z0-9])")
 _READ = 2000
 _MOST = 8

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection
 from enum import StrEnum
 
+from homing.mail.address import domain_of
 from homing.mail.mime import Headers
 
 RECEIVED = 30
@@ -124,5 +125,5 @@ def _bare(value: str) -> str:
 
 
 def _is_ours(address: str, our_domains: Collection[str]) -> bool:
-    domain = address.rpartition("@")[2].rstrip(".> ").lower()
+    domain = domain_of(address).rstrip(".> ")
     return any(domain == ours or domain.endswith(f".{ours}") for ours in our_domains)

@@ -12,6 +12,7 @@ from itertools import islice
 
 from homing.loop.reading.rulebook import Form, Rules
 from homing.loop.reading.wording import addresses_in
+from homing.mail.address import domain_of
 from homing.mail.mime import Mail
 
 RECIPIENTS = 100
@@ -135,7 +136,7 @@ def _at_place(form: Form, start: str, rest: str, mail: Mail) -> tuple[Named, ...
         case "every":
             return tuple(_every(rest))
         case "names":
-            return tuple(_names(rest, first_address(mail.headers.first("From")).rpartition("@")[2]))
+            return tuple(_names(rest, domain_of(first_address(mail.headers.first("From")))))
         case "line":
             return _by_line(rest, frozenset(), loosely=True) or _generated(rest)
         case _:

@@ -38,12 +38,12 @@ from homing.loop.reading.returned_mail import (
 )
 from homing.loop.reading.rulebook import Rules, kind_of
 from homing.loop.reading.wording import addresses_in
+from homing.mail.header import TRACE_HEADER
 from homing.mail.mime import Headers, read_mail
 from homing.mail.text import clean
 
-__all__ = ["TRACE_HEADER", "RecipientReport", "Understood", "understand"]
+__all__ = ["RecipientReport", "Understood", "understand"]
 
-TRACE_HEADER = "Homing-Trace"
 _SHORT = 1200
 """Characters. A note of absence is no longer than that."""
 

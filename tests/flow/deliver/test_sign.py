@@ -1,6 +1,7 @@
 """Which key signs a delivery: the one that signs now, the one that signed before, or none."""
 
 import os
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,13 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from homing.flow.sign import Signer
+from homing.flow.deliver.sign import Signer
 from homing.loop.domains.sending_domains import label_of
 from homing.loop.domains.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.loop.ids import new_id
 from homing.loop.model import OrganizationId
 from homing.loop.sealing import SealBroken, Sealer
-from homing.mail.dkim import SigningKey, verify
+from homing.mail.dkim import SigningKey, body_hash, verify
 from homing.store import dkim_keys
 from homing.store.database import Database
 from homing.store.dkim_keys import SealedKey
@@ -121,6 +122,20 @@ async def test_a_second_signature_stands_beside_the_first(database: Database) ->
     plan = signer.plan(OWN, None, None, NOW)
     assert plan and plan.selectors == "h1,e1"
     assert (await signer.signed(MESSAGE, plan, LATER)).count(b"DKIM-Signature:") == 2
+    signer.close()
+
+
+async def test_a_hash_that_is_known_is_signed_and_one_that_is_not_is_found(database: Database) -> None:
+    await put(database, OWN, "h1")
+    await put(database, OWN, "e1", algorithm=ED25519)
+    signer = a_signer(database)
+    await signer.reload()
+    plan = signer.plan(OWN, None, None, NOW)
+    assert plan
+    found = await signer.signed(MESSAGE, plan, LATER)
+    assert await signer.signed(MESSAGE, plan, LATER, body_hash(MESSAGE)) == found
+    another = await signer.signed(MESSAGE, plan, LATER, bytes(32))
+    assert another.count(b"bh=" + b64encode(bytes(32))) == 2, "both go by it"
     signer.close()
 
 

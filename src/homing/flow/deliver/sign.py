@@ -14,7 +14,7 @@ from homing.loop.domains.sending_domains import label_of
 from homing.loop.domains.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.loop.model import OrganizationId
 from homing.loop.sealing import Sealer
-from homing.mail.dkim import SigningKey, sign
+from homing.mail.dkim import SigningKey, body_hash, sign
 from homing.store import dkim_keys
 from homing.store.database import Database
 from homing.store.dkim_keys import SealedKey
@@ -101,18 +101,21 @@ class Signer:
             selectors.append(_OURS + self._selector(ours, organization))
         return Plan(domain=domain, selectors=",".join(selectors), signed_at=now, anew=before is not None)
 
-    async def signed(self, raw: bytes, plan: Plan, expires_at: datetime) -> bytes:
-        """`raw` with its signatures in front; equal arguments give equal bytes."""
+    async def signed(self, raw: bytes, plan: Plan, expires_at: datetime, digest: bytes | None = None) -> bytes:
+        """`raw` with its signatures in front; equal arguments give equal bytes. `digest`: the `body_hash` of `raw`;
+        None: not known, since an older version accepted it."""
         until = int((expires_at + BEYOND_LIFETIME).timestamp())
         moment = int(plan.signed_at.timestamp())
         loop = asyncio.get_running_loop()
+        if digest is None:
+            digest = await loop.run_in_executor(self._threads, body_hash, raw)
         signatures = []
         for selector in plan.selectors.split(","):
             opened = self._at(plan.domain, selector, plan.signed_at)
             assert opened is not None
             domain = self._operator if selector.startswith(_OURS) else plan.domain
             private = replace(opened.private, domain=domain, selector=selector.removeprefix(_OURS))
-            signatures.append(loop.run_in_executor(self._threads, sign, raw, private, moment, until))
+            signatures.append(loop.run_in_executor(self._threads, sign, raw, private, moment, until, digest))
         return b"".join((*await asyncio.gather(*signatures), raw))
 
     @property

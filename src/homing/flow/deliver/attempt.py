@@ -1,0 +1,301 @@
+"""One attempt at a delivery: the route, the identity and the signature, then host after host until one hears us out.
+
+An attempt row, committed just before MAIL FROM, says that a copy may go out, so that after a crash only open attempts
+are in doubt.
+"""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+
+from homing.flow import metrics
+from homing.flow.alarms import raise_alarm
+from homing.flow.deliver.result import HostResult, Recorder, evidence_of, finds_us_too_fast, host_results
+from homing.flow.deliver.sign import Plan, Signer
+from homing.flow.identity_facts import IdentityFacts
+from homing.flow.outgoing import Clock, Dice, Outgoing
+from homing.loop.alarm import alarm
+from homing.loop.domains.identity import resolve_again
+from homing.loop.evidence import HeldBack, Unanswered, Unroutable
+from homing.loop.ids import new_id
+from homing.loop.model import AttemptId, Identity, Origin
+from homing.loop.reading.classify import Rules
+from homing.loop.receivers import receiver_of
+from homing.loop.throttle import Throttles
+from homing.mail.address import domain_of
+from homing.mail.departure_check import check_departure
+from homing.mail.dmarc import SuffixOf
+from homing.mail.reply import HOST_STAGES, Stage
+from homing.mail.smtp_client import Envelope, Log, Transcript
+from homing.net.route import Host, Route, Router, Skipped
+from homing.net.smtp_client import Connection, SmtpClient
+from homing.store import deliveries
+from homing.store.database import Database
+from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.record import AttemptResult
+
+_HOSTS = 5
+_AT_A_GLANCE = 256 * 1024
+LONGEST = 1800.0
+"""Seconds for one attempt, from its first question to its last answer."""
+DEADLINE = "deadline"
+NO_SIGNING_KEY = "no DKIM key signs for the domain now"
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Try:
+    """One attempt on its way. `until`: when it is given up, in the loop's time. `attempt`: the row that was opened
+    before MAIL FROM, if it came so far. `receiver`: of the best host. `skipped`: hosts that nobody is asked at.
+    `hosts`: what came of each other one; the last one decides."""
+
+    leased: ClaimedDelivery
+    until: float
+    receiver: str = ""
+    skipped: tuple[Skipped, ...] = ()
+    attempt: AttemptId | None = None
+    hosts: list[HostResult] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class DeliveryAgent:
+    """Attempts claimed deliveries, one at each call, and records what came of each. `longest`: seconds for one."""
+
+    database: Database
+    outgoing: Outgoing
+    proved: IdentityFacts
+    signer: Signer
+    router: Router
+    client: SmtpClient
+    throttles: Throttles
+    suffix_of: SuffixOf
+    rules: Rules
+    recorder: Recorder
+    clock: Clock
+    dice: Dice
+    longest: float = LONGEST
+
+    async def close(self) -> None:
+        """Close connections and the signer's threads, once nothing runs any more."""
+        await self.client.close()
+        self.signer.close()
+
+    async def deliver(self, leased: ClaimedDelivery) -> None:
+        """One attempt, recorded. Raises only what is a bug, or what no repetition mends."""
+        domain = domain_of(leased.delivery.recipient)
+        trial = _Try(leased=leased, until=asyncio.get_running_loop().time() + self.longest)
+        try:
+            async with asyncio.timeout_at(trial.until):
+                route = await self.router.route(domain)
+        except TimeoutError:
+            trial.hosts.append((self.clock(), _given_up(Stage.CONNECT)))
+            await self._conclude(trial)
+            return
+        if isinstance(route, Unroutable):
+            result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
+            await self.recorder.record(leased, route, result)
+            return
+        trial.receiver = receiver_of(route.hosts[0].name, self.suffix_of) or domain
+        trial.skipped = route.skipped
+        await self._throttled(trial, route)
+
+    async def _throttled(self, trial: _Try, route: Route) -> None:
+        """As fast as the receiver likes. A delivery that does not begin waits, and no attempt is counted."""
+        receiver = trial.receiver
+        turn = self.throttles.begin(receiver, trial.leased.delivery.id, self.clock())
+        if isinstance(turn, datetime):
+            await self.recorder.record(trial.leased, HeldBack(receiver=receiver, until=turn))
+            return
+        try:
+            await self._attempt(trial, route)
+        finally:
+            complaint = next((said for _, said in trial.hosts if finds_us_too_fast(said, self.rules)), None)
+            self.throttles.end(turn, well=complaint is None and _answered(trial))
+            if complaint is not None:
+                self._slow_down(receiver, complaint)
+            metrics.SLOWED.set(self.throttles.slowed)
+
+    def _slow_down(self, receiver: str, said: Transcript) -> None:
+        until = self.throttles.slow_down(receiver, self.clock())
+        if until is not None:
+            _log.warning("slowing down", receiver=receiver, until=until.isoformat(), said=str(said.reply))
+
+    async def _attempt(self, trial: _Try, route: Route) -> None:
+        leased = await self._identified(trial.leased)
+        plan = self.signer.plan(
+            leased.identity.sending_domain,
+            leased.selector,
+            leased.signed_at,
+            self.clock(),
+            countersigned=_countersigned(leased.identity),
+            organization=None if leased.delivery.origin.ours else leased.delivery.organization,
+        )
+        if plan is None:
+            await self._hold_back(leased, trial.receiver)
+            return
+        content, trial.leased = await self._content(leased, plan)
+        if await self._try_hosts(trial, content, route.hosts[:_HOSTS]):
+            await self._conclude(trial)
+
+    async def _identified(self, leased: ClaimedDelivery) -> ClaimedDelivery:
+        """With the identity that stands now: what was proved at acceptance, or at the last attempt, may be so no more.
+        Under other names it is another mail, and signed as such."""
+        now = self.clock()
+        facts = await self.proved.facts(leased.delivery.organization, leased.organization_name, now)
+        tried = leased.signed_at is not None
+        identity = resolve_again(leased.identity, domain_of(leased.delivery.recipient), facts, tried=tried)
+        if identity is leased.identity:
+            return leased
+        return replace(leased, identity=identity, instead_of_identity=leased.identity, selector=None, signed_at=None)
+
+    async def _content(self, leased: ClaimedDelivery, plan: Plan) -> tuple[bytes, ClaimedDelivery]:
+        """The bytes that go out, the same at every attempt: the first one's keys and time of signing are kept."""
+        raw = self.outgoing.front(leased.delivery.id, leased.identity, leased.delivery.created_at) + leased.content
+        content = await self.signer.signed(raw, plan, leased.delivery.expires_at, leased.body_hash)
+        await self._check_departure(content, leased.identity)
+        instead_of = leased.selector if plan.anew else None
+        return content, replace(leased, selector=plan.selectors, signed_at=plan.signed_at, instead_of=instead_of)
+
+    async def _hold_back(self, leased: ClaimedDelivery, receiver: str) -> None:
+        """Nothing goes out unsigned: it waits until its domain has a key that signs."""
+        now, domain = self.clock(), leased.identity.sending_domain
+        await raise_alarm(
+            self.database, alarm(f"no-signing-key {domain}", NO_SIGNING_KEY, leased.delivery.organization), now
+        )
+        evidence = Unanswered(stage=Stage.ROUTE, why=NO_SIGNING_KEY, host="", receiver=receiver)
+        result = AttemptResult(started_at=now, stage=Stage.ROUTE, receiver=receiver, silence=NO_SIGNING_KEY)
+        await self.recorder.record(leased, evidence, result)
+
+    async def _check_departure(self, content: bytes, identity: Identity) -> None:
+        """The last look at the very bytes that go out. What does not pass is a bug of ours and never leaves."""
+        domains = (identity.sending_domain, self.outgoing.operator.from_domain)
+        if len(content) <= _AT_A_GLANCE:
+            check_departure(content, *domains)
+        else:
+            await asyncio.to_thread(check_departure, content, *domains)
+
+    async def _try_hosts(self, trial: _Try, content: bytes, hosts: tuple[Host, ...]) -> bool:
+        """As many hosts as it takes until one hears us out. False: the lease was lost meanwhile."""
+        for host in hosts:
+            connection = await self._reach(trial, host)
+            if connection is not None:
+                if not await self._may_send(trial, host, connection):
+                    return False
+                trial.hosts.append((self.clock(), await self._send(trial, host, connection, content)))
+            last = trial.hosts[-1][1]
+            if finds_us_too_fast(last, self.rules) or not _worth_another_host(last):
+                break
+        return True
+
+    async def _reach(self, trial: _Try, host: Host) -> Connection | None:
+        """A connection; else what came of it is in the trial."""
+        for starttls in (True, False):
+            since, log = self.clock(), Log()
+            try:
+                async with asyncio.timeout_at(trial.until):
+                    reached = await self.client.acquire(host, starttls=starttls, log=log)
+            except TimeoutError:
+                reached = replace(_given_up(Stage.CONNECT, host), log=log)
+            if isinstance(reached, Connection):
+                return reached
+            trial.hosts.append((since, reached))
+            if reached.stage is not Stage.TLS:  # TLS is opportunistic: better in clear than not
+                break
+        return None
+
+    async def _may_send(self, trial: _Try, host: Host, connection: Connection) -> bool:
+        """Whether the intent to send stands in the store; without it the connection is given back."""
+        if trial.attempt is not None:
+            return True
+        try:
+            trial.attempt = await self._open_attempt(trial, host, connection.egress_ip)
+        finally:
+            if trial.attempt is None:
+                connection.release()
+        return trial.attempt is not None
+
+    async def _send(self, trial: _Try, host: Host, connection: Connection, content: bytes) -> Transcript:
+        try:
+            async with asyncio.timeout_at(trial.until):
+                return await connection.send(self._envelope(trial.leased, content))
+        except TimeoutError:
+            given_up = _given_up(connection.reached, host)
+            return replace(given_up, tls=connection.tls, egress_ip=connection.egress_ip, log=connection.log)
+
+    async def _conclude(self, trial: _Try) -> None:
+        """The last host decides; what came of those before it is kept beside."""
+        results = host_results(trial.hosts, trial.skipped, trial.receiver, self.rules, trial.attempt)
+        evidence = evidence_of(trial.hosts[-1][1], trial.receiver, self.rules)
+        await self.recorder.record(trial.leased, evidence, *results)
+
+    async def _open_attempt(self, trial: _Try, host: Host, egress_ip: str) -> AttemptId | None:
+        now, leased = self.clock(), trial.leased
+        attempt = AttemptId(new_id(now, self.dice()))
+        opened = await self.database.write_grouped(
+            deliveries.begin_attempts,
+            OpenAttempt(
+                id=attempt,
+                delivery=leased.delivery.id,
+                epoch=leased.delivery.epoch,
+                started_at=now,
+                host=host.name,
+                ip=host.ip,
+                egress_ip=egress_ip,
+                receiver=trial.receiver,
+                selector=leased.selector or "",
+                signed_at=leased.signed_at or now,
+                instead_of=leased.instead_of,
+                renamed=None if leased.instead_of_identity is None else (leased.instead_of_identity, leased.identity),
+            ),
+        )
+        return attempt if opened else None
+
+    def _envelope(self, leased: ClaimedDelivery, content: bytes) -> Envelope:
+        delivery = leased.delivery
+        envelope_sender = None
+        if delivery.origin is not Origin.OOPS:
+            envelope_sender = self.outgoing.envelope_sender(
+                delivery.id, leased.identity, delivery.created_at, delivery.expires_at
+            )
+        return Envelope(
+            envelope_sender=envelope_sender,
+            recipient=delivery.recipient,
+            content=content,
+            smtputf8=leased.smtputf8 or not delivery.recipient.isascii(),
+            envid=delivery.message.hex,
+            orcpt=delivery.recipient,
+        )
+
+
+def _countersigned(identity: Identity) -> bool:
+    """Whether the operator's domain signs beside the sending domain: complaints go to an address of its, and From is of
+    another (RFC 9477 §3.1 asks for a signature by either)."""
+    return identity.feedback_to is not None and domain_of(identity.feedback_to) != identity.sending_domain
+
+
+def _answered(trial: _Try) -> bool:
+    """Whether the last host that was tried talked to us to the end."""
+    if not trial.hosts:
+        return False
+    last = trial.hosts[-1][1]
+    return last.reply is not None and last.stage not in HOST_STAGES
+
+
+def _worth_another_host(transcript: Transcript) -> bool:
+    """A host that could not be talked to, or that broke off before the message was on its way, with time left."""
+    if transcript.silence == DEADLINE:
+        return False
+    if transcript.stage in HOST_STAGES:
+        return True
+    if transcript.stage is Stage.DOT:
+        return False
+    return transcript.reply is None or transcript.reply.reply_code == 421
+
+
+def _given_up(stage: Stage, host: Host | None = None) -> Transcript:
+    """The attempt has lasted too long. At stage `dot` a copy may be out there."""
+    name, ip = (host.name, host.ip) if host else ("", "")
+    return Transcript(stage=stage, reply=None, silence=DEADLINE, host=name, ip=ip, tls="")

@@ -1,0 +1,121 @@
+"""The worker of the queue: claims what is due, keeps its leases while attempts run, and gives back what it cannot end.
+
+The delivery row is the job. A claim is a lease with an epoch: whoever comes back with an old one changes nothing.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from homing.flow.deliver.attempt import DeliveryAgent
+from homing.flow.ending import PATIENCE, all_to_their_end, to_its_end
+from homing.flow.outgoing import Clock, LastClockJump
+from homing.flow.wakeup import WakeUp
+from homing.loop.ids import show
+from homing.loop.model import DeliveryId
+from homing.loop.retry import not_believed
+from homing.store import deliveries
+from homing.store.database import Database
+from homing.store.deliveries import Capacity, ClaimedDelivery
+
+LEASE = timedelta(seconds=180)
+_RENEW_EVERY = 60.0
+_LOOK_EVERY = 0.5
+OCTETS_AT_ONCE = 128 * 1024 * 1024
+"""Contents in memory: beyond that nothing new is claimed, however many deliveries there is room for."""
+_Lease = tuple[DeliveryId, int]
+"""A delivery and the epoch of its claim."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class Deliverer:
+    """Works off the queue, `at_once` deliveries at a time. `owner` names this process in its leases; `work` is rung
+    when something became due; it rings `news` when anything happened."""
+
+    database: Database
+    agent: DeliveryAgent
+    clock: Clock
+    jumped_at: LastClockJump
+    owner: str
+    at_once: int
+    work: WakeUp
+    news: WakeUp
+    patience: float = PATIENCE
+    _running: dict[_Lease, asyncio.Task[None]] = field(default_factory=dict)
+    _octets: int = 0
+
+    async def run(self) -> None:
+        """Until canceled: then nothing new is claimed, and what runs is given half a minute to end."""
+        renewing = asyncio.create_task(self._renew_leases())
+        try:
+            while True:
+                if not await self._claimed_some():
+                    await self.work.wait(_LOOK_EVERY)
+        finally:
+            renewing.cancel()
+            await all_to_their_end(self._running.values(), self.patience)
+            await self._give_back()
+
+    async def _claimed_some(self) -> bool:
+        try:
+            return await to_its_end(self._claim())
+        except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
+            _log.exception("cannot claim deliveries")
+            await asyncio.sleep(_LOOK_EVERY)
+            return False
+
+    async def _claim(self) -> bool:
+        """Claim as much as there is room for; whether there may be more at once."""
+        room, octets = self.at_once - len(self._running), OCTETS_AT_ONCE - self._octets
+        if room <= self.at_once // 4 or octets <= 0:
+            return False
+        now = self.clock()
+        jumped_at = not_believed(self.jumped_at(), now)
+        claimed = await self.database.write(deliveries.claim, self.owner, now, Capacity(room, octets), LEASE, jumped_at)
+        for leased in claimed:
+            task = asyncio.create_task(self._work_on(leased))
+            self._running[leased.delivery.id, leased.delivery.epoch] = task
+            self._octets += len(leased.content)
+            task.add_done_callback(lambda _, leased=leased: self._done(leased))  # type: ignore[misc]
+        if claimed:
+            self.news.wake()
+        return len(claimed) == room
+
+    def _done(self, leased: ClaimedDelivery) -> None:
+        del self._running[leased.delivery.id, leased.delivery.epoch]
+        self._octets -= len(leased.content)
+        if len(self._running) <= self.at_once // 2:
+            self.work.wake()
+
+    async def _work_on(self, leased: ClaimedDelivery) -> None:
+        """One delivery. A bug costs this attempt and no more: the lease runs out, and what was opened is in doubt."""
+        try:
+            await self.agent.deliver(leased)
+        except Exception:  # noqa: BLE001 - the one catch of this worker
+            _log.exception("delivery attempt broke", delivery=show("delivery", leased.delivery.id))
+        finally:
+            self.news.wake()
+
+    async def _give_back(self) -> None:
+        """What could not be ended in time is another's at once, and nobody takes our stopping for a death."""
+        try:
+            await self.database.write(deliveries.recover, self.clock(), self.owner.__eq__, given_back=True)
+        except (SQLAlchemyError, OSError):
+            _log.exception("cannot give leases back")
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_EVERY)
+            try:
+                await self._renew()
+            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
+                _log.exception("cannot renew leases")
+
+    async def _renew(self) -> None:
+        held = {delivery for delivery, _ in self._running}
+        await self.database.write(deliveries.renew, self.owner, held, self.clock() + LEASE)

@@ -1,0 +1,150 @@
+"""What came of an attempt: a transcript becomes evidence, the evidence a finding, and the finding is written."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from homing.flow import metrics
+from homing.flow.alarms import noted
+from homing.flow.outgoing import Clock
+from homing.flow.wakeup import WakeUp
+from homing.loop.evidence import Answered, Evidence, Unanswered
+from homing.loop.ids import show
+from homing.loop.model import AttemptId, Verdict
+from homing.loop.outcome import Outcome
+from homing.loop.reading.classify import Rules, classify
+from homing.loop.throttle import too_fast
+from homing.mail.reply import Reply, Stage
+from homing.mail.smtp_client import Silence, Transcript
+from homing.net.route import Skipped
+from homing.store.database import Database
+from homing.store.deliveries import ClaimedDelivery
+from homing.store.dialect import hopeless
+from homing.store.record import AttemptResult, DeliveryEvidence, record
+
+HostResult = tuple[datetime, Transcript]
+"""What came of one host, and since when it was tried."""
+
+_OUR_OWN_FINDINGS = {
+    Silence.SMTPUTF8_NOT_OFFERED.value: Reply(
+        553, "5.6.7", "The recipient's server does not take internationalized addresses (SMTPUTF8 is not offered)."
+    ),
+    Silence.SIZE_EXCEEDED.value: Reply(
+        552, "5.3.4", "The message is larger than the recipient's server says it takes (SIZE)."
+    ),
+}
+"""What no server had to be asked for: permanent, and about the message."""
+
+_log = structlog.get_logger()
+
+
+def evidence_of(transcript: Transcript, receiver: str, rules: Rules) -> Evidence:
+    """What the end of a dialogue says about the delivery. `receiver`: whose mail hosts the attempt went to."""
+    found = {"host": transcript.host, "ip": transcript.ip, "tls": transcript.tls, "receiver": receiver}
+    reply = transcript.reply or _OUR_OWN_FINDINGS.get(transcript.silence or "")
+    if reply is None:
+        return Unanswered(stage=transcript.stage, why=transcript.silence or "silence", **found)
+    stage = transcript.stage if transcript.reply else Stage.DATA
+    return Answered(stage=stage, reply=reply, verdict=_verdict(reply, stage, transcript.host, rules), **found)
+
+
+def finds_us_too_fast(transcript: Transcript, rules: Rules) -> bool:
+    """Whether the host's reply complains about our pace."""
+    reply = transcript.reply
+    if reply is None or reply.positive:
+        return False
+    return too_fast(_verdict(reply, transcript.stage, transcript.host, rules))
+
+
+def host_results(
+    hosts: Sequence[HostResult],
+    skipped: Sequence[Skipped],
+    receiver: str,
+    rules: Rules,
+    attempt: AttemptId | None = None,
+) -> tuple[AttemptResult, ...]:
+    """What is kept of an attempt: of hosts that nobody was asked at, of those passed over, and last of the one that
+    decides. `attempt`: the row that was opened before MAIL FROM, if it came so far."""
+    since = [one for one, _ in hosts]
+    unasked = [
+        AttemptResult(
+            started_at=since[0],
+            ended_at=since[0],
+            stage=Stage.ROUTE,
+            host=one.host,
+            receiver=receiver,
+            silence=one.why,
+        )
+        for one in skipped
+    ]
+    *before, last = [_result(one, transcript, receiver, rules) for one, transcript in hosts]
+    passed_over = [replace(one, ended_at=end) for one, end in zip(before, since[1:], strict=True)]
+    return (*unasked, *passed_over, replace(last, id=attempt))
+
+
+def _result(since: datetime, transcript: Transcript, receiver: str, rules: Rules) -> AttemptResult:
+    evidence = evidence_of(transcript, receiver, rules)
+    return AttemptResult(
+        started_at=since,
+        stage=transcript.stage,
+        host=transcript.host,
+        ip=transcript.ip,
+        egress_ip=transcript.egress_ip,
+        receiver=receiver,
+        tls=transcript.tls,
+        reply=transcript.reply,
+        silence=transcript.silence or "",
+        verdict=evidence.verdict if isinstance(evidence, Answered) else None,
+        in_doubt=transcript.stage is Stage.DOT and transcript.reply is None,
+        dialogue=None if transcript.clean else transcript.log.text or None,
+    )
+
+
+def _verdict(reply: Reply, stage: Stage, host: str, rules: Rules) -> Verdict:
+    if reply.positive:
+        return Verdict(failure_class="delivered", kind="none", rule="reply-positive", reply_code=reply.reply_code)
+    return classify(reply, stage=stage, status="", text="", remote_mta=host, rules=rules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorder:
+    """Writes what was found, and rings `actions` when a policy has steps to take."""
+
+    database: Database
+    clock: Clock
+    actions: WakeUp
+
+    async def record(self, leased: ClaimedDelivery, evidence: Evidence, *results: AttemptResult) -> None:
+        """Write what follows from the evidence under the lease of the claim. The last result is the attempt's, those
+        before it are of hosts passed over. Raises what no repetition mends."""
+        finding = DeliveryEvidence(
+            delivery=leased.delivery.id,
+            evidence=evidence,
+            now=self.clock(),
+            epoch=leased.delivery.epoch,
+            attempt=results[-1] if results else None,
+            passed_over=results[:-1],
+        )
+        outcome = await self._written(finding)
+        if outcome:
+            metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
+            noted(outcome.alarm)
+        if outcome and outcome.actions:
+            self.actions.wake()
+
+    async def _written(self, finding: DeliveryEvidence) -> Outcome | None:
+        """However long the database takes: what we know of a copy must not become a doubt."""
+        patience = 0.1
+        while True:
+            try:
+                return await self.database.write_grouped(record, finding)
+            except (SQLAlchemyError, OSError) as error:
+                if hopeless(error):
+                    raise
+                _log.exception("cannot write a result", delivery=show("delivery", finding.delivery))
+                await asyncio.sleep(patience)
+                patience = min(patience * 2, 10.0)

@@ -1,0 +1,59 @@
+"""The retry schedule: when a delivery is attempted again, for how long, and when no more.
+
+RFC 5321 §4.5.4.1 leaves the schedule to the sender, and asks for waits that grow and for patience of some days.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+from homing.loop.model import Delivery
+
+RETRY_AFTER: tuple[timedelta, ...] = (
+    timedelta(minutes=1),  # greylisting often forgives after one minute
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(minutes=30),
+    timedelta(hours=1),
+    timedelta(hours=2),
+    timedelta(hours=4),  # and so on until the lifetime is over
+)
+RETRY_IN_DOUBT = timedelta(minutes=15)
+"""A message that may have arrived is not sent again sooner: each try may be another copy."""
+
+LONGEST_WAIT = RETRY_AFTER[-1] * 2 * 1.2
+"""No attempt is put off further than that (`retry_at`): what is, was put off by a clock that was ahead."""
+
+RETRY_SLOWED_DOWN = timedelta(minutes=15)
+"""A server that finds us too fast is left alone for at least so long, and for twice as long as else."""
+
+ASKED_AGAIN = 6
+"""Attempts, some hours in all: then a refusal that seems to pass, but says "for good", is believed."""
+
+LIFETIME = timedelta(days=5)
+"""RFC 5321 §4.5.4.1 asks for at least 4–5 days."""
+
+BELIEVED_AFTER = timedelta(days=1)
+"""So long after a jump a clock is believed again."""
+
+SILENT_DEATHS = 5
+"""After so many claims that ended without any answer we stop: something in the message kills the worker."""
+
+
+def retry_at(delivery: Delivery, now: datetime, *, slow_down: bool = False) -> datetime:
+    """The next attempt, never after the lifetime's end. ±20 % jitter, from the delivery's id, so that a crowd that
+    failed together does not come back together and the same delivery gets the same answer twice. `slow_down`: the
+    server asked us to."""
+    wait = RETRY_AFTER[min(delivery.attempts, len(RETRY_AFTER)) - 1] if delivery.attempts else RETRY_AFTER[0]
+    if delivery.possibly_delivered:
+        wait = max(wait, RETRY_IN_DOUBT / 0.8)  # not sooner, whatever the jitter
+    if slow_down:
+        wait = max(2 * wait, RETRY_SLOWED_DOWN / 0.8)
+    dice = hashlib.blake2b(delivery.id.bytes + delivery.attempts.to_bytes(4), digest_size=4).digest()
+    spread = int.from_bytes(dice) / 0xFFFFFFFF  # 0 … 1
+    return min(now + wait * (0.8 + 0.4 * spread), delivery.expires_at)
+
+
+def not_believed(jumped_at: datetime | None, now: datetime) -> datetime | None:
+    """The last jump of the clock, as long as it counts. A clock that has just jumped does not end a lifetime alone:
+    nobody lived through that time, so whatever was not tried since has one more attempt first."""
+    return jumped_at if jumped_at and now - jumped_at < BELIEVED_AFTER else None

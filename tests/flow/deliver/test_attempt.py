@@ -1,0 +1,176 @@
+"""One attempt: which hosts are asked, what they are sent, and what the store knows before they are."""
+
+import asyncio
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from homing.flow.deliver.attempt import DEADLINE, NO_SIGNING_KEY
+from homing.loop.model import State
+from tests.flow.deliver.scene import JOHN, Scene, a_scene
+from tests.store.scenes import NOW, a_statement, claimed
+
+
+async def test_what_is_taken_is_signed_and_has_a_return_address_of_its_own(scene: Scene) -> None:
+    site = scene.world.mx("corp.com")
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    assert (await scene.delivery(leased)).state is State.DELIVERED
+    (mail,) = site.mails
+    assert mail.recipient == JOHN
+    assert mail.envelope_sender is not None
+    assert mail.envelope_sender.startswith("b+")
+    assert mail.envelope_sender.endswith("@b.post.example")
+    assert mail.content.startswith(b"DKIM-Signature:")
+    (attempt,) = await scene.attempts()
+    assert (attempt["host"], attempt["stage"], attempt["reply_code"]) == ("mx.corp.com", "dot", 250)
+    assert (attempt["receiver"], attempt["egress_ip"]) == ("corp.com", "127.0.0.1")
+    assert attempt["dialogue"] is None
+
+
+async def test_the_hash_of_the_body_that_was_kept_is_what_is_signed(scene: Scene) -> None:
+    site = scene.world.mx("corp.com")
+    await scene.agent.deliver(await scene.claim(body_hash=bytes(32)))
+    (mail,) = site.mails
+    assert b"bh=" + b64encode(bytes(32)) in mail.content
+
+
+async def test_every_attempt_sends_the_same_bytes(scene: Scene) -> None:
+    site = scene.world.mx("corp.com").closes_after_dot(JOHN)
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    assert (await scene.delivery(leased)).possibly_delivered
+    scene.clock.now = scene.clock.now.replace(hour=20)
+    (again,) = await claimed(scene.database, scene.deliverer.owner, scene.clock())
+    assert again.selector == "h1"
+    await scene.agent.deliver(again)
+    (_, second) = await scene.attempts()
+    assert second["reply_code"] == 250
+    (mail,) = site.mails
+    assert f"t={int(NOW.timestamp())};".encode() in mail.content, "the time of its first signature"
+
+
+async def test_a_refusal_asks_no_other_host_and_a_host_that_is_not_there_does(scene: Scene) -> None:
+    site = scene.world.mx("corp.com").refuses(JOHN)
+    (good,) = scene.world.dns.zones["mx.corp.com"]
+    scene.world.dns.publish("corp.com", "MX 10 mx1.corp.com", "MX 20 mx2.corp.com", "MX 30 mx3.corp.com")
+    for name, record in {"mx1": "A 127.0.9.1", "mx2": good, "mx3": good}.items():
+        scene.world.dns.publish(f"{name}.corp.com", record)
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    assert (await scene.delivery(leased)).state is State.BOUNCED
+    first, second = sorted(await scene.attempts(), key=lambda one: str(one["host"]))
+    assert (first["host"], first["text"]) == ("mx1.corp.com", "refused")
+    assert (second["host"], second["stage"], second["reply_code"]) == ("mx2.corp.com", "rcpt_to", 550)
+    assert first["dialogue"] is None, "nobody said anything"
+    said = second["dialogue"].splitlines()
+    assert said[0].startswith("= connected to mx2.corp.com [127.0.1.1]:")
+    assert any(line.startswith(f"> RCPT TO:<{JOHN}>") for line in said)
+    assert any(line.startswith("< 550 5.1.1") for line in said)
+    assert "thank you for your call" not in second["dialogue"]
+    assert site.mails == []
+
+
+async def test_without_the_lease_nothing_is_sent(scene: Scene) -> None:
+    site = scene.world.mx("corp.com")
+    leased = await scene.claim()
+    await scene.database.write(a_statement("UPDATE delivery SET epoch = epoch + 1"))
+    await scene.agent.deliver(leased)
+    assert site.mails == []
+    assert await scene.attempts() == []
+
+
+async def test_the_receiver_is_whoever_runs_the_best_host(scene: Scene) -> None:
+    scene.world.mx("corp.com")
+    scene.world.dns.publish("corp.com", "MX 20 mx.corp.com", "MX 10 mx1.eu.post.co.uk")
+    scene.world.dns.publish("mx1.eu.post.co.uk", "A 127.0.9.1")
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    delivery = await scene.delivery(leased)
+    assert (delivery.state, delivery.receiver) == (State.DELIVERED, "post.co.uk")
+    assert {attempt["receiver"] for attempt in await scene.attempts()} == {"post.co.uk"}, "the attempt's, at each host"
+
+
+async def test_where_the_best_host_has_no_telling_name_the_recipients_domain_does(scene: Scene) -> None:
+    scene.world.mx("corp.com")
+    (record,) = scene.world.dns.zones["mx.corp.com"]
+    scene.world.dns.publish("corp.com", "MX 10 mailhost")
+    scene.world.dns.publish("mailhost", record)
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    assert (await scene.delivery(leased)).receiver == "corp.com"
+
+
+async def test_a_domain_that_is_not_there_bounces_at_once(scene: Scene) -> None:
+    leased = await scene.claim("john@nowhere.com")
+    await scene.agent.deliver(leased)
+    assert (await scene.delivery(leased)).state is State.BOUNCED
+    (attempt,) = await scene.attempts()
+    assert (attempt["stage"], attempt["text"]) == ("route", "no_such_domain")
+
+
+async def test_nothing_goes_out_unsigned(tmp_path: Path) -> None:
+    async with a_scene(tmp_path, key=False) as scene:
+        site = scene.world.mx("corp.com")
+        leased = await scene.claim()
+        with capture_logs() as logs:
+            await scene.agent.deliver(leased)
+        assert site.mails == []
+        assert (await scene.delivery(leased)).state is State.DEFERRED
+        (attempt,) = await scene.attempts()
+        assert attempt["text"] == NO_SIGNING_KEY
+        assert any(log["event"] == "alarm" for log in logs)
+
+
+async def test_whoever_finds_us_too_fast_is_left_alone(scene: Scene) -> None:
+    scene.world.mx("corp.com").refuses(None, "421 4.7.28 Our system has detected an unusual rate of unsolicited mail")
+    with capture_logs():
+        await scene.agent.deliver(await scene.claim())
+    held = await scene.claim("ann@corp.com")
+    await scene.agent.deliver(held)
+    delivery = await scene.delivery(held)
+    assert (delivery.state, delivery.attempts) == (State.DEFERRED, 0), "nobody tried"
+    assert delivery.receiver == "corp.com"
+    assert len(await scene.attempts()) == 1
+
+
+async def test_an_attempt_has_an_end(scene: Scene) -> None:
+    scene.agent.longest = 0.1
+    scene.agent.router = _Endless()  # type: ignore[assignment]
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    (attempt,) = await scene.attempts()
+    assert (attempt["text"], attempt["in_doubt"]) == (DEADLINE, False)
+
+
+async def test_what_was_said_before_an_attempt_was_given_up_is_kept(scene: Scene) -> None:
+    scene.agent.longest = 3
+    scene.world.mx("corp.com").is_slow(JOHN, 30)
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    (attempt,) = await scene.attempts()
+    assert (attempt["text"], attempt["in_doubt"], attempt["egress_ip"]) == (DEADLINE, True, "127.0.0.1")
+    assert attempt["dialogue"].splitlines()[-1].startswith("> (a message of ")
+
+
+async def test_the_connection_comes_back_when_the_attempt_cannot_be_opened(scene: Scene) -> None:
+    scene.world.mx("corp.com")
+    leased = await scene.claim()
+
+    def broken() -> bytes:
+        raise LookupError("dice")
+
+    dice, scene.agent.dice = scene.agent.dice, broken
+    with pytest.raises(LookupError):
+        await scene.agent.deliver(leased)
+    assert all(pool.idle for pool in scene.agent.client._pools.values())
+    scene.agent.dice = dice
+    await scene.agent.deliver(leased)
+    assert (await scene.delivery(leased)).state is State.DELIVERED
+
+
+class _Endless:
+    async def route(self, domain: str) -> None:
+        await asyncio.Event().wait()

@@ -11,9 +11,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow.deliver.attempt import DeliveryAgent
-from homing.flow.ending import PATIENCE, all_to_their_end, to_its_end
+from homing.flow.ending import PATIENCE, all_to_their_end
 from homing.flow.outgoing import Clock, LastClockJump
 from homing.flow.wakeup import WakeUp
+from homing.flow.worker import surviving, work_until_canceled
 from homing.loop.ids import show
 from homing.loop.model import DeliveryId
 from homing.loop.retry import not_believed
@@ -34,8 +35,8 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class Deliverer:
-    """Works off the queue, `at_once` deliveries at a time. `owner` names this process in its leases; `work` is rung
-    when something became due; it rings `news` when anything happened."""
+    """Works off the queue, `at_once` deliveries at a time. `owner` names this process in its leases; `work` wakes it
+    when something became due; it wakes `news` when anything happened."""
 
     database: Database
     agent: DeliveryAgent
@@ -51,23 +52,18 @@ class Deliverer:
 
     async def run(self) -> None:
         """Until canceled: then nothing new is claimed, and what runs is given half a minute to end."""
-        renewing = asyncio.create_task(self._renew_leases())
+        renew = work_until_canceled(
+            self._renew, failed="cannot renew leases", every=_RENEW_EVERY, first_after=_RENEW_EVERY, patience=0.0
+        )
+        renewing = asyncio.create_task(renew)
         try:
-            while True:
-                if not await self._claimed_some():
-                    await self.work.wait(_LOOK_EVERY)
+            await work_until_canceled(
+                self._claim, failed="cannot claim deliveries", every=_LOOK_EVERY, wake_up=self.work
+            )
         finally:
             renewing.cancel()
             await all_to_their_end(self._running.values(), self.patience)
             await self._give_back()
-
-    async def _claimed_some(self) -> bool:
-        try:
-            return await to_its_end(self._claim())
-        except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
-            _log.exception("cannot claim deliveries")
-            await asyncio.sleep(_LOOK_EVERY)
-            return False
 
     async def _claim(self) -> bool:
         """Claim as much as there is room for; whether there may be more at once."""
@@ -95,9 +91,8 @@ class Deliverer:
     async def _work_on(self, leased: ClaimedDelivery) -> None:
         """One delivery. A bug costs this attempt and no more: the lease runs out, and what was opened is in doubt."""
         try:
-            await self.agent.deliver(leased)
-        except Exception:  # noqa: BLE001 - the one catch of this worker
-            _log.exception("delivery attempt broke", delivery=show("delivery", leased.delivery.id))
+            with surviving("delivery attempt broke", delivery=show("delivery", leased.delivery.id)):
+                await self.agent.deliver(leased)
         finally:
             self.news.wake()
 
@@ -107,14 +102,6 @@ class Deliverer:
             await self.database.write(deliveries.recover, self.clock(), self.owner.__eq__, given_back=True)
         except (SQLAlchemyError, OSError):
             _log.exception("cannot give leases back")
-
-    async def _renew_leases(self) -> None:
-        while True:
-            await asyncio.sleep(_RENEW_EVERY)
-            try:
-                await self._renew()
-            except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
-                _log.exception("cannot renew leases")
 
     async def _renew(self) -> None:
         held = {delivery for delivery, _ in self._running}

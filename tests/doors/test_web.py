@@ -11,8 +11,10 @@ import pytest
 from homing.doors.web.rendering import CONTENT_SECURITY_POLICY
 from homing.loop import ids
 from homing.loop.alarm import alarm
+from homing.loop.model import CaseKind, NewCase
+from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.token import Purpose
-from homing.store import alarms, human_senders
+from homing.store import alarms, cases, human_senders
 from tests.data import HOSTILE_INPUTS
 
 from .failing import fail, refusal
@@ -185,10 +187,27 @@ async def test_a_failed_message_is_told_in_plain_words_with_the_details_folded(h
         assert "5.1.1" in text
         assert "status-5.1.1" in text
         assert 'On the words</th><td class="mono">no such user<' in text
-        cases = (await browser.get("/cases")).text
-        assert "john@example.org" in cases
-        assert "Letter to an administrator: only if nobody else is reached" in cases
+        listed = (await browser.get("/cases")).text
+        assert "john@example.org" in listed
+        assert "“Our call this morning”" in listed
+        assert "Letter to an administrator: only if nobody else is reached" in listed
         assert (await browser.get("/cases?state=resolved")).text.count("<tr>") == 0
+
+
+async def test_a_case_about_no_message_stands_in_the_list(home: Gateway) -> None:
+    case = NewCase(
+        organization=home.acme.organization.id,
+        kind=CaseKind.DIGEST,
+        subject="2026-03-01",
+        policy=BUILTIN_DEFAULT,
+        opened_at=home.clock(),
+    )
+    assert await home.database.write(cases.open_case, case)
+    async with here(home) as browser:
+        text = (await browser.get("/cases")).text
+        assert "<td>Digest" in text
+        assert "Letter: under way" in text
+        assert "None" not in text
 
 
 async def test_an_empty_house_says_what_to_do(home: Gateway) -> None:

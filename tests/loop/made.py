@@ -6,11 +6,13 @@ from uuid import UUID
 
 from homing.loop.evidence import Answered, ReportAction, Reported, What
 from homing.loop.model import (
+    Case,
     CaseId,
     Delivery,
     DeliveryId,
     InboundId,
     MessageId,
+    NewCase,
     OrganizationId,
     Origin,
     State,
@@ -42,6 +44,10 @@ def delivery(state: State = State.SENDING, **changes: object) -> Delivery:
 
 def letter(state: State = State.SENDING, **changes: object) -> Delivery:
     return delivery(state, origin=Origin.LETTER, case=CaseId(UUID(int=9)), step=1, **changes)
+
+
+def as_stored(case: NewCase) -> Case:
+    return Case(id=CaseId(UUID(int=8)), **{name: getattr(case, name) for name in NewCase.__dataclass_fields__})
 
 
 def answered(stage: Stage, reply: str, **verdict: object) -> Answered:

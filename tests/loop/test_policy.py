@@ -1,13 +1,18 @@
 """Cases: which steps begin, and how one step's end leads to the next."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from homing.loop.model import (
+    Case,
+    CaseKind,
     CaseState,
     EventType,
     FailurePolicy,
+    NewCase,
+    OrganizationId,
     State,
     Step,
     StepKind,
@@ -16,18 +21,21 @@ from homing.loop.model import (
     Verdict,
     WhenPossiblyDelivered,
 )
-from homing.loop.policy import BUILTIN_DEFAULT, CaseOutcome, escalate, open_case, resolve
+from homing.loop.policy import BUILTIN_DEFAULT, CaseOutcome, begin, escalate, failure_case, resolve
 
-from .made import NOW, VERDICT, delivery
+from .made import NOW, VERDICT, as_stored, delivery
 
 
-def opened(*steps: Step, strength: Strength = Strength.STRONG, verdict: Verdict = VERDICT, **changes) -> CaseOutcome:
+def opened(
+    *steps: Step, strength: Strength = Strength.STRONG, verdict: Verdict = VERDICT, **changes
+) -> CaseOutcome[Case]:
     failed = delivery(State.BOUNCED, **changes)
     policy = FailurePolicy(name="test", steps=steps)
-    return open_case(failed, verdict, strength=strength, policy=policy, now=NOW)
+    begun = begin(failure_case(failed, verdict, strength=strength, policy=policy, now=NOW))
+    return CaseOutcome(case=as_stored(begun.case), events=begun.events, actions=begun.actions)
 
 
-def kinds(outcome: CaseOutcome) -> list[str]:
+def kinds(outcome: CaseOutcome[Case]) -> list[str]:
     return [action.kind.value for action in outcome.actions]
 
 
@@ -101,3 +109,24 @@ def test_a_resolved_case_starts_nothing_more() -> None:
 
 def test_the_built_in_policy_is_live_event_letter_then_administrator() -> None:
     assert [step.kind.value for step in BUILTIN_DEFAULT.steps] == ["live", "letter", "administrator"]
+
+
+def test_a_case_about_no_failure_takes_every_step_that_names_none() -> None:
+    """What a step asks of a failure, its strength and its doubt, is no reason to leave it out where there is none."""
+    strong = Step(
+        kind=StepKind.LETTER, min_evidence=Strength.STRONG, when_possibly_delivered=WhenPossiblyDelivered.HOLD
+    )
+    policy = FailurePolicy(
+        name="test", steps=(strong, Step(kind=StepKind.SMS, kinds=frozenset({"bounced", "immediate"})))
+    )
+    case = NewCase(
+        organization=OrganizationId(UUID(int=2)), kind=CaseKind.ALARM, subject="x", policy=policy, opened_at=NOW
+    )
+    begun = begin(case)
+    assert begun.case.steps == (StepState.RUNNING, StepState.SKIPPED)
+    assert [(action.kind.value, action.case, action.step) for action in begun.actions] == [("letter", None, 0)]
+
+
+def test_the_steps_that_follow_know_their_case() -> None:
+    case = opened(LETTER, SMS).case
+    assert [action.case for action in escalate(case, 0, StepState.UNHEARD, NOW).actions] == [case.id]

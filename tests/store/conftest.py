@@ -1,10 +1,10 @@
 """One suite on both databases: `database` is a fresh, migrated one of each kind."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -25,7 +25,7 @@ def templates(cluster: Cluster) -> Iterator[list[str]]:
 
 async def _template(cluster: Cluster, made: list[str]) -> str:
     if not made:
-        name = f"homing_template_{os.getpid()}"
+        name = f"homing_template_{uuid4().hex}"
         await cluster.execute(f"CREATE DATABASE {name}")
         made.append(name)
         database = Database.open(cluster.named(name), durable=False)

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from homing.loop.evidence import Answered, ReportAction, Reported, Unanswered, What
 from homing.loop.ids import new_id
-from homing.loop.model import Delivery, Identity, Level, Origin, State, Strength, Verdict
+from homing.loop.model import CaseId, Delivery, Identity, Level, Origin, State, Strength, Verdict
 from homing.mail.reply import Reply, Stage
-from homing.store import accepted_messages, deliveries, organizations, tables
+from homing.store import accepted_messages, cases, deliveries, organizations, tables
 from homing.store.accepted_messages import AcceptedMessage, Idempotency, NewDelivery, NewMessage
 from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery, OpenAttempt
@@ -170,6 +170,12 @@ async def the_delivery(database: Database, organization: Organization, delivery:
     found = await database.read(deliveries.get, organization.id, delivery)
     assert found
     return found
+
+
+async def the_case(database: Database, delivery: UUID) -> CaseId:
+    """The only case about that delivery."""
+    [case] = await database.read(cases.of_deliveries, [delivery])
+    return case
 
 
 async def state_of(database: Database, organization: Organization, delivery: UUID) -> State:

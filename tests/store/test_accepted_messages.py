@@ -25,6 +25,7 @@ from tests.store.scenes import (
     fresh,
     state_of,
     submitted,
+    the_case,
 )
 
 
@@ -234,7 +235,7 @@ async def test_a_resend_leads_on_and_closes_the_case(database: Database) -> None
     assert replayed == Replayed(response="", delivery=resend.deliveries[0].id)
 
     assert await event_types(database, old) == ["queued", "bounced", "opened_case", "resent"]
-    case = await database.read(views.case, organization.id, old)
+    case = await database.read(views.case, organization.id, await the_case(database, old))
     assert case and case.case.state is CaseState.RESOLVED
     assert StepState.WAITING not in case.case.steps and StepState.RUNNING not in case.case.steps
     outbox = await database.read(actions.of_case, case.case.id)

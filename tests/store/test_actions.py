@@ -33,6 +33,7 @@ from tests.store.scenes import (
     claimed,
     event_types,
     submitted,
+    the_case,
 )
 
 _SMS_THEN_ADMINISTRATOR = FailurePolicy(
@@ -49,7 +50,7 @@ async def _failure(
     await submitted(database, organization)
     (claim,) = await claimed(database)
     await database.write_grouped(record, answered(claim, await attempted(database, claim), 550))
-    return organization, cases.CaseId(claim.delivery.id)
+    return organization, await the_case(database, claim.delivery.id)
 
 
 async def _claim(database: Database, now=NOW, limit: int = 10) -> list[Action]:  # type: ignore[no-untyped-def]
@@ -99,7 +100,7 @@ async def test_an_end_is_written_with_its_event_and_its_step(database: Database)
     await database.write(actions.finish, _finished(administrator, ActionState.FAILED, step=StepState.UNHEARD))
     line = await database.read(views.case, organization.id, case)
     assert line and line.case.state is CaseState.UNHEARD
-    assert (await event_types(database, case))[-2:] == ["fallback_sent", "unheard"]
+    assert (await event_types(database, sms.delivery))[-2:] == ["fallback_sent", "unheard"]
 
 
 async def test_a_stale_end_changes_nothing(database: Database) -> None:
@@ -150,7 +151,7 @@ async def test_an_sms_that_was_begun_is_in_doubt_and_the_case_goes_on(database: 
         (ActionKind.SMS, ActionState.IN_DOUBT),
         (ActionKind.ADMINISTRATOR, ActionState.DUE),
     ]
-    assert "action_failed" in await event_types(database, case)
+    assert "action_failed" in await event_types(database, sms.delivery)
 
 
 async def test_what_may_be_repeated_is_due_again(database: Database) -> None:

@@ -29,6 +29,7 @@ from tests.store.scenes import (
     silent,
     state_of,
     submitted,
+    the_case,
     the_delivery,
 )
 
@@ -464,7 +465,7 @@ async def _letter(
     await submitted(database, organization)
     (claim,) = await claimed(database)
     await database.write_grouped(record, answered(claim, await attempted(database, claim), 550))
-    case = cases.CaseId(claim.delivery.id)
+    case = await the_case(database, claim.delivery.id)
     await submitted(database, organization, "janet@example.com", origin=Origin.LETTER, case=case, step=1)
     (one,) = await claimed(database)
     return case, one

@@ -20,6 +20,9 @@ AttemptId = NewType("AttemptId", UUID)
 EventId = NewType("EventId", UUID)
 InboundId = NewType("InboundId", UUID)
 CaseId = NewType("CaseId", UUID)
+
+OPERATOR = OrganizationId(UUID(int=0))
+"""Stands in a case, its actions, letters and events for the operator himself. No organization has this id."""
 ActionId = NewType("ActionId", UUID)
 
 
@@ -273,25 +276,44 @@ class CaseState(StrEnum):
     RESOLVED = "resolved"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A failure that somebody must deal with, and how far its policy has come (one `StepState` per step).
+class CaseKind(StrEnum):
+    """What opened a case."""
 
-    A delivery has at most one case, so a case's id is its delivery's id.
+    FAILURE = "failure"
+    DELAY = "delay"
+    FORWARDING_FAILURE = "forwarding_failure"
+    ALARM = "alarm"
+    DIGEST = "digest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCase:
+    """Something that somebody must deal with, and how far its policy has come (one `StepState` per step).
+
+    `subject` tells it from the others of its organization and kind (`loop.subject`). `delivery` None: it is about no
+    single one. `failure`, `strength` and `verdict` are None where no delivery has failed.
     """
 
-    id: CaseId
     organization: OrganizationId
-    delivery: DeliveryId
-    failure: State
-    late: bool
-    possibly_delivered: bool
-    strength: Strength
-    verdict: Verdict
+    kind: CaseKind
+    subject: str
     policy: FailurePolicy
-    steps: tuple[StepState, ...]
-    state: CaseState
     opened_at: datetime
+    delivery: DeliveryId | None = None
+    failure: State | None = None
+    late: bool = False
+    possibly_delivered: bool = False
+    strength: Strength | None = None
+    verdict: Verdict | None = None
+    steps: tuple[StepState, ...] = ()
+    state: CaseState = CaseState.OPEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case(NewCase):
+    """A case that was opened: the store has given it its id."""
+
+    id: CaseId
 
 
 class ActionKind(StrEnum):
@@ -317,7 +339,8 @@ class ActionState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAction:
-    """An action to be written into the outbox, in the transaction of the transition that caused it."""
+    """An action to be written into the outbox, in the transaction of the transition that caused it. One with a step and
+    no `case` belongs to the case that is opened with it."""
 
     kind: ActionKind
     due_at: datetime

@@ -32,11 +32,11 @@ from homing.loop.evidence import (
 from homing.loop.lifecycle import allowed, move
 from homing.loop.model import (
     FAILURES,
-    Case,
     Delivery,
     EventType,
     FailurePolicy,
     NewAction,
+    NewCase,
     NewEvent,
     State,
     StepState,
@@ -65,7 +65,7 @@ class Outcome:
     delivery: Delivery
     events: tuple[NewEvent, ...] = ()
     actions: tuple[NewAction, ...] = ()
-    case: Case | None = None
+    case: NewCase | None = None
     step: StepState | None = None
     step_why: str = ""
     suppress: Suppress | None = None
@@ -430,7 +430,8 @@ def _failed(
     outcome = _settled(delivery, events, verdict)
     if delivery.origin.ours or already_a_case:
         return outcome
-    opened = policies.open_case(delivery, verdict, strength=terms.strength, policy=terms.policy, now=terms.now)
+    case = policies.failure_case(delivery, verdict, strength=terms.strength, policy=terms.policy, now=terms.now)
+    opened = policies.begin(case)
     full = verdict.failure_class == "mailbox_full" and terms.strength is Strength.STRONG
     return replace(
         outcome,

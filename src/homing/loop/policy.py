@@ -8,16 +8,19 @@ runs at most once. When none is left and nobody was reached, the failure is `unh
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from homing.loop.model import (
     ActionKind,
     Case,
     CaseId,
+    CaseKind,
     CaseState,
     Delivery,
     EventType,
     FailurePolicy,
     NewAction,
+    NewCase,
     NewEvent,
     Step,
     StepKind,
@@ -26,6 +29,7 @@ from homing.loop.model import (
     Verdict,
     WhenPossiblyDelivered,
 )
+from homing.loop.subject import of_delivery
 
 REPORTS_WORKED_ON = 5
 """Reports per delivery that are worked on; of the rest only those that end it, and the others are counted."""
@@ -45,20 +49,24 @@ REACHING = frozenset({StepKind.LETTER, StepKind.SMS, StepKind.WEBHOOK, StepKind.
 _HOPEFUL = frozenset({StepState.RUNNING, StepState.HEARD})
 
 
+_C = TypeVar("_C", bound=NewCase)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CaseOutcome:
-    case: Case
+class CaseOutcome(Generic[_C]):
+    case: _C
     events: tuple[NewEvent, ...] = ()
     actions: tuple[NewAction, ...] = ()
 
 
-def open_case(
+def failure_case(
     delivery: Delivery, verdict: Verdict, *, strength: Strength, policy: FailurePolicy, now: datetime
-) -> CaseOutcome:
-    """The case of a delivery that just failed, with its first steps begun."""
-    case = Case(
-        id=CaseId(delivery.id),
+) -> NewCase:
+    """The case of a delivery that just failed."""
+    return NewCase(
         organization=delivery.organization,
+        kind=CaseKind.FAILURE,
+        subject=of_delivery(delivery.id),
         delivery=delivery.id,
         failure=delivery.state,
         late=delivery.bounced_late,
@@ -66,16 +74,18 @@ def open_case(
         strength=strength,
         verdict=verdict,
         policy=policy,
-        steps=(),
-        state=CaseState.OPEN,
         opened_at=now,
     )
-    states = tuple(StepState.WAITING if applies(step, case) else StepState.SKIPPED for step in policy.steps)
-    opened = NewEvent(type=EventType.OPENED_CASE, data={"failure_policy": policy.name})
-    return _advance(replace(case, steps=states), now, (opened,))
 
 
-def escalate(case: Case, step: int, result: StepState, now: datetime) -> CaseOutcome:
+def begin(case: NewCase) -> CaseOutcome[NewCase]:
+    """A case with its first steps begun."""
+    states = tuple(StepState.WAITING if applies(step, case) else StepState.SKIPPED for step in case.policy.steps)
+    opened = NewEvent(type=EventType.OPENED_CASE, data={"failure_policy": case.policy.name})
+    return _advance(replace(case, steps=states), None, case.opened_at, (opened,))
+
+
+def escalate(case: Case, step: int, result: StepState, now: datetime) -> CaseOutcome[Case]:
     """How the case goes on when a step ends (done, heard, unheard, skipped), or when one that had been heard turns out
     not to have been (its letter bounced late, or an automaton answered it)."""
     if result is StepState.HEARD and case.steps[step] is StepState.UNHEARD:
@@ -84,7 +94,7 @@ def escalate(case: Case, step: int, result: StepState, now: datetime) -> CaseOut
     case = replace(case, steps=states)
     if case.state is CaseState.RESOLVED:
         return CaseOutcome(case=case)
-    return _advance(case, now, ())
+    return _advance(case, case.id, now, ())
 
 
 def resolve(case: Case) -> Case:
@@ -93,17 +103,24 @@ def resolve(case: Case) -> Case:
     return replace(case, steps=states, state=CaseState.RESOLVED)
 
 
-def applies(step: Step, case: Case) -> bool:
-    """Whether a step is meant for this failure, this evidence, and this much doubt."""
-    words = {case.failure.value, case.verdict.failure_class, case.verdict.kind, "late" if case.late else "immediate"}
-    if step.kinds and not step.kinds & words:
+def applies(step: Step, case: NewCase) -> bool:
+    """Whether a step is meant for this failure, this evidence, and this much doubt. A step that names failures is for
+    failures alone."""
+    if step.kinds and not step.kinds & _words(case):
         return False
     if step.min_evidence is Strength.STRONG and case.strength is Strength.WEAK:
         return False
     return not (case.possibly_delivered and step.when_possibly_delivered is WhenPossiblyDelivered.HOLD)
 
 
-def _advance(case: Case, now: datetime, events: tuple[NewEvent, ...]) -> CaseOutcome:
+def _words(case: NewCase) -> frozenset[str]:
+    if case.failure is None or case.verdict is None:
+        return frozenset()
+    when = "late" if case.late else "immediate"
+    return frozenset({case.failure.value, case.verdict.failure_class, case.verdict.kind, when})
+
+
+def _advance(case: _C, identifier: CaseId | None, now: datetime, events: tuple[NewEvent, ...]) -> CaseOutcome[_C]:
     states = list(case.steps)
     actions: list[NewAction] = []
     for index, step in enumerate(case.policy.steps):
@@ -112,7 +129,7 @@ def _advance(case: Case, now: datetime, events: tuple[NewEvent, ...]) -> CaseOut
         if step.only_if_unheard and _somebody_may_hear(case.policy, states):
             break
         states[index] = StepState.RUNNING
-        actions.append(NewAction(kind=ActionKind(step.kind), due_at=now + step.delay, case=case.id, step=index))
+        actions.append(NewAction(kind=ActionKind(step.kind), due_at=now + step.delay, case=identifier, step=index))
     state = _state_of(states)
     if state is CaseState.UNHEARD and case.state is not CaseState.UNHEARD:
         events = (*events, NewEvent(type=EventType.UNHEARD))

@@ -371,7 +371,7 @@ def _mark_resent(conn: sa.Connection, accepted: Iterable[AcceptedMessage]) -> No
             }
             event = NewEvent(type=EventType.RESENT, data=facts)
             append(conn, [Happening(subject=subject, event=event, at=item.message.created_at)])
-            cases.close(conn, [CaseId(one.resent_from)], item.message.created_at)
+            cases.close(conn, cases.of_deliveries(conn, [one.resent_from]), item.message.created_at)
 
 
 def _suppress(conn: sa.Connection, accepted: Sequence[AcceptedMessage]) -> frozenset[DeliveryId]:

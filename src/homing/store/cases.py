@@ -17,11 +17,12 @@ from homing.loop.model import (
     DeliveryId,
     EventType,
     NewAction,
+    NewCase,
     NewEvent,
     OrganizationId,
     StepState,
 )
-from homing.loop.policy import escalate, resolve
+from homing.loop.policy import begin, escalate, resolve
 from homing.store import tables
 from homing.store.dialect import insert, insert_all
 from homing.store.events import Happening, Subject, append
@@ -37,10 +38,10 @@ _M = tables.message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenCase:
-    """A case with what its actions and events must name: the failed delivery's recipient, message, human sender."""
+    """A case with what its actions and events must name: its delivery's recipient, message, human sender."""
 
     case: Case
-    recipient: str
+    recipient: str | None
     subject: Subject
 
 
@@ -58,7 +59,7 @@ class StepEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """An action to put into the outbox. `delivery` is the failed one, `recipient` its recipient, for budgets."""
+    """An action to put into the outbox. `delivery` is that of its case, `recipient` its recipient, for budgets."""
 
     organization: OrganizationId
     delivery: DeliveryId | None
@@ -67,13 +68,34 @@ class Task:
     at: datetime
 
 
-def open_all(conn: sa.Connection, cases: Sequence[Case]) -> set[CaseId]:
-    """Open those that are not open yet, and say which. A delivery has one case, however often it fails."""
+def open_all(conn: sa.Connection, cases: Sequence[NewCase]) -> list[CaseId | None]:
+    """Open those that do not stand yet: the id of each that was opened, None for the others. A delivery has one case of
+    a kind, however often it fails; of other subjects there is none beside one that nobody has dealt with."""
     if not cases:
-        return set()
-    rows = [case_row(case) for case in sorted(cases, key=lambda case: case.id)]
-    opened = insert(conn, _C).on_conflict_do_nothing(index_elements=["id"]).returning(_C.c.id)
-    return set(conn.execute(opened, rows).scalars())
+        return []
+    ids = [CaseId(fresh(conn, case.opened_at)) for case in cases]
+    rows = [case_row(identifier, case) for identifier, case in zip(ids, cases, strict=True)]
+    rows.sort(key=lambda row: (row["organization"], row["kind"], row["subject"]))  # the order that all keep
+    opened = set(conn.execute(insert(conn, _C).on_conflict_do_nothing().returning(_C.c.id), rows).scalars())
+    return [identifier if identifier in opened else None for identifier in ids]
+
+
+def open_case(conn: sa.Connection, case: NewCase) -> CaseId | None:
+    """Open a case with its first steps, its event and its actions. None: there is such a case already."""
+    begun = begin(case)
+    [identifier] = open_all(conn, [begun.case])
+    if identifier is None:
+        return None
+    opened = load(conn, [identifier])[identifier]
+    append(conn, [Happening(subject=opened.subject, event=event, at=case.opened_at) for event in begun.events])
+    put(conn, [_task(opened, replace(action, case=identifier), case.opened_at) for action in begun.actions])
+    return identifier
+
+
+def of_deliveries(conn: sa.Connection, deliveries: Iterable[DeliveryId]) -> list[CaseId]:
+    """The cases about them, of whatever kind."""
+    query = sa.select(_C.c.id).where(_C.c.delivery.in_(sorted(set(deliveries)))).order_by(_C.c.id)
+    return list(conn.execute(query).scalars())
 
 
 def put(conn: sa.Connection, tasks: Iterable[Task]) -> None:
@@ -104,8 +126,8 @@ def load(conn: sa.Connection, wanted: Iterable[CaseId], *, lock: bool = True) ->
     """Fresh, and locked until the transaction ends (`lock=False`: only to be looked at)."""
     query = (
         sa.select(_C, _D.c.recipient, _D.c.message, _M.c.human_sender)
-        .join_from(_C, _D, _D.c.id == _C.c.delivery)
-        .join(_M, _M.c.id == _D.c.message)
+        .join_from(_C, _D, _D.c.id == _C.c.delivery, isouter=True)
+        .join(_M, _M.c.id == _D.c.message, isouter=True)
         .where(_C.c.id.in_(sorted(set(wanted))))
         .order_by(_C.c.id)
     )

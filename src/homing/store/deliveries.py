@@ -230,10 +230,10 @@ _DUE = (
         _M.c.subject,
         _M.c.smtputf8,
         _M.c.size,
-        tables.organization.c.name.label("organization_name"),
+        sa.func.coalesce(tables.organization.c.name, "").label("organization_name"),
     )
     .join_from(_D, _M, _M.c.id == _D.c.message)
-    .join(tables.organization, tables.organization.c.id == _D.c.organization)
+    .outerjoin(tables.organization, tables.organization.c.id == _D.c.organization)  # the operator has no row
     # Spelt out, so that both planners see that the index of due rows serves.
     .where(sa.text("delivery.state IN ('queued', 'deferred')"))
     .where(_D.c.next_attempt_at <= sa.bindparam("b_now"))

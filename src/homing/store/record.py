@@ -84,8 +84,8 @@ def record(conn: sa.Connection, findings: list[DeliveryEvidence]) -> list[Outcom
     known = _load(conn, {finding.delivery for finding in findings})
     entries = _conclude(conn, findings, known)
     stale = [finding for finding, entry in zip(findings, entries, strict=True) if entry is None]
-    opened = cases.open_all(conn, [entry.outcome.case for entry in entries if entry and entry.outcome.case])
-    entries = [entry and _with_new_case_only(entry, opened) for entry in entries]
+    opened = iter(cases.open_all(conn, [entry.outcome.case for entry in entries if entry and entry.outcome.case]))
+    entries = [_of_case(entry, next(opened)) if entry and entry.outcome.case else entry for entry in entries]
     entries = _sounded(conn, entries)
     _write(conn, [entry for entry in entries if entry])
     _write_stale(conn, [_Stale(finding, known[finding.delivery]) for finding in stale if finding.delivery in known])
@@ -173,13 +173,13 @@ def _counted(delivery: Delivery, finding: DeliveryEvidence) -> Delivery:
     return replace(delivery, attempts=delivery.attempts + 1) if tried and not opened_before else delivery
 
 
-def _with_new_case_only(entry: _Entry, opened: set[CaseId]) -> _Entry:
-    """A delivery that fails twice keeps its first case, which has had its actions."""
+def _of_case(entry: _Entry, opened: CaseId | None) -> _Entry:
+    """With the actions tied to the case that was opened. A delivery that fails twice keeps its first case, which has
+    had its actions."""
     outcome = entry.outcome
-    if outcome.case is None or outcome.case.id in opened:
-        if outcome.case:
-            opened.discard(outcome.case.id)
-        return entry
+    if opened is not None:
+        actions = tuple(replace(action, case=opened) for action in outcome.actions)
+        return replace(entry, outcome=replace(outcome, actions=actions))
     of_the_case = {EventType.OPENED_CASE, EventType.UNHEARD}
     events = tuple(event for event in outcome.events if event.type not in of_the_case)
     return replace(entry, outcome=replace(outcome, events=events, actions=(), case=None))

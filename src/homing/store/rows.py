@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from homing.loop.model import Case, CaseState, Delivery, Origin, State, Strength
+from homing.loop.model import Case, CaseId, CaseKind, CaseState, Delivery, NewCase, Origin, State, Strength
 from homing.store import tables
 from homing.store.json_documents import (
     maybe_verdict_from_json,
@@ -13,8 +13,6 @@ from homing.store.json_documents import (
     policy_to_json,
     steps_from_json,
     steps_to_json,
-    verdict_from_json,
-    verdict_to_json,
 )
 
 _D = tables.delivery
@@ -88,12 +86,14 @@ def to_case(row: sa.RowMapping) -> Case:
     return Case(
         id=row["id"],
         organization=row["organization"],
+        kind=CaseKind(row["kind"]),
+        subject=row["subject"],
         delivery=row["delivery"],
-        failure=State(row["failure"]),
+        failure=None if row["failure"] is None else State(row["failure"]),
         late=row["late"],
         possibly_delivered=row["possibly_delivered"],
-        strength=Strength(row["strength"]),
-        verdict=verdict_from_json(row["verdict"]),
+        strength=None if row["strength"] is None else Strength(row["strength"]),
+        verdict=maybe_verdict_from_json(row["verdict"]),
         policy=policy_from_json(row["policy"]),
         steps=steps_from_json(row["steps"]),
         state=CaseState(row["state"]),
@@ -101,16 +101,18 @@ def to_case(row: sa.RowMapping) -> Case:
     )
 
 
-def case_row(case: Case) -> dict[str, Any]:
+def case_row(identifier: CaseId, case: NewCase) -> dict[str, Any]:
     return {
-        "id": case.id,
+        "id": identifier,
         "organization": case.organization,
+        "kind": case.kind.value,
+        "subject": case.subject,
         "delivery": case.delivery,
-        "failure": case.failure.value,
+        "failure": case.failure and case.failure.value,
         "late": case.late,
         "possibly_delivered": case.possibly_delivered,
-        "strength": case.strength.value,
-        "verdict": verdict_to_json(case.verdict),
+        "strength": case.strength and case.strength.value,
+        "verdict": maybe_verdict_to_json(case.verdict),
         "policy": policy_to_json(case.policy),
         "steps": steps_to_json(case.steps),
         "state": case.state.value,

@@ -14,7 +14,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from homing.loop.domains.sending_domains import RecordPurpose
 from homing.loop.domains.signing_keys import KeyState
-from homing.loop.model import ActionKind, ActionState, CaseState, EventType, Origin, Role, State
+from homing.loop.model import ActionKind, ActionState, CaseKind, CaseState, EventType, Origin, Role, State
+from homing.loop.subject import SUBJECT
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -405,18 +406,31 @@ case = sa.Table(
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("organization", sa.Uuid, nullable=False),
-    sa.Column("delivery", sa.Uuid, nullable=False, unique=True),
-    sa.Column("failure", sa.String(10), nullable=False),
+    sa.Column("delivery", sa.Uuid, index=True),  # null: it is about no single one
+    sa.Column("failure", sa.String(10)),  # null, like strength and verdict: no delivery has failed
     sa.Column("late", sa.Boolean, nullable=False),
     sa.Column("possibly_delivered", sa.Boolean, nullable=False),
-    sa.Column("strength", sa.String(8), nullable=False),
-    sa.Column("verdict", Json, nullable=False),
+    sa.Column("strength", sa.String(8)),
+    sa.Column("verdict", Json),
     sa.Column("policy", Json, nullable=False),
     sa.Column("steps", Json, nullable=False),  # list of step states
     sa.Column("state", sa.String(10), nullable=False),
     sa.Column("opened_at", Moment, nullable=False),
+    sa.Column("kind", sa.String(24), nullable=False),
+    sa.Column("subject", sa.String(SUBJECT), nullable=False),  # which of its kind: see loop.subject
+    _one_of("kind", CaseKind),
     _one_of("state", CaseState),
     sa.Index("ix_case_organization_id", "organization", "id"),
+    # A delivery fails once; the others may come again after somebody has dealt with them.
+    sa.Index(
+        "uq_case_subject",
+        "organization",
+        "kind",
+        "subject",
+        unique=True,
+        sqlite_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay')"),
+        postgresql_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay')"),
+    ),
 )
 
 action = sa.Table(

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from homing.loop.model import (
     AttemptId,
     Case,
+    CaseId,
+    CaseKind,
     CaseState,
     Delivery,
     DeliveryId,
@@ -81,7 +83,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryView:
-    """A delivery with its attempts, and with its case and that one's actions when it failed."""
+    """A delivery with its attempts, and with the case of its failure and that one's actions."""
 
     delivery: Delivery
     role: Role
@@ -121,14 +123,14 @@ class MessageLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseLine:
-    """A case with what a list says of it."""
+    """A case with what a list says of it. `message` and what follows are None for a case about no delivery."""
 
     case: Case
-    message: MessageId
-    subject: str
-    recipient: str
-    human_sender_name: str
-    human_sender_address: str
+    message: MessageId | None
+    subject: str | None
+    recipient: str | None
+    human_sender_name: str | None
+    human_sender_address: str | None
 
 
 def message(conn: sa.Connection, organization: OrganizationId, wanted: MessageId) -> MessageView | None:
@@ -171,15 +173,14 @@ def cases(
     organization: OrganizationId,
     *,
     state: CaseState | None = None,
-    before: DeliveryId | None = None,
+    before: CaseId | None = None,
     limit: int = 50,
 ) -> list[CaseLine]:
-    """Newest delivery first."""
-    about = (_D.c.message, _D.c.recipient, _M.c.subject, _M.c.human_sender_name, _M.c.human_sender_address)
+    """Newest first. Those that were opened before cases had ids of their own stand by their delivery."""
     query = (
-        sa.select(_C, *about)
-        .join_from(_C, _D, _D.c.id == _C.c.delivery)
-        .join(_M, _M.c.id == _D.c.message)
+        sa.select(_C, *_ABOUT)
+        .join_from(_C, _D, _D.c.id == _C.c.delivery, isouter=True)
+        .join(_M, _M.c.id == _D.c.message, isouter=True)
         .where(_C.c.organization == organization)
     )
     if state is not None:
@@ -190,14 +191,12 @@ def cases(
     return [_case_line(row) for row in rows]
 
 
-def case(conn: sa.Connection, organization: OrganizationId, delivery: DeliveryId) -> CaseLine | None:
-    """The case of a delivery, by its id or the case's, which are the same."""
-    about = (_D.c.message, _D.c.recipient, _M.c.subject, _M.c.human_sender_name, _M.c.human_sender_address)
+def case(conn: sa.Connection, organization: OrganizationId, wanted: CaseId) -> CaseLine | None:
     query = (
-        sa.select(_C, *about)
-        .join_from(_C, _D, _D.c.id == _C.c.delivery)
-        .join(_M, _M.c.id == _D.c.message)
-        .where(_C.c.organization == organization, _C.c.id == delivery)
+        sa.select(_C, *_ABOUT)
+        .join_from(_C, _D, _D.c.id == _C.c.delivery, isouter=True)
+        .join(_M, _M.c.id == _D.c.message, isouter=True)
+        .where(_C.c.organization == organization, _C.c.id == wanted)
     )
     row = conn.execute(query).mappings().first()
     return None if row is None else _case_line(row)
@@ -209,6 +208,15 @@ def counts(conn: sa.Connection, organization: OrganizationId, since: datetime | 
     if since is not None:
         query = query.where(_D.c.id >= earliest(since))
     return {State(state): count for state, count in conn.execute(query.group_by(_D.c.state))}
+
+
+_ABOUT = (
+    _D.c.message,
+    _D.c.recipient,
+    _M.c.subject.label("message_subject"),
+    _M.c.human_sender_name,
+    _M.c.human_sender_address,
+)
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
@@ -256,7 +264,8 @@ def _attempts(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[Del
 
 
 def _cases(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[DeliveryId, Case]:
-    rows = conn.execute(_C.select().where(_C.c.delivery.in_(deliveries))).mappings()
+    query = _C.select().where(_C.c.delivery.in_(deliveries), _C.c.kind == CaseKind.FAILURE.value)
+    rows = conn.execute(query).mappings()
     return {row["delivery"]: to_case(row) for row in rows}
 
 
@@ -296,7 +305,7 @@ def _case_line(row: sa.RowMapping) -> CaseLine:
     return CaseLine(
         case=to_case(row),
         message=row["message"],
-        subject=row["subject"],
+        subject=row["message_subject"],
         recipient=row["recipient"],
         human_sender_name=row["human_sender_name"],
         human_sender_address=row["human_sender_address"],

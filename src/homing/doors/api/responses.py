@@ -11,6 +11,7 @@ from homing.loop.model import (
     ActionKind,
     ActionState,
     Case,
+    CaseKind,
     CaseState,
     Delivery,
     EventType,
@@ -101,6 +102,7 @@ class CaseOut(BaseModel):
     """A failure that somebody must deal with, and how far its failure policy has come."""
 
     id: str
+    kind: CaseKind
     state: CaseState
     failure: State
     late: bool
@@ -283,8 +285,10 @@ def verdict_out(verdict: Verdict | None) -> VerdictOut | None:
 
 
 def _case(case: Case, actions: tuple[Action, ...]) -> CaseOut:
+    assert case.failure is not None
     return CaseOut(
         id=ids.show("case", case.id),
+        kind=case.kind,
         state=case.state,
         failure=case.failure,
         late=case.late,

@@ -14,7 +14,7 @@ from homing.doors.web.search import HINT, search
 from homing.doors.web.visitors import Visitor, Visitors
 from homing.loop import ids
 from homing.loop.evidence import What
-from homing.loop.model import CaseState, DeliveryId, InboundId, MessageId, State
+from homing.loop.model import CaseId, CaseState, DeliveryId, InboundId, MessageId, State
 from homing.mail.text import clean_block
 from homing.store import inbound, suppressions, views
 from homing.store.events import Event
@@ -106,7 +106,7 @@ class Pages:
             views.cases,
             visitor.organization.id,
             state=state,
-            before=None if before is None else DeliveryId(before),
+            before=None if before is None else CaseId(before),
             limit=PAGE,
         )
         older = None

@@ -9,7 +9,7 @@ from homing.loop.letters.facts import FailureFacts
 from homing.loop.letters.phrases import Cause, cause
 from homing.loop.letters.steps import STEPS as STEPS
 from homing.loop.letters.steps import standing as standing
-from homing.loop.model import FAILURES, CaseState, EventType, State
+from homing.loop.model import FAILURES, CaseKind, CaseState, EventType, State
 from homing.mail.address import domain_of
 from homing.mail.text import clean
 from homing.store.events import Event
@@ -39,6 +39,14 @@ STATE_MEANINGS: Mapping[State, str] = {
     State.SUPPRESSED: "Not sent: the address is on the list of those that are no longer written to.",
     State.CANCELED: "Stopped on request before it went out.",
     State.FAILED: "A fault of our own stopped it. The operator has been alerted.",
+}
+
+CASE_KINDS: Mapping[CaseKind, str] = {
+    CaseKind.FAILURE: "Failure",
+    CaseKind.DELAY: "Delay",
+    CaseKind.FORWARDING_FAILURE: "Failure behind the recipient",
+    CaseKind.ALARM: "Alarm",
+    CaseKind.DIGEST: "Digest",
 }
 
 CASE_MEANINGS: Mapping[CaseState, str] = {

@@ -1,0 +1,84 @@
+"""What a channel is: it carries one action of a case out, and says how that ended. The worker writes the end down."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from homing.flow import metrics
+from homing.loop.letters.facts import FailureFacts
+from homing.loop.model import ActionKind, ActionState, CaseKind, EventType, NewEvent, Step, StepState
+from homing.store.accepted_messages import AcceptedMessage
+from homing.store.actions import Action, Finished
+from homing.store.case_context import CaseContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The action is over. `step`: how its case's step ended by that; None: the delivery of the letter tells later.
+    `letter` goes out in the transaction that writes the end."""
+
+    state: ActionState
+    result: str
+    step: StepState | None = None
+    events: tuple[NewEvent, ...] = ()
+    letter: AcceptedMessage | None = None
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """It did not work and certainly had no effect: once more after `wait`."""
+
+    wait: timedelta
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """Somebody else has the action by now; nothing was done."""
+
+
+End = Ended | Again | LeaseLost
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An action, the case that it tells of, and the step of the failure policy that asks for it."""
+
+    action: Action
+    context: CaseContext
+    step: Step
+
+
+Channel = Callable[[Assignment], Awaitable[End]]
+
+FactsOf = Callable[[CaseContext], FailureFacts]
+"""Raises NoText."""
+
+
+class NoText(Exception):  # noqa: N818 - it says what is the case
+    """What a case of this kind says to people, or to a program, is not written yet."""
+
+    def __init__(self, kind: CaseKind) -> None:
+        super().__init__(f"there is no text for a case of the kind {kind.value}")
+
+
+def failed(kind: ActionKind, why: str, state: ActionState = ActionState.FAILED) -> Ended:
+    """Nobody was reached, and trying again would not help."""
+    event = NewEvent(type=EventType.ACTION_FAILED, data={"channel": kind.value, "why": why})
+    return Ended(state=state, result=why, step=StepState.UNHEARD, events=(event,))
+
+
+def finished(action: Action, ended: Ended, now: datetime) -> Finished:
+    """The end as the store writes it, counted."""
+    metrics.ACTIONS.labels(action.kind, ended.state).inc()
+    return Finished(
+        action=action.id,
+        epoch=action.epoch,
+        state=ended.state,
+        result=ended.result,
+        now=now,
+        events=ended.events,
+        step=ended.step,
+        provider_id=ended.provider_id,
+    )

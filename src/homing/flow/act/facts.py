@@ -1,0 +1,61 @@
+"""A case as the texts tell it: the facts of the failed delivery, and the steps that were taken."""
+
+from datetime import timedelta
+
+from homing.flow.act.channel import NoText
+from homing.loop import ids
+from homing.loop.domains.domain_typos import suggest
+from homing.loop.letters.facts import FailureFacts
+from homing.loop.letters.letters import CaseFacts, StepFacts
+from homing.loop.model import CaseKind, StepState
+from homing.loop.policy import REACHING
+from homing.loop.token import Purpose, Tokens
+from homing.store.case_context import CaseContext
+
+CORRECTION_LIFETIME = timedelta(days=30)
+
+
+def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> FailureFacts:
+    """The facts, with a link by which the human sender corrects the address; the same link whenever it is made. Raises
+    NoText for a case that is no failure of a delivery."""
+    case, sent = context.case, context.sent
+    if case.kind is not CaseKind.FAILURE or case.delivery is None or sent is None:
+        raise NoText(case.kind)
+    assert case.failure is not None
+    assert case.verdict is not None
+    last_day = (case.opened_at + CORRECTION_LIFETIME).date()
+    token = tokens.mint(Purpose.CORRECTION, case.delivery, made=case.opened_at, last_day=last_day)
+    return FailureFacts(
+        message_subject=sent.message_subject,
+        recipient=sent.recipient,
+        human_sender_name=sent.human_sender_name,
+        human_sender_address=sent.human_sender_address,
+        organization_name=context.organization.display_name if context.organization else "",
+        sent_at=sent.sent_at,
+        failed_at=case.opened_at,
+        failure=case.failure,
+        late=case.late,
+        possibly_delivered=case.possibly_delivered,
+        verdict=case.verdict,
+        suggestion=suggest(sent.recipient.rpartition("@")[2]),
+        correct_link=f"{public_url}/correct/{token}",
+        attempts=sent.attempts,
+        resent_from=sent.resent_from,
+    )
+
+
+def case_facts(context: CaseContext) -> CaseFacts:
+    """The steps that were taken, how each ended, and what its action says of that."""
+    results = {told.step: told for told in context.actions}
+    steps = tuple(
+        StepFacts(
+            kind=step.kind,
+            state=state,
+            ended_at=results[index].ended_at if index in results else None,
+            detail=results[index].result if index in results else "",
+        )
+        for index, (step, state) in enumerate(zip(context.case.policy.steps, context.case.steps, strict=True))
+        if state is not StepState.RUNNING or step.kind not in REACHING
+    )
+    shown = ids.show("case", context.case.id)
+    return CaseFacts(case=shown, policy=context.case.policy.name, steps=steps)

@@ -1,0 +1,95 @@
+"""Text messages, and what the provider says of them later (its status callback).
+
+A repetition costs money and sleep, so the intent is committed before the call: one that was begun and never ended is
+in doubt, and is not repeated.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from homing.flow.act.channel import Again, Assignment, End, Ended, FactsOf, LeaseLost, failed, finished
+from homing.flow.outgoing import Clock
+from homing.flow.wakeup import WakeUp
+from homing.loop import ids
+from homing.loop.letters.letters import failure_sms, recipient_sms
+from homing.loop.model import ActionId, ActionState, EventType, NewEvent, Reader, StepState
+from homing.loop.token import Purpose, TokenRefused, Tokens
+from homing.net.sms import SmsAccepted, SmsRefused, SmsSender, SmsStatus
+from homing.store import actions
+from homing.store.actions import Action
+from homing.store.database import Database
+
+CALLBACK_LIFETIME = timedelta(days=3)
+_RETRIES = (timedelta(seconds=30), timedelta(minutes=5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sms:
+    """`sender` is None where no provider is set up; `due` is rung when a status callback moves a case on."""
+
+    sender: SmsSender | None
+    facts_of: FactsOf
+    database: Database
+    tokens: Tokens
+    public_url: str
+    clock: Clock
+    due: WakeUp
+
+    async def __call__(self, assignment: Assignment) -> End:
+        action, context, reader = assignment.action, assignment.context, assignment.step.reader
+        facts = self.facts_of(context)
+        if reader is Reader.RECIPIENT:
+            number, text = context.recipient_phone, recipient_sms(facts)
+        else:
+            fallback = context.organization.sms_fallback if context.organization else None
+            number, text = context.human_sender_phone or fallback, failure_sms(facts)
+        if self.sender is None:
+            return failed(action.kind, "no SMS provider is set up")
+        if number is None:
+            return failed(action.kind, "no telephone number is known")
+        if not await self.database.write(actions.mark_started, action.id, action.epoch, self.clock()):
+            return LeaseLost()
+        answer = await self.sender.send(number, text, ids.show("action", action.id), self._callback(action))
+        match answer:
+            case SmsAccepted(provider_id=provider_id):
+                return _accepted(number, reader, provider_id)
+            case SmsRefused(permanent=False, code=code, text=said) if action.tries <= len(_RETRIES):
+                return Again(_RETRIES[action.tries - 1], f"{code}: {said}")
+            case SmsRefused(code=code, text=said):
+                return failed(action.kind, f"{code}: {said}")
+            case _:
+                return failed(action.kind, f"the provider may have sent it: {answer.why}", ActionState.IN_DOUBT)
+
+    def _callback(self, action: Action) -> str:
+        now = self.clock()
+        last_day = (now + CALLBACK_LIFETIME).date()
+        token = self.tokens.mint(Purpose.SMS_STATUS, action.id, made=now, last_day=last_day)
+        return f"{self.public_url}/v1/sms/status/{token}"
+
+    async def status(self, token: str, body: bytes) -> bool:
+        """What the provider says later of a text message; whether it is one of ours. A failure moves its case on, even
+        one that outruns the provider's own answer to us."""
+        callback = self.sender.parse_status_callback(body) if self.sender else None
+        try:
+            subject = self.tokens.open(Purpose.SMS_STATUS, token, now=self.clock())
+        except TokenRefused:
+            return False
+        action = await self.database.read(actions.by_id, ActionId(subject))
+        if callback is None or action is None:
+            return False
+        if callback.status is SmsStatus.FAILED and action.state in {ActionState.RUNNING, ActionState.DONE}:
+            ended = failed(action.kind, f"the provider could not deliver it: {callback.said}")
+            await self.database.write(actions.finish, replace(finished(action, ended, self.clock()), epoch=None))
+            self.due.wake()
+        return True
+
+
+def _accepted(number: str, reader: Reader, provider_id: str) -> Ended:
+    event = NewEvent(type=EventType.FALLBACK_SENT, data={"channel": "sms", "reader": reader.value, "to": number})
+    return Ended(
+        state=ActionState.DONE,
+        result=f"text message to {number}",
+        step=StepState.HEARD,
+        events=(event,),
+        provider_id=provider_id,
+    )

@@ -1,0 +1,192 @@
+"""Carries out what was decided: letters, live events, text messages, webhooks, the Oops! answer.
+
+Actions are outbox rows, written with the transition that caused them. Each ends in a recorded state of its own, and
+tells its case whether it reached anybody.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import structlog
+
+from homing.flow.act import oops
+from homing.flow.act.administrator import ToAdministrator
+from homing.flow.act.channel import Again, Assignment, Channel, End, Ended, LeaseLost, NoText, failed, finished
+from homing.flow.act.facts import failure_facts
+from homing.flow.act.letter import Post, ToHumanSender
+from homing.flow.act.live import Live
+from homing.flow.act.log import log
+from homing.flow.act.sms import Sms
+from homing.flow.act.webhook import Webhook
+from homing.flow.ending import all_to_their_end, to_its_end
+from homing.flow.outgoing import Clock, Outgoing
+from homing.flow.sealed_secrets import SealedSecrets
+from homing.flow.wakeup import WakeUp
+from homing.loop import ids
+from homing.loop.letters.facts import FailureFacts
+from homing.loop.model import ActionKind, ActionState, CaseState, Step, StepState, WhenPossiblyDelivered
+from homing.net.fetch import Fetcher
+from homing.net.sms import SmsSender
+from homing.net.webhook import RETRIES
+from homing.store import actions, case_context
+from homing.store.accepted_messages import AcceptedMessage
+from homing.store.actions import Action
+from homing.store.case_context import CaseContext
+from homing.store.database import Database
+
+LEASE = timedelta(seconds=120)
+_LOOK_EVERY = 0.5
+_AT_ONCE = 50
+_CALLS = frozenset({ActionKind.SMS, ActionKind.WEBHOOK})
+MOST_TRIES = len(RETRIES) + 5
+"""An action that was claimed so often and has no end still breaks its worker each time."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Actions of these kinds, `_AT_ONCE` at a time: calls take as long as other people's servers like, and nothing but
+    calls waits for them."""
+
+    kinds: frozenset[ActionKind]
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+@dataclass(slots=True, kw_only=True)
+class Actor:
+    """Works off the outbox. `administrator` is the operator's, for organizations that name none of their own; `sms`
+    is None where no provider is set up."""
+
+    database: Database
+    outgoing: Outgoing
+    fetcher: Fetcher
+    sealed_secrets: SealedSecrets
+    sms: SmsSender | None
+    clock: Clock
+    administrator: str | None
+    public_url: str
+    actions: WakeUp
+    work: WakeUp
+    news: WakeUp
+
+    async def run(self) -> None:
+        """Until canceled: then what was begun is ended, so that no text message is left in doubt."""
+        lanes = (_Lane(_CALLS), _Lane(frozenset(ActionKind) - _CALLS))
+        try:
+            while True:
+                if not await self._claimed_some(lanes):
+                    await self.actions.wait(_LOOK_EVERY)
+        finally:
+            await all_to_their_end([task for lane in lanes for task in lane.running])
+
+    async def _claimed_some(self, lanes: Sequence["_Lane"]) -> bool:
+        try:
+            return await to_its_end(self._claim(lanes))
+        except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
+            _log.exception("cannot claim actions")
+            return False
+
+    async def _claim(self, lanes: Sequence["_Lane"]) -> bool:
+        """Begin as much as there is room for; whether there may be more at once."""
+        more = False
+        for lane in lanes:
+            room = _AT_ONCE - len(lane.running)
+            if not room:
+                continue
+            claimed = await self.database.write(actions.claim, self.clock(), room, LEASE, lane.kinds)
+            for action in claimed:
+                task = asyncio.create_task(self._act(action))
+                lane.running.add(task)
+                task.add_done_callback(lane.running.discard)
+            more = more or len(claimed) == room
+        return more
+
+    async def _act(self, action: Action) -> None:
+        """One action. A bug costs this try and no more: its lease runs out, and it is due again, a few times."""
+        try:
+            if action.tries > MOST_TRIES:
+                end: End = failed(action.kind, f"it broke {MOST_TRIES} times")
+            else:
+                end = await self._carry_out(action)
+            await self._write(action, end)
+        except Exception:  # noqa: BLE001 - the one catch of this worker
+            _log.exception("action broke", action=ids.show("action", action.id))
+        finally:
+            self.news.wake()
+
+    async def _carry_out(self, action: Action) -> End:
+        if action.kind is ActionKind.OOPS:
+            return oops.answer(action, self.outgoing, self.clock)
+        assert action.case_id is not None
+        assert action.step is not None
+        context = await self.database.read(case_context.load, action.case_id)
+        if context is None or context.case.state is CaseState.RESOLVED:
+            return Ended(state=ActionState.SKIPPED, result="the case is resolved", step=StepState.SKIPPED)
+        step = context.case.policy.steps[action.step]
+        if step.when_possibly_delivered is WhenPossiblyDelivered.ACT:  # as if it had surely failed
+            context = replace(context, case=replace(context.case, possibly_delivered=False))
+        if await self._over_budget(action, step):
+            return failed(action.kind, "over budget for today")
+        try:
+            return await self._channel(action.kind)(Assignment(action, context, step))
+        except NoText as error:
+            return failed(action.kind, str(error))
+
+    def _channel(self, kind: ActionKind) -> Channel:
+        match kind:
+            case ActionKind.LIVE:
+                return Live(self._facts_of)
+            case ActionKind.LOG:
+                return log
+            case ActionKind.LETTER:
+                return ToHumanSender(Post(self.outgoing, self.clock), self._facts_of)
+            case ActionKind.ADMINISTRATOR:
+                return ToAdministrator(Post(self.outgoing, self.clock), self._facts_of, self.administrator)
+            case ActionKind.SMS:
+                return self._sms()
+            case ActionKind.WEBHOOK:
+                return Webhook(self.fetcher, self.sealed_secrets, self.clock)
+            case ActionKind.OOPS:
+                raise AssertionError("the Oops! answer serves no case")
+
+    def _sms(self) -> Sms:
+        return Sms(
+            sender=self.sms,
+            facts_of=self._facts_of,
+            database=self.database,
+            tokens=self.outgoing.tokens,
+            public_url=self.public_url,
+            clock=self.clock,
+            due=self.actions,
+        )
+
+    def _facts_of(self, context: CaseContext) -> FailureFacts:
+        return failure_facts(context, tokens=self.outgoing.tokens, public_url=self.public_url)
+
+    async def _over_budget(self, action: Action, step: Step) -> bool:
+        if step.budget_organization is None and step.budget_recipient is None:
+            return False
+        spent = await self.database.read(actions.spent, action, self.clock() - timedelta(days=1))
+        return (step.budget_organization is not None and spent.organization > step.budget_organization) or (
+            step.budget_recipient is not None and spent.recipient > step.budget_recipient
+        )
+
+    async def _write(self, action: Action, end: End) -> None:
+        match end:
+            case Again(wait=wait, why=why):
+                await self.database.write(actions.retry_at, action.id, action.epoch, self.clock() + wait, why)
+            case Ended(letter=None):
+                await self.database.write(actions.finish, finished(action, end, self.clock()))
+                self.actions.wake()
+            case Ended(letter=AcceptedMessage() as letter):
+                await self.database.write(actions.send_letter, finished(action, end, self.clock()), letter)
+                self.work.wake()
+            case LeaseLost():
+                pass
+
+    async def sms_status(self, token: str, body: bytes) -> bool:
+        """What an SMS provider says later of a text message; whether it is one of ours."""
+        return await self._sms().status(token, body)

@@ -1,0 +1,54 @@
+"""What the texts are told of a case."""
+
+from dataclasses import replace
+
+import pytest
+
+from homing.flow.act.channel import NoText
+from homing.flow.act.facts import CORRECTION_LIFETIME, case_facts
+from homing.loop import ids
+from homing.loop.model import CaseKind, FailurePolicy, Step, StepKind, StepState
+from homing.loop.token import Purpose
+from homing.store.case_context import ActionTold
+
+from .made import ALARM, CASE, CONTEXT, FACTS_OF, NOW, TOKENS, URL, VERDICT
+
+
+def test_a_failure_in_facts() -> None:
+    facts = FACTS_OF(CONTEXT)
+    assert (facts.recipient, facts.message_subject, facts.human_sender_name) == (
+        "john@corp.com",
+        "Your call",
+        "Janet Roe",
+    )
+    assert (facts.organization_name, facts.failed_at, facts.verdict) == ("CRM", NOW, VERDICT)
+    assert facts.suggestion is None
+
+
+def test_the_link_that_corrects_names_the_delivery_and_lives_for_thirty_days() -> None:
+    link = FACTS_OF(CONTEXT).correct_link
+    assert link
+    assert link == FACTS_OF(CONTEXT).correct_link
+    token = link.removeprefix(f"{URL}/correct/")
+    assert TOKENS.open(Purpose.CORRECTION, token, now=NOW + CORRECTION_LIFETIME) == CASE.delivery
+    assert CORRECTION_LIFETIME.days == 30
+
+
+@pytest.mark.parametrize("kind", sorted(set(CaseKind) - {CaseKind.FAILURE}))
+def test_other_kinds_have_no_words_yet(kind: CaseKind) -> None:
+    for context in (CONTEXT, ALARM):
+        with pytest.raises(NoText, match=kind.value):
+            FACTS_OF(replace(context, case=replace(context.case, kind=kind)))
+
+
+def test_what_was_done_is_told_and_a_step_under_way_that_may_still_reach_somebody_is_not() -> None:
+    steps = (Step(kind=StepKind.LIVE), Step(kind=StepKind.SMS), Step(kind=StepKind.ADMINISTRATOR))
+    states = (StepState.DONE, StepState.UNHEARD, StepState.RUNNING)
+    case = replace(CASE, policy=FailurePolicy(name="thin", steps=steps), steps=states)
+    told = ActionTold(kind=StepKind.SMS, step=1, result="no number", ended_at=NOW)
+    facts = case_facts(replace(CONTEXT, case=case, actions=(told,)))
+    assert (facts.case, facts.policy) == (ids.show("case", CASE.id), "thin")
+    assert [(one.kind, one.state, one.ended_at, one.detail) for one in facts.steps] == [
+        (StepKind.LIVE, StepState.DONE, None, ""),
+        (StepKind.SMS, StepState.UNHEARD, NOW, "no number"),
+    ]

@@ -1,0 +1,43 @@
+"""The letter to the human sender, and what every letter of a case has in common."""
+
+from dataclasses import replace
+
+from homing.flow.act.channel import Ended
+from homing.flow.act.letter import ToHumanSender
+from homing.loop import ids
+from homing.loop.model import ActionKind, ActionState, EventType, Origin, StepState
+
+from .made import CASE, CONTEXT, FACTS_OF, ORGANIZATION, POST, assigned
+
+CHANNEL = ToHumanSender(POST, FACTS_OF)
+
+
+async def test_it_goes_to_the_human_sender_and_serves_the_step() -> None:
+    end = await CHANNEL(assigned(ActionKind.LETTER))
+    assert isinstance(end, Ended)
+    assert end.letter is not None
+    message, [delivery] = end.letter.message, end.letter.deliveries
+    assert (message.origin, message.organization) == (Origin.LETTER, ORGANIZATION.id)
+    assert (message.case, message.step) == (CASE.id, 0)
+    assert delivery.recipient == "janet@example.net"
+    assert b"john@corp.com" in message.content
+    assert b'To: "Janet Roe" <janet@example.net>' in message.content
+
+
+async def test_the_step_ends_when_the_letters_delivery_does() -> None:
+    end = await CHANNEL(assigned(ActionKind.LETTER))
+    assert isinstance(end, Ended)
+    assert (end.state, end.step, end.result) == (ActionState.DONE, None, "letter to janet@example.net")
+    assert end.letter is not None
+    [event] = end.events
+    assert event.type is EventType.REROUTED
+    shown = ids.show("message", end.letter.message.id)
+    assert event.data == {"channel": "letter", "to": "janet@example.net", "letter": shown}
+
+
+async def test_nobody_to_write_to() -> None:
+    for address, why in ((None, "no address is known"), ("not an address", "not an address")):
+        end = await CHANNEL(assigned(ActionKind.LETTER, replace(CONTEXT, letter_to=address)))
+        assert isinstance(end, Ended)
+        assert (end.state, end.step, end.letter) == (ActionState.FAILED, StepState.UNHEARD, None)
+        assert why in end.result

@@ -1,0 +1,206 @@
+"""The worker: what it claims it ends, whatever the case is about, and a bug costs one try."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from homing.flow.act import Actor
+from homing.flow.act.worker import MOST_TRIES
+from homing.flow.sealed_secrets import SealedSecrets
+from homing.flow.wakeup import WakeUp
+from homing.loop.model import (
+    OPERATOR,
+    ActionKind,
+    ActionState,
+    CaseId,
+    CaseKind,
+    CaseState,
+    FailurePolicy,
+    NewAction,
+    NewCase,
+    Step,
+    StepKind,
+    StepState,
+)
+from homing.loop.sealing import Sealer
+from homing.loop.subject import of_alarm, of_delivery, of_forwarding
+from homing.net.dns import AS_PUBLISHED, Resolver
+from homing.net.fetch import Fetcher
+from homing.store import actions, cases, policies, tables
+from homing.store.actions import Action
+from homing.store.database import Database
+from homing.store.record import record
+from tests.store import scenes
+
+from .made import NOW, OUTGOING, URL, clock, new_case
+
+LEASE = timedelta(minutes=2)
+LETTER, ADMINISTRATOR = Step(kind=StepKind.LETTER), Step(kind=StepKind.ADMINISTRATOR, only_if_unheard=True)
+
+
+def an_actor(database: Database, **changes: Any) -> Actor:
+    given: dict[str, Any] = {
+        "database": database,
+        "outgoing": OUTGOING,
+        "fetcher": Fetcher(Resolver([("127.0.0.1", 1)], keep=AS_PUBLISHED)),
+        "safe": SealedSecrets(sealer=Sealer(b"k" * 32), secret=lambda: b"s" * 32),
+        "sms": None,
+        "clock": clock,
+        "administrator": "root@operator.example",
+        "public_url": URL,
+        "actions": WakeUp(),
+        "work": WakeUp(),
+        "news": WakeUp(),
+    }
+    return Actor(**given | changes)
+
+
+async def worked_off(actor: Actor) -> list[Action]:
+    """Everything that is due, and what follows from it: the actions in the order in which they were carried out."""
+    done: list[Action] = []
+    while claimed := await actor.database.write(actions.claim, NOW, 10, LEASE):
+        for action in claimed:
+            await actor._act(action)
+        done += claimed
+    return done
+
+
+async def the_states(database: Database, case: CaseId) -> tuple[CaseState, tuple[StepState, ...]]:
+    [opened] = (await database.read(cases.load, [case], lock=False)).values()
+    return opened.case.state, opened.case.steps
+
+
+async def failed(database: Database, *steps: Step, times: int = 1) -> list[CaseId]:
+    """Cases of as many deliveries of one organization that were refused."""
+    organization = await scenes.an_organization(database)
+    await database.write(policies.put, organization.id, FailurePolicy(name="default", steps=steps), NOW)
+    found = []
+    for _ in range(times):
+        await scenes.submitted(database, organization, phone="+4420")
+        [claim] = await scenes.claimed(database)
+        await database.write_grouped(record, scenes.answered(claim, None, 550))
+        found.append(await scenes.the_case(database, claim.delivery.id))
+    return found
+
+
+async def test_a_failure_is_told_and_the_letters_delivery_ends_the_step(database: Database) -> None:
+    [case] = await failed(database, LETTER, ADMINISTRATOR)
+    actor = an_actor(database)
+    [letter] = await worked_off(actor)
+    assert letter.kind is ActionKind.LETTER
+    assert actor.work._rung.is_set()
+    assert actor.news._rung.is_set()
+    assert await the_states(database, case) == (CaseState.OPEN, (StepState.RUNNING, StepState.WAITING))
+    [delivery] = await scenes.claimed(database)
+    assert (delivery.delivery.recipient, delivery.delivery.case) == ("joe@bloggs.example", case)
+    await database.write_grouped(record, scenes.answered(delivery, None, 250))
+    assert await the_states(database, case) == (CaseState.NOTIFIED, (StepState.HEARD, StepState.WAITING))
+
+
+async def test_what_reaches_nobody_leads_to_the_next_step(database: Database) -> None:
+    [case] = await failed(database, Step(kind=StepKind.SMS), ADMINISTRATOR)
+    actor = an_actor(database)
+    assert [one.kind for one in await worked_off(actor)] == [ActionKind.SMS, ActionKind.ADMINISTRATOR]
+    assert actor.actions._rung.is_set()
+    assert await the_states(database, case) == (CaseState.OPEN, (StepState.UNHEARD, StepState.RUNNING))
+
+
+async def test_what_a_resolved_case_had_begun_is_skipped(database: Database) -> None:
+    [case] = await failed(database, LETTER)
+    [action] = await database.write(actions.claim, NOW, 10, LEASE)
+    await database.write(cases.close, [case], NOW)
+    await an_actor(database)._act(action)
+    stored = await database.read(actions.by_id, action.id)
+    assert stored is not None
+    assert stored.state is ActionState.SKIPPED
+    assert await the_states(database, case) == (CaseState.RESOLVED, (StepState.SKIPPED,))
+
+
+async def test_over_budget_is_an_end_too(database: Database) -> None:
+    found = await failed(database, Step(kind=StepKind.LOG, budget_organization=2), times=3)
+    with capture_logs():
+        await worked_off(an_actor(database))
+    states = [steps for _, (steps,) in [await the_states(database, case) for case in found]]
+    assert sorted(states) == [StepState.DONE, StepState.DONE, StepState.UNHEARD]
+
+
+async def test_a_bug_costs_a_try_and_in_the_end_the_step(database: Database) -> None:
+    [case] = await failed(database, LETTER)
+    [action] = await database.write(actions.claim, NOW, 10, LEASE)
+    actor = an_actor(database, outgoing=None)
+    with capture_logs() as lines:
+        await actor._act(action)
+    assert [line["event"] for line in lines] == ["action broke"]
+    assert (await the_states(database, case))[1] == (StepState.RUNNING,)
+    with capture_logs() as lines:
+        await actor._act(replace(action, tries=MOST_TRIES + 1))
+    assert lines == []
+    assert (await the_states(database, case))[1] == (StepState.UNHEARD,)
+
+
+# -- cases of other kinds --------------------------------------------------------------------------------------------
+
+
+async def _about_a_delivery(database: Database, kind: CaseKind, subject: Callable[[Any], str]) -> NewCase:
+    organization = await scenes.an_organization(database)
+    await scenes.submitted(database, organization)
+    [claim] = await scenes.claimed(database)
+    policy = FailurePolicy(name="x", steps=(LETTER, ADMINISTRATOR))
+    delivery = claim.delivery.id
+    return replace(
+        new_case(policy), organization=organization.id, kind=kind, subject=subject(delivery), delivery=delivery
+    )
+
+
+@pytest.mark.parametrize("kind", [CaseKind.DELAY, CaseKind.FORWARDING_FAILURE, CaseKind.ALARM])
+async def test_a_case_without_words_opens_and_its_steps_fail_on_record(database: Database, kind: CaseKind) -> None:
+    match kind:
+        case CaseKind.DELAY:
+            new = await _about_a_delivery(database, kind, of_delivery)
+        case CaseKind.FORWARDING_FAILURE:
+            new = await _about_a_delivery(database, kind, lambda _: of_forwarding("john@example.net", "j@x.org"))
+        case _:
+            new = replace(new_case(FailurePolicy(name="x", steps=(LETTER, ADMINISTRATOR))), subject=of_alarm("listed"))
+            assert (new.organization, new.delivery) == (OPERATOR, None)
+    case = await database.write(cases.open_case, new)
+    assert case is not None
+    assert await database.write(cases.open_case, new) is None
+    with capture_logs() as lines:
+        done = await worked_off(an_actor(database))
+    assert [one.kind for one in done] == [ActionKind.LETTER, ActionKind.ADMINISTRATOR]
+    assert lines == []
+    assert await the_states(database, case) == (CaseState.UNHEARD, (StepState.UNHEARD, StepState.UNHEARD))
+    stored = await database.read(actions.of_case, case)
+    assert {(one.state, one.result) for one in stored} == {
+        (ActionState.FAILED, f"there is no text for a case of the kind {kind.value}")
+    }
+    events = [row["type"] for row in await database.read(scenes.all_rows, tables.event) if row["type"] != "queued"]
+    assert events == ["opened_case", "action_failed", "action_failed", "unheard"]
+
+
+async def test_a_channel_that_needs_no_words_tells_of_every_kind(database: Database) -> None:
+    case = await database.write(cases.open_case, new_case(FailurePolicy(name="x", steps=(Step(kind=StepKind.LOG),))))
+    assert case is not None
+    with capture_logs() as lines:
+        await worked_off(an_actor(database))
+    assert [line["event"] for line in lines] == ["case opened"]
+    assert await the_states(database, case) == (CaseState.NOTIFIED, (StepState.DONE,))
+
+
+# -- the Oops! answer ------------------------------------------------------------------------------------------------
+
+
+async def test_the_oops_answer_serves_no_case(database: Database) -> None:
+    organization = await scenes.an_organization(database)
+    data = {"name": "Janet", "address": "janet@example.net", "subject": "Hello", "to": "john@corp.com"}
+    await database.write(actions.put, organization.id, NewAction(kind=ActionKind.OOPS, due_at=NOW, data=data), NOW)
+    [action] = await worked_off(an_actor(database))
+    stored = await database.read(actions.by_id, action.id)
+    assert stored is not None
+    assert (stored.state, stored.result) == (ActionState.DONE, "answered john@corp.com")
+    [delivery] = await scenes.claimed(database)
+    assert delivery.delivery.recipient == "john@corp.com"

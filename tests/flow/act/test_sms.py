@@ -42,7 +42,7 @@ class Provider:
 
 def a_channel(database: Database, provider: Provider | None) -> Sms:
     return Sms(
-        sender=provider,
+        provider=provider,
         facts_of=FACTS_OF,
         database=database,
         tokens=TOKENS,

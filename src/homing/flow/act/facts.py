@@ -10,6 +10,7 @@ from homing.loop.letters.letters import CaseFacts, StepFacts
 from homing.loop.model import CaseKind, StepState
 from homing.loop.policy import REACHING
 from homing.loop.token import Purpose, Tokens
+from homing.mail.address import domain_of
 from homing.store.case_context import CaseContext
 
 CORRECTION_LIFETIME = timedelta(days=30)
@@ -37,7 +38,7 @@ def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> F
         late=case.late,
         possibly_delivered=case.possibly_delivered,
         verdict=case.verdict,
-        suggestion=suggest(sent.recipient.rpartition("@")[2]),
+        suggestion=suggest(domain_of(sent.recipient)),
         correct_link=f"{public_url}/correct/{token}",
         attempts=sent.attempts,
         resent_from=sent.resent_from,

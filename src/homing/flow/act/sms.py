@@ -25,9 +25,9 @@ _RETRIES = (timedelta(seconds=30), timedelta(minutes=5))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sms:
-    """`sender` is None where no provider is set up; `due` is rung when a status callback moves a case on."""
+    """`provider` is None where none is set up; `due` is woken when a status callback moves a case on."""
 
-    sender: SmsSender | None
+    provider: SmsSender | None
     facts_of: FactsOf
     database: Database
     tokens: Tokens
@@ -43,13 +43,13 @@ class Sms:
         else:
             fallback = context.organization.sms_fallback if context.organization else None
             number, text = context.human_sender_phone or fallback, failure_sms(facts)
-        if self.sender is None:
+        if self.provider is None:
             return failed(action.kind, "no SMS provider is set up")
         if number is None:
             return failed(action.kind, "no telephone number is known")
         if not await self.database.write(actions.mark_started, action.id, action.epoch, self.clock()):
             return LeaseLost()
-        answer = await self.sender.send(number, text, ids.show("action", action.id), self._callback(action))
+        answer = await self.provider.send(number, text, ids.show("action", action.id), self._callback(action))
         match answer:
             case SmsAccepted(provider_id=provider_id):
                 return _accepted(number, reader, provider_id)
@@ -69,7 +69,7 @@ class Sms:
     async def status(self, token: str, body: bytes) -> bool:
         """What the provider says later of a text message; whether it is one of ours. A failure moves its case on, even
         one that outruns the provider's own answer to us."""
-        callback = self.sender.parse_status_callback(body) if self.sender else None
+        callback = self.provider.parse_status_callback(body) if self.provider else None
         try:
             subject = self.tokens.open(Purpose.SMS_STATUS, token, now=self.clock())
         except TokenRefused:

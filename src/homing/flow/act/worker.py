@@ -8,8 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-
-import structlog
+from functools import partial
 
 from homing.flow.act import oops
 from homing.flow.act.administrator import ToAdministrator
@@ -20,10 +19,11 @@ from homing.flow.act.live import Live
 from homing.flow.act.log import log
 from homing.flow.act.sms import Sms
 from homing.flow.act.webhook import Webhook
-from homing.flow.ending import all_to_their_end, to_its_end
+from homing.flow.ending import all_to_their_end
 from homing.flow.outgoing import Clock, Outgoing
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.wakeup import WakeUp
+from homing.flow.worker import surviving, work_until_canceled
 from homing.loop import ids
 from homing.loop.letters.facts import FailureFacts
 from homing.loop.model import ActionKind, ActionState, CaseState, Step, StepState, WhenPossiblyDelivered
@@ -43,11 +43,9 @@ _CALLS = frozenset({ActionKind.SMS, ActionKind.WEBHOOK})
 MOST_TRIES = len(RETRIES) + 5
 """An action that was claimed so often and has no end still breaks its worker each time."""
 
-_log = structlog.get_logger()
-
 
 @dataclass(slots=True)
-class _Lane:
+class _Pool:
     """Actions of these kinds, `_AT_ONCE` at a time: calls take as long as other people's servers like, and nothing but
     calls waits for them."""
 
@@ -74,46 +72,37 @@ class Actor:
 
     async def run(self) -> None:
         """Until canceled: then what was begun is ended, so that no text message is left in doubt."""
-        lanes = (_Lane(_CALLS), _Lane(frozenset(ActionKind) - _CALLS))
+        pools = (_Pool(_CALLS), _Pool(frozenset(ActionKind) - _CALLS))
+        claim = partial(self._claim, pools)
         try:
-            while True:
-                if not await self._claimed_some(lanes):
-                    await self.actions.wait(_LOOK_EVERY)
+            await work_until_canceled(claim, failed="cannot claim actions", every=_LOOK_EVERY, wake_up=self.actions)
         finally:
-            await all_to_their_end([task for lane in lanes for task in lane.running])
+            await all_to_their_end([task for pool in pools for task in pool.running])
 
-    async def _claimed_some(self, lanes: Sequence["_Lane"]) -> bool:
-        try:
-            return await to_its_end(self._claim(lanes))
-        except Exception:  # noqa: BLE001 - whatever it is, the worker lives on
-            _log.exception("cannot claim actions")
-            return False
-
-    async def _claim(self, lanes: Sequence["_Lane"]) -> bool:
+    async def _claim(self, pools: Sequence["_Pool"]) -> bool:
         """Begin as much as there is room for; whether there may be more at once."""
         more = False
-        for lane in lanes:
-            room = _AT_ONCE - len(lane.running)
+        for pool in pools:
+            room = _AT_ONCE - len(pool.running)
             if not room:
                 continue
-            claimed = await self.database.write(actions.claim, self.clock(), room, LEASE, lane.kinds)
+            claimed = await self.database.write(actions.claim, self.clock(), room, LEASE, pool.kinds)
             for action in claimed:
                 task = asyncio.create_task(self._act(action))
-                lane.running.add(task)
-                task.add_done_callback(lane.running.discard)
+                pool.running.add(task)
+                task.add_done_callback(pool.running.discard)
             more = more or len(claimed) == room
         return more
 
     async def _act(self, action: Action) -> None:
         """One action. A bug costs this try and no more: its lease runs out, and it is due again, a few times."""
         try:
-            if action.tries > MOST_TRIES:
-                end: End = failed(action.kind, f"it broke {MOST_TRIES} times")
-            else:
-                end = await self._carry_out(action)
-            await self._write(action, end)
-        except Exception:  # noqa: BLE001 - the one catch of this worker
-            _log.exception("action broke", action=ids.show("action", action.id))
+            with surviving("action broke", action=ids.show("action", action.id)):
+                if action.tries > MOST_TRIES:
+                    end: End = failed(action.kind, f"it broke {MOST_TRIES} times")
+                else:
+                    end = await self._carry_out(action)
+                await self._write(action, end)
         finally:
             self.news.wake()
 
@@ -154,7 +143,7 @@ class Actor:
 
     def _sms(self) -> Sms:
         return Sms(
-            sender=self.sms,
+            provider=self.sms,
             facts_of=self._facts_of,
             database=self.database,
             tokens=self.outgoing.tokens,

@@ -239,7 +239,7 @@ def _domain_verifier(database: Database, clock: Clock) -> DomainVerifier:
         clock=clock,
         spread=lambda: 0.0,
         news=Broadcast(),
-        names=OwnNames(database=database, organization_addresses=False),
+        names=OwnNames(database=database, organization_addresses=False, clock=clock),
     )
 
 

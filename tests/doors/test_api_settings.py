@@ -1,6 +1,7 @@
 """Organizations, human senders, failure policies, suppressions, streams, and what operators need."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,35 @@ async def test_an_organization_from_its_making_to_its_pause(home: Gateway) -> No
     assert (paused.json()["paused"], paused.json()["pause_reason"]) == (True, "abuse")
     resumed = await home.client.post(f"{path}/resume", headers=home.administrator)
     assert resumed.json()["paused"] is False
+
+
+async def test_organizations_are_listed_page_by_page(home: Gateway) -> None:
+    async def ask(**question: str | int) -> dict[str, Any]:
+        answer = await home.client.get("/v1/organizations", params=question, headers=home.administrator)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    for number in range(5):
+        body = {"name": f"more-{number}", "display_name": f"More {number}"}
+        await home.client.post("/v1/organizations", headers=home.administrator, json=body)
+    everything = [one["name"] for one in (await ask())["organizations"]]
+    assert everything == sorted(everything)
+    assert (await ask())["cursor"] is None
+    found, page = [], await ask(limit=2)
+    while True:
+        found += [one["name"] for one in page["organizations"]]
+        if page["cursor"] is None:
+            break
+        page = await ask(limit=2, cursor=page["cursor"])
+    assert found == everything
+    assert [one["name"] for one in (await ask(name="more-", limit=3))["organizations"]] == [
+        "more-0",
+        "more-1",
+        "more-2",
+    ]
+    for question in ({"cursor": "%"}, {"name": "A"}, {"limit": 0}, {"else": 1}):
+        refused = await home.client.get("/v1/organizations", params=question, headers=home.administrator)
+        assert refused.status_code == 422, question
 
 
 async def test_a_pause_is_felt_at_once_and_survives_a_change_of_name(home: Gateway) -> None:

@@ -1,10 +1,13 @@
 """What stands until somebody takes it away: alarms and suppressed addresses, over the API and on the pages."""
 
+import re
+
 import pytest
 
+from homing.doors.web import lists
 from homing.loop import ids
 from homing.loop.alarm import alarm
-from homing.store import alarms, suppressions
+from homing.store import alarms, pages, suppressions
 from homing.store.suppressions import Suppression
 
 from .gateway import Gateway, Member
@@ -44,6 +47,45 @@ async def test_alarms_are_for_administrators(home: Gateway) -> None:
     for status in (204, 404):
         cleared = await home.client.delete("/v1/alarms", params={"cause": CAUSE}, headers=home.administrator)
         assert cleared.status_code == status
+
+
+async def test_an_organization_is_chosen_on_a_page(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    acme, other = home.acme.organization, home.other.organization
+    await home.send(home.other, subject="Of others")
+    async with here(home) as client:
+        assert 'href="/organizations"' in (await client.get("/")).text
+        page = await client.get("/organizations")
+        assert acme.name in page.text
+        assert other.name in page.text
+        [link] = re.findall(rf'href="([^"]+)">{other.name}<', page.text)
+        assert "Of others" in (await client.get(link)).text
+        found = await client.get("/organizations", params={"name": other.name.upper()})
+        assert link in found.text
+        assert ids.show("organization", acme.id) not in found.text
+        assert "No organization" in (await client.get("/organizations", params={"name": "\0<script>"})).text
+        monkeypatch.setattr(lists, "PAGE", 1)
+        first = await client.get("/organizations")
+        [more] = re.findall(r'href="(/organizations\?[^"]+)"', first.text)
+        assert len({first.text.count(link), (await client.get(more.replace("&amp;", "&"))).text.count(link)}) == 2
+
+
+async def test_who_sees_one_organization_chooses_none(home: Gateway) -> None:
+    assert (await home.client.get("/organizations")).status_code == 401
+    await home.client.post("/sign_in", data={"key": home.acme.key})
+    assert (await home.client.get("/organizations")).status_code == 404
+    assert "/organizations" not in (await home.client.get("/")).text
+
+
+async def test_a_list_that_found_nothing_yet_leads_on(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    await home.send(subject="Rare", stream="rare")
+    for _ in range(4):
+        await home.send()
+    monkeypatch.setattr(pages, "LOOKED_THROUGH", 3)
+    async with here(home) as client:
+        page = await client.get("/?q=stream:rare")
+        assert "None of the newest messages" in page.text
+        [older] = re.findall(r'class="older"><a href="([^"]+)"', page.text)
+        assert "Rare" in (await client.get(older.replace("&amp;", "&"))).text
 
 
 async def test_the_page_of_alarms_tells_and_clears(home: Gateway) -> None:

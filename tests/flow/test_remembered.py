@@ -118,7 +118,7 @@ async def test_proved_domains_are_known_for_five_seconds(database: Asked) -> Non
     proved = IdentityFacts(database=database, operator=OPERATOR, signing=lambda: RecordPurpose.DKIM_1, clock=time)
 
     def facts() -> Coroutine[Any, Any, Any]:
-        return proved.facts(organization.id, organization.name, time.now)
+        return proved.facts(organization.id, organization.name)
 
     assert await lifetime_of(facts, lambda: database.questions["list_all"], time) == 5
 
@@ -127,10 +127,10 @@ async def test_what_is_known_of_domains_does_not_outlive_the_key_that_signs(data
     time, signing, organization = Time(), RecordPurpose.DKIM_1, await an_organization(database)
     proved = IdentityFacts(database=database, operator=OPERATOR, signing=lambda: signing, clock=time)
     for expected in (1, 1):
-        await proved.facts(organization.id, organization.name, time.now)
+        await proved.facts(organization.id, organization.name)
         assert database.questions["list_all"] == expected
     signing = RecordPurpose.DKIM_2
-    await proved.facts(organization.id, organization.name, time.now)
+    await proved.facts(organization.id, organization.name)
     assert database.questions["list_all"] == 2
 
 

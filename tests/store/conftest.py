@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -38,8 +38,15 @@ async def _template(cluster: Cluster, made: list[str]) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """Of a fresh, migrated database."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'homing.db'}"
+    async with empty_store(request.param, request, tmp_path) as url:
+        yield url
+
+
+@asynccontextmanager
+async def empty_store(kind: str, request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[str]:
+    """The URL of a fresh, migrated database of that kind."""
+    if kind == "sqlite":
+        url = f"sqlite:///{folder / 'homing.db'}"
         database = Database.open(url, durable=False)
         await database.start()
         await database.migrate()

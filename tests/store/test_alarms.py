@@ -39,6 +39,7 @@ async def test_after_a_days_silence_it_is_new(database: Database) -> None:
 async def test_what_was_told_waits_for_a_day_and_what_is_new_for_an_hour(database: Database) -> None:
     await sounded(database, "a")
     assert await untold(database, NOW) == ["a"]
+    assert [one.cause for one in await database.read(alarms.untold, NOW, lock=False)] == ["a"]
     await database.write(alarms.told, ["a"], NOW)
     soon, later, next_day = NOW + timedelta(minutes=5), NOW + LETTERS_APART, NOW + TOLD_AGAIN_AFTER
     await sounded(database, "a", "b", now=soon)

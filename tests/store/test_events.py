@@ -25,7 +25,7 @@ def _append(conn: sa.Connection, organization: Organization, name: str, sender: 
     events.append(conn, [Happening(subject=subject, event=event, at=NOW)])
 
 
-def _names(page: tuple[list[events.Event], str]) -> list[object]:
+def _names(page: tuple[list[events.Event], str, bool]) -> list[object]:
     return [event.data["name"] for event in page[0]]
 
 
@@ -89,6 +89,26 @@ async def test_one_human_senders_cursor_moves_past_the_others(database: Database
     moved = await database.read(events.after, organization.id, janet, page[1], 10)
     assert moved[0] == []
     assert moved[1] == end != page[1]
+
+
+async def test_of_others_events_so_many_are_passed_over_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organization = await an_organization(database)
+    janet, joe = fresh(), fresh()
+    for number in range(10):
+        await database.write(_append, organization, f"n{number}", janet if number in {0, 4, 9} else joe)
+    end = await _settled(database, organization)
+    monkeypatch.setattr(events, "LOOKED_THROUGH", 3)
+    found: list[str] = []
+    cursor, more, looks = None, True, 0
+    while more:
+        page = await database.read(events.after, organization.id, janet, cursor, 10)
+        found += _names(page)
+        cursor, more, looks = page[1], page[2], looks + 1
+    assert (found, cursor, looks) == (["n0", "n4", "n9"], end, 4)
+    page = await database.read(events.after, organization.id, janet, None, 1)
+    assert (_names(page), page[2]) == (["n0"], True)
 
 
 _GATE = 1

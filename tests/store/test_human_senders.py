@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,8 +37,25 @@ async def test_an_organization_comes_back_as_it_was_written(database: Database) 
     paused = replace(one, rate_limit=7, daily_cap=8, paused=True, pause_reason="complaints")
     assert await database.read(organizations.get, one.id) == paused
     assert await database.write(organizations.replace, replace(one, display_name="New"))
-    assert await database.read(organizations.list_all) == [replace(one, display_name="New")]
+    assert await database.read(organizations.list_page) == [replace(one, display_name="New")]
     assert not await database.write(organizations.resume, fresh())
+
+
+async def test_organizations_are_found_by_how_their_names_begin(database: Database) -> None:
+    names = ["a", "a-b", "a-c", "a0", "ab", "ab-1", "b", "b-", "z"]
+    for name in reversed(names):
+        await an_organization(database, name=name)
+
+    async def found(**asked: Any) -> list[str]:
+        return [one.name for one in await database.read(organizations.list_page, **asked)]
+
+    assert await found() == sorted(names)
+    assert await found(after="ab", limit=2) == ["ab-1", "b"]
+    assert await found(begins="a-") == ["a-b", "a-c"]
+    assert await found(begins="a", after="a-c") == ["a0", "ab", "ab-1"]
+    assert await found(begins="c") == await found(after="z") == []
+    assert sorted(await database.read(organizations.names_since, NOW)) == sorted(names)
+    assert await database.read(organizations.names_since, NOW + timedelta(days=1)) == []
 
 
 def test_a_new_organization_starts_small() -> None:

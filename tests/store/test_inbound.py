@@ -88,7 +88,7 @@ async def test_a_report_counts_once_however_often_its_work_is_done(database: Dat
     assert (kept.state, kept.what, kept.verdict) == (InboundState.DONE, What.BOUNCE, NO_SUCH_USER)
     assert (kept.delivery, kept.organization) == (delivery, organization.id)
     listed = await database.read(inbound.list_page, organization.id, what=What.BOUNCE)
-    assert [one.id for one in listed] == [mail.id]
+    assert [one.id for one in listed.lines] == [mail.id]
 
 
 async def test_nothing_is_finished_when_the_finding_fails(database: Database) -> None:
@@ -169,14 +169,14 @@ async def test_a_mail_is_shown_to_whom_it_is_about_and_no_more_of_it_than_asked_
     sent = await submitted(database, organization)
     mail = _mail(raw=b"\x00\xff" * 100)
     await database.write(inbound.keep, mail)
-    assert await database.read(inbound.list_page, organization.id) == []
+    assert (await database.read(inbound.list_page, organization.id)).lines == []
     finding = reported(sent.deliveries[0].id, inbound=mail.id)
     await database.write(inbound.finish, Understood(id=mail.id, what=What.BOUNCE, verdict=None), [finding])
-    (line,) = await database.read(inbound.list_page, organization.id, what=What.BOUNCE, purpose="envelope")
+    (line,) = (await database.read(inbound.list_page, organization.id, what=What.BOUNCE, purpose="envelope")).lines
     assert (line.id, line.message, line.kept) == (mail.id, sent.message.id, True)
     view = await database.read(inbound.view, mail.id, organization.id, octets=5)
     assert view is not None
     assert (view.head, view.line) == (b"\x00\xff\x00\xff\x00", line)
     assert await database.read(inbound.view, mail.id, other.id, octets=5) is None
-    assert await database.read(inbound.list_page, other.id) == []
-    assert await database.read(inbound.list_page, purpose="abuse") == []
+    assert (await database.read(inbound.list_page, other.id)).lines == []
+    assert (await database.read(inbound.list_page, purpose="abuse")).lines == []

@@ -75,7 +75,7 @@ async def test_a_removed_domain_hears_its_bounces_and_can_come_back(database: Da
     assert not await database.write(sending_domains.remove, mine.id, "bloggs.com", NOW)
     assert await database.read(sending_domains.list_all, mine.id) == []
     assert await database.write(sending_domains.take_due, NOW, 10, MINUTE) == []
-    assert await database.read(sending_domains.return_domains) == {"bounce.bloggs.com"}
+    assert await database.read(sending_domains.return_domains, NOW) == {"bounce.bloggs.com"}
     assert await database.write(sending_domains.add, a_domain(mine))
     [back] = await database.read(sending_domains.list_all, mine.id)
     assert back.facts == {}

@@ -178,3 +178,25 @@ async def test_words_are_believed_when_a_second_message_has_them_too(database: D
 async def test_words_long_ago_or_at_another_address_count_for_nothing(database: Database) -> None:
     assert await listed(database, *await heard_after(database, 30)) == []
     assert await listed(database, *await heard_after(database, 1, home=False)) == []
+
+
+async def test_what_counts_no_more_is_forgotten_in_bites(database: Database) -> None:
+    organization = await an_organization(database)
+    entries = [
+        Suppression(
+            organization=organization.id,
+            stream="default",
+            address=f"a{number}@example.net",
+            reason="mailbox_full",
+            evidence="",
+            created_at=NOW,
+            expires_at=None if number == 0 else NOW + number * DAY,
+        )
+        for number in range(6)
+    ]
+    await database.write(suppressions.add, entries)
+    now = NOW + 3 * DAY
+    before = await database.read(suppressions.list_page, organization.id, now)
+    assert [await database.write(suppressions.forget_expired, now, 2) for _ in range(3)] == [2, 1, 0]
+    assert await database.read(suppressions.list_page, organization.id, now) == before
+    assert [entry.address for entry in before] == ["a0@example.net", "a4@example.net", "a5@example.net"]

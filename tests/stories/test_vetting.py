@@ -23,7 +23,7 @@ async def _sent_to_john(story: Story) -> tuple[Application, dict[str, object]]:
 
 
 def _newest(conn: sa.Connection) -> inbound.Inbound:
-    newest = inbound.get(conn, inbound.list_page(conn, limit=1)[0].id)
+    newest = inbound.get(conn, inbound.list_page(conn, limit=1).lines[0].id)
     assert newest is not None
     return newest
 

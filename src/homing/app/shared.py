@@ -89,7 +89,7 @@ class Shared:
             database=database,
             sealed_secrets=sealed_secrets,
             signer=signer,
-            names=OwnNames(database=database, organization_addresses=settings.organization_addresses),
+            names=OwnNames(database=database, organization_addresses=settings.organization_addresses, clock=clock),
             rotation=KeyRotation(
                 database=database,
                 resolver=resolver,

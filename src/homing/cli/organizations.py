@@ -1,16 +1,18 @@
 """`homing org` and `homing key`: organizations, and what lets their applications in."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from homing.cli.client import Gateway, Json, given, segment, with_gateway, with_organization
 from homing.cli.exits import bad_input
-from homing.cli.output import moment, say, sheet, show, table, told
+from homing.cli.output import moment, say, sheet, show, show_rows, table, told
 
 organizations = typer.Typer(name="org", help="Organizations: the organizations.", no_args_is_help=True)
 keys = typer.Typer(name="key", help="API keys of organizations and administrators.", no_args_is_help=True)
 
+_PAGE = 200
 _SETTINGS = (
     "display_name",
     "failure_policy",
@@ -44,15 +46,23 @@ def create(
 
 @organizations.command("list")
 @with_gateway
-def list_organizations(gateway: Gateway) -> None:
+def list_organizations(
+    gateway: Gateway, name: Annotated[str | None, typer.Option(help="Only those whose name begins so.")] = None
+) -> None:
     """List all organizations."""
-    found = gateway.get("/v1/organizations")
-    show(
-        found,
-        lambda: table(
-            ("Name", "Display name", "A minute", "A day", "Policy", "State"), map(_row, found["organizations"])
-        ),
-    )
+    headings = ("Name", "Display name", "A minute", "A day", "Policy", "State")
+    show_rows("organizations", _all(gateway, name), lambda rows: table(headings, map(_row, rows)))
+
+
+def _all(gateway: Gateway, name: str | None) -> Iterator[Json]:
+    """Page by page, for there may be many."""
+    query = given(name=name, limit=_PAGE)
+    while True:
+        found = gateway.get("/v1/organizations", **query)
+        yield from found["organizations"]
+        if found["cursor"] is None:
+            return
+        query["cursor"] = found["cursor"]
 
 
 @organizations.command("show")

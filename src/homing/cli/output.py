@@ -49,6 +49,20 @@ def show(document: object, picture: Callable[[], "RenderableType"]) -> None:
         print(json.dumps(document, indent=2))
 
 
+def show_rows(name: str, rows: Iterable[object], picture: Callable[[Iterable[Any]], "RenderableType"]) -> None:
+    """A list that may be long: the picture on a terminal, else a document with the rows under that name, written as
+    they come."""
+    if for_person():
+        show(None, lambda: picture(rows))
+        return
+    lines = (f"\n    {json.dumps(row)}" for row in rows)
+    first = next(lines, "")  # what is refused is refused before anything is printed
+    print(f'{{\n  "{name}": [{first}', end="")
+    for line in lines:
+        print(f",{line}", end="")
+    print("\n  ]\n}")
+
+
 def for_person() -> bool:
     """Whether a person reads what we print."""
     return sys.stdout.isatty()

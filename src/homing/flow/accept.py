@@ -107,7 +107,8 @@ class Acceptance:
             reply_to = await self._person(organization.id, checked.reply_to)
         bulk = await self._ours_to_leave(organization.id, checked.request)
         people = frozenset({checked.reply_to.folded} if reply_to and reply_to.proved_at else ())
-        facts = await self.proved.facts(organization.id, organization.name, now, people)
+        name = checked.human_sender.name or organization.display_name
+        facts = await self.proved.facts(organization.id, organization.name, people, display_name=name)
         identities = [
             self.outgoing.marked(identity, bulk=bulk) for identity in self._identities(organization, checked, facts)
         ]
@@ -160,7 +161,7 @@ class Acceptance:
             raise _refused(410, "content-erased", "The message was erased after its retention time.")
         now = self.clock()
         self._take_from_bucket(organization, 1, now)
-        identity = await self._identity_again(organization, original, right, now)
+        identity = await self._identity_again(organization, original, right)
         arguments = (replace(original, identity=identity), original.content, right, key, now)
         if len(original.content) > _COMPOSED_IN_THREAD:
             acceptance = await asyncio.to_thread(self.outgoing.resend, *arguments)
@@ -173,9 +174,7 @@ class Acceptance:
             return Accepted(answer_again(before), replayed=True)
         return self._answered(answer)
 
-    async def _identity_again(
-        self, organization: Organization, original: Original, right: Address, now: datetime
-    ) -> Identity:
+    async def _identity_again(self, organization: Organization, original: Original, right: Address) -> Identity:
         """What is proved now, not what was proved then; whoever was believed to read Reply-To still is."""
         before = original.identity
         if before.reply_to is None:
@@ -184,7 +183,8 @@ class Acceptance:
         own_from = before.sending_domain != self.outgoing.operator.from_domain
         asked_for = before.requested_from or (before.header_from if own_from else original.human_sender_address)
         wanted = parse_address(asked_for)
-        facts = await self.proved.facts(organization.id, organization.name, now, frozenset({reply_to.folded}))
+        believed = frozenset({reply_to.folded})
+        facts = await self.proved.facts(organization.id, organization.name, believed, before.display_name)
         requested = RequestedFrom(name=before.display_name, reply_to=reply_to, address=wanted)
         fresh = resolve(organization.display_name, requested, right.domain, facts)
         if fresh.level is Level.REFUSE:

@@ -67,6 +67,8 @@ class AlarmNotifier:
         """Send what is due; of how many alarms it tells."""
         if self.administrator is None:
             return 0
+        if not await self.database.read(alarms.untold, self.clock(), lock=False):
+            return 0
         told = await self.database.write(_tell, self.clock(), self._letter)
         if told:
             self.work.wake()
@@ -90,9 +92,11 @@ def _tell(conn: sa.Connection, now: datetime, compose: Compose) -> int:
     """In one transaction: nobody is told twice, and nothing counts as told that was not. The letter goes out with the
     names of an organization that has met one of the alarms, or else of the oldest."""
     standing = alarms.untold(conn, now)
+    if not standing:
+        return 0
     met = next((one.organization for one in standing if one.organization), None)
-    organization = met or next((one.id for one in organizations.list_all(conn)), None)
-    if not standing or organization is None:
+    organization = met or organizations.oldest(conn)
+    if organization is None:
         return 0
     accepted_messages.add(conn, [compose(standing, organization)])
     alarms.told(conn, [one.cause for one in standing], now)

@@ -1,6 +1,5 @@
 """What is proved of organizations' domains, remembered for a moment: nearly every message asks, and no DNS is."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -35,30 +34,37 @@ class IdentityFacts:
     clock: Clock
     organization_addresses: bool = False
     _known: TTLCache[tuple[OrganizationId, RecordPurpose | None], _Domains, datetime] = field(init=False)
-    _guarded: tuple[tuple[Guard, ...], datetime] | None = None
+    _guarding: TTLCache[str, tuple[Guard, ...], datetime] = field(init=False)
 
     def __post_init__(self) -> None:
         self._known = TTLCache(_KNOWN_AT_MOST, _KNOWN_FOR, self.clock)
+        self._guarding = TTLCache(_KNOWN_AT_MOST, _NAMES_KNOWN_FOR, self.clock)
 
     async def facts(
-        self, organization: OrganizationId, name: str, now: datetime, people: frozenset[str] = frozenset()
+        self,
+        organization: OrganizationId,
+        name: str,
+        people: frozenset[str] = frozenset(),
+        display_name: str | None = None,
     ) -> Facts:
-        """What is proved now of the organization of that name. `people`: addresses whose owners have proved them."""
+        """What is proved now of the organization of that name. `people`: addresses whose owners have proved them.
+        `display_name`: what would stand in From, to be held against the names that others bear; None: nothing new."""
         return Facts(
             operator=self.operator,
             proved=people,
             domains=await self._domains(organization),
             local_part=name if self.organization_addresses and name not in RESERVED else None,
-            guards=await self._guards(now),
+            guards=() if display_name is None else await self._guards(display_name),
         )
 
-    async def _guards(self, now: datetime) -> tuple[Guard, ...]:
-        """The names that nobody else may bear: the operator's, and those of organizations."""
-        if self._guarded is None or self._guarded[1] <= now:
-            found = await self.database.read(organizations.display_names)
-            others = await asyncio.to_thread(guard, found)  # a quarter of a second for ten thousand
-            self._guarded = (guard([self.operator.name], never_a_person=True), others), now + _NAMES_KNOWN_FOR
-        return self._guarded[0]
+    async def _guards(self, display_name: str) -> tuple[Guard, ...]:
+        """The names that nobody else may bear, as far as this one could pass them off: the operator's, and those of
+        organizations."""
+        known = self._guarding.get(display_name)
+        if known is None:
+            found = await self.database.read(organizations.guard_against, display_name)
+            known = self._guarding[display_name] = (guard([self.operator.name], never_a_person=True), found)
+        return known
 
     async def _domains(self, organization: OrganizationId) -> _Domains:
         signing = self.signing()

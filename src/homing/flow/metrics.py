@@ -10,9 +10,11 @@ RETURNS = Counter(
 )
 ACTIONS = Counter("homing_actions", "Actions that ended, by kind and end.", ["kind", "state"])
 ALARMS = Counter("homing_alarms", "Refusals because of us, and messages that killed their worker.")
-ALARMS_STANDING = Gauge("homing_alarms_standing", "Causes of alarms that nobody has cleared.")
+ALARMS_STANDING = Gauge("homing_alarms_standing", "Causes of alarms that nobody has cleared, up to 10,000.")
 QUEUE = Gauge("homing_queue", "Deliveries that have not ended, by state.", ["state"])
-CASES = Gauge("homing_cases", "Cases that are not settled, by state; `unheard`: nobody could be told.", ["state"])
+CASES = Gauge(
+    "homing_cases", "Cases that are not settled, by state, up to 10,000; `unheard`: nobody could be told.", ["state"]
+)
 OLDEST_DUE = Gauge("homing_oldest_due_seconds", "How long the longest waiting due delivery has been due.")
 SLOWED = Gauge("homing_slowed_receivers", "Receivers that found us too fast, and are tried gently.")
 KEY_MOVES = Counter("homing_dkim_key_moves", "DKIM keys that moved on, by the state that followed.", ["state"])

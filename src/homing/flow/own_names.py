@@ -1,14 +1,17 @@
 """Names of ours that change while we run, as the store last told them: admission at the MX door asks no database."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-import sqlalchemy as sa
-
+from homing.flow.outgoing import Clock
 from homing.store import organizations, sending_domains
 from homing.store.database import Database
 
 RESERVED = frozenset({"postmaster", "abuse", "fbl", "dmarc", "tlsrpt", "message-service"})
 """Local parts that mean somebody else at the shared domain."""
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_AGAIN = timedelta(days=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,21 +21,21 @@ class OwnNames:
 
     database: Database
     organization_addresses: bool
+    clock: Clock
     return_domains: frozenset[str] = frozenset()
     local_parts: frozenset[str] = frozenset()
-    _counted: tuple[int, int] = (0, 0)
+    _learned_at: datetime | None = None
 
     async def learn(self) -> None:
-        """Nothing is ever taken out of the store's lists, so their lengths tell whether there is news."""
-        counted = await self.database.read(_count)
-        if counted == self._counted:
-            return
-        self.return_domains = await self.database.read(sending_domains.return_domains)
+        """Nothing is ever taken out of the store's lists, so only what is new since the last time is asked for: a day
+        more, since other nodes' clocks may be behind, or a transaction slow."""
+        now = self.clock()
+        since = _EVER if self._learned_at is None else min(self._learned_at, now) - _AGAIN
+        found = await self.database.read(sending_domains.return_domains, since)
+        if not found <= self.return_domains:
+            self.return_domains |= found
         if self.organization_addresses:
-            found = await self.database.read(organizations.list_all)
-            self.local_parts = frozenset(organization.name for organization in found) - RESERVED
-        self._counted = counted
-
-
-def _count(conn: sa.Connection) -> tuple[int, int]:
-    return sending_domains.count(conn), organizations.count(conn)
+            names = frozenset(await self.database.read(organizations.names_since, since)) - RESERVED
+            if not names <= self.local_parts:
+                self.local_parts |= names
+        self._learned_at = now

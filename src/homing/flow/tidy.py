@@ -96,10 +96,16 @@ class Tidier:
         while files := await self.database.write(inbound.erase, now):
             await asyncio.to_thread(_remove, files)
         await self._forget_strays()
-        await self.database.write(tidy.forget_counters, now - _COUNTERS_KEPT)
-        await self.database.write(suppressions.forget_full, now)
-        await self.database.write(alarms.forget, now)
-        await self.database.write(suppressions.forget_hearsay, now)
+        while await self.database.write(tidy.forget_counters, now - _COUNTERS_KEPT):
+            pass
+        for forget in (
+            suppressions.forget_full,
+            suppressions.forget_hearsay,
+            suppressions.forget_expired,
+            alarms.forget,
+        ):
+            while await self.database.write(forget, now):
+                pass
 
     async def _forget_strays(self) -> None:
         """Files of mails that were never kept after all, or that another node erased."""

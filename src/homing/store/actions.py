@@ -7,7 +7,7 @@ call, and one that was started and never ended is in doubt, not repeated.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -26,6 +26,7 @@ from homing.loop.model import (
 )
 from homing.store import cases, tables
 from homing.store.accepted_messages import AcceptedMessage, Answer, add
+from homing.store.dialect import sorted_by
 from homing.store.events import Happening, Subject, append
 
 _T = tables.action
@@ -33,6 +34,8 @@ _C = tables.case
 _D = tables.delivery
 _M = tables.message
 
+_OPEN = cast("sa.ColumnElement[bool]", sa.text("action.state IN ('due', 'running')"))
+"""Spelt out, so that both planners see that the index of what is to be done serves."""
 _SPENT = [ActionState.DONE.value, ActionState.IN_DOUBT.value]
 
 
@@ -92,7 +95,8 @@ def claim(
     query = (
         sa.select(_T, sa.func.coalesce(resolved, sa.false()).label("resolved"))
         .join_from(_T, _C, _C.c.id == _T.c.case_id, isouter=True)
-        .where(sa.text("action.state = 'due'"), _T.c.due_at <= now, _T.c.kind.in_([kind.value for kind in kinds]))
+        .where(_OPEN, _T.c.state == ActionState.DUE.value, _T.c.due_at <= now)
+        .where(_T.c.kind.in_([kind.value for kind in kinds]))
         .order_by(_T.c.due_at)
         .limit(limit)
         .with_for_update(of=_T, skip_locked=True)
@@ -124,7 +128,7 @@ def retry_at(conn: sa.Connection, action: ActionId, epoch: int, due_at: datetime
 
 def bring_forward(conn: sa.Connection, now: datetime, latest: datetime) -> int:
     """Tries that a clock which was ahead put off beyond `latest` are due now. How many those were."""
-    put_off = _T.update().where(_T.c.state == ActionState.DUE.value, _T.c.tries > 0, _T.c.due_at > latest)
+    put_off = _T.update().where(_OPEN, _T.c.state == ActionState.DUE.value, _T.c.tries > 0, _T.c.due_at > latest)
     return conn.execute(put_off.values(due_at=now)).rowcount
 
 
@@ -193,10 +197,10 @@ def spent(conn: sa.Connection, action: Action, since: datetime) -> Spent:
 def recover(conn: sa.Connection, now: datetime, everything: bool = False) -> list[Action]:
     """Actions whose worker died (`everything`: all that run, when no worker can be alive). An SMS that was started is
     in doubt: its step counts as unheard, so that the case goes on. The others are due again."""
-    abandoned = [_T.c.state == ActionState.RUNNING.value]
+    abandoned = [_OPEN, _T.c.state == ActionState.RUNNING.value]
     if not everything:
         abandoned.append(_T.c.lease_until < now)
-    rows = conn.execute(_T.select().where(*abandoned).order_by(_T.c.id)).mappings().all()
+    rows = conn.execute(_T.select().where(*abandoned).order_by(sorted_by(_T.c.id))).mappings().all()
     in_doubt = [row for row in rows if row["kind"] == ActionKind.SMS.value and row["started_at"] is not None]
     doubtful = {row["id"] for row in in_doubt}
     for row in in_doubt:

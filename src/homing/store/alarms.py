@@ -6,10 +6,14 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from homing.loop.alarm import FORGOTTEN_AFTER, LETTERS_APART, TOLD_AGAIN_AFTER, Alarm, StandingAlarm, due
-from homing.store import tables
+from homing.store import tables, tidy
 from homing.store.dialect import insert
 
+COUNTED = 10_000
+"""Alarms that are counted, at most."""
+
 _T = tables.alarm
+_UNTOLD = sa.text("(alarm.told_at IS NULL OR alarm.last_at > alarm.told_at)")
 Raised = tuple[Alarm, datetime]
 
 
@@ -57,7 +61,9 @@ def list_all(conn: sa.Connection, limit: int = 200) -> list[StandingAlarm]:
 
 
 def count(conn: sa.Connection) -> int:
-    return conn.execute(sa.select(sa.func.count()).select_from(_T)).scalar_one()
+    """How many stand; `COUNTED` at most."""
+    some = sa.select(_T.c.last_at).limit(COUNTED).subquery()
+    return conn.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
 
 
 def clear(conn: sa.Connection, cause: str) -> bool:
@@ -65,14 +71,16 @@ def clear(conn: sa.Connection, cause: str) -> bool:
     return conn.execute(_T.delete().where(_T.c.cause == cause)).rowcount == 1
 
 
-def untold(conn: sa.Connection, now: datetime) -> list[StandingAlarm]:
-    """Those that are due to be told, the oldest first; none shortly after a letter."""
+def untold(conn: sa.Connection, now: datetime, *, lock: bool = True) -> list[StandingAlarm]:
+    """Those that are due to be told, the oldest first; none shortly after a letter. `lock=False`: only to see whether
+    there are any."""
     last = conn.execute(sa.select(sa.func.max(_T.c.told_at))).scalar()
     if last is not None and now - last < LETTERS_APART:
         return []
-    waiting = _T.select().where(_T.c.told_at.is_(None) | (_T.c.last_at > _T.c.told_at)).order_by(_T.c.first_at)
-    rows = conn.execute(waiting.with_for_update(skip_locked=True)).mappings()
-    return [standing for standing in map(_standing, rows) if due(standing, now)]
+    waiting = _T.select().where(_UNTOLD).order_by(_T.c.first_at)
+    if lock:
+        waiting = waiting.with_for_update(skip_locked=True)
+    return [standing for standing in map(_standing, conn.execute(waiting).mappings()) if due(standing, now)]
 
 
 def told(conn: sa.Connection, causes: Collection[str], now: datetime) -> None:
@@ -80,9 +88,9 @@ def told(conn: sa.Connection, causes: Collection[str], now: datetime) -> None:
     conn.execute(_T.update().where(_T.c.cause.in_(sorted(causes))).values(told_at=now))
 
 
-def forget(conn: sa.Connection, now: datetime) -> int:
+def forget(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
     """Those that have not been heard of for months."""
-    return conn.execute(_T.delete().where(_T.c.last_at < now - FORGOTTEN_AFTER)).rowcount
+    return tidy.forget(conn, _T, _T.c.last_at < now - FORGOTTEN_AFTER, limit)
 
 
 def _standing(row: sa.RowMapping) -> StandingAlarm:

@@ -22,6 +22,12 @@ def insert_all(conn: sa.Connection, table: sa.Table, rows: list[dict[str, Any]])
         conn.execute(table.insert(), rows)
 
 
+def sorted_by(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """To bring few rows into the order of a column. By its bare name SQLite would walk the column's index through all
+    rows there are, only to be spared the sorting."""
+    return sa.func.coalesce(column, column)
+
+
 def hopeless(error: Exception) -> bool:
     """Whether it is the data themselves that the database refuses, so that no repetition makes it take them."""
     match error:

@@ -23,6 +23,9 @@ from homing.store.ids import fresh
 
 _T = tables.event
 
+LOOKED_THROUGH = 5000
+"""Events of an organization that are looked through for those of one human sender."""
+
 _Position = tuple[int, int]
 """Transaction and sequence."""
 _START: _Position = (0, 0)
@@ -90,22 +93,26 @@ def after(
     human_sender: HumanSenderId | None,
     cursor: str | None,
     limit: int = 100,
-) -> tuple[list[Event], str]:
-    """The next events behind `cursor` (None: from the first), oldest first, and the cursor behind them.
+) -> tuple[list[Event], str, bool]:
+    """The next events behind `cursor` (None: from the first), oldest first, the cursor behind them, and whether there
+    may be more by now.
 
-    With `human_sender` only his; the cursor moves past those of others too. Raises `Rejected` for a cursor that is
-    not ours.
+    With `human_sender` only his; the cursor moves past those of others too, `LOOKED_THROUGH` events at a time. Raises
+    `Rejected` for a cursor that is not ours.
     """
     begin, end = read_cursor(cursor), _end(conn, organization)
     place = sa.tuple_(_T.c.txid, _T.c.seq)
-    query = _T.select().where(_T.c.organization == organization, place > sa.tuple_(*begin), place <= sa.tuple_(*end))
+    behind = _T.select().where(_T.c.organization == organization, place > sa.tuple_(*begin), place <= sa.tuple_(*end))
+    query, more = behind.order_by(_T.c.txid, _T.c.seq), False
     if human_sender is not None:
-        query = query.where(_T.c.human_sender == human_sender)
-    rows = conn.execute(query.order_by(_T.c.txid, _T.c.seq).limit(limit)).all()
-    events = read_rows(rows)
+        if last := conn.execute(query.offset(LOOKED_THROUGH - 1).limit(1)).first():
+            more, end = (last.txid, last.seq) < end, (last.txid, last.seq)
+        some = query.limit(LOOKED_THROUGH).subquery()
+        query = sa.select(some).where(some.c.human_sender == human_sender).order_by(some.c.txid, some.c.seq)
+    events = read_rows(conn.execute(query.limit(limit)).all())
     if len(events) == limit:
-        return events, events[-1].cursor
-    return events, _show(max(begin, end))
+        return events, events[-1].cursor, True
+    return events, _show(max(begin, end)), more
 
 
 def read_rows(rows: Sequence[sa.Row[Any]]) -> list[Event]:

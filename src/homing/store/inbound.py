@@ -17,6 +17,7 @@ from homing.store.authentications import authentication_from_json, authenticatio
 from homing.store.dialect import insert
 from homing.store.ids import day_of
 from homing.store.json_documents import maybe_verdict_from_json, maybe_verdict_to_json
+from homing.store.pages import Page, floor, page
 from homing.store.record import DeliveryEvidence, record
 
 _T = tables.inbound
@@ -187,19 +188,21 @@ def list_page(
     purpose: str | None = None,
     before: InboundId | None = None,
     limit: int = 100,
-) -> list[InboundLine]:
+) -> Page[InboundLine]:
     """Newest first, those before `before`; without an organization all of them, for the operator."""
-    query = _LINES
+    looked_at = [] if before is None else [_T.c.id < before]
+    asked: list[sa.ColumnElement[bool]] = []
     if organization is not None:
-        query = query.where(_T.c.organization == organization)
+        looked_at.append(_T.c.organization == organization)
     if what is not None:
-        query = query.where(_T.c.what == what.value)
+        (looked_at if organization is None else asked).append(_T.c.what == what.value)
     if purpose is not None:
-        query = query.where(_T.c.purpose == purpose)
-    if before is not None:
-        query = query.where(_T.c.id < before)
-    rows = conn.execute(query.order_by(_T.c.id.desc()).limit(limit)).mappings()
-    return [_line(row) for row in rows]
+        asked.append(_T.c.purpose == purpose)
+    lowest = floor(conn, _T.c.id, *looked_at) if asked else None
+    if lowest is not None:
+        looked_at.append(_T.c.id >= lowest)
+    rows = conn.execute(_LINES.where(*looked_at, *asked).order_by(_T.c.id.desc()).limit(limit)).mappings().all()
+    return page([_line(row) for row in rows], [row["id"] for row in rows], limit, lowest)
 
 
 def view(

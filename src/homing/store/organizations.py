@@ -8,16 +8,22 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from homing.loop.domains.impersonation import Guard, Guarded, claimable, guard
 from homing.loop.model import OrganizationId
 from homing.store import tables
-from homing.store.dialect import insert
+from homing.store.dialect import insert, insert_all
+from homing.store.ids import earliest
 
 NEW_RATE_LIMIT = 60
 """Deliveries a minute of an organization that nobody has set limits for."""
 NEW_DAILY_CAP = 100
 """Deliveries a day (UTC) of such an organization."""
 
+_BEHIND_ALL = "\U0010ffff"
+_KEY_LENGTH = 200
+_AT_ONCE = 500
 _T = tables.organization
+_GUARDED = tables.guarded_name
 _KEY = tables.api_key
 _STREAM = tables.stream
 _PLAIN = "webhook_secret"
@@ -73,7 +79,10 @@ def create(conn: sa.Connection, organization: Organization) -> bool:
     """False when the name is taken."""
     row = _fields(organization)
     created = conn.execute(insert(conn, _T).values(row).on_conflict_do_nothing().returning(_T.c.id))
-    return created.first() is not None
+    if created.first() is None:
+        return False
+    _guard(conn, organization.id, organization.display_name)
+    return True
 
 
 def get(conn: sa.Connection, organization: OrganizationId) -> Organization | None:
@@ -84,23 +93,28 @@ def by_name(conn: sa.Connection, name: str) -> Organization | None:
     return _one(conn, _T.c.name == name)
 
 
-def list_all(conn: sa.Connection) -> list[Organization]:
-    return [_organization(row) for row in conn.execute(_T.select().order_by(_T.c.name)).mappings()]
+def list_page(conn: sa.Connection, *, begins: str = "", after: str = "", limit: int = 100) -> list[Organization]:
+    """In the order of their names: those whose name begins so, behind the name `after`."""
+    query = _T.select().where(_T.c.name > after)
+    if begins:
+        query = query.where(_T.c.name >= begins, _T.c.name < f"{begins}{_BEHIND_ALL}")
+    return [_organization(row) for row in conn.execute(query.order_by(_T.c.name).limit(limit)).mappings()]
 
 
-def display_names(conn: sa.Connection) -> list[str]:
-    """The names of all organizations as people see them, each once."""
-    return list(conn.scalars(sa.select(_T.c.display_name).distinct()))
+def oldest(conn: sa.Connection) -> OrganizationId | None:
+    """The one that was there first."""
+    return conn.execute(sa.select(_T.c.id).order_by(_T.c.id).limit(1)).scalar()
 
 
-def count(conn: sa.Connection) -> int:
-    return conn.execute(sa.select(sa.func.count()).select_from(_T)).scalar_one()
+def names_since(conn: sa.Connection, since: datetime) -> list[str]:
+    """Names of those that were created since then."""
+    return list(conn.scalars(sa.select(_T.c.name).where(_T.c.id >= earliest(since))))
 
 
 def replace(conn: sa.Connection, organization: Organization) -> bool:
     """Write all of its settings. False when there is no such organization."""
     row = {name: value for name, value in _fields(organization).items() if name not in {"id", "created_at"}}
-    return conn.execute(_T.update().where(_T.c.id == organization.id).values(row)).rowcount == 1
+    return _set(conn, organization.id, row)
 
 
 def change(conn: sa.Connection, organization: OrganizationId, changes: Mapping[str, Any]) -> bool:
@@ -191,6 +205,32 @@ def list_streams(conn: sa.Connection, organization: OrganizationId) -> list[Stre
     return [Stream(**row) for row in conn.execute(query).mappings()]
 
 
+# -- guarded names ---------------------------------------------------------------------------------------------------
+
+
+def guard_against(conn: sa.Connection, name: str) -> Guard:
+    """Those names of organizations that a display name could pass off. Where two may be taken for one another, the
+    organization that was there first is meant."""
+    sought = claimable(name)
+    places = sorted({skeleton[:_KEY_LENGTH] for skeleton in sought})
+    found: dict[str, Guarded] = {}
+    for start in range(0, len(places), _AT_ONCE):
+        some = _GUARDED.c.skeleton.in_(places[start : start + _AT_ONCE])
+        for row in conn.execute(_GUARDED.select().where(some).order_by(_GUARDED.c.organization.desc())):
+            found[row.skeleton] = Guarded(letters=row.letters, common=row.common)
+    return {skeleton: found[cut] for skeleton in sought if (cut := skeleton[:_KEY_LENGTH]) in found}
+
+
+def _guard(conn: sa.Connection, organization: OrganizationId, display_name: str) -> None:
+    """As migration 0019 did for those that were there."""
+    conn.execute(_GUARDED.delete().where(_GUARDED.c.organization == organization))
+    rows = {
+        skeleton[:_KEY_LENGTH]: {"letters": one.letters, "common": one.common}
+        for skeleton, one in guard([display_name]).items()
+    }
+    insert_all(conn, _GUARDED, [{"skeleton": key, "organization": organization, **row} for key, row in rows.items()])
+
+
 # -- rows ------------------------------------------------------------------------------------------------------------
 
 
@@ -208,7 +248,10 @@ def _live_key(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[A
 
 
 def _set(conn: sa.Connection, organization: OrganizationId, values: Mapping[str, Any]) -> bool:
-    return conn.execute(_T.update().where(_T.c.id == organization).values(values)).rowcount == 1
+    there = conn.execute(_T.update().where(_T.c.id == organization).values(values)).rowcount == 1
+    if there and "display_name" in values:
+        _guard(conn, organization, values["display_name"])
+    return there
 
 
 def _fields(organization: Organization) -> dict[str, Any]:

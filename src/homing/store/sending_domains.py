@@ -11,6 +11,7 @@ from homing.loop.model import NewEvent, OrganizationId
 from homing.store import tables
 from homing.store.dialect import insert
 from homing.store.events import Happening, Subject, append
+from homing.store.ids import earliest
 
 _T = tables.sending_domain
 _THERE = _T.c.removed_at.is_(None)
@@ -42,14 +43,11 @@ def get(conn: sa.Connection, organization: OrganizationId, domain: str) -> Sendi
     return None if row is None else _domain(row)
 
 
-def return_domains(conn: sa.Connection) -> frozenset[str]:
-    """The domains of all envelope senders that may be in use: of removed domains too, to which bounces come still."""
-    return frozenset(return_domain_of(domain) for domain in conn.execute(sa.select(_T.c.domain)).scalars())
-
-
-def count(conn: sa.Connection) -> int:
-    """Of all organizations, the removed ones too."""
-    return conn.execute(sa.select(sa.func.count()).select_from(_T)).scalar_one()
+def return_domains(conn: sa.Connection, since: datetime) -> frozenset[str]:
+    """The domains of envelope senders that may be in use, of domains that were first added since then: of removed ones
+    too, to which bounces come still."""
+    query = sa.select(_T.c.domain).where(_T.c.id >= earliest(since))
+    return frozenset(return_domain_of(domain) for domain in conn.scalars(query))
 
 
 def take_due(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -> list[SendingDomain]:

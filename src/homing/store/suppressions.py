@@ -11,6 +11,7 @@ from homing.loop.suppression import FULL_FORGOTTEN_AFTER, HEARSAY_WITHIN
 from homing.store import tables
 from homing.store.dialect import insert
 from homing.store.ids import fresh
+from homing.store.tidy import forget
 
 _T = tables.suppression
 _F = tables.full_mailbox
@@ -92,9 +93,14 @@ def no_longer_full(conn: sa.Connection, places: Collection[Listed]) -> None:
         conn.execute(_EMPTIED, [dict(zip(names, place, strict=True)) for place in sorted(places)])
 
 
-def forget_full(conn: sa.Connection, now: datetime) -> int:
+def forget_full(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
     """Mailboxes that were full so long ago that they would begin anew."""
-    return conn.execute(_F.delete().where(_F.c.last_at < now - FULL_FORGOTTEN_AFTER)).rowcount
+    return forget(conn, _F, _F.c.last_at < now - FULL_FORGOTTEN_AFTER, limit)
+
+
+def forget_expired(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
+    """Entries that count no more."""
+    return forget(conn, _T, _T.c.expires_at <= now, limit)
 
 
 def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: datetime) -> int:
@@ -108,9 +114,9 @@ def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: 
     return conn.execute(sa.select(sa.func.count()).where(of_this, lately)).scalar_one()
 
 
-def forget_hearsay(conn: sa.Connection, now: datetime) -> int:
+def forget_hearsay(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
     """What was said so long ago that it counts no more."""
-    return conn.execute(_H.delete().where(_H.c.said_at <= now - HEARSAY_WITHIN)).rowcount
+    return forget(conn, _H, _H.c.said_at <= now - HEARSAY_WITHIN, limit)
 
 
 def list_page(

@@ -68,11 +68,19 @@ def _one_of(column: str, values: type) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"{column} IN ({words})", name=column)
 
 
+def _where(name: str, *columns: str, only: str) -> sa.Index:
+    """An index of the rows alone for which `only` holds. A statement that it shall serve says the same words."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(only), postgresql_where=sa.text(only))
+
+
+# Compared octet by octet, so that an index serves for beginnings of names.
+_Name = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
+
 organization = sa.Table(
     "organization",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("name", sa.String(64), nullable=False, unique=True),
+    sa.Column("name", _Name, nullable=False, unique=True),
     sa.Column("display_name", sa.String(128), nullable=False),
     sa.Column("failure_policy", sa.String(64), nullable=False),
     sa.Column("rate_limit", sa.Integer, nullable=False),  # deliveries a minute
@@ -86,6 +94,16 @@ organization = sa.Table(
     sa.Column("webhook_secret", sa.Text),  # as older versions left it; sealed at the next start, and then null
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("sealed_webhook_secret", sa.LargeBinary),  # whsec_…, sealed
+)
+
+guarded_name = sa.Table(
+    "guarded_name",
+    metadata,
+    # What a display name may be taken for: see loop.domains.impersonation. Cut, so that an index takes it.
+    sa.Column("skeleton", sa.String(200), primary_key=True),
+    sa.Column("organization", sa.Uuid, primary_key=True, index=True),
+    sa.Column("letters", sa.Text, nullable=False),
+    sa.Column("common", sa.Boolean, nullable=False),
 )
 
 api_key = sa.Table(
@@ -128,6 +146,7 @@ proof = sa.Table(
     sa.Column("expires_at", Moment, nullable=False),
     sa.Column("used_at", Moment),
     sa.UniqueConstraint("address", "day", "number"),
+    sa.Index("ix_proof_day", "day"),
 )
 
 failure_policy = sa.Table(
@@ -160,6 +179,8 @@ suppression = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("expires_at", Moment),
     sa.UniqueConstraint("organization", "stream", "address"),
+    sa.Index("ix_suppression_address", "organization", "address", "stream"),
+    _where("ix_suppression_expires", "expires_at", only="expires_at IS NOT NULL"),
 )
 
 full_mailbox = sa.Table(
@@ -170,7 +191,7 @@ full_mailbox = sa.Table(
     sa.Column("address", sa.String(320), primary_key=True),  # folded to lower case
     sa.Column("times", sa.Integer, nullable=False),  # deliveries that failed because of it, one after the other
     sa.Column("first_at", Moment, nullable=False),
-    sa.Column("last_at", Moment, nullable=False),
+    sa.Column("last_at", Moment, nullable=False, index=True),
 )
 
 hearsay = sa.Table(
@@ -180,7 +201,7 @@ hearsay = sa.Table(
     sa.Column("stream", sa.String(64), primary_key=True),
     sa.Column("address", sa.String(320), primary_key=True),  # folded to lower case
     sa.Column("delivery", sa.Uuid, primary_key=True),
-    sa.Column("said_at", Moment, nullable=False),
+    sa.Column("said_at", Moment, nullable=False, index=True),
 )
 
 alarm = sa.Table(
@@ -191,9 +212,10 @@ alarm = sa.Table(
     sa.Column("organization", sa.Uuid),
     sa.Column("delivery", sa.Uuid),  # the last that it met
     sa.Column("first_at", Moment, nullable=False),
-    sa.Column("last_at", Moment, nullable=False),
+    sa.Column("last_at", Moment, nullable=False, index=True),
     sa.Column("times", sa.Integer, nullable=False),
-    sa.Column("told_at", Moment),  # when the operator was last written to
+    sa.Column("told_at", Moment, index=True),  # when the operator was last written to
+    _where("ix_alarm_untold", "first_at", only="told_at IS NULL OR last_at > told_at"),
 )
 
 message = sa.Table(
@@ -268,19 +290,17 @@ delivery = sa.Table(
     _one_of("role", Role),
     _one_of("state", State),
     sa.UniqueConstraint("organization", "resent_from", "resent_key"),
-    sa.Index("ix_delivery_organization_id", "organization", "id"),
     # The queue: only rows with something to do are in these indexes.
-    sa.Index(
-        "ix_delivery_due",
-        "next_attempt_at",
-        sqlite_where=sa.text("state IN ('queued', 'deferred')"),
-        postgresql_where=sa.text("state IN ('queued', 'deferred')"),
-    ),
-    sa.Index(
-        "ix_delivery_leased",
-        "lease_until",
-        sqlite_where=sa.text("state = 'sending'"),
-        postgresql_where=sa.text("state = 'sending'"),
+    _where("ix_delivery_due", "next_attempt_at", only="state IN ('queued', 'deferred')"),
+    _where("ix_delivery_leased", "lease_until", only="state = 'sending'"),
+    # What lists ask for, in the order of lists, which is that of messages. What goes well is not in the second one.
+    sa.Index("ix_delivery_recipient", "organization", sa.text("lower(recipient)"), "message"),
+    _where(
+        "ix_delivery_troubled",
+        "organization",
+        "state",
+        "message",
+        only="state IN ('deferred', 'bounced', 'expired', 'canceled', 'suppressed', 'failed')",
     ),
 )
 
@@ -306,12 +326,7 @@ attempt = sa.Table(
     sa.Column("receiver", sa.String(255), nullable=False, server_default=""),  # "": there was no route, or long ago
     sa.Column("egress_ip", sa.String(64), nullable=False, server_default=""),  # ours, of the connection
     sa.Column("dialogue", sa.Text),  # the SMTP dialogue, unless it ended with a plain 250
-    sa.Index(
-        "ix_attempt_open",
-        "started_at",
-        sqlite_where=sa.text("ended_at IS NULL"),
-        postgresql_where=sa.text("ended_at IS NULL"),
-    ),
+    _where("ix_attempt_open", "started_at", only="ended_at IS NULL"),
 )
 
 event = sa.Table(
@@ -351,7 +366,7 @@ usage = sa.Table(
     "usage",
     metadata,
     sa.Column("organization", sa.Uuid, primary_key=True),
-    sa.Column("day", sa.Integer, primary_key=True),  # days since 1970 (UTC)
+    sa.Column("day", sa.Integer, primary_key=True, index=True),  # days since 1970 (UTC)
     sa.Column("deliveries", sa.Integer, nullable=False),
 )
 
@@ -379,18 +394,10 @@ inbound = sa.Table(
     sa.Column("lease_until", Moment),
     sa.Column("erase_at", Moment),
     sa.Column("authentication", Json),  # what SPF, DKIM and DMARC said of it
-    sa.Index(
-        "ix_inbound_erase",
-        "erase_at",
-        sqlite_where=sa.text("erase_at IS NOT NULL"),
-        postgresql_where=sa.text("erase_at IS NOT NULL"),
-    ),
-    sa.Index(
-        "ix_inbound_waiting",
-        "id",
-        sqlite_where=sa.text("state IN ('waiting', 'working')"),
-        postgresql_where=sa.text("state IN ('waiting', 'working')"),
-    ),
+    _where("ix_inbound_erase", "erase_at", only="erase_at IS NOT NULL"),
+    _where("ix_inbound_waiting", "id", only="state IN ('waiting', 'working')"),
+    sa.Index("ix_inbound_organization_id", "organization", "id"),
+    sa.Index("ix_inbound_what_id", "what", "id"),
 )
 
 oops_answer = sa.Table(
@@ -398,7 +405,7 @@ oops_answer = sa.Table(
     metadata,
     sa.Column("organization", sa.Uuid, primary_key=True),
     sa.Column("address", sa.String(320), primary_key=True),  # folded
-    sa.Column("day", sa.Integer, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True, index=True),
 )
 
 case = sa.Table(
@@ -431,6 +438,8 @@ case = sa.Table(
         sqlite_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay')"),
         postgresql_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay')"),
     ),
+    sa.Index("ix_case_organization_state_id", "organization", "state", "id"),
+    _where("ix_case_unsettled", "state", only="state IN ('open', 'unheard')"),
 )
 
 action = sa.Table(
@@ -460,12 +469,7 @@ action = sa.Table(
     sa.UniqueConstraint("case_id", "step"),
     sa.Index("ix_action_delivery", "delivery"),
     sa.Index("ix_action_budget", "organization", "kind", "claimed_at"),
-    sa.Index(
-        "ix_action_due",
-        "due_at",
-        sqlite_where=sa.text("state IN ('due', 'running')"),
-        postgresql_where=sa.text("state IN ('due', 'running')"),
-    ),
+    _where("ix_action_due", "due_at", only="state IN ('due', 'running')"),
 )
 
 dkim_key = sa.Table(
@@ -513,10 +517,5 @@ sending_domain = sa.Table(
     sa.Column("removed_at", Moment),  # bounces still come to its return path
     _one_of("signing", RecordPurpose),
     sa.UniqueConstraint("organization", "domain"),
-    sa.Index(
-        "ix_sending_domain_due",
-        "next_check_at",
-        sqlite_where=sa.text("removed_at IS NULL"),
-        postgresql_where=sa.text("removed_at IS NULL"),
-    ),
+    _where("ix_sending_domain_due", "next_check_at", only="removed_at IS NULL"),
 )

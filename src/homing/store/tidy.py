@@ -14,11 +14,16 @@ IDEMPOTENCY_KEPT = timedelta(hours=24)
 _D = tables.delivery
 
 
+def forget(conn: sa.Connection, table: sa.Table, old: sa.ColumnElement[bool], limit: int) -> int:
+    """Rows of a table that are old, at most `limit` of them; an index should find them."""
+    key = table.primary_key.columns
+    some = sa.select(*key).where(old).limit(limit)
+    return conn.execute(table.delete().where(sa.tuple_(*key).in_(some))).rowcount
+
+
 def forget_idempotency(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
     key = tables.idempotency
-    place = sa.tuple_(key.c.organization, key.c.key)
-    old = sa.select(key.c.organization, key.c.key).where(key.c.created_at < now - IDEMPOTENCY_KEPT).limit(limit)
-    return conn.execute(key.delete().where(place.in_(old))).rowcount
+    return forget(conn, key, key.c.created_at < now - IDEMPOTENCY_KEPT, limit)
 
 
 def forget_contents(conn: sa.Connection, before: datetime, limit: int = 500) -> int:
@@ -31,8 +36,8 @@ def forget_contents(conn: sa.Connection, before: datetime, limit: int = 500) -> 
     return conn.execute(content.delete().where(content.c.message.in_(old))).rowcount
 
 
-def forget_counters(conn: sa.Connection, before: datetime) -> int:
+def forget_counters(conn: sa.Connection, before: datetime, limit: int = 1000) -> int:
     """Daily counters, Oops! answers and proofs of days before that moment's."""
     day = day_of(before)
     counters = (tables.usage, tables.oops_answer, tables.proof)
-    return sum(conn.execute(table.delete().where(table.c.day < day)).rowcount for table in counters)
+    return sum(forget(conn, table, table.c.day < day, limit) for table in counters)

@@ -1,12 +1,14 @@
 """Read-only questions of the API and of the pages: one message with everything, lists, counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import sqlalchemy as sa
 
+from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import (
     AttemptId,
     Case,
@@ -30,8 +32,12 @@ from homing.store.actions import Action, of_case
 from homing.store.events import Event, of_message
 from homing.store.ids import earliest
 from homing.store.json_documents import identity_from_json, maybe_verdict_from_json
+from homing.store.pages import Page, floor, page
 from homing.store.rows import to_case, to_delivery
 from homing.store.suppressions import fold
+
+COUNTED = 1000
+"""Deliveries that are counted by state, at most."""
 
 _M = tables.message
 _D = tables.delivery
@@ -158,14 +164,24 @@ def messages(
     *,
     before: MessageId | None = None,
     limit: int = 50,
-) -> list[MessageLine]:
+) -> Page[MessageLine]:
     """Newest first, those before `before`. Letters and other mail of our own is left out."""
-    query = _M.select().where(_M.c.organization == organization, *_conditions(wanted))
-    if before is not None:
-        query = query.where(_M.c.id < before)
+    led = _led(wanted)
+    place = _M.c.id if led is None else _D.c.message
+    owner = _M.c.organization if led is None else _D.c.organization
+    looked_at = [owner == organization, *(led or ()), *_between(place, wanted, before)]
+    lowest = floor(conn, place, *looked_at)
+    if lowest is not None:
+        looked_at.append(place >= lowest)
+    if led is None:
+        query = _M.select().where(*looked_at, *_of_message(wanted), *_with_delivery(wanted))
+    else:
+        query = _M.select().where(_M.c.id.in_(_found(looked_at, wanted, limit)), *_of_message(wanted))
     rows = conn.execute(query.order_by(_M.c.id.desc()).limit(limit)).mappings().all()
-    deliveries = _deliveries(conn, [row["id"] for row in rows])
-    return [MessageLine(message=_message(row), deliveries=tuple(deliveries.get(row["id"], ()))) for row in rows]
+    ids = [row["id"] for row in rows]
+    deliveries = _deliveries(conn, ids)
+    lines = [MessageLine(message=_message(row), deliveries=tuple(deliveries.get(row["id"], ()))) for row in rows]
+    return page(lines, ids, limit, lowest)
 
 
 def cases(
@@ -203,11 +219,64 @@ def case(conn: sa.Connection, organization: OrganizationId, wanted: CaseId) -> C
 
 
 def counts(conn: sa.Connection, organization: OrganizationId, since: datetime | None = None) -> dict[State, int]:
-    """Deliveries in each state, our own letters left out."""
-    query = sa.select(_D.c.state, sa.func.count()).where(_D.c.organization == organization, _D.c.origin.in_(_THEIRS))
+    """The newest deliveries in each state, `COUNTED` of them at most, our own letters left out."""
+    mine = [_M.c.organization == organization, _M.c.origin.in_(_THEIRS)]
     if since is not None:
-        query = query.where(_D.c.id >= earliest(since))
-    return {State(state): count for state, count in conn.execute(query.group_by(_D.c.state))}
+        mine.append(_M.c.id >= earliest(since))
+    newest = sa.select(_M.c.id).where(*mine).order_by(_M.c.id.desc()).limit(COUNTED).subquery()
+    some = sa.select(_D.c.state).join_from(newest, _D, _D.c.message == newest.c.id).limit(COUNTED).subquery()
+    query = sa.select(some.c.state, sa.func.count()).group_by(some.c.state)
+    return {State(state): count for state, count in conn.execute(query)}
+
+
+# -- what is asked for -----------------------------------------------------------------------------------------------
+
+_THEIRS = [origin.value for origin in Origin if not origin.ours]
+_TROUBLED = frozenset({State.DEFERRED, *TERMINAL} - {State.DELIVERED})
+_IN_INDEX = sa.text(
+    "delivery.state IN ('deferred', 'bounced', 'expired', 'canceled', 'suppressed', 'failed')"  # as the index says it
+)
+
+
+def _led(wanted: Filter) -> list[sa.ColumnElement[bool]] | None:
+    """What an index of deliveries leads to; None: messages are looked through."""
+    if wanted.recipient is not None:
+        return [sa.func.lower(_D.c.recipient) == fold(wanted.recipient)]
+    if wanted.state in _TROUBLED:
+        return [cast("sa.ColumnElement[bool]", _IN_INDEX), _D.c.state == wanted.state.value]
+    return None
+
+
+def _between(place: sa.Column[UUID], wanted: Filter, before: MessageId | None) -> Iterator[sa.ColumnElement[bool]]:
+    if before is not None:
+        yield place < before
+    if wanted.since is not None:
+        yield place >= earliest(wanted.since)
+    if wanted.until is not None:
+        yield place < earliest(wanted.until)
+
+
+def _found(looked_at: list[sa.ColumnElement[bool]], wanted: Filter, limit: int) -> sa.Select[tuple[UUID]]:
+    """Messages of the deliveries that are asked for."""
+    query = sa.select(_D.c.message).where(*looked_at, _D.c.origin.in_(_THEIRS)).distinct()
+    if wanted.state is not None:
+        query = query.where(_D.c.state == wanted.state.value)
+    if wanted.human_sender is None and wanted.stream is None:
+        query = query.order_by(_D.c.message.desc()).limit(limit)
+    return query
+
+
+def _of_message(wanted: Filter) -> Iterator[sa.ColumnElement[bool]]:
+    yield _M.c.origin.in_(_THEIRS)
+    if wanted.human_sender is not None:
+        yield _M.c.human_sender == wanted.human_sender
+    if wanted.stream is not None:
+        yield _M.c.stream == wanted.stream
+
+
+def _with_delivery(wanted: Filter) -> Iterator[sa.ColumnElement[bool]]:
+    if wanted.state is not None:
+        yield sa.exists().where(_D.c.message == _M.c.id, _D.c.state == wanted.state.value)
 
 
 _ABOUT = (
@@ -220,28 +289,6 @@ _ABOUT = (
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
-
-_THEIRS = [origin.value for origin in Origin if not origin.ours]
-
-
-def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = [_M.c.origin.in_(_THEIRS)]
-    of_delivery: list[sa.ColumnElement[bool]] = []
-    if wanted.state is not None:
-        of_delivery.append(_D.c.state == wanted.state.value)
-    if wanted.recipient is not None:
-        of_delivery.append(sa.func.lower(_D.c.recipient) == fold(wanted.recipient))
-    if of_delivery:
-        conditions.append(sa.exists().where(_D.c.message == _M.c.id, *of_delivery))
-    if wanted.human_sender is not None:
-        conditions.append(_M.c.human_sender == wanted.human_sender)
-    if wanted.stream is not None:
-        conditions.append(_M.c.stream == wanted.stream)
-    if wanted.since is not None:
-        conditions.append(_M.c.id >= earliest(wanted.since))
-    if wanted.until is not None:
-        conditions.append(_M.c.id < earliest(wanted.until))
-    return conditions
 
 
 def _deliveries(conn: sa.Connection, messages: Sequence[MessageId]) -> dict[MessageId, list[Delivery]]:

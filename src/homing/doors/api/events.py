@@ -75,7 +75,7 @@ async def list_events(
     access: ReadAccess, parts: Parts, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
 ) -> EventPage:
     """From the first one, or from a cursor. No event is ever skipped, also when many processes write."""
-    found, end = await parts.database.read(events.after, access.id, None, cursor, limit)
+    found, end, _ = await parts.database.read(events.after, access.id, None, cursor, limit)
     return EventPage(events=[event_out(event) for event in found], cursor=end)
 
 
@@ -173,7 +173,7 @@ class _Line:
         asked = spoken = clock()
         while not self.parts.stopping.is_set():
             call = self.parts.news.upcoming
-            found, cursor = await self.parts.database.read(
+            found, cursor, more = await self.parts.database.read(
                 events.after, self.organization, self.human_sender, cursor, PAGE
             )
             for event in found:
@@ -186,7 +186,7 @@ class _Line:
             if clock() - spoken >= HEARTBEAT:
                 yield ": alive\n\n"
                 spoken = clock()
-            if len(found) < PAGE:
+            if not more:
                 await self.parts.news.wait_for(call, LOOK_AT_LEAST)
                 await asyncio.sleep(BREATH if found else 0)
 

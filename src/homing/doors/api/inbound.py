@@ -68,7 +68,8 @@ class InboundOut(InboundSummary):
 
 
 class InboundPage(BaseModel):
-    """Newest first. `cursor` leads to the next page; null on the last."""
+    """Newest first. `cursor` leads to the next page; null on the last. A page looks through 5,000 mails at most: it may
+    be short, or empty, and still not be the last."""
 
     inbound: list[InboundSummary]
     cursor: str | None
@@ -85,7 +86,7 @@ async def list_inbound(
         before = ids.read("inbound", question.cursor)
         if before is None:
             raise invalid([Fault("/query:cursor", "cursor-invalid", "Use the cursor of the last answer, or none.")])
-    lines = await parts.database.read(
+    found = await parts.database.read(
         inbound.list_page,
         whose,
         what=question.what,
@@ -93,8 +94,8 @@ async def list_inbound(
         before=None if before is None else InboundId(before),
         limit=question.limit,
     )
-    cursor = ids.show("inbound", lines[-1].id) if len(lines) == question.limit else None
-    return InboundPage(inbound=[InboundSummary(**_summary(line)) for line in lines], cursor=cursor)
+    cursor = None if found.further is None else ids.show("inbound", found.further)
+    return InboundPage(inbound=[InboundSummary(**_summary(line)) for line in found.lines], cursor=cursor)
 
 
 @router.get("/v1/inbound/{id}", summary="Look up a mail that came back")

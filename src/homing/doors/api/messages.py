@@ -81,16 +81,15 @@ async def list_messages(question: Annotated[MessageQuery, Query()], access: Read
     wanted = _filter(question)
     if wanted is None:
         return MessagePage(messages=[], cursor=None)
-    lines = await parts.database.read(
+    found = await parts.database.read(
         views.messages,
         access.id,
         wanted,
         before=None if before is None else MessageId(before),
         limit=question.limit,
     )
-    full = len(lines) == question.limit
-    cursor = ids.show("message", lines[-1].message.id) if full else None
-    return MessagePage(messages=[message_summary(line) for line in lines], cursor=cursor)
+    cursor = None if found.further is None else ids.show("message", found.further)
+    return MessagePage(messages=[message_summary(line) for line in found.lines], cursor=cursor)
 
 
 @router.get("/v1/messages/{id}", summary="Look up a message")

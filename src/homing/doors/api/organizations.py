@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from homing.doors.api.authorization import ORGANIZATION_NAME, Administrator, ManageAccess, ReadAccess, find_organization
@@ -85,8 +85,19 @@ class OrganizationChanged(OrganizationOut):
     webhook_secret: str | None = Field(None, description="Shown once: when the first webhook address is set.")
 
 
-class Organizations(BaseModel):
+class OrganizationPage(BaseModel):
+    """In the order of their names. `cursor` leads to the next page; null on the last."""
+
     organizations: list[OrganizationOut]
+    cursor: str | None
+
+
+class Question(Strict):
+    """Which organizations."""
+
+    name: str | None = Field(None, description="How their names begin.", max_length=64, pattern=r"^[a-z0-9-]*$")
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = Field(None, max_length=100)
 
 
 class Pause(Strict):
@@ -134,9 +145,18 @@ async def create_organization(body: OrganizationIn, _: Administrator, parts: Par
 
 
 @router.get("/v1/organizations", summary="List organizations")
-async def list_organizations(_: Administrator, parts: Parts) -> Organizations:
-    found = await parts.database.read(organizations.list_all)
-    return Organizations(organizations=[_out(parts, organization) for organization in found])
+async def list_organizations(
+    question: Annotated[Question, Query()], _: Administrator, parts: Parts
+) -> OrganizationPage:
+    """In the order of their names."""
+    after = question.cursor or ""
+    if after and not ORGANIZATION_NAME.fullmatch(after):
+        raise invalid([Fault("/query:cursor", "cursor-invalid", "Use the cursor of the last answer, or none.")])
+    found = await parts.database.read(
+        organizations.list_page, begins=question.name or "", after=after, limit=question.limit
+    )
+    cursor = found[-1].name if len(found) == question.limit else None
+    return OrganizationPage(organizations=[_out(parts, organization) for organization in found], cursor=cursor)
 
 
 @router.get("/v1/organizations/{id}", summary="Look up an organization")

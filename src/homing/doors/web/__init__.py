@@ -22,6 +22,7 @@ def web_router(parts: WebParts) -> APIRouter:
         ("/inbound/{id}", pages.one_inbound),
         ("/suppressions", lists.suppressions),
         ("/alarms", lists.alarms),
+        ("/organizations", lists.organizations),
         ("/static/{name}", pages.file),
         ("/prove/{token}", links.show_proof),
         ("/correct/{token}", links.show_correction),

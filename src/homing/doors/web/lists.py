@@ -11,7 +11,8 @@ from homing.doors.web.parts import WebParts
 from homing.doors.web.rendering import message_page, page
 from homing.doors.web.visitors import Visitor, Visitors, read_form, same_origin
 from homing.loop.letters.alarm_letter import advice
-from homing.store import alarms, suppressions
+from homing.mail.text import clean
+from homing.store import alarms, organizations, suppressions
 
 PAGE = 100
 _Do = Callable[[Visitor, dict[str, str]], Awaitable[str]]
@@ -31,6 +32,21 @@ class Lists:
             return message_page(404, "There is no such page.", "Alarms are for administrators.", visitor=visitor)
         found = await self.parts.database.read(alarms.list_all)
         return page("alarms.html", visitor=visitor, alarms=[(standing, advice(standing.cause)) for standing in found])
+
+    async def organizations(self, request: Request) -> Response:
+        """Where somebody who sees all of them chooses one, by the beginning of its name."""
+        visitor = await self.visitors.visitor(request)
+        if visitor is None:
+            return _sign_in()
+        if not visitor.sees_all:
+            text = "The other organizations are for administrators."
+            return message_page(404, "There is no such page.", text, visitor=visitor)
+        begins, after = (clean(request.query_params.get(name, ""), 64).strip().lower() for name in ("name", "after"))
+        found = await self.parts.database.read(organizations.list_page, begins=begins, after=after, limit=PAGE)
+        more = None
+        if len(found) == PAGE:
+            more = f"/organizations?{urlencode({'name': begins, 'after': found[-1].name})}"
+        return page("organizations.html", visitor=visitor, begins=begins, organizations=found, more=more)
 
     async def clear(self, request: Request) -> Response:
         return await self._changed(request, self._clear)

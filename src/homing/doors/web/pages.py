@@ -18,6 +18,7 @@ from homing.loop.model import CaseId, CaseState, DeliveryId, InboundId, MessageI
 from homing.mail.text import clean_block
 from homing.store import inbound, suppressions, views
 from homing.store.events import Event
+from homing.store.pages import Page
 from homing.store.suppressions import Suppression
 
 PAGE = 50
@@ -38,21 +39,22 @@ class Pages:
         organization, database = visitor.organization.id, self.parts.database
         asked = await search(database, organization, request.query_params.get("q", ""))
         before = ids.read("message", request.query_params.get("before", ""))
-        lines: list[views.MessageLine] = []
+        found: Page[views.MessageLine] = Page(lines=(), further=None)
         if asked.wanted is not None:
             place = None if before is None else MessageId(before)
-            lines = await database.read(views.messages, organization, asked.wanted, before=place, limit=PAGE)
+            found = await database.read(views.messages, organization, asked.wanted, before=place, limit=PAGE)
         older = None
-        if len(lines) == PAGE:
-            older = _link("/", visitor, q=asked.text, before=ids.show("message", lines[-1].message.id))
+        if found.further is not None:
+            older = _link("/", visitor, q=asked.text, before=ids.show("message", found.further))
         return page(
             "messages.html",
             visitor=visitor,
             asked=asked,
             hint=HINT,
-            lines=lines,
+            lines=found.lines,
             older=older,
             counts=await database.read(views.counts, organization, self.parts.clock() - COUNTED),
+            counted=views.COUNTED,
             states=tuple(State),
         )
 
@@ -123,11 +125,11 @@ class Pages:
         what = What(wanted) if wanted in set(What) else None
         before = ids.read("inbound", request.query_params.get("before", ""))
         place = None if before is None else InboundId(before)
-        lines = await self.parts.database.read(inbound.list_page, what=what, before=place, limit=PAGE)
+        found = await self.parts.database.read(inbound.list_page, what=what, before=place, limit=PAGE)
         older = None
-        if len(lines) == PAGE:
-            older = _link("/inbound", visitor, what=wanted, before=ids.show("inbound", lines[-1].id))
-        return page("inbound.html", visitor=visitor, lines=lines, older=older, whats=tuple(What), what=what)
+        if found.further is not None:
+            older = _link("/inbound", visitor, what=wanted, before=ids.show("inbound", found.further))
+        return page("inbound.html", visitor=visitor, lines=found.lines, older=older, whats=tuple(What), what=what)
 
     async def one_inbound(self, id: str, request: Request) -> Response:  # noqa: A002
         visitor = await self.visitors.visitor(request)

@@ -17,6 +17,7 @@ from homing.doors.web.rendering import page
 from homing.flow.keyring import Caller
 from homing.loop import ids
 from homing.loop.api_key import Scope
+from homing.loop.model import OrganizationId
 from homing.loop.token import Purpose, TokenRefused
 from homing.store import organizations
 from homing.store.organizations import Organization
@@ -28,20 +29,20 @@ LARGEST_FORM = 16 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """Somebody who may look. `organizations`: those he may see; `organization`: the one he looks at. `signed_in`: by a
-    cookie, which can be laid down again. `sees_all`: an administrator, or who sits at this machine. `manages`: he may
-    change what stands on a page."""
+    """Somebody who may look. `organization`: the one he looks at; `chooses`: there are others that he may see.
+    `signed_in`: by a cookie, which can be laid down again. `sees_all`: an administrator, or who sits at this machine.
+    `manages`: he may change what stands on a page."""
 
-    organizations: tuple[Organization, ...]
     organization: Organization | None
     signed_in: bool
+    chooses: bool = False
     sees_all: bool = False
     manages: bool = False
 
     @property
     def question(self) -> str:
         """What keeps the chosen organization in the address."""
-        if len(self.organizations) < 2 or self.organization is None:
+        if not self.chooses or self.organization is None:
             return ""
         return f"organization={ids.show('organization', self.organization.id)}"
 
@@ -58,20 +59,23 @@ class Visitors:
                 return None
             if caller.organization is not None:
                 return Visitor(
-                    organizations=(caller.organization,),
                     organization=caller.organization,
                     signed_in=True,
                     manages=caller.may(Scope.MANAGE),
                 )
         elif not (self.parts.open_here and is_local(request)):
             return None
-        everything = tuple(await self.parts.database.read(organizations.list_all))
         wanted = chosen or ids.read("organization", request.query_params.get("organization", ""))
-        found = next((one for one in everything if one.id == wanted), None)
-        if found is None and wanted is None and everything:
-            found = everything[0]
+        some = await self.parts.database.read(organizations.list_page, limit=2)
+        found = next(iter(some), None)
+        if wanted is not None:
+            found = await self.parts.database.read(organizations.get, OrganizationId(wanted))
         return Visitor(
-            organizations=everything, organization=found, signed_in=caller is not None, sees_all=True, manages=True
+            organization=found,
+            signed_in=caller is not None,
+            chooses=len(some) > 1,
+            sees_all=True,
+            manages=True,
         )
 
     async def sign_in(self, request: Request) -> Response:

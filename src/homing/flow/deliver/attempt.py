@@ -143,8 +143,7 @@ class DeliveryAgent:
     async def _identified(self, leased: ClaimedDelivery) -> ClaimedDelivery:
         """With the identity that stands now: what was proved at acceptance, or at the last attempt, may be so no more.
         Under other names it is another mail, and signed as such."""
-        now = self.clock()
-        facts = await self.proved.facts(leased.delivery.organization, leased.organization_name, now)
+        facts = await self.proved.facts(leased.delivery.organization, leased.organization_name)
         tried = leased.signed_at is not None
         identity = resolve_again(leased.identity, domain_of(leased.delivery.recipient), facts, tried=tried)
         if identity is leased.identity:

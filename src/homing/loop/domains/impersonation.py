@@ -85,6 +85,11 @@ def claimed(name: str, guards: Iterable[Guard], *, own: str, own_domains: Collec
     return None
 
 
+def claimable(name: str) -> frozenset[str]:
+    """The skeletons of all names that `name` could pass off."""
+    return frozenset(skeleton for piece in _pieces(name) for skeleton in piece.skeletons)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Piece:
     """Neighbouring words of a name. `beside`: there are others; `alone`: all others are roles."""

@@ -1,0 +1,78 @@
+"""Names that others bear are asked for by what a name may be taken for, and judged as if all of them were looked at."""
+
+import importlib
+from datetime import timedelta
+
+import pytest
+
+from homing.loop.domains.impersonation import Claim, claimed, guard
+from homing.store import organizations, tables
+from homing.store.database import Database
+from homing.store.organizations import Organization
+from tests.loop.domains.test_impersonation import HONEST, IMPERSONATES, LOOK_ALIKE, names
+from tests.store.scenes import NOW, all_rows, an_organization, fresh
+
+OTHERS = ("Acme Rockets Ltd", "Smith & Sons", "John Smith", "Janet", "Sales", "Bob", "Contoso GmbH", "Paypal Müller")
+
+
+async def test_each_name_is_judged_as_beside_all_others(database: Database) -> None:
+    for number, name in enumerate(OTHERS):
+        await an_organization(database, display_name=name, name=f"o{number}")
+    everything = guard(OTHERS)
+    for name in names(HONEST + ";" + LOOK_ALIKE + ";" + IMPERSONATES):
+        some = await database.read(organizations.guard_against, name)
+        assert len(some) <= 4
+        for own in ("Bloggs Ltd", "Acme Rockets", name):
+            assert claimed(name, [some], own=own) is claimed(name, [everything], own=own), (name, own)
+
+
+async def test_a_name_is_guarded_as_long_as_somebody_bears_it(database: Database) -> None:
+    one = await an_organization(database, display_name="Acme Rockets")
+    assert await _claim(database, "Acrne Rockets") is Claim.LOOK_ALIKE
+    await database.write(organizations.change, one.id, {"display_name": "Contoso"})
+    assert await _claim(database, "Acrne Rockets") is None
+    assert await _claim(database, "Contoso Service") is Claim.IMPERSONATES
+    await database.write(organizations.change, one.id, {"daily_cap": 5})
+    await database.write(organizations.pause, one.id, "")
+    assert await _claim(database, "Contoso Service") is Claim.IMPERSONATES
+
+
+async def test_whoever_was_there_first_bears_a_name(database: Database) -> None:
+    for name, now in (("Acme Rockets", NOW - timedelta(days=1)), ("Acrne Rockets", NOW)):
+        one = Organization(id=fresh(now), name=f"o{now.day}", display_name=name, created_at=now)
+        assert await database.write(organizations.create, one)
+    assert await _claim(database, "Acme Rockets", own="Acme Rockets") is None
+    assert await _claim(database, "Acrne Rockets", own="Bloggs") is Claim.LOOK_ALIKE
+
+
+@pytest.mark.parametrize("name", ["a " * 64, "ﷺ" * 128, "x" * 128, "1|!I" * 32])
+async def test_the_longest_names_can_be_borne(database: Database, name: str) -> None:
+    await an_organization(database, display_name=name)
+    await database.read(organizations.guard_against, name)
+
+
+async def _claim(database: Database, name: str, own: str = "Bloggs") -> Claim | None:
+    return claimed(name, [await database.read(organizations.guard_against, name)], own=own)
+
+
+def test_what_is_stored_stays_right() -> None:
+    """If this fails, names are taken for others than those that stores hold: empty `guarded_name` and fill it anew in a
+    migration, as 0019 does."""
+    assert {name: sorted(guard([name])) for name in ("Acme Rockets Ltd", "Smith & Sons", "Zoë 1st", "B0b's Büro")} == {
+        "Acme Rockets Ltd": ["acmerockets"],
+        "Smith & Sons": ["smithsons"],
+        "Zoë 1st": ["zoeist", "zoelst"],
+        "B0b's Büro": ["bobsburo"],
+    }
+
+
+async def test_the_migration_guards_the_names_that_are_there(database: Database) -> None:
+    migration = importlib.import_module("homing.store.migrations.versions.0019_lists_by_index")
+    for name in OTHERS:
+        one = await an_organization(database, display_name=name)
+        mine = tables.guarded_name.c.organization == one.id
+        stored = await database.read(all_rows, tables.guarded_name, mine)
+        made = migration._rows(one.id, name)
+        assert sorted(made, key=str) == sorted(({key: row[key] for key in made[0]} for row in stored), key=str) or (
+            made == stored == []
+        )

@@ -17,8 +17,8 @@ from homing.loop.problem import Fault
 @asynccontextmanager
 async def smtp_door(settings: Settings, receiver: Receiver, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
     """Open meanwhile; gives its port. Raises CannotListen."""
-    desk = MxHandler(settings.hostname, receiver)
-    server = SmtpServer(desk, _limits(settings), tls, spool=settings.data_dir)
+    handler = MxHandler(settings.hostname, receiver)
+    server = SmtpServer(handler, _limits(settings), tls, spool=settings.data_dir)
     with listening("smtp_port", settings.smtp_host, settings.smtp_port):
         port = await server.start(settings.smtp_host, settings.smtp_port)
     try:

@@ -77,7 +77,7 @@ app.command("docs")(docs)
 for room in (
     organizations.organizations,
     organizations.keys,
-    human_senders.senders,
+    human_senders.people,
     policies.policies,
     suppressions.suppressions,
     domains.domains,

@@ -42,8 +42,8 @@ async def ordinary_mail(demo: DemoWorld) -> str:
     for message in sent:
         await crm.becomes(message, "delivered")
     mails = demo.world.mx("customers.org").mails
-    senders = {mail.envelope_sender for mail in mails}
-    expect(len(senders) == len(mails) == 20, "each has an envelope sender of its own")
+    envelope_senders = {mail.envelope_sender for mail in mails}
+    expect(len(envelope_senders) == len(mails) == 20, "each has an envelope sender of its own")
     expect(all(mail.tls for mail in mails), "all went out over TLS")
     expect(all(mail.addresses("Reply-To") == [JANET] for mail in mails), "replies go to Janet")
     expect(all(demo.signed_by_us(mail) for mail in mails), "each is signed by the domain in From")

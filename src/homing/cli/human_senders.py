@@ -8,12 +8,12 @@ from homing.cli.client import Gateway, Json, given, segment, with_organization
 from homing.cli.exits import ExitCode, unsuccessful
 from homing.cli.output import moment, say, sheet, show, table, told
 
-senders = typer.Typer(name="sender", help="Human senders: people on whose behalf mail goes out.", no_args_is_help=True)
+people = typer.Typer(name="sender", help="Human senders: people on whose behalf mail goes out.", no_args_is_help=True)
 
 Who = Annotated[str, typer.Argument(help="Id or address.")]
 
 
-@senders.command("create")
+@people.command("create")
 @with_organization
 def create(
     gateway: Gateway,
@@ -35,7 +35,7 @@ def create(
         say(_letter(gateway) if made["proof_letter_sent"] else _NO_MORE_LETTERS)
 
 
-@senders.command("list")
+@people.command("list")
 @with_organization
 def list_senders(gateway: Gateway) -> None:
     """List human senders."""
@@ -44,7 +44,7 @@ def list_senders(gateway: Gateway) -> None:
     show(found, lambda: table(headings, map(_row, found["human_senders"])))
 
 
-@senders.command("letter")
+@people.command("letter")
 @with_organization
 def letter(gateway: Gateway, who: Who) -> None:
     """Send the letter with the link again; at most three a day to one address."""
@@ -53,7 +53,7 @@ def letter(gateway: Gateway, who: Who) -> None:
     show({"id": identifier, "proof_letter_sent": True}, lambda: _letter(gateway))
 
 
-@senders.command("prove")
+@people.command("prove")
 @with_organization
 def prove(gateway: Gateway, who: Who) -> None:
     """Prove an address by your word. Administrators only."""
@@ -85,12 +85,12 @@ def find_sender(gateway: Gateway, address: str) -> Json | None:
     return next((one for one in found if one["address"].casefold() == address.casefold()), None)
 
 
-def _show(sender: Json) -> None:
-    facts = told(sender, "id", "name", "address", "phone", "application_user")
-    show(sender, lambda: sheet(facts | {"proved": moment(sender["proved_at"]) or "not yet"}))
+def _show(person: Json) -> None:
+    facts = told(person, "id", "name", "address", "phone", "application_user")
+    show(person, lambda: sheet(facts | {"proved": moment(person["proved_at"]) or "not yet"}))
 
 
-def _row(sender: Json) -> list[object]:
-    return [sender[name] for name in ("id", "name", "address", "phone", "application_user")] + [
-        moment(sender["proved_at"])
+def _row(person: Json) -> list[object]:
+    return [person[name] for name in ("id", "name", "address", "phone", "application_user")] + [
+        moment(person["proved_at"])
     ]

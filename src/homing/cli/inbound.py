@@ -47,7 +47,7 @@ def picture(mail: Json) -> "RenderableType":
     facts = {
         "id": mail["id"],
         "came": moment(mail["received_at"]),
-        "from": _sender(mail),
+        "from": _envelope_sender(mail),
         **told(mail, "recipient", "purpose", "what", "message", "delivery", "helo", "ip", "tls"),
         **told(mail, "authentication", "flags"),
         "class": verdict.get("failure_class"),
@@ -60,8 +60,8 @@ def picture(mail: Json) -> "RenderableType":
 def _row(mail: Json) -> list[object]:
     about = mail["message"] or "nobody"
     what = mail["what"] or mail["state"]
-    return [mail["id"], moment(mail["received_at"]), what, _sender(mail), mail["recipient"], about]
+    return [mail["id"], moment(mail["received_at"]), what, _envelope_sender(mail), mail["recipient"], about]
 
 
-def _sender(mail: Json) -> str:
+def _envelope_sender(mail: Json) -> str:
     return mail["envelope_sender"] or "(null sender)"

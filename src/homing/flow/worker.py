@@ -24,9 +24,9 @@ async def work_until_canceled(
 ) -> NoReturn:
     """Turn after turn until canceled, the first one after `first_after` seconds.
 
-    A turn that returns True has left work: the next one follows at once. Else it follows when `wake_up` is rung, in
-    `every` seconds at most; a ring during a turn counts. A turn that raises is logged under the words of `failed`, and
-    the next one follows in `every` seconds, rung or not. Whoever cancels waits until the turn under way has ended,
+    A turn that returns True has left work: the next one follows at once. Else it follows when `wake_up` is called, in
+    `every` seconds at most; a call during a turn counts. A turn that raises is logged under the words of `failed`, and
+    the next one follows in `every` seconds, called or not. Whoever cancels waits until the turn under way has ended,
     `patience` seconds at most; it is canceled then.
     """
     wake_up = wake_up or WakeUp()

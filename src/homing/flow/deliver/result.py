@@ -112,7 +112,7 @@ def _verdict(reply: Reply, stage: Stage, host: str, rules: Rules) -> Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
-    """Writes what was found, and rings `actions` when a policy has steps to take."""
+    """Writes what was found, and wakes `actions` when a policy has steps to take."""
 
     database: Database
     clock: Clock

@@ -76,10 +76,10 @@ def may_answer(headers: Headers, envelope_sender: str | None, our_domains: Colle
     from_address = _bare(headers.first("From"))
     if not envelope_sender or "@" not in envelope_sender:
         return Refusal.NULL_SENDER
-    senders = [address for address in (envelope_sender, from_address, _bare(headers.first("Sender"))) if address]
-    if any(_is_ours(address, our_domains) for address in senders):
+    authors = [address for address in (envelope_sender, from_address, _bare(headers.first("Sender"))) if address]
+    if any(_is_ours(address, our_domains) for address in authors):
         return Refusal.OUR_OWN
-    if any(_MACHINE_LOCALS.fullmatch(address.rpartition("@")[0].strip('"').lower()[:_LOCAL]) for address in senders):
+    if any(_MACHINE_LOCALS.fullmatch(address.rpartition("@")[0].strip('"').lower()[:_LOCAL]) for address in authors):
         return Refusal.MACHINE_SENDER
     return _refused_by_fields(headers, our_domains)
 

@@ -155,26 +155,26 @@ def check_composed(raw: bytes) -> None:
     CRLF line ends only, no NUL, lines within 998 octets, a 7-bit body; both parsers see the same header names; exactly
     one From, Date and Message-ID, no structural header twice, no Bcc.
     """
-    _gate(b"\0" not in raw and raw.endswith(b"\r\n"), "the message holds NUL or does not end with CRLF")
-    _gate(raw.count(b"\r\n") == raw.count(b"\r") == raw.count(b"\n"), "there is a bare CR or LF")
-    _gate(max(map(len, raw.split(b"\r\n"))) <= LINE_OCTETS, "a line is too long")
+    _require(b"\0" not in raw and raw.endswith(b"\r\n"), "the message holds NUL or does not end with CRLF")
+    _require(raw.count(b"\r\n") == raw.count(b"\r") == raw.count(b"\n"), "there is a bare CR or LF")
+    _require(max(map(len, raw.split(b"\r\n"))) <= LINE_OCTETS, "a line is too long")
     head, separator, body = raw.partition(b"\r\n\r\n")
-    _gate(bool(separator) and body.isascii(), "there is no body, or it is not 7-bit")
+    _require(bool(separator) and body.isascii(), "there is no body, or it is not 7-bit")
     names = [line.partition(b":")[0] for line in head.split(b"\r\n") if line[:1] not in (b" ", b"\t")]
     parsed = BytesHeaderParser(policy=compat32).parsebytes(head + separator)
     # The first releases of Python 3.11 (Debian 12 has one) miss the parts of a multipart, though given its head only.
     defects = [defect for defect in parsed.defects if not isinstance(defect, MultipartInvariantViolationDefect)]
-    _gate(not defects, "the header block is malformed")
-    _gate([name.encode("ascii", "replace") for name in parsed] == names, "parsers disagree about the headers")
+    _require(not defects, "the header block is malformed")
+    _require([name.encode("ascii", "replace") for name in parsed] == names, "parsers disagree about the headers")
     times = Counter(name.decode("ascii", "replace").lower() for name in names)
-    _gate(
+    _require(
         all(times[name] == 1 for name in ("from", "date", "message-id")), "From, Date or Message-ID is not there once"
     )
-    _gate(all(times[name] <= 1 for name in ONCE_AT_MOST), "a structural header is there twice")
-    _gate(not any(times[name] for name in NEVER_SENT), "a header is there that must never leave")
+    _require(all(times[name] <= 1 for name in ONCE_AT_MOST), "a structural header is there twice")
+    _require(not any(times[name] for name in NEVER_SENT), "a header is there that must never leave")
 
 
-def _gate(holds: bool, sentence: str) -> None:
+def _require(holds: bool, sentence: str) -> None:
     if not holds:
         raise ComposeError("final-gate", f"The finished message was refused: {sentence}.")
 

@@ -36,21 +36,21 @@ def check_departure(signed: bytes, sending_domain: str, host: str) -> None:
     """
     _check_lines(signed)
     head, _, body = signed.partition(b"\r\n\r\n")
-    _gate(body.isascii(), "the body is not 7-bit")
+    _require(body.isascii(), "the body is not 7-bit")
     fields = [line.partition(b":") for line in _unfolded(head).split(b"\r\n")]
-    _gate(
+    _require(
         _NAMES.fullmatch(b"\n".join([name + colon for name, colon, _ in fields])) is not None, "the header is malformed"
     )
     names = [name.lower() for name, _, _ in fields]
     times = Counter(names)
-    _gate(all(times[name] == 1 for name in _ALWAYS), "From, Date or Message-ID is not there once")
+    _require(all(times[name] == 1 for name in _ALWAYS), "From, Date or Message-ID is not there once")
     if len(times) < len(names):
-        _gate(_ONCE.isdisjoint(name for name in times if times[name] > 1), "a structural header is there twice")
-    _gate(_NEVER.isdisjoint(times), "a header is there that must never leave")
-    _gate(_DATE.fullmatch(fields[names.index(b"date")][2]) is not None, "Date is not ours")
+        _require(_ONCE.isdisjoint(name for name in times if times[name] > 1), "a structural header is there twice")
+    _require(_NEVER.isdisjoint(times), "a header is there that must never leave")
+    _require(_DATE.fullmatch(fields[names.index(b"date")][2]) is not None, "Date is not ours")
     found = _MESSAGE_ID.fullmatch(fields[names.index(b"message-id")][2])
-    _gate(found is not None and found[1].decode() == host, "Message-ID is not ours")
-    _gate(names[0] == _SIGNATURE == names[times[_SIGNATURE] - 1], "the signatures are not on top")
+    _require(found is not None and found[1].decode() == host, "Message-ID is not ours")
+    _require(names[0] == _SIGNATURE == names[times[_SIGNATURE] - 1], "the signatures are not on top")
     signers = {sending_domain.encode()}
     for _, _, signature in fields[: times[_SIGNATURE]]:
         _check_signature(signature, signers, times)
@@ -62,25 +62,25 @@ def _unfolded(head: bytes) -> bytes:
 
 
 def _check_lines(raw: bytes) -> None:
-    _gate(b"\0" not in raw and raw.endswith(b"\r\n"), "the message holds NUL or does not end with CRLF")
+    _require(b"\0" not in raw and raw.endswith(b"\r\n"), "the message holds NUL or does not end with CRLF")
     lines = raw.count(b"\n")
-    _gate(raw.count(b"\r\n") == lines == raw.count(b"\r"), "there is a bare CR or LF")
+    _require(raw.count(b"\r\n") == lines == raw.count(b"\r"), "there is a bare CR or LF")
     start = 0
     while start < len(raw):  # from each line end to the last one that may follow: far fewer steps than lines
         start = raw.rfind(b"\n", start, start + LINE_OCTETS + 2) + 1
-        _gate(start > 0, "a line is too long")
+        _require(start > 0, "a line is too long")
 
 
 def _check_signature(signature: bytes, signers: Collection[bytes], times: Counter[bytes]) -> None:
     tags = [tag.partition(b"=") for tag in signature.replace(b" ", b"").replace(b"\t", b"").split(b";")]
     said = {name: value for name, _, value in tags}
-    _gate(len(said) == len(tags) and said.get(b"d") in signers, "the signature is not of the sending domain")
-    _gate(b"l" not in said, "the signature leaves a part of the body out")
+    _require(len(said) == len(tags) and said.get(b"d") in signers, "the signature is not of the sending domain")
+    _require(b"l" not in said, "the signature leaves a part of the body out")
     covered = Counter(said.get(b"h", b"").split(b":"))
     wanted = {name: times.get(name, 0) + 1 for name in _OVERSIGNED}
-    _gate(wanted.items() <= covered.items(), "the signature does not cover every header once more than it is there")
+    _require(wanted.items() <= covered.items(), "the signature does not cover every header once more than it is there")
 
 
-def _gate(holds: bool, sentence: str) -> None:
+def _require(holds: bool, sentence: str) -> None:
     if not holds:
         raise ComposeError("final-gate", f"The finished message was refused: {sentence}.")

@@ -5,7 +5,7 @@ from homing.loop.evidence import Answered, Evidence, RouteFault, Unroutable
 from homing.loop.model import DeliveryId, Verdict
 from homing.mail.reply import Reply, Stage
 from homing.store import tables
-from homing.store.record import AttemptResult, Finding, record
+from homing.store.record import AttemptResult, DeliveryEvidence, record
 
 from .gateway import Gateway
 
@@ -22,7 +22,7 @@ async def fail(home: Gateway, delivery: str, evidence: Evidence = NO_SUCH_DOMAIN
         attempt = AttemptResult(
             started_at=now, stage=evidence.stage, host=evidence.host, ip="192.0.2.25", reply=evidence.reply
         )
-    finding = Finding(delivery=identifier, evidence=evidence, now=home.clock(), attempt=attempt)
+    finding = DeliveryEvidence(delivery=identifier, evidence=evidence, now=home.clock(), attempt=attempt)
     await home.database.write(record, [finding])
     return identifier
 

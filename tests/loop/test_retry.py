@@ -69,7 +69,7 @@ def test_retries_spread_grow_and_stay_within_the_lifetime(attempts: int, doubt: 
 
 
 @pytest.mark.parametrize(
-    ("leapt_at", "counts"),
+    ("jumped_at", "counts"),
     [
         (None, False),
         (NOW, True),

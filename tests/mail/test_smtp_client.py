@@ -189,7 +189,7 @@ def test_silence(script: dict[str, str], stage: Stage, silence: Silence, offered
 
 
 @pytest.mark.parametrize(
-    ("heard", "ending"),
+    ("received", "ending"),
     [
         (ServerReply(552, ("too big",)), Ending(Stage.DATA, Reply(552, "", "too big"))),
         (ServerReply(421, ("bye",)), Ending(Stage.DATA, Reply(421, "", "bye"))),

@@ -14,7 +14,7 @@ from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables, tidy
 from homing.store.database import Database
-from homing.store.inbound import InboundState, NewInbound, Understood
+from homing.store.inbound import InboundState, NewInbound, InboundResult
 from homing.store.record import record
 from tests.store.scenes import (
     LEASE,
@@ -77,7 +77,7 @@ async def test_a_report_counts_once_however_often_its_work_is_done(database: Dat
     mail = _mail()
     await database.write(inbound.keep, mail)
     await database.write(inbound.claim, NOW, 1, LEASE)
-    understood = Understood(id=mail.id, what=What.BOUNCE, verdict=NO_SUCH_USER)
+    understood = InboundResult(id=mail.id, what=What.BOUNCE, verdict=NO_SUCH_USER)
     finding = reported(delivery, inbound=mail.id)
     twice = await asyncio.gather(*(database.write(inbound.finish, understood, [finding]) for _ in range(2)))
     assert sorted(len(outcomes) for outcomes in twice) == [0, 1]
@@ -95,7 +95,7 @@ async def test_nothing_is_finished_when_the_finding_fails(database: Database) ->
     mail = _mail()
     await database.write(inbound.keep, mail)
     broken = reported(fresh(), inbound=mail.id)
-    understood = Understood(id=mail.id, what=What.BOUNCE, verdict=None)
+    understood = InboundResult(id=mail.id, what=What.BOUNCE, verdict=None)
     assert await database.write(inbound.finish, understood, [broken]) == [None]  # no such delivery: heard, and done
     assert await database.write(inbound.claim, NOW + MINUTE, 1, LEASE) == []
 
@@ -106,7 +106,7 @@ async def test_what_was_said_is_erased_and_a_tombstone_stays(database: Database)
         await database.write(inbound.keep, mail)
     await database.write(inbound.claim, NOW, 10, LEASE)
     for mail, days in zip(mails[:2], (1, 9), strict=True):
-        understood = Understood(id=mail.id, what=What.HUMAN_REPLY, verdict=None, erase_at=NOW + timedelta(days=days))
+        understood = InboundResult(id=mail.id, what=What.HUMAN_REPLY, verdict=None, erase_at=NOW + timedelta(days=days))
         await database.write(inbound.finish, understood)
     assert await database.write(inbound.erase, NOW) == []
     assert await database.write(inbound.erase, NOW + timedelta(days=2)) == ["/spool/1"]
@@ -152,7 +152,7 @@ async def test_what_authentication_said_comes_back_and_strangers_text_in_it_is_h
     for authentication in (said, hostile):
         mail = _mail()
         await database.write(inbound.keep, mail)
-        heard = Understood(id=mail.id, what=What.BOUNCE, verdict=None, authentication=authentication)
+        heard = InboundResult(id=mail.id, what=What.BOUNCE, verdict=None, authentication=authentication)
         await database.write(inbound.finish, heard)
         kept = await database.read(inbound.get, mail.id)
         assert kept is not None
@@ -171,7 +171,7 @@ async def test_a_mail_is_shown_to_whom_it_is_about_and_no_more_of_it_than_asked_
     await database.write(inbound.keep, mail)
     assert (await database.read(inbound.list_page, organization.id)).lines == []
     finding = reported(sent.deliveries[0].id, inbound=mail.id)
-    await database.write(inbound.finish, Understood(id=mail.id, what=What.BOUNCE, verdict=None), [finding])
+    await database.write(inbound.finish, InboundResult(id=mail.id, what=What.BOUNCE, verdict=None), [finding])
     (line,) = (await database.read(inbound.list_page, organization.id, what=What.BOUNCE, purpose="envelope")).lines
     assert (line.id, line.message, line.kept) == (mail.id, sent.message.id, True)
     view = await database.read(inbound.view, mail.id, organization.id, octets=5)

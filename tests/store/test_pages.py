@@ -10,7 +10,7 @@ from homing.loop.evidence import What
 from homing.loop.model import Origin, State
 from homing.store import inbound, pages, views
 from homing.store.database import Database
-from homing.store.inbound import NewInbound, Understood
+from homing.store.inbound import NewInbound, InboundResult
 from homing.store.record import record
 from homing.store.views import Filter
 from tests.store.scenes import MINUTE, NOW, an_organization, answered, claimed, fresh, submitted
@@ -116,7 +116,7 @@ async def test_returned_mail_page_by_page_is_all_of_it(database: Database, monke
         )
         await database.write(inbound.keep, mail)
         what = What.COMPLAINT if number % 6 == 0 else What.BOUNCE
-        await database.write(inbound.finish, Understood(id=mail.id, what=what, verdict=None))
+        await database.write(inbound.finish, InboundResult(id=mail.id, what=what, verdict=None))
     asked: list[tuple[dict[str, Any], int]] = [({}, 20), ({"what": What.COMPLAINT}, 4), ({"purpose": "abuse"}, 2)]
     for wanted, many in [*asked, ({"what": What.BOUNCE, "purpose": "abuse"}, 2)]:
         everything = [line.id for line in (await database.read(inbound.list_page, **wanted)).lines]

@@ -14,7 +14,7 @@ from homing.store.database import Database
 from homing.store.organizations import Organization
 
 from .scenes import an_organization
-from .test_keys import PRIVATE, SEALER, a_key
+from .test_dkim_keys import PRIVATE, SEALER, a_key
 
 OLD, NEW = SEALER.key, b"n" * 32
 PLAIN = "whsec_aHVzaCwgdGhpcyBpcyBhIHNlY3JldCBvZiAzMiBvY3Q="

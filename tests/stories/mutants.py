@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from homing.store import accepted_messages, deliveries, tables
 from homing.store.accepted_messages import AcceptedMessage, Added
 from homing.store.database import Database
-from homing.store.record import Finding, record
+from homing.store.record import DeliveryEvidence, record
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class NoIntent(Database):
             opened: Any = True
             return opened
         if fn is record:
-            assert isinstance(item, Finding)
+            assert isinstance(item, DeliveryEvidence)
             if item.attempt is not None:
                 item = replace(item, attempt=replace(item.attempt, id=None))
         return await super().write_grouped(fn, item)

@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from homing.lab.behaviour import Good, Mail
-from homing.lab.outbound import Post
+from homing.lab.outbound import Outbound
 from homing.lab.returned_mail import Failure, bounce
 from homing.mail.reply import Reply
 from homing.store import deliveries
@@ -61,7 +61,7 @@ class Keeping(Good):
         self.holding = holding
         self.copies: list[Mail] = []
 
-    async def at_dot(self, mail: Mail, post: Post) -> Reply | None:
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:
         self.copies.append(mail)
         if self.holding:
             await asyncio.Event().wait()

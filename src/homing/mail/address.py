@@ -1,8 +1,8 @@
 """One strict reading of an address: an addr-spec and nothing around it (RFC 5321 §4.1.2, RFC 5322 §3.4.1, RFC 6531).
 
-Everything that leaves this house was read here first, so a wire layer never has to guess. Narrower than the RFCs where
-their width only serves attackers: no address literals, comments, lists or display names; no single-label domain; no
-local part that begins with "-" or "|", which a careless delivery agent would hand to a shell.
+Every address that goes on the wire was read here first, so a wire layer never has to guess. The syntax is narrower than
+the RFCs' where theirs serves only attackers: no address literals, comments, lists or display names; no single-label
+domain; no local part that begins with "-" or "|", which a careless delivery agent would hand to a shell.
 """
 
 import re
@@ -47,7 +47,7 @@ class Address:
 
     @property
     def folded(self) -> str:
-        """For comparison and suppression: in practice no server tells upper from lower case in a local part."""
+        """The address in lower case, to compare and suppress: in practice no server has case-sensitive local parts."""
         return str(self).lower()
 
     @property

@@ -6,7 +6,7 @@ from homing.mail.dsn import read_recipient
 from homing.mail.mime import Headers, Mail, read_headers
 
 COMPLAINTS = frozenset({"abuse", "fraud", "virus", "other", ""})
-"""Feedback types by which a recipient says that he does not want this mail. One without a type is taken for one."""
+"""Feedback types that mean that the recipient does not want this mail. One without a type counts as a complaint."""
 
 UNSUBSCRIBES = frozenset({"opt-out", "opt-out-list"})
 

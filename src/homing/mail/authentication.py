@@ -33,8 +33,8 @@ class Authentication:
 
     @property
     def summary(self) -> str:
-        """In one line, like `spf=pass(corp.com) dkim=pass(corp.com) dmarc=pass(corp.com)`. Where the two methods of
-        DMARC differ, the public suffix list's follows the tree walk's: `dmarc=fail/pass(corp.com)`."""
+        """The results in one line, like `spf=pass(corp.com) dkim=pass(corp.com) dmarc=pass(corp.com)`. If the two DMARC
+        methods differ, the public suffix list's result follows the tree walk's: `dmarc=fail/pass(corp.com)`."""
         return clean(f"{self._spf} {self._dkim} {self._dmarc}", _SUMMARY_CHARACTERS)
 
     @property

@@ -1,7 +1,7 @@
 """From a draft to the bytes that are sent (RFC 5322, RFC 2045–2047, RFC 2183, RFC 2387).
 
-What every recipient of a message sees alike is composed once; the lines that differ between deliveries, From to the
-trace, are put in front by `front`. Bytes are CRLF-ended and 7-bit clean, so that no server on the way has a reason to
+The part that all recipients of a message share is composed once; `front` makes the lines that differ between
+deliveries, From to the trace. Bytes are CRLF-ended and 7-bit clean, so that no server on the way has a reason to
 convert them and break the signature, and equal drafts give equal bytes.
 """
 
@@ -133,8 +133,8 @@ def _angled_list(uris: Sequence[str]) -> list[str]:
 
 
 def corrected(content: bytes, mistaken: Address, right: Address, message_id: str) -> bytes:
-    """What `compose` gave, for sending again: under a new message id, and with `right` in the place of `mistaken` in To
-    and Cc (a recipient in neither was a blind copy, and stays one)."""
+    """The output of `compose`, changed for a resend: a new message id, and `right` instead of `mistaken` in To and Cc
+    (a recipient in neither was a blind copy, and stays one)."""
     head, separator, body = content.partition(b"\r\n\r\n")
     whole_address = re.compile(rb"(?<![^\s<,:])" + re.escape(str(mistaken).encode()) + rb"(?![^\s>,])")
     fields = []
@@ -162,7 +162,7 @@ def check_composed(raw: bytes) -> None:
     _require(bool(separator) and body.isascii(), "there is no body, or it is not 7-bit")
     names = [line.partition(b":")[0] for line in head.split(b"\r\n") if line[:1] not in (b" ", b"\t")]
     parsed = BytesHeaderParser(policy=compat32).parsebytes(head + separator)
-    # The first releases of Python 3.11 (Debian 12 has one) miss the parts of a multipart, though given its head only.
+    # The first releases of Python 3.11 (Debian 12 has one) report missing parts of a multipart even for a header alone.
     defects = [defect for defect in parsed.defects if not isinstance(defect, MultipartInvariantViolationDefect)]
     _require(not defects, "the header block is malformed")
     _require([name.encode("ascii", "replace") for name in parsed] == names, "parsers disagree about the headers")
@@ -252,7 +252,7 @@ def _body(draft: Draft) -> _Part:
 
 
 def _text(subtype: str, text: str) -> _Part:
-    """As it is where it is ASCII in short lines; else quoted-printable, or base64 if much shorter (RFC 2045 §6)."""
+    """A text part: as it is if ASCII in short lines; else quoted-printable, or base64 if much shorter (RFC 2045 §6)."""
     octets = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
     if not octets.endswith(b"\r\n"):
         octets += b"\r\n"
@@ -301,7 +301,7 @@ def _multipart(
 
 
 def _boundary(message_id: str, subtype: str, number: int) -> str:
-    """ "=_" never occurs in quoted-printable or base64 (RFC 2045 §6.7, note); the rest is nothing to guess."""
+    """A boundary: "=_" never occurs in quoted-printable or base64 (RFC 2045 §6.7, note); the rest is hard to guess."""
     return "=_" + sha256(f"{message_id} {subtype} {number}".encode()).hexdigest()[:32]
 
 

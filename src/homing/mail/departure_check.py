@@ -1,8 +1,8 @@
 """The last look at the bytes of a message, signature and all, before they leave (RFC 5322, RFC 6376).
 
-`compose.check_composed` held the whole message against a parser of its own when it was accepted. What is added since is
-the delivery's: its front and its signature. So the header is read here once more, by another reader than wrote it, and
-the body is only looked over: cheap enough for every delivery.
+`compose.check_composed` checked the whole message with a second parser when it was accepted. Only the delivery's front
+and signature are new since then. So this check parses the header again, with code that did not write it, and only scans
+the body: cheap enough for every delivery.
 """
 
 import re
@@ -27,12 +27,11 @@ _ALWAYS = (b"from", b"date", b"message-id")
 
 
 def check_departure(signed: bytes, sending_domain: str, host: str) -> None:
-    """Let pass what is as we mean it to be; raises ComposeError (code final-gate) otherwise.
+    """Check the finished bytes. Raises ComposeError (code final-gate) unless all of this holds.
 
     CRLF line ends only, lines within 998 octets, a 7-bit body. One From, Date and Message-ID, no structural header
-    twice, no Bcc. The first signature is by `sending_domain`, a further one by that or by `host`; none leaves a part of
-    the body out (`l=`), and each covers every header that it should, once more often than it is there. Message-ID is of
-    `host`.
+    twice, no Bcc. The first signature is by `sending_domain`, a further one by that or by `host`; none omits a part of
+    the body (`l=`), and each covers every required header once more often than it occurs. Message-ID is of `host`.
     """
     _check_lines(signed)
     head, _, body = signed.partition(b"\r\n\r\n")

@@ -2,7 +2,7 @@
 
 Signatures are relaxed/relaxed, carry `t=` and `x=` and never `l=`. Every header that changes what a reader sees is
 signed once more often than it is present, so that nobody can add another copy and replay the message with it.
-Input is CRLF-ended wire form; whoever signs must send exactly the bytes that were signed.
+Input is CRLF-ended wire form; the caller must send exactly the bytes that were signed.
 """
 
 import re
@@ -47,7 +47,7 @@ SIGNED_HEADERS = (
 RSA_BITS = 2048
 _WEAKEST_RSA_BITS = 1024  # RFC 8301 §3.2
 _MOST_SIGNATURES = 8  # verified in one message; more is an attack on our time
-HEADER_OCTETS = 128 << 10  # read of a stranger's header; a larger one is taken for unsigned
+HEADER_OCTETS = 128 << 10  # limit for a stranger's header; a mail with a larger one counts as unsigned
 _LINE = 76
 
 _SIGNED = tuple(name.lower().encode() for name in SIGNED_HEADERS)
@@ -119,7 +119,7 @@ class SigningKey:
         return f"v=DKIM1; k={kind}; p={b64encode(octets).decode()}"
 
     def pem(self) -> bytes:
-        """The private key as unencrypted PKCS #8; whoever stores it encrypts it first."""
+        """The private key as unencrypted PKCS #8, to be encrypted before it is stored."""
         return self.private_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -134,8 +134,8 @@ class SigningKey:
 
 
 def body_hash(raw: bytes) -> bytes:
-    """SHA-256 of the relaxed body of a message. It is the same whatever fields are put in front, so that it is computed
-    once for all recipients and all signatures."""
+    """SHA-256 of the relaxed body of a message. It does not depend on the header, so it is computed once for all
+    recipients and all signatures."""
     return sha256(relaxed_body(raw.partition(b"\r\n\r\n")[2])).digest()
 
 
@@ -255,7 +255,7 @@ class Verification:
 
 
 PublishedKey = str | LookupFailed | None
-"""The joined text of a key's TXT record; None: there is none; or nobody could tell."""
+"""The joined text of a key's TXT record; None if there is none; LookupFailed if the DNS gave no usable answer."""
 
 
 def keys_of(raw: bytes) -> Dialogue[dict[str, PublishedKey]]:
@@ -288,7 +288,7 @@ def _signatures(fields: Sequence[tuple[bytes, bytes]]) -> list[int]:
 
 
 def _key_name(signature: bytes) -> str:
-    """Where the key of a signature is published; "" where it does not say."""
+    """The DNS name of a signature's key; "" if the signature does not tell it."""
     try:
         tags = _tags(signature.partition(b":")[2].decode("ascii", "replace"))
         return f"{tags['s']}._domainkey.{tags['d']}"
@@ -324,7 +324,7 @@ def _verify_one(
 
 
 def _check_terms(tags: dict[str, str], now: int | None) -> None:
-    """What can be said before any cryptography (RFC 6376 §6.1.1)."""
+    """The checks that need no cryptography (RFC 6376 §6.1.1)."""
     missing = [tag for tag in ("v", "a", "b", "bh", "d", "h", "s") if tag not in tags]
     if missing:
         raise _Broken(f"the tag {missing[0]}= is missing")

@@ -29,8 +29,8 @@ class DmarcResult(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vouched:
-    """What SPF and DKIM say of a message: the domain for which SPF passed ("": none), and the domains whose signatures
-    verify. `uncertain`: a check could not be made, so that a fail may not be one."""
+    """The SPF and DKIM results of a message: the domain for which SPF passed ("": none), and the domains whose
+    signatures verify. `uncertain`: a check could not be made, so a DMARC fail may be wrong."""
 
     spf: str = ""
     dkim: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Vouched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodVerdict:
-    """The verdict of one method. `found_at`: whose record was applied, "" if there is none.
+    """The verdict of one method. `found_at` is the domain of the record that was applied, "" if there is none.
 
     `policy` is what that record asks for mail from this domain, `testing` that it is to be lowered a level.
     """
@@ -84,7 +84,7 @@ class Published:
 
 
 def organizational_domain(name: str, suffix_of: SuffixOf) -> str:
-    """By the public suffix list: the suffix and one label more (RFC 7489 §3.2)."""
+    """The organizational domain by the public suffix list: the suffix and one label more (RFC 7489 §3.2)."""
     suffix = suffix_of(name)
     if not name.endswith(f".{suffix}"):
         return name
@@ -92,7 +92,7 @@ def organizational_domain(name: str, suffix_of: SuffixOf) -> str:
 
 
 def organizational_domain_of_walk(start: str, walk: Sequence[Published]) -> str:
-    """By the records that a tree walk from `start` met on its way up (RFC 9989 §4.10.2)."""
+    """The organizational domain by the records that a tree walk from `start` met (RFC 9989 §4.10.2)."""
     for published in walk:
         if published.record.public_suffix == "n":
             return published.domain
@@ -126,7 +126,7 @@ class _Uncertain(Exception):  # noqa: N818 - leaves this module as a temporary e
 
 @dataclass(slots=True)
 class _Discovery:
-    """Asks for each record once, whichever method wants it."""
+    """The records that both methods need; each is looked up once."""
 
     known: dict[str, DmarcRecord | None] = field(default_factory=dict)
 
@@ -178,7 +178,7 @@ class _Discovery:
         return tuple(met)
 
     def _walks_to(self, domain: str, organization: str) -> Dialogue[bool]:
-        """Whether this is the organizational domain of `domain`, too. It can be only for itself and what is below."""
+        """Whether `organization` is also the organizational domain of `domain`, which is itself or a subdomain."""
         if not f".{domain}".endswith(f".{organization}"):
             return False
         walk = yield from self.walk(domain)
@@ -207,7 +207,7 @@ class _Discovery:
         return None
 
     def _record(self, domain: str) -> Dialogue[DmarcRecord | None]:
-        """The one record of a domain; several are none."""
+        """The record of a domain; several records count as none."""
         if domain not in self.known:
             name = f"_dmarc.{domain}"
             answer = (yield Ask(name, RecordType.TXT)) if well_formed(name) else None

@@ -1,7 +1,7 @@
 """Reading a DMARC policy record with all its faults (RFC 9989 §4.7, and the tags of RFC 7489 §6.3 that it dropped).
 
-Receivers overlook nearly every fault: what cannot be understood counts as not said. Whether a record is obeyed at all
-is `policy`; what its owner should mend is `faults`.
+Receivers overlook nearly every fault: a tag that they cannot understand counts as absent. `policy` tells whether they
+obey the record at all; `faults` lists what its owner should mend.
 """
 
 import re
@@ -112,7 +112,7 @@ def read_dmarc(text: str) -> DmarcRecord | None:
 
 
 def _tags(text: str, faults: list[DmarcFault]) -> dict[str, str]:
-    """Tags by their lower-case names; of a tag given twice, the first."""
+    """Tags by their lower-case names; the first one counts if a tag is given twice."""
     tags: dict[str, str] = {}
     for item in text.split(";"):
         written, equals, value = (part.strip(" \t") for part in item.partition("="))

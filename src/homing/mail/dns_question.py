@@ -1,8 +1,8 @@
 """Questions to the DNS, and the four ways in which they are answered (RFC 1035, RFC 2308).
 
-What must ask the DNS to come to a verdict does so sans I/O: a dialogue is a generator that yields an `Ask`, is sent an
-`Answer`, and returns its verdict. "No such name", "the name has no such record" and "nobody could tell" lead to
-different verdicts, so they are never folded into one another.
+Code that needs the DNS for a verdict is written sans I/O: a dialogue is a generator that yields an `Ask`, is sent an
+`Answer`, and returns its verdict. "No such name", "the name has no such record" and "the look-up failed" lead to
+different verdicts, so they are never merged.
 """
 
 from collections.abc import Generator
@@ -15,7 +15,7 @@ _LABEL_OCTETS = 63
 
 
 class LookupFault(StrEnum):
-    """Why nobody could tell. `lame`: the server does not know the zone and does not look it up for us either."""
+    """Why a look-up failed. `lame`: the server does not serve the zone and does not resolve it for us either."""
 
     SERVFAIL = "servfail"
     TIMEOUT = "timeout"
@@ -47,7 +47,7 @@ class NoData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoSuchName:
-    """NXDOMAIN. `authoritative`: said by a server of the zone itself, not by a resolver on hearsay."""
+    """NXDOMAIN. `authoritative`: the answer came from a server of the zone itself, not from a resolver."""
 
     server: str
     authoritative: bool

@@ -122,7 +122,7 @@ def read_dsn(text: str) -> DeliveryStatus | None:
 
 
 def _opened(text: str) -> str:
-    """Some gateways encode the fields a second time, and put the encoding's own field between them."""
+    """The text, decoded where a gateway encoded its fields a second time and put the encoding's field among them."""
     found = _ENCODED_INSIDE.search(text)
     if found is None:
         return text
@@ -134,8 +134,8 @@ def _opened(text: str) -> str:
 
 
 def _groups(text: str) -> Iterator[tuple[set[str], list[tuple[str, str]]]]:
-    """Fields, as written, that belong together: between blank lines, cut where an address field comes a second time.
-    With the names that occur, in lower case."""
+    """Groups of fields, each with its field names in lower case and its fields as written. A group ends at a blank
+    line, or before a second address field of the same name."""
     for block in _BLANK_LINES.split(text):
         group: list[tuple[str, str]] = []
         names: set[str] = set()

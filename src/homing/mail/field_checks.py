@@ -1,6 +1,6 @@
-"""What callers may write into a mail: one check per field, each giving every fault as (code, message for a person).
+"""Checks of the fields that callers write: one per field, each giving every fault as (code, message for a person).
 
-Nothing is repaired: a caller learns what was wrong with his text and nothing is sent. What would be refused plainly is
+Nothing is repaired: the caller is told what is wrong with the text, and nothing is sent. Text that is refused plain is
 refused inside RFC 2047 encoded words too, because some reader on the way will decode them.
 """
 

@@ -86,7 +86,7 @@ def encoded_words(text: str, taken: int = 0) -> list[str]:
     room = _ENCODED_WORD - _OVERHEAD - (taken if taken <= _LONG_NAME else 0)
     words: list[str] = []
     held: list[str] = []
-    used = 0  # octets: written ones for Q, plain ones for B, of which four become three
+    used = 0  # octets: encoded ones for Q, plain ones for B, which writes three as four
     for char in text:
         more = _q_octets(char) if use_q else len(char.encode())
         if held and used + more > (room if use_q else room // 4 * 3):

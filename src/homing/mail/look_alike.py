@@ -1,4 +1,4 @@
-"""Letters that look alike: what a reader takes for the same text has the same skeleton (after Unicode TS 39).
+"""Letters that look alike: texts that a reader takes for the same have the same skeleton (after Unicode TS 39).
 
 The table is a small one of our own: letters of Cyrillic, Greek, Armenian and Cherokee, small capitals, and digits and
 signs that stand for letters, as far as a reader of a Latin alphabet takes one for the other.
@@ -17,20 +17,20 @@ _PAIRS = """
 """
 _ALIKE = {pair[at]: pair[at + 1] for pair in _PAIRS.split() for at in range(0, len(pair), 2)}
 _STROKES = frozenset("1|!")
-"""What stands for an l as well as for an i."""
+"""Characters that can stand for an l or for an i."""
 _HIDDEN_I = re.compile(r"(?<=[a-z])I")
-"""A capital I behind a small letter is meant for an l."""
+"""A capital I after a small letter: it is meant as an l."""
 _TOGETHER = (("rn", "m"), ("vv", "w"))
 
 
 def plain(text: str) -> str:
-    """Letters and digits alone, small, without accents: what the text says to who reads it honestly."""
+    """The letters and digits of a text, in lower case and without accents: the text at face value."""
     return "".join(char for char in _without_marks(text).casefold() if char.isalnum())
 
 
 @lru_cache(4096)
 def skeletons(text: str) -> frozenset[str]:
-    """What a text may be taken for, as `plain` letters: two where strokes stand for an i or an l."""
+    """The skeletons of a text, in `plain` letters: two if it has strokes that stand for an i or an l."""
     seen = "".join(_ALIKE.get(char, char) for char in unicodedata.normalize("NFKC", text))
     return frozenset(_skeleton(seen, stroke) for stroke in "il")
 

@@ -181,7 +181,7 @@ def read_headers(text: str) -> Headers:
 
 
 def read_fields(text: str) -> Fields:
-    """The same, as `Headers` holds it."""
+    """The fields of the header block at the start of a text, as `Headers` holds them."""
     block, empty_line, _ = text.lstrip("\n").partition("\n\n")
     return _fields(block[:HEADER_BLOCK_BYTES], ends=bool(empty_line))[0]
 
@@ -198,8 +198,8 @@ def split_header(data: bytes) -> tuple[Headers, bytes]:
 
 
 def _fields(block: str, *, ends: bool) -> tuple[Fields, int | None]:
-    """The fields of a block, and the number of the line that is none and ends it, None if it is whole. `ends`: an empty
-    line follows it."""
+    """The fields of a block, and the number of the first line that is not a field and so ends it, None if there is
+    none. `ends`: an empty line follows the block."""
     text = block.removesuffix("\n")
     whole = _WHOLE_FIELD.findall(text)
     if sum(map(len, chain.from_iterable(whole))) + len(":\n") * len(whole) - len("\n") == len(text):
@@ -223,7 +223,7 @@ def _field_at(lines: list[str], number: int) -> bool:
 
 
 def _value(name: str, text: str) -> str:
-    """Unfolded and decoded; a recipient field holds an address, in which an encoded word means itself (RFC 2047 §5)."""
+    """A value, unfolded and decoded; a recipient field holds an address, so its encoded words stay (RFC 2047 §5)."""
     value = " ".join(line.strip() for line in text.split("\n")) if "\n" in text else text.strip()
     value = value[:FIELD_BYTES]
     if "=?" in value and not name.lower().endswith("-recipient"):
@@ -398,7 +398,7 @@ def _split_at_original(prose: str) -> tuple[str, Headers | None]:
 
 
 def _split_at_fields(prose: str) -> tuple[str, Headers | None]:
-    """Some systems write nothing between their words and the header of the copy. A report in a report is no copy."""
+    """Prose and the header of a copy without a separator line, as some systems write it. A nested report is no copy."""
     folded = prose.lower()
     for at in sorted(folded.find(copied) + 1 for copied in _COPIED_FIELDS):
         headers = read_headers(prose[at : at + HEADER_BLOCK_BYTES]) if at else None
@@ -409,7 +409,7 @@ def _split_at_fields(prose: str) -> tuple[str, Headers | None]:
 
 
 def _separators(prose: str) -> Iterator[tuple[int, int]]:
-    """Where a line that separates an original from what is said of it begins and ends."""
+    """The start and end of each line that separates an original from the text about it."""
     at = 0
     for line in prose.split("\n"):
         if line and _SEPARATOR.match(line):

@@ -2,10 +2,10 @@
 (RFC 5321, 1870 SIZE, 2920 PIPELINING, 3207 STARTTLS, 3461 DSN, 6531 SMTPUTF8).
 
 A dialogue yields a `Turn`: octets to send, and the stage that we are then at. It is sent a `ServerReply` reply or a
-`Silence`, and returns a value in the end; nothing that a server says or leaves unsaid raises.
+`Silence`, and returns a value in the end; neither a reply nor the lack of one raises.
 
-A refusal belongs to the first command that was refused, whatever the server says to those pipelined behind it. Once the
-dot has gone out, only a complete reply to it tells what became of the message: all else is silence at stage `dot`.
+A refusal belongs to the first command that was refused, whatever the server replies to those pipelined after it. Once
+the dot has been sent, only a complete reply to it tells the fate of the message: all else is silence at stage `dot`.
 """
 
 from collections.abc import Generator, Iterator
@@ -64,14 +64,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The answer to a turn with content of which the dot was never sent: the message has certainly not been taken."""
+    """The answer to a turn whose content was not sent up to the dot: the server has certainly not taken the message."""
 
     received: ServerReply | Silence
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a dialogue came to. `reply` None: see `silence`. `reusable`: the connection is good for another message.
+    """The end of a dialogue. `reply` None: see `silence`. `reusable`: the connection is good for another message.
 
     `stale`: the connection was gone before MAIL had an answer, as idle ones may be; a new one may well do.
     """
@@ -98,7 +98,7 @@ class Capabilities:
 
     @classmethod
     def of(cls, lines: tuple[str, ...]) -> "Capabilities":
-        """From the lines of the reply to EHLO; the first one only greets."""
+        """The capabilities in the lines of the reply to EHLO; the first line is only a greeting."""
         words = [line.upper().split() for line in lines[1:] if line]
         sizes = [line[1] for line in words if line[0] == "SIZE" and len(line) > 1]
         size = int(sizes[0]) if sizes and sizes[0].isdecimal() and len(sizes[0]) <= 20 else 0
@@ -107,10 +107,10 @@ class Capabilities:
 
 @dataclass(slots=True)
 class Log:
-    """A dialogue as it happens, kept by reference: it is put into words only for somebody who will read them.
+    """The record of a dialogue, kept by reference and formatted only when somebody will read it.
 
-    `number`: which message on its connection. At most 64 entries, and nothing more once 16 KiB are kept, whatever the
-    server says. Of a message only its size is kept.
+    `number`: the message's position on its connection. At most 64 entries, and nothing more once 16 KiB are kept,
+    whatever the server says. Of a message only its size is kept.
     """
 
     number: int = 1
@@ -131,7 +131,7 @@ class Log:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """For a person: `>` what we said, `<` what we were told, `=` what happened. Cleaned, 500 characters each."""
+        """The lines for a person: `>` sent, `<` received, `=` happened. Cleaned, 500 characters each."""
         told = (line for entry in self._entries for line in _lines_of(entry))
         again = () if self.number == 1 else (f"= message {self.number} on this connection",)
         return (*again, *(clean(line, _LOG_CHARACTERS) for line in told))
@@ -183,7 +183,7 @@ class Transcript:
 
     @property
     def clean(self) -> bool:
-        """A plain 250 to the dot, of which nobody wants to read more."""
+        """Whether it ended with a plain 250 to the dot, so that nobody needs the dialogue."""
         return self.stage is Stage.DOT and self.reply is not None and self.reply.reply_code == 250
 
 
@@ -210,7 +210,7 @@ def introduction(hostname: str) -> Generator[Turn, Answer, Capabilities | Ending
 
 
 def asking_for_tls() -> Generator[Turn, Answer, bool | Ending]:
-    """Whether the handshake may begin. A server that offers TLS and then will not is spoken to in clear."""
+    """Whether the handshake may begin. If a server offers TLS and then refuses it, the session goes on in clear."""
     answer = yield Turn(Stage.TLS, b"STARTTLS\r\n")
     if isinstance(answer, ServerReply) and answer.reply_code != 421:
         return answer.reply_code == 220
@@ -245,7 +245,7 @@ def transaction(envelope: Envelope, offered: Capabilities, *, reset: bool = Fals
     if refusal is None:
         return (yield from _message(envelope.content))
     if not isinstance(answer, ServerReply) or answer.reply_code < 400 or answer.reply_code == 421:
-        # After 354 the server waits for a message that nobody shall get: only hanging up says so.
+        # After 354 the server waits for a message that nobody is to get: only closing the connection stops that.
         return replace(refusal, reusable=False)
     return refusal
 
@@ -276,8 +276,8 @@ def _welcome(stage: Stage, answer: Answer) -> bool:
 
 
 def _ending(stage: Stage, answer: Answer) -> Ending:
-    """The end at `stage`. A reply that cannot be one to what we said (3yz, or 2yz to DATA) means that we have lost step
-    with the server, and is no reply."""
+    """The end at `stage`. A reply that does not fit the command (3yz, or 2yz to DATA) shows that client and server are
+    out of step, and counts as no reply."""
     match answer:
         case ServerReply(reply_code=code):
             fitting = code >= 400 or (code < 300 and stage is Stage.DOT)

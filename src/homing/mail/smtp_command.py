@@ -53,7 +53,7 @@ class RcptTo:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A command that takes nothing that matters to us: DATA, RSET, NOOP, QUIT, STARTTLS, VRFY, HELP."""
+    """A command without an argument, or whose argument is ignored: DATA, RSET, NOOP, QUIT, STARTTLS, VRFY, HELP."""
 
     name: str
 
@@ -184,7 +184,7 @@ def _read_path(argument: str, keyword: str, *, extended: bool) -> _Path | Reply:
 
 
 def _path_end(text: str) -> int:
-    """Where the path's closing bracket stands; one inside a quoted local part does not count. -1 without one."""
+    """The position of the path's closing bracket, not counting those in a quoted local part; -1 without one."""
     if not text.startswith("<"):
         return -1
     quoted = escaped = False

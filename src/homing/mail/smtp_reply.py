@@ -27,7 +27,7 @@ class ServerReply:
 
 @dataclass(frozen=True, slots=True)
 class Garbled:
-    """What came is no SMTP reply, or has no end: nothing more from this server can be understood."""
+    """Octets that are no SMTP reply, or one without an end: nothing more from this server can be understood."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class ReplyReader:
 
     @property
     def untouched(self) -> bool:
-        """Nothing has come that was not taken: the only state in which a command may be sent."""
+        """Whether no unread octets are left: the only state in which a command may be sent."""
         return not (self._buffer or self._lines or self.garbled)
 
     def receive(self, data: bytes) -> None:

@@ -1,9 +1,9 @@
 """The server's half of an SMTP session, sans I/O: octets in, questions and octets out (RFC 5321, 2920, 3207, 6531).
 
-The session keeps the rules of the protocol and its bounds; whether a sender, a recipient or a message is welcome is a
-question that it hands to its caller and waits to have answered. Commands that came pipelined are worked on in order,
-one question at a time. Where RFC 2920 §3.1 lets a command stand only last in a group and the next one decides what the
-octets mean (EHLO, DATA, STARTTLS), octets behind it end the session: they may be another protocol's, or smuggled.
+The session keeps the rules of the protocol and its bounds; it asks its caller whether a sender, a recipient or a
+message is welcome, and waits for the answer. Pipelined commands are processed in order, one question at a time.
+A command that RFC 2920 §3.1 allows only at the end of a group, and that changes what the next octets mean (EHLO, DATA,
+STARTTLS), must be the last one received: octets after it end the session, as they may be smuggled or not SMTP at all.
 """
 
 from collections import deque
@@ -81,7 +81,7 @@ class BodyOctets:
 
 @dataclass(frozen=True, slots=True)
 class BodyDropped:
-    """The message will be refused: what was kept of it can go, no more will come."""
+    """The message will be refused: its octets so far can be discarded, and no more will come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class ServerSession:
             self._buffer += data
 
     def output(self) -> bytes:
-        """What is to be sent now, and no longer kept here."""
+        """The octets to send now; the session does not keep them."""
         octets = bytes(self._output)
         self._output.clear()
         return octets
@@ -219,7 +219,7 @@ class ServerSession:
         self._say(Reply(354, "", "end the message with a dot on a line of its own"))
 
     def refuse_body(self, reply: Reply) -> None:
-        """While the message comes: it will be read to its end, counted, thrown away and answered with `reply`."""
+        """Refuse the message while it arrives: it is read to its end, counted, discarded and answered with `reply`."""
         transaction = self._transaction
         assert transaction is not None, "no message is coming"
         if transaction.refusal is None:
@@ -272,7 +272,7 @@ class ServerSession:
         self._count(command)
 
     def _count(self, command: Command | Reply) -> None:
-        """A session that only turns in circles is ended; recipients are bounded by themselves."""
+        """End a session that makes no progress; recipients have a limit of their own."""
         if not isinstance(command, RcptTo):
             self._fruitless += 1
         if self._state is _State.COMMAND and self._fruitless >= self._limits.fruitless_commands:

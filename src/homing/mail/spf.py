@@ -1,7 +1,7 @@
 """May this host send mail from this domain? Sender Policy Framework, as a dialogue with the DNS (RFC 7208).
 
 The limits are those of RFC 7208 §4.6.4: ten terms that look something up, two look-ups without an answer, ten names per
-MX or PTR. Whatever happens comes out as a result with its reason; nothing is raised for what a domain publishes.
+MX or PTR. Every outcome is a result with its reason; nothing that a domain publishes raises.
 """
 
 import re
@@ -58,7 +58,7 @@ class SpfVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explaining:
-    """Who asks a domain for its explanation of a fail, and when (Unix seconds)."""
+    """The host that asks a domain to explain a fail, and the time in Unix seconds."""
 
     receiver: str = "unknown"
     now: int = 0
@@ -252,7 +252,7 @@ class _Check:
         return (yield Ask(name, record_type)) if well_formed(name) else None
 
     def _counted(self, answer: Answer[str] | None, name: str) -> tuple[str, ...]:
-        """The records, for a term; "void" look-ups are limited."""
+        """The records of a term's answer. "Void" look-ups are counted, as they are limited."""
         if answer is None:
             return ()
         if not isinstance(answer, Found | LookupFailed):
@@ -274,7 +274,7 @@ class _Check:
     # -- macros -------------------------------------------------------------------------------------------------------
 
     def _name(self, pieces: Pieces, domain: str) -> Dialogue[str]:
-        """A domain name from text with macros; too long, it loses labels at the left (§7.3)."""
+        """A domain name from text with macros; if too long, it loses labels at the left (§7.3)."""
         name = (yield from self._expanded(pieces, domain)).removesuffix(".")
         return name if len(name) <= _NAME_CHARACTERS else name[-_NAME_CHARACTERS - 1 :].partition(".")[2]
 
@@ -316,7 +316,7 @@ class _Check:
         return ranked[0] if ranked else "unknown"
 
     def _explanation(self, modifier: Modifier, domain: str) -> Dialogue[str]:
-        """§6.2: whatever goes wrong, there is simply no explanation."""
+        """The explanation of a fail; "" if anything goes wrong (§6.2)."""
         name = yield from self._name(modifier.value, domain)
         answer = yield from self._ask(name, RecordType.TXT)
         if not isinstance(answer, Found) or len(answer.records) != 1:

@@ -1,7 +1,7 @@
 """Reading an SPF record whole, before any of it is evaluated (RFC 7208 §4.6, §12).
 
-Every fault is told with the term that has it. One fault anywhere makes the record a permanent error for receivers,
-whether they would have come to that term or not.
+Every fault is reported with its term. A single fault anywhere makes the record a permanent error for receivers, even in
+a term that they would not have evaluated.
 """
 
 import re

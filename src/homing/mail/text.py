@@ -3,7 +3,7 @@
 Names, subjects, addresses, server replies and report fields are chosen by people whom we do not know. A line break in
 them forges a line of ours (RFC 5322 §2.2 ends a field at CRLF), an escape sequence drives the terminal of whoever reads
 the log (ECMA-48 §5.4), a bidirectional control turns "gnp.exe" round (UAX 9 §2, Unicode TR 36), an invisible
-character makes two texts look alike. Cleaning does not escape: whoever writes HTML or JSON escapes for it besides.
+character makes two texts look alike. Cleaning does not escape: code that writes HTML or JSON must escape as well.
 """
 
 import re
@@ -28,7 +28,7 @@ def clean(text: str, limit: int) -> str:
     """
     bounded = text[: 8 * limit + 256]
     plain = " ".join(bounded.split())
-    if plain.isprintable():  # as nearly all are: no letter of it acts
+    if plain.isprintable():  # true of nearly all texts: no character of it acts
         return shorten(plain, limit)
     bounded = _ESCAPE_SEQUENCE.sub("", bounded)
     seen, before = [], ""

@@ -1,7 +1,7 @@
 """Questions to the DNS (RFC 1035). Every answer is a value, and different answers stay different.
 
-"No such name", "the name has no such record" and "nobody could tell" lead to different ends of a delivery, so they
-are never folded into one another. A name is dead only when a second source says so too (`Resolver.confirm`).
+"No such name", "the name has no such record" and "the look-up failed" lead to different ends of a delivery, so they
+are never merged. A name is dead only when a second source says so too (`confirm_no_such_name`).
 """
 
 import asyncio
@@ -39,7 +39,7 @@ ZONE_SERVERS = 8
 ZONE_PATIENCE = 8.0
 """Seconds to find the servers of a zone."""
 DENIED_AGAIN_AFTER = 600.0
-"""Seconds between two denials by one and the same resolver that count as two, when nobody else can be asked."""
+"""Seconds between two denials by the same resolver for both to count, if no other server can be asked."""
 
 Server = tuple[str, int]
 """IP address and port."""
@@ -85,8 +85,8 @@ def system_servers() -> tuple[Server, ...]:
 class Resolver:
     """Asks `servers` in order, remembers answers, and asks a question once however many wait for its answer.
 
-    `timeout` is for one question to one server, in seconds; every server is asked up to twice. `zone_port` is where
-    the zones' own servers listen when one of them is asked for a second opinion; `allow_private` lets them be inside.
+    `timeout` is for one question to one server, in seconds; every server is asked up to twice. `zone_port` is the port
+    of the zones' own servers, which are asked for a second opinion; `allow_private` lets their addresses be private.
     """
 
     def __init__(
@@ -144,11 +144,11 @@ class Resolver:
         return await self._lookup(ask.name, ask.record_type.value)
 
     async def everywhere(self, name: str, kind: str, rests_at: str | None = None) -> list[Observation]:
-        """What each resolver and two of the zone's own servers say now, nothing remembered
+        """The current answers of each resolver and two of the zone's own servers, none from the cache
         (`loop.domains.publication`).
 
-        `rests_at`: the name at the end of the aliases, which the servers of its own zone are asked about. Where they
-        cannot be found in time, there are no sightings of theirs.
+        `rests_at`: the name at the end of the aliases; the servers of its own zone are asked about it. If they cannot
+        be found in time, the list holds no observations of theirs.
         """
         zone: list[Server] = []
         with contextlib.suppress(TimeoutError):
@@ -165,7 +165,7 @@ class Resolver:
         ]
 
     async def starts_of_authority(self, name: str) -> list[Observation]:
-        """The SOA record of the closest enclosing zone at each of its servers, at most eight, nothing remembered."""
+        """The SOA record of the closest enclosing zone at each of its servers, at most eight, none from the cache."""
         zone = ""
         servers: list[Server] = []
         with contextlib.suppress(TimeoutError):
@@ -189,7 +189,7 @@ class Resolver:
         return any(not isinstance(one.answer, LookupFailed) for one in reply)
 
     async def time_to_live(self, name: str, kind: str) -> float | None:
-        """Seconds for which the resolver keeps a record still: it was published with so many or more."""
+        """The seconds for which the resolver still caches a record, which was published with at least that TTL."""
         reply = await self._ask_in_turn(self._servers, name, kind)
         return reply.ttl if isinstance(reply.answer, Found) else None
 
@@ -225,7 +225,7 @@ class Resolver:
         return (await self._zone(name, 2))[1]
 
     async def _zone(self, name: str, at_most: int) -> tuple[str, list[Server]]:
-        """The closest enclosing zone and servers of it. An alias or a dead name is looked after by its parent."""
+        """The closest enclosing zone and servers of it: for an alias or a name that does not exist, its parent's."""
         labels = name.rstrip(".").split(".")
         for start in range(len(labels)):
             zone = ".".join(labels[start:])
@@ -274,7 +274,7 @@ class Resolver:
         return reply
 
     async def _ask(self, server: Server, name: str, kind: str, *, recursive: bool) -> _Reply:
-        """One server's answer, aliases followed that it left to us."""
+        """One server's answer, after following the aliases that it left to us."""
         ttl = self._keep.most
         for _ in range(CNAME_LIMIT):
             reply = await self._ask_once(server, name, kind, recursive=recursive)

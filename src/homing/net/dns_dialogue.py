@@ -1,4 +1,4 @@
-"""Asks the DNS what a dialogue wants to know (see `mail.dns_question`), within bounds of number and time."""
+"""Asks the DNS the questions of a dialogue (see `mail.dns_question`), within limits of number and time."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ MOST_QUESTIONS = 120
 """The most that an honest evaluation asks: SPF with ten MX terms of ten hosts each."""
 
 PATIENCE = 10.0
-"""Seconds for a whole dialogue. RFC 7208 §4.6.4 wants 20 where mail is refused for it; we only take note."""
+"""Seconds for a whole dialogue. RFC 7208 §4.6.4 asks for 20 where mail is refused for the result; we only record it."""
 
 
 async def answer(

@@ -1,8 +1,8 @@
 """HTTP to an address that somebody else chose, without being led inside our own network.
 
 The name is resolved once, every address is checked, and the connection goes to a checked address, with the name in
-SNI, certificate check and Host. Redirects are answers, not ways. Time and size of the answer are bounded, and it is
-never unpacked.
+SNI, certificate check and Host. Redirects are returned, not followed. Time and size of the answer are bounded, and it
+is never decompressed.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class NoAnswer:
 
 
 def check_url(url: str, *, ports: frozenset[int] = frozenset({443}), allow_private: bool = False) -> list[Complaint]:
-    """All that is wrong with an address to post to, as far as can be told without asking the DNS.
+    """All faults of a URL to post to that can be found without asking the DNS.
 
     `allow_private` (the lab) lets hosts, addresses and ports be inside.
     """
@@ -110,7 +110,7 @@ def _as_address(host: str) -> IPv4Address | IPv6Address | None:
 
 @cache
 def _trusting_authorities() -> ssl.SSLContext:
-    """TLS that trusts the authorities of this machine. Slow to make: once."""
+    """A TLS context that trusts this machine's authorities. It is slow to make, so it is made once."""
     return ssl.create_default_context()
 
 
@@ -167,7 +167,7 @@ class Fetcher:
             return NoAnswer(why=f"no answer within {self._time_limit:g} seconds", sent=sent)
 
     async def _addresses(self, host: str) -> tuple[str, ...] | NoAnswer:
-        """All addresses of the host, or none if a single one of them is not a stranger's."""
+        """All addresses of the host; NoAnswer if any of them is not public, or there are none."""
         if _as_address(host) is not None:
             return (host,)
         answer = await self._resolver.addresses(host)
@@ -245,7 +245,7 @@ async def _head(response: httpx2.Response) -> bytes:
 
 
 def _retry_after(text: str) -> float | None:
-    """Seconds (RFC 9110 §10.2.3); a date is left aside, since those who send one expect no hurry either."""
+    """The seconds of Retry-After (RFC 9110 §10.2.3); a date is ignored, as servers that send one are in no hurry."""
     try:
         seconds = float(text)
     except ValueError:

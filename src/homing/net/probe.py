@@ -1,7 +1,7 @@
-"""Knock at a mail host's door: does it answer, offer STARTTLS, show which certificates, and take mail from the null
-sender? Nothing is sent.
+"""A probe of a mail host: does it answer, offer STARTTLS, show which certificates, and take mail from the null
+sender? No message is sent.
 
-Only our own hosts are asked; strangers may take it for a search for addresses.
+Only our own hosts are probed; others may take it for address harvesting.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class _Visit:
             await _quit(talk)
 
     async def shake_hands(self) -> None:
-        """Whatever certificate is shown is taken: it is looked at, not trusted."""
+        """The TLS handshake, with any certificate: it is inspected, not trusted."""
         async with self._connected() as talk:
             await _reply(talk)
             await _said(talk, f"EHLO {self.hello}")

@@ -1,6 +1,6 @@
 """Which hosts take the mail of a domain (RFC 5321 §5.1), and why there are none.
 
-A domain is a stranger's word: its MX may point inside our network or at ourselves. Such hosts are never tried.
+A stranger decides what a domain's MX says: it may point inside our network or at ourselves. Such hosts are never tried.
 """
 
 import asyncio
@@ -57,19 +57,19 @@ class _Exchange:
 
 
 OWN_KEPT = 60.0
-"""Seconds."""
+"""Seconds for which the addresses of our own name are remembered."""
 
 _Ip = IPv4Address | IPv6Address
 _Way = tuple[_Exchange, ...] | Unroutable
-"""What is remembered of a domain: its exchanges before the dice fall."""
+"""The remembered part of a route: a domain's exchanges, not yet shuffled by the dice."""
 
 
 class Router:
-    """Finds the way to a domain.
+    """Finds the route to a domain.
 
-    Mail must not run in a circle: the addresses of `own_name` are ours. `allow_private` is for the lab only. `dice`
-    give numbers from 0 up to 1 and spread the load over exchanges of equal preference. A way is remembered for `keep`
-    seconds.
+    Hosts at the addresses of `own_name` are never used, so that mail does not loop. `allow_private` is for the lab
+    only. `dice` give numbers from 0 up to 1 and spread the load over exchanges of equal preference. A route is
+    remembered for `keep` seconds.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Router:
         self._known: TTLCache[str, _Way, float] = TTLCache(ROUTE_LIMIT, keep, time.monotonic)
 
     async def route(self, domain: str) -> Route | Unroutable:
-        """The way to `domain` (A-label form); no way is a value too, and says whether asking again may help."""
+        """The route to `domain` (A-label form), or an Unroutable, which tells whether asking again may help."""
         way = await self._way(domain.rstrip(".").lower())
         if isinstance(way, Unroutable):
             return way
@@ -150,7 +150,7 @@ class Router:
         return _unroutable(domain, fault, "; ".join(str(host) for _, host in faults) or "MX names no host")
 
     async def _own_addresses(self) -> frozenset[_Ip]:
-        """Those that our own name has, or had a minute ago."""
+        """The addresses of our own name, or those that it had up to a minute ago."""
         if not self._own_name:
             return frozenset()
         known = self._own.get(self._own_name)

@@ -61,14 +61,14 @@ class StatusCallback:
 
 
 class SmsSender(Protocol):
-    """A provider. The seam where others are plugged in."""
+    """A provider: the interface by which others are added."""
 
     async def send(self, to: str, text: str, reference: str, callback: str) -> SmsAnswer:
         """Sends `text` to the number `to` (E.164). `reference` is our id of it; news of it go to the URL `callback`."""
         ...
 
     def parse_status_callback(self, body: bytes) -> StatusCallback | None:
-        """What a callback says, None for what is no callback of this provider."""
+        """The status in a callback, None if the body is not a callback of this provider."""
         ...
 
 
@@ -117,7 +117,7 @@ class TwilioShaped:
     from_number: str
 
     async def send(self, to: str, text: str, reference: str, callback: str) -> SmsAnswer:  # noqa: ARG002
-        """As every sender; `reference` is not told to the provider, which has no field for it."""
+        """Sends like any `SmsSender`; `reference` is not passed on, as the provider has no field for it."""
         url = f"{self.base_url.rstrip('/')}/2010-04-01/Accounts/{quote(self.account_sid, safe='')}/Messages.json"
         form = urlencode({"To": to, "From": self.from_number, "Body": text, "StatusCallback": callback})
         credentials = base64.b64encode(f"{self.account_sid}:{self.auth_token}".encode()).decode()

@@ -43,9 +43,9 @@ class PoolLimits:
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """A connection that is through its opening. `reset`: its last transaction was refused and is still open.
+    """A connection after its opening. `reset`: its last transaction was refused and is still open.
 
-    `idle_since` is the loop's time of its last return; `watched`: a timer runs that will see whether it idles too long.
+    `idle_since` is the loop's time of its last return; `watched`: a timer runs that will close it if idle too long.
     """
 
     wire: Wire
@@ -98,7 +98,7 @@ class Connection:
 
     @property
     def reached(self) -> Stage:
-        """How far `send` has come: what the caller goes by who cancels it. At `dot` the server may have the message."""
+        """How far `send` has come, for a caller that cancels it. At `dot` the server may have the message."""
         return self._line.wire.reached
 
     async def send(self, envelope: Envelope) -> Transcript:
@@ -156,10 +156,10 @@ class SmtpClient:
 
     async def acquire(self, host: Host, *, starttls: bool = True, log: Log | None = None) -> Connection | Transcript:
         """A connection ready for MAIL: an idle one, or a new one through banner, EHLO and, where offered, STARTTLS.
-        `log`: where the dialogue of a new one is kept, for a caller who may cancel this.
+        `log` keeps the dialogue of a new one, for a caller that may cancel this call.
 
         TLS is opportunistic and proves no name. After a failed handshake (stage tls) the caller may ask again with
-        `starttls=False`. One host has at most `PoolLimits.connections`; who waits too long for one hears "busy".
+        `starttls=False`. One host has at most `PoolLimits.connections`; a caller that waits too long gets "busy".
         """
         key = (host, starttls)
         pool = self._pools.setdefault(key, _Pool(asyncio.Semaphore(self._limits.connections)))
@@ -201,7 +201,7 @@ class SmtpClient:
         return line if isinstance(line, _Line) else _transcript(line, host, log, wire.egress_ip)
 
     def take_back(self, key: _Key, line: _Line, *, keep: bool) -> None:
-        """A connection that was lent out comes home: into the pool, or to its end."""
+        """Return a lent connection to the pool, or close it."""
         pool = self._pools[key]
         if not keep or line.wire.closed:
             line.wire.hang_up()
@@ -254,7 +254,7 @@ class SmtpClient:
             asyncio.get_running_loop().call_at(line.idle_since + self._limits.idle, self._look_after, key, line)
 
     def _look_after(self, key: _Key, line: _Line) -> None:
-        """One timer per connection, not per message: it looks again later when the connection was used meanwhile."""
+        """Close an idle connection in time. One timer per connection, not per message: set again after a use."""
         line.watched = False
         pool = self._pools.get(key)
         if pool is None or line not in pool.idle:
@@ -286,7 +286,7 @@ class SmtpClient:
 
 
 def _opportunistic_tls() -> ssl.SSLContext:
-    """TLS that anyone may answer (RFC 7435): it keeps listeners out and proves no name. Slow to make: once."""
+    """A context for opportunistic TLS (RFC 7435): it stops eavesdroppers and proves no name. Slow to make: once."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

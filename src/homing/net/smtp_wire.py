@@ -1,7 +1,7 @@
 """One SMTP connection to somebody's server, and the pump that drives `mail.smtp_client`'s dialogues over it.
 
-Memory is bounded whatever comes: the reply reader keeps 64 KiB, and a server that sends more, or speaks unasked on an
-idle connection, is hung up on. Time is bounded per reply, not per octet.
+Memory is bounded whatever comes: the reply reader keeps 64 KiB, and the connection is closed if a server sends more, or
+sends anything unasked while it is idle. Time is bounded per reply, not per octet.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """Seconds to wait for each reply (RFC 5321 §4.5.3.2). `body_rate`: octets a second that a message must move at;
-    `slot`: for a free connection where a host has as many as it may."""
+    `slot`: seconds to wait for a free connection to a host at its limit."""
 
     slot: float = 60
     connect: float = 30
@@ -55,7 +55,7 @@ class Timeouts:
 
 
 class Wire(Stream, asyncio.Protocol):
-    """The octets of one connection: what comes goes to the reader, whoever waits is woken."""
+    """The octets of one connection: input goes to the reader and wakes the task that waits."""
 
     def __init__(self) -> None:
         super().__init__(buffered=_CHUNK)
@@ -115,7 +115,7 @@ class Wire(Stream, asyncio.Protocol):
         return answer
 
     async def command(self, octets: bytes, patience: float) -> ServerReply | Silence | None:
-        """Send commands. A reply that was there before answers nothing, unless it is 421: the server is leaving."""
+        """Send commands. A reply that came before them is no answer, except 421: the server is closing."""
         if not self._reader.untouched:
             early = await self.reply(patience)
             return early if isinstance(early, ServerReply) and early.reply_code == 421 else Silence.GARBLED

@@ -1,12 +1,12 @@
-"""One end of a connection, as asyncio speaks to it: who waits for a change is woken by it, whoever brings it."""
+"""One end of a connection as an asyncio protocol: any change wakes the task that waits for one."""
 
 import asyncio
 from typing import cast
 
 
 class Stream(asyncio.BaseProtocol):
-    """What both ends have in common. `full`: the other side takes nothing more for now. `gone` is done when the
-    connection is lost. A subclass says with `wake` that something has changed."""
+    """The part that client and server share. `full`: the other side takes nothing more for now. `gone` is done when the
+    connection is lost. A subclass calls `wake` when something has changed."""
 
     def __init__(self, buffered: int) -> None:
         """`buffered`: octets that may wait to be sent before the line is full."""
@@ -39,7 +39,7 @@ class Stream(asyncio.BaseProtocol):
         self.wake()
 
     async def change(self) -> None:
-        """Until something changes. One waits at a time."""
+        """Wait until something changes; one task at a time."""
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter

@@ -7,7 +7,7 @@ from homing.mail.dmarc import SuffixOf
 
 @cache
 def suffix_list() -> SuffixOf:
-    """What suffix a name ends in; a suffix itself is its own. The list is read once, at the first call."""
+    """A function that gives a name's suffix; that of a suffix is itself. The list is read once, at the first call."""
     from publicsuffixlist import PublicSuffixList
 
     known = PublicSuffixList()

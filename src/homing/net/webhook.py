@@ -1,6 +1,6 @@
 """Events told to an application's own endpoint, signed as Standard Webhooks asks for.
 
-At least once: the receiver tells repetitions by `webhook-id`. What is posted is exactly what was signed.
+At least once: the receiver recognizes repetitions by `webhook-id`. The octets posted are exactly those signed.
 """
 
 from dataclasses import dataclass

@@ -106,7 +106,7 @@ class AcceptingThenBouncing(Good):
 
 @dataclass
 class BouncingBeforeIts250(Good):
-    """Its bounce has arrived before its own 250 goes out, which takes `thinking` seconds more."""
+    """Sends its bounce before its own 250, which follows `thinking` seconds after the bounce has arrived."""
 
     failure: Failure
     thinking: float = 0.5
@@ -161,7 +161,7 @@ class Slow(Good):
 
 @dataclass
 class ClosingAfterDot(Good):
-    """Has the message, and closes the connection `times` times without a word."""
+    """Receives the message and closes the connection without a reply, `times` times."""
 
     times: int = 1
 

@@ -21,14 +21,14 @@ import dns.rdatatype
 import dns.rrset
 
 _UDP_ROOM = 512
-_UDP_MOST = 1232  # whatever the client says that it takes (RFC 6891 §6.2.5)
+_UDP_MOST = 1232  # whatever size the client announces (RFC 6891 §6.2.5)
 _CHAIN_LIMIT = 10
 
 
 class Failing(StrEnum):
-    """How a name can fail. `lame`: the server does not feel responsible and names another. `garbled`: the answer denies
-    the name and gives its address in one breath. `bogus`: as SERVFAIL, but answered where checking is disabled, as
-    a validating resolver treats a name whose signatures are wrong (RFC 4035 §3.2.2)."""
+    """How a name can fail. `lame`: the server does not serve the zone and refers to another one. `garbled`: the answer
+    denies the name and gives its address at the same time. `bogus`: SERVFAIL unless the query disables checking, as a
+    validating resolver treats a name whose signatures are wrong (RFC 4035 §3.2.2)."""
 
     SERVFAIL = "servfail"
     REFUSED = "refused"
@@ -88,7 +88,7 @@ class DnsServer:
             await streams.wait_closed()
 
     def answer(self, wire: bytes) -> dns.message.Message | None:
-        """The response to one question, None where the lab plays dead."""
+        """The response to one question, None if the server is to stay silent."""
         try:
             query = dns.message.from_wire(wire)
         except dns.exception.DNSException:

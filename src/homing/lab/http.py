@@ -12,7 +12,7 @@ from fastapi import FastAPI
 class _Embedded(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Signals belong to the process that we are a guest of."""
+        """Signals are left to the process that runs the server."""
         yield
 
 

@@ -41,7 +41,7 @@ _OK = Reply(250, "2.1.0", "Ok")
 class Site:
     """A mail domain: how its mailboxes behave, and what came for them.
 
-    Without a word it takes all mail. The methods that change this name one address, or with None all others of the
+    By default it takes all mail. The methods that change this apply to one address, or with None to all others of the
     domain, and return the site, so that they can be chained.
     """
 
@@ -55,7 +55,7 @@ class Site:
         return self
 
     def accepts_all(self) -> "Site":
-        """As on the first day."""
+        """Back to the default: all mail is taken."""
         self._behaviours.clear()
         self._refuses_own_domain = False
         return self

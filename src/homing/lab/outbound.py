@@ -40,7 +40,7 @@ class Outbound:
         self._router = Router(resolver, allow_private=True, keep=0)
 
     async def send(self, hostname: str, envelope: Envelope) -> Sent:
-        """Sends from `hostname` until somebody decides about it, or the tries are used up."""
+        """Sends from `hostname` until the mail is accepted or refused for good, or the tries are used up."""
         client = SmtpClient(hostname)
         try:
             for pause in (*PAUSES, None):

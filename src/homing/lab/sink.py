@@ -1,4 +1,4 @@
-"""A mail host that is nothing but fast: it takes every message, remembers when, and keeps none. For measuring.
+"""A fast mail host for measurements: it takes every message, remembers when, and keeps none.
 
 It trusts its client and checks nothing, so that what is measured is the other side.
 """
@@ -47,7 +47,7 @@ class _Session(asyncio.Protocol):
         self._recipient: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are not of that class
         self._transport.write(b"220 sink\r\n")
 
     def data_received(self, data: bytes) -> None:

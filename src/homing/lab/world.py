@@ -87,7 +87,7 @@ class World:
         return self.mx(domain_of(address)).inbox(address)
 
     async def writes(self, envelope_sender: str | None, recipient: str, content: bytes) -> Sent:
-        """Somebody out there sends a mail, by real SMTP from the host of his domain."""
+        """Sends a mail as an outside sender, by real SMTP from the host of the sender's domain."""
         domain = domain_of(envelope_sender or "") or "stranger.net"
         envelope = Envelope(envelope_sender=envelope_sender, recipient=recipient, content=content)
         return await self.post.send(f"mx.{domain}", envelope)

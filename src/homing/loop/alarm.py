@@ -11,10 +11,10 @@ from homing.loop.model import Delivery, DeliveryId, OrganizationId, Verdict
 from homing.mail.address import domain_of
 
 TOLD_AGAIN_AFTER = timedelta(days=1)
-"""Whoever has heard of a cause hears of it again a day later, if it goes on."""
+"""Time after which an operator is told again of a cause that goes on."""
 
 LETTERS_APART = timedelta(hours=1)
-"""A letter tells of all that is new; there is no second one sooner."""
+"""The shortest time between two letters, each of which tells of all that is new."""
 
 FORGOTTEN_AFTER = timedelta(days=90)
 CAUSE = 255
@@ -48,7 +48,7 @@ class StandingAlarm:
 
 
 def about_us(delivery: Delivery, verdict: Verdict | None, receiver: str = "") -> Alarm | None:
-    """None: the verdict is not about us. `receiver`: who said so, where that is another than the delivery went to."""
+    """The alarm for a verdict about us, else None. `receiver` said so, if not the one that the delivery went to."""
     if verdict is None or not verdict.about_us:
         return None
     by = receiver or delivery.receiver or domain_of(delivery.recipient)
@@ -61,7 +61,7 @@ def killed_its_worker(delivery: Delivery, times: int) -> Alarm:
 
 
 def alarm(cause: str, text: str, organization: OrganizationId | None = None) -> Alarm:
-    """Something in our own house."""
+    """The alarm for a fault in our own house."""
     return Alarm(cause=cause[:CAUSE], text=text[:_TEXT], organization=organization)
 
 

@@ -1,8 +1,8 @@
-"""What becomes of mail that goes out in the name of its users' own domains, domain by domain.
+"""The fate of mail that an application sends in the name of its users' own domains, domain by domain.
 
 An application that writes its users' addresses into From sends in the name of domains that know nothing of it. Some of
-them say that such mail is to be refused. What a domain publishes is looked up and judged as receivers judge it; what
-its own mail server does with mail from its own domain can only be guessed, and is told with how sure it is.
+them ask for such mail to be refused. The records that a domain publishes are looked up and judged as receivers judge
+them; how its own mail server treats mail from its own domain can only be guessed, so the guess has a `Sureness`.
 """
 
 from collections.abc import Sequence
@@ -84,7 +84,7 @@ class Audited:
 
     @property
     def verdict(self) -> str:
-        """One word: the decisive reason, `own_refusal` where it is but possible, `unknown`, or `fine`."""
+        """One word: the decisive reason, `unknown`, `own_refusal` if it is merely possible, or `fine`."""
         if self.reasons:
             return self.reasons[0]
         if self.unknown:
@@ -184,12 +184,12 @@ def _exchange(domain: str, mx: Answer[str]) -> Dialogue[tuple[str, bool]]:
 
 
 def _asked_for(method: MethodVerdict) -> Policy:
-    """What the strictest receiver does: one that goes by RFC 7489 overlooks `t=y`."""
+    """The policy that the strictest receiver applies: one that follows RFC 7489 ignores `t=y`."""
     return method.policy if method.result is DmarcResult.FAIL and method.policy else Policy.NONE
 
 
 def _worst_spf(domain: str, egress: Sequence[str]) -> Dialogue[SpfVerdict]:
-    """Of several addresses that we send from, the one that comes off worst decides."""
+    """The worst of the SPF verdicts on the addresses that are sent from."""
     verdicts = []
     for ip in egress:
         verdict = yield from check(ip, f"user@{domain}", domain)
@@ -221,7 +221,7 @@ def _mail_host(domain: str, exchange: str) -> MailHost:
 
 
 def _own_refusal(host: MailHost, spf: SpfResult, disposition: Policy) -> Sureness:
-    """The evidence is who guards the domain, and whether it has told that guard that nobody else sends for it."""
+    """The sureness of an own refusal, by the domain's guard and by whether its records forbid others to send for it."""
     told = spf is SpfResult.FAIL or disposition is not Policy.NONE
     match host:
         case _ if spf is SpfResult.PASS:

@@ -1,7 +1,7 @@
 """The states of a delivery and what may follow what: one table, and the only way to change a state.
 
 Everything about transitions lives here. `loop.outcome` chooses among them, `docs/states.md` is written from them.
-In every pair that is not in the table, evidence adds an event and changes nothing.
+Where a move is not in the table, evidence adds an event and changes nothing.
 """
 
 from collections.abc import Mapping

@@ -90,7 +90,7 @@ ANYMAIL_EVENT: Mapping[EventType, str] = {
 
 
 def anymail_event(event_type: EventType, data: Mapping[str, object]) -> str:
-    """The word for this very event: who leaves a stream has complained gently, and that has a word of its own."""
+    """Anymail's word for one event; leaving a stream is a mild complaint, for which it has a word of its own."""
     if event_type is EventType.COMPLAINED and data.get("suppress") == "unsubscribe":
         return "unsubscribed"
     return ANYMAIL_EVENT.get(event_type, "unknown")

@@ -118,14 +118,14 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
 
 
 def _routed(delivery: Delivery, evidence: Evidence) -> Delivery:
-    """With the receiver that its last attempt went to, whatever else follows."""
+    """The delivery with the receiver that its last attempt went to, whatever else follows."""
     if isinstance(evidence, Answered | Unanswered | HeldBack) and evidence.receiver:
         return replace(delivery, receiver=evidence.receiver)
     return delivery
 
 
 HELD_BACK = "held-back"
-"""Why a delivery waits that was not tried: its receiver finds us too fast."""
+"""The reason why a delivery waits without an attempt: its receiver finds us too fast."""
 
 
 # -- what a server said, or did not say ------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def _unroutable(delivery: Delivery, finding: Unroutable, terms: _Terms) -> Outco
 
 
 def _held_back(delivery: Delivery, held: HeldBack) -> Outcome:
-    """No attempt, so none is counted. It is told once, however often it has to wait."""
+    """The delivery waits. No attempt is counted, as there was none; one event tells of it, however often it waits."""
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
     until = min(held.until, delivery.expires_at)
@@ -299,7 +299,7 @@ def _canceled(delivery: Delivery, request: CancelRequested) -> Outcome:
 
 
 def _reported(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
-    """The first few reports are worked on, the others counted; but what ends a delivery is heard whenever it comes, for
+    """The first few reports are worked on, the others counted; but one that ends the delivery is always worked on, as
     it may follow any number of warnings that a message is delayed."""
     delivery = replace(delivery, reports=delivery.reports + 1)
     outcome = _said(delivery, report, terms)
@@ -370,7 +370,7 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
 
 
 def _alarming(report: Reported, delivery: Delivery) -> Alarm | None:
-    """What a report says of us, though it changes nothing; not on the word of just anybody."""
+    """The alarm for a report about us, whatever else it changes; none for a weak one, which anybody may write."""
     return about_us(delivery, report.verdict, report.receiver) if report.strength is Strength.STRONG else None
 
 
@@ -399,7 +399,7 @@ def _facts(report: Reported) -> Facts:
 
 
 def _decided(verdict: Verdict) -> Facts:
-    """Why, by which rule, on which words: stands in every event that a verdict stands behind."""
+    """The class, kind, rule and matched words of a verdict, for every event that rests on one."""
     return {
         "failure_class": verdict.failure_class,
         "kind": verdict.kind,

@@ -89,7 +89,7 @@ def escalate(case: Case, step: int, result: StepState, now: datetime) -> CaseOut
     """How the case goes on when a step ends (done, heard, unheard, skipped), or when one that had been heard turns out
     not to have been (its letter bounced late, or an automaton answered it)."""
     if result is StepState.HEARD and case.steps[step] is StepState.UNHEARD:
-        return CaseOutcome(case=case)  # an out-of-office reply outruns its own 250: the automaton's word stands
+        return CaseOutcome(case=case)  # an out-of-office reply came before the letter's own 250, and outweighs it
     states = tuple(result if index == step else state for index, state in enumerate(case.steps))
     case = replace(case, steps=states)
     if case.state is CaseState.RESOLVED:
@@ -104,8 +104,8 @@ def resolve(case: Case) -> Case:
 
 
 def applies(step: Step, case: NewCase) -> bool:
-    """Whether a step is meant for this failure, this evidence, and this much doubt. A step that names failures is for
-    failures alone."""
+    """Whether a step is meant for this failure, this evidence, and this much doubt. A step with `kinds` applies only to
+    failures."""
     if step.kinds and not step.kinds & _words(case):
         return False
     if step.min_evidence is Strength.STRONG and case.strength is Strength.WEAK:

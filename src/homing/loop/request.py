@@ -1,6 +1,6 @@
-"""What an application asks us to send, and everything that can be wrong with it, told at once.
+"""The request of an application to send a message, and all its faults, reported at once.
 
-Pure: shapes and words only. Who proved what, limits and suppression need the store and are `flow.accept`'s.
+Pure: shapes and words only. Proofs, limits and suppression need the store and are checked by `flow.accept`.
 """
 
 import re
@@ -86,7 +86,7 @@ class CheckedRequest:
 
     @property
     def wanted_from(self) -> Address:
-        """What would stand in From if it may."""
+        """The address that the application wants in From, used if permitted."""
         return self.requested_from or self.human_sender.address
 
     def mailboxes(self, role: Role) -> tuple[Mailbox, ...]:

@@ -21,19 +21,19 @@ RETRY_IN_DOUBT = timedelta(minutes=15)
 """A message that may have arrived is not sent again sooner: each try may be another copy."""
 
 LONGEST_WAIT = RETRY_AFTER[-1] * 2 * 1.2
-"""No attempt is put off further than that (`retry_at`): what is, was put off by a clock that was ahead."""
+"""The longest wait that `retry_at` gives: a longer one was set by a clock that was ahead."""
 
 RETRY_SLOWED_DOWN = timedelta(minutes=15)
-"""A server that finds us too fast is left alone for at least so long, and for twice as long as else."""
+"""The shortest wait after a server found us too fast; a longer one is twice the usual wait."""
 
 ASKED_AGAIN = 6
-"""Attempts, some hours in all: then a refusal that seems to pass, but says "for good", is believed."""
+"""Attempts, some hours in all, after which a permanent refusal that seemed to be temporary is believed."""
 
 LIFETIME = timedelta(days=5)
 """RFC 5321 §4.5.4.1 asks for at least 4–5 days."""
 
 BELIEVED_AFTER = timedelta(days=1)
-"""So long after a jump a clock is believed again."""
+"""Time after a clock jump until the clock is believed again."""
 
 SILENT_DEATHS = 5
 """After so many claims that ended without any answer we stop: something in the message kills the worker."""
@@ -54,6 +54,6 @@ def retry_at(delivery: Delivery, now: datetime, *, slow_down: bool = False) -> d
 
 
 def not_believed(jumped_at: datetime | None, now: datetime) -> datetime | None:
-    """The last jump of the clock, as long as it counts. A clock that has just jumped does not end a lifetime alone:
-    nobody lived through that time, so whatever was not tried since has one more attempt first."""
+    """The last clock jump, as long as it counts, else None. A jump alone does not end a lifetime: the time did not
+    really pass, so a delivery that was not tried since has one more attempt first."""
     return jumped_at if jumped_at and now - jumped_at < BELIEVED_AFTER else None

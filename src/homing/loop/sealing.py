@@ -18,7 +18,7 @@ _HEAD = len(_VERSION) + _FINGERPRINT_OCTETS
 
 
 class SealBroken(Exception):  # noqa: N818 - it says what is the case
-    """It does not open: another secret key, another place, or it was changed."""
+    """A secret does not open: another secret key, another place, or it was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Sealer:
             raise SealBroken("this was sealed for another place, or was changed") from None
 
     def sealed_now(self, sealed: bytes) -> bool:
-        """Whether it was sealed under the key of now, not the one before."""
+        """Whether it was sealed under the current key, not the previous one."""
         return sealed[:_HEAD] == _VERSION + _fingerprint(self.key)
 
 
@@ -67,5 +67,5 @@ def _fingerprint(key: bytes) -> bytes:
 
 
 def _words(place: tuple[str, ...]) -> bytes:
-    """Unambiguous whatever the words hold."""
+    """An encoding of the place that is unambiguous whatever its words hold."""
     return b"".join(len(word.encode()).to_bytes(4, "big") + word.encode() for word in place)

@@ -18,15 +18,15 @@ afresh for each message, at nobody's cost."""
 
 FULL_TIMES = 5
 FULL_SPAN = timedelta(days=14)
-"""So many failed messages in a row, over at least so long: then a full mailbox is one that nobody empties."""
+"""After so many failed messages in a row, over at least so long, a full mailbox is taken for abandoned."""
 
 FULL_FOR = timedelta(days=30)
 FULL_FORGOTTEN_AFTER = timedelta(days=60)
-"""A mailbox that was full longer ago than that begins anew."""
+"""Time after which a full mailbox is forgotten, and the count begins anew."""
 
 HEARSAY_TIMES = 2
 HEARSAY_WITHIN = timedelta(days=30)
-"""Reports in words only are believed when so many messages to an address, in so short a time, had one."""
+"""Hearsay is believed when so many messages to an address had a report in words only within this time."""
 
 COMPLAINTS = frozenset({"complaint", "unsubscribe"})
 """Reasons for which sending again would be wrong, whoever asks for it."""
@@ -55,8 +55,8 @@ def after_report(report: Reported, now: datetime) -> Suppress | None:
 
 
 def hearsay(report: Reported, now: datetime) -> Suppress | None:
-    """What a weak report is worth that came to the delivery's own return address and names our recipient in words: as
-    much as a strong one, once another message had the same (`after_hearsay`). Others are never counted."""
+    """The suppression by a weak report that came to the delivery's own return address and names our recipient in words.
+    It takes effect once another message had the same (`after_hearsay`). Other weak reports are never counted."""
     if report.strength is Strength.STRONG or not (report.at_envelope and report.names_recipient):
         return None
     return _address_is_dead(report.verdict, now)

@@ -1,8 +1,8 @@
 """How fast we may go: a receiver that finds us too fast is left alone for a while, and then tried gently.
 
 Nothing is done about a receiver (`loop.receivers`) that does not complain. One that does is throttled: it rests, then
-takes one delivery at a time, and one more with each that it does not complain of, until nobody thinks of it any more.
-If it complains again, it rests for twice as long.
+takes one delivery at a time, and one more with each that it does not complain of, until the throttle is lifted. If it
+complains again, it rests for twice as long.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ from homing.loop.model import DeliveryId, Verdict
 FIRST_REST = timedelta(minutes=5)
 LONGEST_REST = timedelta(hours=1)
 WIDE = 16
-"""Deliveries at once: a throttle that has grown so wide is lifted."""
+"""Deliveries at once beyond which a throttle is lifted."""
 
 _TOGETHER = timedelta(seconds=30)
-"""The longest that deliveries that a throttle turns away wait at least."""
+"""The shortest time for which a throttle turns a delivery away."""
 
 
 def too_fast(verdict: Verdict | None) -> bool:
@@ -54,8 +54,8 @@ class Throttles:
         return len(self._throttles)
 
     def begin(self, receiver: str, delivery: DeliveryId, now: datetime) -> Permit | datetime:
-        """Go on with this turn, and `end` it; or the moment to come again, for each delivery another, so that a crowd
-        does not come back together."""
+        """A permit to go on, to be given back with `end`; or the time to come again, another for each delivery so that
+        a crowd does not come back together."""
         throttle = self._throttles.get(receiver)
         if throttle is None:
             return Permit(receiver=receiver)
@@ -77,8 +77,8 @@ class Throttles:
             del self._throttles[permit.receiver]
 
     def slow_down(self, receiver: str, now: datetime) -> datetime | None:
-        """It finds us too fast: until when it rests now. None if it rests already: what was on its way when it first
-        complained tells nothing new."""
+        """The receiver finds us too fast. The end of its rest, or None if it rests already: a delivery that was on its
+        way at the first complaint tells nothing new."""
         throttle = self._throttles.get(receiver)
         if throttle is None:
             throttle = self._throttles[receiver] = _Throttle(rest=FIRST_REST, until=now + FIRST_REST)

@@ -5,7 +5,7 @@ validity (2, days since 1970), and 11 octets of HMAC-SHA256 over the purpose and
 against guessing at RCPT time. The purpose is in the MAC and not in the text, so that a token of one purpose is
 refused for another. A token is a pass, not a secret: the reader of a mail can see it in Return-Path.
 
-Short-lived ones, for the web, end on a second: 64 characters, 5 octets for the end and 18 of HMAC.
+Short-lived tokens, for the web, expire at a given second: 64 characters, 5 octets for that time and 18 of HMAC.
 """
 
 import base64
@@ -32,9 +32,9 @@ class Purpose(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     MESSAGE_ID = "message_id"
     CORRECTION = "correction"  # the link in a letter that lets its reader correct an address and send again
-    SMS_STATUS = "sms_status"  # in the address where a provider tells what became of a text message
+    SMS_STATUS = "sms_status"  # in the callback address for the status of a text message
     STREAM = "stream"  # one human sender's live stream
-    SESSION = "session"  # whoever showed a key to the pages, until he must show it again
+    SESSION = "session"  # a login to the pages with a key, until the key must be shown again
 
 
 class Fault(StrEnum):

@@ -1,9 +1,9 @@
 """What a message says of itself in signed header fields, so that a copy of it still tells which delivery it was.
 
-A bounce comes to the delivery's own return address and needs none of this. A complaint or a wish to leave comes to an
-address of everybody's, weeks later, and with part of the header blacked out. So the delivery's trace token stands in
-two fields (Homing-Trace and CFBL-Feedback-ID, RFC 9477 §3.2), and on bulk streams another token in List-Unsubscribe
-(RFC 2369, RFC 8058). None of them is a secret: whoever has the message has them.
+A bounce comes to the delivery's own return address and needs none of this. A complaint or a wish to leave comes to a
+shared address, weeks later, and with part of the header redacted. So the delivery's trace token stands in two fields
+(Homing-Trace and CFBL-Feedback-ID, RFC 9477 §3.2), and on bulk streams another token in List-Unsubscribe (RFC 2369,
+RFC 8058). None of them is a secret: anybody who has the message has them.
 """
 
 import re
@@ -12,10 +12,10 @@ from homing.mail.header import TRACE_HEADER
 from homing.mail.mime import Headers
 
 ENVELOPE_LOCAL = "b+"
-"""This and the token, at the return domain, is a delivery's envelope sender: what comes there came back."""
+"""The local part of a delivery's envelope sender, at the return domain, is this and the token. Mail to it came back."""
 
 UNSUBSCRIBE_LOCAL = "u+"
-"""A mail to this and the token, at the return domain, is a wish to leave."""
+"""The local part of the address for wishes to leave, at the return domain, is this and the token."""
 
 UNSUBSCRIBE_PATH = "/unsubscribe/"
 """Below our public address; the token follows."""
@@ -38,7 +38,7 @@ def marks_in(returned: Headers) -> tuple[str, ...]:
 
 
 def senders_in(returned: Headers, *told: str) -> tuple[str, ...]:
-    """What may be tokens of our envelope senders: in the returned original's Return-Path, and in what a report tells of
-    it (Original-Mail-From, RFC 5965 §3.2). They name the delivery where nothing else is left, and vouch for nothing."""
+    """Possible tokens of our envelope senders: in the returned original's Return-Path, and in what a report tells of it
+    (Original-Mail-From, RFC 5965 §3.2). They name the delivery if nothing else does, and vouch for nothing."""
     values = (*returned.all("Return-Path")[:_MOST], *told)
     return tuple(dict.fromkeys(token for value in values for token in _TOKEN.findall(value[:_READ].lower())))[:_MOST]

@@ -83,8 +83,8 @@ class Notice:
 
 
 def read_plain(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
-    """Whom the notice names, each with its reason; one nameless entry if it names nobody. `phrases` are the ids of the
-    forms whose first words stand in the beginning of its prose, up to `PROSE_CHARACTERS`; other ids do not matter."""
+    """The addresses that the notice names, each with its reason; one nameless entry if it names none. `phrases` are ids
+    of forms whose first words stand in the first `PROSE_CHARACTERS` of its prose; other ids do not matter."""
     notice = _by_form(mail, phrases, rules)
     listed = [found for value in mail.headers.all("X-Failed-Recipients") for found in _all(value)]
     if listed:
@@ -96,7 +96,7 @@ def read_plain(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
 
 
 def _by_form(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
-    """The first form that the notice has and that names somebody, else the first that it has."""
+    """The notice by its first form that names somebody, else by its first form."""
     prose = mail.prose[:PROSE_CHARACTERS]
     first = Notice(named=(), words=mail.prose)
     lowered = prose.lower()
@@ -177,15 +177,15 @@ def _generated(rest: str) -> tuple[Named, ...]:
 
 
 def _by_shape(mail: Mail) -> tuple[Named, ...]:
-    """Who has a line of his own; only if nobody has, somebody who wrote to himself."""
+    """The addresses with a line of their own; one that the notice itself is addressed to, only if there is no other."""
     others = _not_recipients(mail)
     written_to = {address.lower() for value in mail.headers.all("To") for address in _all(value)}
     return _by_line(mail.prose, others, loosely=False) or _by_line(mail.prose, others - written_to, loosely=False)
 
 
 def _by_mention(mail: Mail) -> tuple[Named, ...]:
-    """Nobody has a line of his own: the only address that is mentioned, else those of which a line says what failed,
-    else the only one that was written to."""
+    """Where no address has a line of its own: the only address mentioned, else those of which a line says what failed,
+    else the only recipient of the original."""
     ours = _not_recipients(mail)
     mentioned = {found.lower(): found for found in _all(mail.prose) if found.lower() not in ours}
     if len(mentioned) == 1:

@@ -81,7 +81,7 @@ def _notified(recipient: NotifiedRecipient, found: Notification, action: ReportA
 
 
 def delivery_status(seen: Seen) -> Reading | None:
-    """A delivery status notification; also one that stands in the words of what is else known for a bounce."""
+    """A delivery status notification; also one in the words of a mail that is known for a bounce by other signs."""
     status, rule = find_dsn(seen.mail), "dsn"
     if status is None and "ecipient" in seen.mail.prose and (seen.signature("bounce") or seen.null_sender):
         status, rule = find_in_text(seen.mail.prose), "dsn-in-text"
@@ -153,7 +153,8 @@ def _about(recipient: RecipientStatus, named: tuple[Named, ...]) -> Named | None
 
 
 def _addressed(recipient: RecipientStatus, seen: Seen) -> RecipientStatus:
-    """Where a file, a pipe or an X.400 name failed, other fields, the words or the original hold the address."""
+    """The recipient with its address, which other fields, the words or the original hold where the failed recipient is
+    a file, a pipe or an X.400 name."""
     if "@" in recipient.final_recipient or "@" in recipient.original_recipient:
         return recipient
     meant = [read_recipient(value) for name in _MEANT for value in recipient.fields.all(name)]
@@ -163,7 +164,7 @@ def _addressed(recipient: RecipientStatus, seen: Seen) -> RecipientStatus:
 
 
 def _said(recipient: RecipientStatus, seen: Seen, *, among: int, in_full: bool) -> Said:
-    """Nothing but codes where a report names very many."""
+    """The texts about one recipient; only the codes where a report names very many."""
     if not in_full:
         return Said(words=(), status=recipient.status, remote_mta=recipient.remote_mta)
     alone = among == 1
@@ -206,8 +207,8 @@ def _categories(fields: Headers) -> tuple[str, ...]:
 
 
 def feedback_report(seen: Seen) -> Reading | None:
-    """Complaints, and what else comes in their form: a receiver that reports failed authentication (RFC 6591) complains
-    too, but for no recipient of his, so that is a report and never a reason to suppress an address."""
+    """Complaints and other feedback. A receiver's report of failed authentication (RFC 6591) has the same form, but no
+    recipient has complained, so it is a report and never a reason to suppress an address."""
     feedback = find_feedback(seen.mail)
     if feedback is not None:
         return replace(_from_feedback(feedback, seen), original_mail_from=clean(feedback.original_mail_from, LINE))
@@ -282,7 +283,7 @@ def disposition(seen: Seen) -> Reading | None:
     rejected = "reject" in seen.subject or "reject" in seen.opening or verdict.failure_class == "mailbox_full"
     if "deleted" not in fields.first("Disposition").lower() or not rejected:
         return Reading(what=What.UNKNOWN, rule="disposition", returned_message_id=original)
-    if verdict.failure_class in {"undetermined", "policy"}:  # his own rule (Sieve, RFC 5429)
+    if verdict.failure_class in {"undetermined", "policy"}:  # the recipient's own rule (Sieve, RFC 5429)
         verdict = softened(replace(verdict, failure_class="recipient_refused"), ReportAction.FAILED)
     report = RecipientReport(final_recipient=clean(recipient, LINE), action=ReportAction.FAILED, verdict=verdict)
     return Reading(what=What.BOUNCE, rule="disposition.deleted", reports=(report,), returned_message_id=original)

@@ -26,7 +26,7 @@ _VIEWS = frozenset({"subject", "text", "from-local"})
 
 _STRONG, _GENUINE, _VAGUE = 3, 2, 1
 FEW = 5
-"""Recipients. A mail that names no more is read closely; one that names many would keep us for too long."""
+"""The most recipients for which a mail is read closely; with many more, that would take too long."""
 
 _LONG = 250
 """Characters. No server says so much at once."""
@@ -55,17 +55,17 @@ class RecipientReport:
 
     @property
     def address(self) -> str:
-        """Whom it is about: the address that was written to, as far as it is told, else the one that failed."""
+        """The address that the report is about: the one that was written to, if given, else the one that failed."""
         original, final = self.original_recipient, self.final_recipient
         return original if "@" in original or not final else final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
-    """A mail that came back, understood. `rule` names what made us think that it is a `what`, `matched` the words.
+    """A mail that came back, understood. `rule` is the id of the rule that decided `what`, `matched` the words.
 
     A delivery report of success has `what` BOUNCE and reports whose action says delivered, relayed or expanded: it is a
-    DSN, and each report's action decides. `headers` are the mail's own, for whoever decides about an answer.
+    DSN, and each report's action decides. `headers` are the mail's own, for the decision about an answer.
     """
 
     what: What
@@ -101,7 +101,7 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A mail with what readers ask of it, found when it is first asked for (hence without slots), and once."""
+    """A mail with the facts that readers ask for, each found once, on first use (hence without slots)."""
 
     mail: Mail
     rules: Rules
@@ -110,7 +110,7 @@ class Seen:
 
     @cached_property
     def subject(self) -> str:
-        """Folded."""
+        """The subject, folded."""
         return fold(self.mail.headers.first("Subject")[:LINE]).strip()
 
     @cached_property
@@ -120,7 +120,7 @@ class Seen:
 
     @cached_property
     def phrases(self) -> Mapping[str, list[Phrase]]:
-        """Those of forms and signatures that stand in it, by the ids of these."""
+        """The phrases of forms and signatures that stand in the prose, by the ids of those."""
         return self.rules.prose_index.find(self.prose)
 
     @cached_property
@@ -131,12 +131,12 @@ class Seen:
 
     @cached_property
     def notice(self) -> Notice:
-        """What it says if it is a notice in words."""
+        """The mail, read as a notice in words."""
         return read_plain(self.mail, self.phrases, self.rules)
 
     @cached_property
     def borne(self) -> Mapping[str, tuple[str, ...]]:
-        """The ids of the signatures that it bears, by what they say that it is."""
+        """The ids of the signatures that the mail bears, by the `what` that they stand for."""
         found: dict[str, tuple[str, ...]] = {}
         for signature in _signatures(self):
             found[signature.what] = (*found.get(signature.what, ()), signature.id)
@@ -151,7 +151,7 @@ class Seen:
         return self.borne.get(what, ("",))[0]
 
     def matched(self, rule: str) -> str:
-        """By which words a signature or form of this id holds, "" where the rule is none of them."""
+        """The words by which a signature or form of this id holds, "" if `rule` is neither."""
         match self.rules.whole.get(rule):
             case Signature(field=name) as signature:
                 found = signature.found_in(self.value(name))
@@ -199,9 +199,9 @@ def _signatures(seen: Seen) -> Iterator[Signature]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What a notice says of one recipient: `words` about him alone, best first; then `prose` about the whole mail, what
-    comes closer to him first. Both may be found only as they are asked for: most verdicts need no more than the first.
-    `closely`: single sentences are asked too, where the whole tells little.
+    """The texts of a notice about one recipient: `words` about that one alone, best first; then `prose` about the whole
+    mail, closest first. Both may be lazy: most verdicts need no more than the first. `closely`: single sentences are
+    judged too, where the whole tells little.
     """
 
     words: Iterable[str]
@@ -239,8 +239,8 @@ def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
 
 
 def _told(said: Said) -> Iterator[tuple[str, int]]:
-    """Each text, and how much a verdict must weigh so that this text is not asked. A long one holds more than what the
-    server said: the reply that it quotes, or the reason that it gives, comes first, and its single sentences last."""
+    """Each text, and the weight of an earlier verdict that makes it needless. A long text holds more than the server's
+    words: the reply that it quotes, or the reason that it gives, comes first, and its single sentences last."""
     texts = chain(zip(said.words, repeat(_STRONG)), zip(said.prose, (_GENUINE, _VAGUE), strict=False))
     for text, enough in texts:
         if len(text) > _LONG and (quoted := _REPLY.search(text) or _REASON.search(text)):
@@ -251,7 +251,7 @@ def _told(said: Said) -> Iterator[tuple[str, int]]:
 
 
 def softened(verdict: Verdict, action: ReportAction) -> Verdict:
-    """A delay is never held against an address."""
+    """The verdict, never hard for a delay, which is not held against an address."""
     if action is ReportAction.DELAYED and verdict.failure_class in HARD:
         return replace(verdict, kind="soft")
     return verdict

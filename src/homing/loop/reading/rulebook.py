@@ -35,7 +35,7 @@ CLASSES = (
     | frozenset(_KINDS)
     | {"mailbox_full", "recipient_refused", "message_too_big", "content", "unreachable", "system", "undetermined"}
 )
-"""Why, in twenty words."""
+"""The classes of a verdict: why something failed, in twenty words."""
 
 FAMILIES = ("receiver", "words", "code", "hint", "reply")
 """How a rule knows: one receiver's habits, words, an enhanced code (RFC 3463), vague words, a bare reply code."""
@@ -98,7 +98,7 @@ class Signature:
     narrow: bool = False
 
     def found_in(self, value: str) -> str:
-        """By which of its words it holds for a value; all of the value where its being there is enough."""
+        """The words by which it holds for a value; the whole value where the field's presence is enough."""
         phrase = next((phrase for phrase in self.contains if phrase_in(phrase, value)), ())
         start = next((start for start in self.starts if value.startswith(start)), "")
         return " … ".join(phrase) or start or value
@@ -115,7 +115,7 @@ class FieldSignatures:
     index: PhraseIndex[str]
 
     def borne(self, value: str, phrases: Mapping[str, list[Phrase]]) -> Iterator[Signature]:
-        """Those that a value bears. `phrases` are those that an index found in it, by the ids of their signatures."""
+        """The signatures that a value bears. `phrases` are those that an index found in it, by signature id."""
         whole = self.present or value in self.equals or value.startswith(self.starts)
         if not (whole or phrases):
             return
@@ -363,7 +363,7 @@ def _strings(entry: dict[str, object], key: str) -> tuple[str, ...]:
 
 
 def _phrases(entry: dict[str, object], key: str) -> tuple[Phrase, ...]:
-    """As folded text has them, and as those write umlauts who have none."""
+    """The phrases of an entry as folded text has them, also with umlauts written as ae, oe, ue."""
     spelt = (
         spelling
         for phrase in _as_written(entry, key)

@@ -82,7 +82,7 @@ _SENDERS = frozenset({"bounce.from-daemon", "bounce.from-postmaster"})
 """Signatures that tell only who wrote, and a postmaster writes other mail too."""
 
 _NEAR_THE_TOP = 120
-"""A person who asks what a notice means quotes it further down."""
+"""Characters. A person who asks what a notice means quotes it further down."""
 
 
 def _plain_bounce(seen: Seen) -> Reading | None:
@@ -127,7 +127,7 @@ def _known(notice: Notice) -> bool:
 
 
 def _convincing(signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool) -> bool:
-    """Whether the words alone are enough: a daemon that quotes a server, or anybody who names whom and why."""
+    """Whether the words suffice: a daemon that quotes a server, or anybody who names a recipient and a reason."""
     telling = any(report.verdict.failure_class != "undetermined" for report in reports)
     names_somebody = any(report.final_recipient for report in reports)
     if official:
@@ -142,7 +142,7 @@ def _quotes_a_reply(reports: list[RecipientReport]) -> bool:
 
 
 def _is_other_mail(seen: Seen, told: int) -> bool:
-    """Whether it belongs to a conversation or goes to many. Lists forward notices; those say twice what they are."""
+    """Whether it belongs to a conversation or goes to many. A notice forwarded by a list shows at least two signs."""
     if seen.signature("human") or seen.signature("forward"):
         return True
     return told < 2 and (bool(seen.signature("other")) or _in_thread(seen.mail.headers))
@@ -159,7 +159,7 @@ def _action(notice: Notice, seen: Seen) -> ReportAction:
 
 
 def _plain_reports(notice: Notice, action: ReportAction, seen: Seen) -> list[RecipientReport]:
-    """What is said of several in the same words is judged once."""
+    """The reports on the addresses of a notice; those with the same words share one verdict."""
     judged: dict[tuple[str, str], Verdict] = {}
     reports: list[RecipientReport] = []
     for named in notice.named:

@@ -28,7 +28,7 @@ _DOMAIN = re.compile(r"[A-Za-z0-9][\w.-]{1,252}\w")
 
 Owner = TypeVar("Owner", bound=Hashable)
 _Key = tuple[str, str]
-"""A word and how the next begins; "" and how a word begins, or a letter."""
+"""A word and the beginning of the next one; or "" and the beginning of a word, or "" and a letter."""
 
 
 def fold(text: str) -> str:
@@ -95,10 +95,10 @@ def _find(piece: str, text: str, start: int, end: int) -> int:
 
 
 class PhraseIndex(Generic[Owner]):
-    """Phrases by their last and first pieces; and pieces by two words that follow each other in them, the rarest two,
-    by one, or by a letter that is not ASCII. Each phrase has an owner, a name or number that says whose it is.
+    """An index of phrases by their last and first pieces, and of pieces by the rarest of their keys: two successive
+    words, one word, or a letter that is not ASCII. Each phrase has an owner, a name or number.
 
-    A word that a piece ends with may go on in the text ("throttl" in "throttled"), so it is known by how it begins.
+    The last word of a piece may go on in the text ("throttl" in "throttled"), so it is indexed by its beginning.
     """
 
     __slots__ = ("_alone", "_by_pieces", "_by_words", "_keyless")
@@ -149,7 +149,7 @@ class PhraseIndex(Generic[Owner]):
 
 
 def _keys(piece: str) -> Iterator[_Key]:
-    """What a piece may be known by. Its last word may go on, so it must be long enough to have a beginning."""
+    """The keys of a piece. Its last word may go on in a text, so it must be long enough to have a beginning."""
     words = _WORD.findall(piece)
     if words and piece.endswith(words[-1]) and len(words[-1]) < _BEGINNING:
         words.pop()

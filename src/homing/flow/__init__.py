@@ -1,1 +1,1 @@
-"""The verbs. The only floor where loop, store and net meet."""
+"""The use cases. The only floor where loop, store and net meet."""

@@ -90,7 +90,8 @@ class Acceptance:
             self._in_progress.discard(key)
 
     async def _answered_before(self, organization: Organization, request: MessageRequest) -> Accepted | None:
-        """What was accepted once stays accepted, whatever has been paused, removed or used up since."""
+        """The answer given before: an accepted message stays accepted, whatever has been paused, removed or used up
+        since."""
         if request.idempotency_key is None:
             return None
         idempotency = Idempotency(key=request.idempotency_key, payload_hash=request.payload_hash)
@@ -129,13 +130,13 @@ class Acceptance:
         return human_sender
 
     async def _ours_to_leave(self, organization: OrganizationId, request: MessageRequest) -> bool:
-        """Whether the message says how to leave. An application that says so itself knows better."""
+        """Whether we add the way to unsubscribe: to bulk mail, unless the application has added its own."""
         if any(name.lower() in _UNSUBSCRIBING for name, _ in request.headers):
             return False
         return await self._is_bulk(organization, request.stream)
 
     async def _is_bulk(self, organization: OrganizationId, name: str) -> bool:
-        """A stream that nobody made is not."""
+        """A stream that does not exist is not bulk."""
         known = self._streams.get((organization, name))
         if known is not None:
             return known
@@ -175,7 +176,7 @@ class Acceptance:
         return self._answered(answer)
 
     async def _identity_again(self, organization: Organization, original: Original, right: Address) -> Identity:
-        """What is proved now, not what was proved then; whoever was believed to read Reply-To still is."""
+        """The identity by what is proved now, not then; Reply-To stays trusted if it was."""
         before = original.identity
         if before.reply_to is None:
             return before

@@ -38,7 +38,7 @@ def noted(alarm: Alarm | None) -> None:
 
 
 async def raise_alarm(database: Database, alarm: Alarm, now: datetime) -> None:
-    """Remember, count and log an alarm that no conclusion about a delivery came with."""
+    """Store, count and log an alarm that does not come from the outcome of a delivery."""
     new = await database.write(alarms.raise_alarm, [(alarm, now)])
     metrics.ALARMS.inc()
     if new:
@@ -47,7 +47,7 @@ async def raise_alarm(database: Database, alarm: Alarm, now: datetime) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class AlarmNotifier:
-    """Writes to the operator's administrator; where the settings name none, the log, the metrics and the page tell."""
+    """Writes to the operator's administrator; if the settings name none, the log, metrics and page must do."""
 
     database: Database
     outgoing: Outgoing
@@ -64,7 +64,7 @@ class AlarmNotifier:
         await self.warn()
 
     async def warn(self) -> int:
-        """Send what is due; of how many alarms it tells."""
+        """Send the letters that are due; returns the number of alarms in them."""
         if self.administrator is None:
             return 0
         if not await self.database.read(alarms.untold, self.clock(), lock=False):
@@ -89,8 +89,8 @@ Compose = Callable[[list[StandingAlarm], OrganizationId], AcceptedMessage]
 
 
 def _tell(conn: sa.Connection, now: datetime, compose: Compose) -> int:
-    """In one transaction: nobody is told twice, and nothing counts as told that was not. The letter goes out with the
-    names of an organization that has met one of the alarms, or else of the oldest."""
+    """One transaction: no alarm is told twice, and none counts as told without its letter. The letter goes out under
+    the name of an organization that met one of the alarms, or else of the oldest organization."""
     standing = alarms.untold(conn, now)
     if not standing:
         return 0

@@ -1,7 +1,7 @@
-"""Audit many domains: each is looked up once, several at a time and never faster than is polite; what is known is kept.
+"""Audit many domains: each is looked up once, several at a time, at a polite rate; results are kept.
 
-The state file has a line for each domain that was judged, so that an audit that ends early goes on where it was. What
-nobody could tell is not kept, and is asked again.
+The state file has a line for each domain judged, so that an interrupted audit resumes where it stopped. A domain
+without a verdict is not kept, and is asked about again.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Auditor:
     pace: float = DOMAINS_A_SECOND
 
     async def audit(self, domains: Sequence[str], judged: Callable[[Audited], None]) -> None:
-        """`judged` is told each domain's verdict as soon as it is there."""
+        """Audit the domains; `judged` is called with each verdict as soon as it is known."""
         clock = asyncio.get_running_loop().time
         begun, waiting = clock(), iter(enumerate(domains))
 
@@ -49,7 +49,7 @@ class Auditor:
 
 
 class StateFile:
-    """What an audit has found so far. `question` is what it asked: another question begins anew."""
+    """The results of an audit so far. `question` is what it asked; a different question starts a new file."""
 
     def __init__(self, path: Path, question: str) -> None:
         self._path = path
@@ -81,7 +81,7 @@ class StateFile:
             self._out.flush()
 
     def close(self, *, done: bool) -> None:
-        """`done`: all is known, and nothing of it is needed again."""
+        """`done`: all results are known, so the file is no longer needed."""
         if self._out is not None:
             self._out.close()
         if done:

@@ -1,6 +1,7 @@
-"""Vet what came in: ask SPF, DKIM and DMARC about it, as evidence and within a few seconds.
+"""Authenticate incoming mail by SPF, DKIM and DMARC, as evidence and within a few seconds.
 
-Nothing is refused for the answer, and no answer is waited for: what the DNS does not tell in time is a temporary error.
+No mail is refused because of the result, and none waits for it: a DNS answer that does not come in time is a temporary
+error.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ class InboundAuthentication:
     _one_large: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def authenticate(self, mail: Inbound) -> Authentication:
-        """What the three say of a kept mail, judged on all of its bytes."""
+        """The SPF, DKIM and DMARC results of a kept mail, computed over all of its octets."""
         head = mail.raw or b""
         keys_asked = answer(keys_of(head), self.resolver, patience=self.patience)
         spf, keys = await asyncio.gather(self._spf(mail), keys_asked)
@@ -46,7 +47,7 @@ class InboundAuthentication:
         return Authentication(spf=spf, dkim=dkim, dmarc=dmarc)
 
     async def _dkim(self, mail: Inbound, keys: dict[str, PublishedKey]) -> Verification:
-        """Mails that lie in files are large: one of them in memory at a time."""
+        """The DKIM results. Spooled mails are large: one of them in memory at a time."""
         now = int(self.clock().timestamp())
         async with self._one_large if mail.spool else nullcontext():
             return await asyncio.to_thread(lambda: verify(_whole(mail), keys.get, now))

@@ -20,7 +20,7 @@ from homing.net.route import Host
 
 AT_ONCE = 20
 LOOKING = 20.0
-"""Seconds in which everything is found out that is no question to a resolver."""
+"""Seconds for everything that is not a query to a resolver."""
 PATIENCE = 20.0
 """Seconds for all questions together; what is not answered then is unknown."""
 _HOSTS = 4
@@ -72,8 +72,8 @@ class Doctor:
         return found.records if isinstance(found, Found) else ()
 
     async def _looked_around(self, examined: DoctorFacts, *, probes: bool) -> DoctorFacts:
-        """What is no question to a resolver: the zone's own servers, files over HTTPS, doors of mail hosts. All at the
-        same time; what is not there in time is not there."""
+        """The facts that no resolver gives: the zone's own servers, files over HTTPS, ports of mail hosts. All are
+        fetched at once; whatever does not arrive in time counts as absent."""
         names = tuple(dict.fromkeys(name for name in (examined.domain, examined.return_domain) if name))
         zones = [name for name in names if name == examined.domain or not name.endswith(f".{examined.domain}")]
         watched = (f"_dmarc.{examined.domain}", *(key.name for key in examined.keys if key.record and not key.retired))
@@ -153,7 +153,7 @@ class Doctor:
             return otherwise
 
     async def _each(self, look: Callable[[str], Awaitable[FoundT | None]], names: Iterable[str]) -> dict[str, FoundT]:
-        """What is found of each name; what takes too long, or is None, is left out."""
+        """The result for each name, without those that took too long or gave None."""
         asked = tuple(names)
         found = await asyncio.gather(*(self._in_time(look(name), None) for name in asked))
         return {name: one for name, one in zip(asked, found, strict=True) if one is not None}

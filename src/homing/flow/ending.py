@@ -1,4 +1,4 @@
-"""How workers stop: what was begun is brought to its end, so that a clean stop leaves nothing to be recovered."""
+"""How workers stop: work already begun is finished, so that a clean stop leaves nothing to recover."""
 
 import asyncio
 from collections.abc import Collection, Coroutine
@@ -11,8 +11,8 @@ T = TypeVar("T")
 
 
 async def to_its_end(work: Coroutine[Any, Any, T], seconds: float = PATIENCE) -> T:
-    """The result of `work`. Who is canceled meanwhile stays until `work` has ended, `seconds` at most, and is canceled
-    then: a claim that was committed is never without the worker that knows of it."""
+    """The result of `work`. A caller that is canceled meanwhile waits until `work` has ended, `seconds` at most, and
+    cancels it then: so every committed claim keeps the worker that knows of it."""
     task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)

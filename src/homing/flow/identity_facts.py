@@ -1,4 +1,5 @@
-"""What is proved of organizations' domains, remembered for a moment: nearly every message asks, and no DNS is."""
+"""Facts proved about organizations' domains, cached for a moment: nearly every message asks for them, without a DNS
+query."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -47,8 +48,8 @@ class IdentityFacts:
         people: frozenset[str] = frozenset(),
         display_name: str | None = None,
     ) -> Facts:
-        """What is proved now of the organization of that name. `people`: addresses whose owners have proved them.
-        `display_name`: what would stand in From, to be held against the names that others bear; None: nothing new."""
+        """The facts proved now about the organization of that name. `people`: addresses whose owners have proved them.
+        `display_name`: the new name in From, to be compared with guarded names; None: no new name."""
         return Facts(
             operator=self.operator,
             proved=people,
@@ -58,8 +59,7 @@ class IdentityFacts:
         )
 
     async def _guards(self, display_name: str) -> tuple[Guard, ...]:
-        """The names that nobody else may bear, as far as this one could pass them off: the operator's, and those of
-        organizations."""
+        """The guarded names that this one could impersonate: the operator's, and those of organizations."""
         known = self._guarding.get(display_name)
         if known is None:
             found = await self.database.read(organizations.guard_against, display_name)

@@ -1,4 +1,4 @@
-"""Who is calling: an API key's organization and scopes, remembered for a moment."""
+"""The caller behind an API key: its organization and scopes, cached for a moment."""
 
 import hmac
 from collections.abc import Callable
@@ -23,7 +23,7 @@ SETTINGS_KEY = UUID(int=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whoever holds a key. `organization` None: an administrator."""
+    """The holder of a key. `organization` None: an administrator."""
 
     key: UUID
     organization: Organization | None
@@ -47,7 +47,7 @@ class Keyring:
         self._known = TTLCache(KNOWN_AT_MOST, KNOWN_FOR, self.clock)
 
     async def caller(self, key: str) -> Caller | None:
-        """None for what is no live key."""
+        """The caller; None if the key is not live."""
         if self.administrator_key and hmac.compare_digest(key.encode(), self.administrator_key.encode()):
             return _administrator()
         if not is_key(key):
@@ -60,13 +60,13 @@ class Keyring:
         return caller
 
     async def holder(self, key: UUID) -> Caller | None:
-        """Whoever holds the key with this id, if it is live still."""
+        """The holder of the key with this id; None if the key is not live any more."""
         if key == SETTINGS_KEY:
             return _administrator() if self.administrator_key else None
         return _caller(await self.database.read(organizations.key_by_id, key))
 
     def forget(self) -> None:
-        """Something about keys or organizations was changed here: look again."""
+        """Drop the cache after keys or organizations were changed here."""
         self._known.clear()
 
 

@@ -32,7 +32,7 @@ Dice = Callable[[], bytes]
 Clock = Callable[[], datetime]
 
 LastClockJump = Callable[[], datetime | None]
-"""When the clock was last found to have jumped: to show a time that nobody has lived through to."""
+"""When the last clock jump was found. No process has lived through the time that it skipped."""
 
 ENVELOPE_GRACE = timedelta(days=30)
 """Bounces come back for that long after a delivery's lifetime."""
@@ -119,7 +119,7 @@ class Outgoing:
         )
 
     def resend(self, original: Original, content: bytes, right: Address, key: str, now: datetime) -> AcceptedMessage:
-        """The same message once more, to the address that was meant; `key` makes two equal wishes one."""
+        """The same message once more, to the corrected address; equal `key`s give one delivery."""
         message = MessageId(new_id(now, self.dice()))
         message_id = self._message_id(message, now)
         fixed = corrected(content, parse_address(original.recipient), right, message_id)
@@ -198,7 +198,7 @@ class Outgoing:
         return f"{ENVELOPE_LOCAL}{token}@{identity.return_domain}"
 
     def marked(self, identity: Identity, *, bulk: bool) -> Identity:
-        """The identity of an application's delivery, with where complaints go, and where its recipient can leave."""
+        """The identity of an application's delivery, with the addresses for complaints and for unsubscribing."""
         feedback_to = f"fbl@{self.operator.from_domain}"
         return replace(
             identity, feedback_to=feedback_to, unsubscribe_at=f"{self.url}{UNSUBSCRIBE_PATH}" if bulk else None

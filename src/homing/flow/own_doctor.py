@@ -1,4 +1,4 @@
-"""The doctor for those whom we know: our own names with the keys that sign, as the store has them now."""
+"""The doctor for domains that we know: our own names with their DKIM keys, as the store has them now."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,8 +42,8 @@ class OwnDoctor:
     async def examine_domain(
         self, domain: str, *, egress: Sequence[str] = (), probes: bool = True
     ) -> tuple[Finding, ...]:
-        """What is wrong with a domain; of our own names all that we know is held against what is published. `egress`:
-        the addresses that mail leaves from, by default those of our hostname."""
+        """The findings about a domain; our own names are compared with all that we know of them. `egress`: the
+        addresses that mail leaves from, by default those of our hostname."""
         if not self.is_ours(domain):
             examined = somebody(domain, egress=tuple(egress))
             return await self.doctor.examine(replace(examined, suffix_of=self.suffix_of, now=self.clock()))
@@ -73,7 +73,7 @@ class OwnDoctor:
         return replace(examined, suffix_of=self.suffix_of, now=self.clock())
 
     async def _proof(self, key: PublishedAt) -> bytes:
-        """A message signed as all are, if with this key."""
+        """A message signed like any other; empty unless this key signs it."""
         now = self.clock()
         plan = self.signer.plan(self.identity.from_domain, None, None, now)
         if plan is None or key.retired or key.selector not in plan.selectors.split(","):
@@ -82,7 +82,7 @@ class OwnDoctor:
 
 
 def published(known: Sequence[DkimKey]) -> list[PublishedAt]:
-    """What should stand in the DNS for these keys. One that was just made and is not published yet is no fault, unless
+    """The records that should stand in the DNS for these keys. A new key that is not published yet is no fault, unless
     there is no other."""
     live = [key for key in known if key.state in _EXPECTED] or [key for key in known if key.state not in _ENDED]
     taken = {key.selector for key in live}

@@ -1,4 +1,4 @@
-"""Names of ours that change while we run, as the store last told them: admission at the MX door asks no database."""
+"""Our names that change at run time, as last read from the store: admission at the MX door makes no database query."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,8 +27,8 @@ class OwnNames:
     _learned_at: datetime | None = None
 
     async def learn(self) -> None:
-        """Nothing is ever taken out of the store's lists, so only what is new since the last time is asked for: a day
-        more, since other nodes' clocks may be behind, or a transaction slow."""
+        """Read the names that are new since the last time (none is ever removed), and those of one day more: clocks of
+        other nodes may be behind, or a transaction slow."""
         now = self.clock()
         since = _EVER if self._learned_at is None else min(self._learned_at, now) - _AGAIN
         found = await self.database.read(sending_domains.return_domains, since)

@@ -1,7 +1,7 @@
-"""Hear what comes back: admit it, keep it, understand it, conclude, record.
+"""Take what comes back: admit it, keep it, understand it, conclude, record.
 
-Admission needs no database: a live token or a role address, else 550. What is admitted is kept, committed, and only
-then answered with 250. Understanding follows in its own time.
+Admission needs no database: a live token or a role address, else 550. An admitted mail is stored and committed before
+it is answered with 250. It is understood later.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ _AT_ONCE = 20
 _ROLES = frozenset({"postmaster", "abuse", "fbl", "dmarc", "tlsrpt"})
 _REPORTS = frozenset({What.BOUNCE, What.DELAY, What.COMPLAINT, What.REPORT})
 _NO_WISH = frozenset({What.BOUNCE, What.DELAY, What.REPORT})
-"""What may stray to the address for leaving: nobody's wish, and this address is no return address either."""
+"""Kinds of mail that stray to the unsubscribe address and express no wish; it is no return address either."""
 
 _OK = Reply(250, "2.1.5", "ok")
 _KEPT = Reply(250, "2.0.0", "kept")
@@ -108,9 +108,9 @@ class _Matched:
 
 @dataclass(slots=True, kw_only=True)
 class Receiver:
-    """Works for the MX door, and off the mail that it kept. `feedback_domains`: see
-    `loop.reading.match.is_feedback_of`. It wakes `actions` when a policy has steps to take, and `news` when anything
-    happened."""
+    """Serves the MX door, and works on the mail that the door kept. `feedback_domains`: see
+    `loop.reading.match.is_feedback_of`. It wakes `actions` when a failure policy has steps to take, and `news` when
+    anything has happened."""
 
     database: Database
     tokens: Tokens
@@ -135,8 +135,8 @@ class Receiver:
         return _NOBODY if self._place(recipient) is None else _OK
 
     async def keep(self, arrival: Arrival) -> Reply:
-        """Commit it, then take responsibility. Mail of people to the unmonitored From is taken only where it will be
-        answered; all other mail of theirs is refused here and now, so that they hear of it."""
+        """Commit the mail, then take responsibility for it. Mail from people to the unmonitored From is taken only if
+        it will be answered; their other mail is refused in the dialogue, so that they learn of it."""
         place = self._place(arrival.recipient)
         if place is None:
             return _NOBODY
@@ -228,7 +228,7 @@ class Receiver:
                 await self._conclude(mail)
 
     async def _give_up(self, mail: Inbound) -> None:
-        """Nobody can read it, so it is kept as it is, and that it came is told where it belongs."""
+        """Keep an unreadable mail as it is, and record its arrival where it belongs."""
         evidence = Reported(
             what=What.UNKNOWN,
             action=ReportAction.NONE,
@@ -302,7 +302,7 @@ class Receiver:
         return () if matched is None else (self._finding(mail, understood, matched, authentication),)
 
     async def _match(self, mail: Inbound, understood: Understood) -> _Matched | None:
-        """The address it came to decides; only where that says nothing, the returned original may."""
+        """The delivery by the address that the mail came to; failing that, by the returned original."""
         trace = self._marked(understood)
         if mail.delivery is not None:
             sent = await self.database.read(sent_deliveries.by_delivery, mail.delivery)
@@ -326,7 +326,7 @@ class Receiver:
         return None
 
     def _marked(self, understood: Understood) -> DeliveryId | None:
-        """The delivery that the returned original bears a signed word of, in whichever field was left of it."""
+        """The delivery named by a signed mark in the returned original, in whichever field survived."""
         return self._first_opened(understood.returned_marks, Purpose.TRACE, Purpose.UNSUBSCRIBE)
 
     def _first_opened(self, marks: tuple[str, ...], *purposes: Purpose) -> DeliveryId | None:
@@ -398,7 +398,7 @@ def _local_part(message_id: str) -> str:
 
 
 def _write_durably(file: Path, write: Callable[[Path], None]) -> None:
-    """On disk with its name, before anybody is told so."""
+    """Write the file, and fsync it and its folder, before it is reported."""
     write(file)
     for path, flags in ((file, os.O_RDONLY), (file.parent, os.O_RDONLY | os.O_DIRECTORY)):
         descriptor = os.open(path, flags)

@@ -1,7 +1,7 @@
-"""Look after DKIM keys: make them, see them published, let them sign in turn, and withdraw them.
+"""Look after DKIM keys: create them, see them published, activate them in turn, and retire them.
 
-What is due is decided by `loop.domains.signing_keys`; here the DNS is asked and the store is told. Several nodes may do
-this at once: each step is written only if the key is still as it was seen, and of two keys made under one name one
+`loop.domains.signing_keys` decides what is due; this room asks the DNS and updates the store. Several nodes may do this
+at once: each step is written only if the key is unchanged since it was read, and of two keys made under one name one
 stays.
 """
 
@@ -125,8 +125,8 @@ class KeyRotation:
         await self._do(selectors, RSA, tuple(handed))
 
     async def revoke(self, selectors: Selectors, key: DkimKey) -> None:
-        """From now on the key signs nothing; its successor does, where one is published. What waits is signed anew at
-        its next attempt."""
+        """Revoke the key at once; its successor signs, if one is published. Waiting deliveries are signed anew at their
+        next attempt."""
         known = [one for one in await self._known(selectors, key.algorithm) if one.id != key.id]
         steps: list[Due] = [Move(key=key, state=KeyState.REVOKED)]
         if key.state is KeyState.ACTIVE:
@@ -157,7 +157,7 @@ class KeyRotation:
         return judge(await self.resolver.everywhere(key.probe, "TXT"), same_text(key.record))
 
     async def _do(self, selectors: Selectors, algorithm: str, steps: Collection[Due]) -> bool:
-        """Write what is due; whether it may have made more due."""
+        """Write the steps that are due; returns whether more may be due because of them."""
         moves = [(step.key, step.state) for step in steps if isinstance(step, Move)]
         made = [await self._made(selectors, algorithm, step.selector) for step in steps if isinstance(step, Create)]
         changed = await self.database.write(_write, moves, made, self.clock())

@@ -1,4 +1,4 @@
-"""The rules of the house, from the files beside `loop.reading.rulebook`, which reads none itself."""
+"""The reading rules, loaded from the files beside `loop.reading.rulebook`, which reads no file itself."""
 
 from functools import cache
 from importlib import resources

@@ -1,4 +1,4 @@
-"""Secrets that lie in the database, sealed: private DKIM keys, and what signs the calls to webhooks."""
+"""Secrets sealed in the database: private DKIM keys, and the secrets that sign webhook calls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class SealedSecrets:
 
 
 def seal_anew(conn: Connection, sealed_secrets: SealedSecrets) -> int:
-    """Whatever is not sealed, or under the secret key before, is sealed under that of now; how much that was. Raises
-    SealBroken where something was sealed under neither."""
+    """Seal under the current secret key all that is unsealed, or sealed under the previous one; returns how many.
+    Raises SealBroken if a secret was sealed under neither."""
     count = 0
     for one in dkim_keys.sealed(conn):
         if not sealed_secrets.sealer.sealed_now(one.sealed):

@@ -1,4 +1,4 @@
-"""Take over from the dead, count what waits, and forget what is over: leases, figures, retention."""
+"""Take over from dead workers, measure the backlog, and erase what is over: leases, figures, retention."""
 
 import asyncio
 from dataclasses import dataclass
@@ -53,15 +53,15 @@ class Tidier:
         self.work.wake()
 
     async def run(self) -> None:
-        """Until canceled, and then no longer: whatever is left undone, the next look finds."""
+        """Run until canceled, then stop at once: the next look finds whatever is left undone."""
         await work_until_canceled(
             self.look, failed="cannot tidy up", every=_RECOVER_EVERY, first_after=_RECOVER_EVERY, patience=0.0
         )
 
     async def look(self) -> None:
-        """Once. A clock that has just jumped ends no lease, before its holder could renew it, and for a day erases
-        nothing: what is erased does not come back when the clock does. What was put off to times that are far away now
-        that it is put right is due at once."""
+        """Tidy once. After a clock jump no lease ends before its holder could renew it, and nothing is erased for a
+        day: erased data do not come back when the clock does. Deliveries and actions that a wrong clock put off too far
+        are due at once."""
         now, jumped_at = self.clock(), self.jumped_at()
         if jumped_at != self._mended_at:
             await self.database.write(deliveries.bring_forward, now, now + LONGEST_WAIT)
@@ -87,7 +87,7 @@ class Tidier:
         metrics.OLDEST_DUE.set(late.total_seconds())
 
     async def forget(self) -> None:
-        """In small bites, so that nobody waits for the writer."""
+        """Erase in small batches, so that nothing waits long for the writer."""
         now = self.clock()
         while await self.database.write(tidy.forget_idempotency, now):
             pass
@@ -118,7 +118,7 @@ class Tidier:
 
 
 def _old_files(folder: Path, before: datetime) -> dict[InboundId, Path]:
-    """By the mail that each belongs to: those that nobody can be writing any more."""
+    """Files too old to be still in writing, by the mail that each belongs to."""
     files = [file for file in folder.glob("[0-9a-f]" * 32 + ".eml") if file.stat().st_mtime < before.timestamp()]
     return {InboundId(UUID(file.stem)): file for file in files}
 

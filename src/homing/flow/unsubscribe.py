@@ -1,7 +1,7 @@
 """Leave a bulk stream: by the link or the address in List-Unsubscribe (RFC 8058, RFC 2369).
 
-Looking at the link changes nothing, since scanners follow links; the POST leaves, and so does a mail to the address.
-Whoever holds the message may leave for its recipient. It concerns one address, one organization and one stream.
+Opening the link changes nothing, since scanners follow links; a POST unsubscribes, and so does a mail to the address.
+Any holder of the message may unsubscribe its recipient. This concerns one address, one organization and one stream.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Unsubscribing:
         return Unsubscription(sent=sent, organization=organization, left=bool(listed))
 
     async def use(self, token: str) -> Unsubscription | None:
-        """Once and for all: whoever has left already changes nothing, however often he asks."""
+        """Unsubscribe, once and for all: a repeated request changes nothing. None: see `look`."""
         leave = await self.look(token)
         if leave is not None and not leave.left:
             evidence = Unsubscribed(by="one-click")

@@ -1,6 +1,6 @@
-"""Look at the DNS in its own time, so that no message waits for it: our DKIM keys, and organizations' own domains.
+"""Check the DNS in the background, so that no message waits for it: our DKIM keys, and organizations' own domains.
 
-What is found becomes a fact in the store; whoever sends reads facts only.
+Results become facts in the store; sending reads facts only.
 """
 
 import asyncio
@@ -128,7 +128,8 @@ class DomainVerifier:
         metrics.KEYS_UNSEEN.set(len(unseen))
 
     async def _look_at_tags(self) -> None:
-        """Under which keys each organization's own selector can be looked up by receivers. What is doubtful stays."""
+        """Find the keys for which receivers can look up each organization's own selector. Doubtful ones stay as they
+        are."""
         signing = [key for key in await self.database.read(dkim_keys.list_all, self.own.domain) if key.state in SIGNING]
         found = await asyncio.gather(*(self._tag(key) for key in signing))
         standing = {key.id: judgement.standing for key, judgement in zip(signing, found, strict=True)}
@@ -161,7 +162,7 @@ class DomainVerifier:
                 return await self._dmarc(record.name)
 
     async def _dkim(self, record: DnsRecord, signing: DkimKey | None) -> Judgement:
-        """The alias; and, behind the one that signs, the very key."""
+        """The alias and, for the selector that signs now, the key behind it."""
         alias = await self._ask(record.name, "CNAME", same_name(record.value))
         if signing is None or not record.name.startswith(f"{signing.selector}._domainkey."):
             return alias
@@ -169,7 +170,7 @@ class DomainVerifier:
         return worst(alias, judge(sightings, same_text(signing.record)))
 
     async def _return_path(self, domain: SendingDomain, record: DnsRecord) -> Judgement:
-        """The alias; or MX and SPF at the name itself, where an alias cannot stand."""
+        """The verdict on the alias, or on MX and SPF at the name itself, where an alias cannot stand."""
         alias = await self._ask(record.name, "CNAME", same_name(record.value))
         if alias.standing is Publication.UNKNOWN or alias.wrong:
             return alias
@@ -181,7 +182,8 @@ class DomainVerifier:
         return worst(exchange, policy)
 
     async def _dmarc(self, name: str) -> Judgement:
-        """There, or at a parent (RFC 9989's tree walk ends well before the top here: it is advice, not proof)."""
+        """A DMARC record at the name or at a parent: RFC 9989's tree walk, cut short, since this is advice and no
+        proof."""
         found = await self._ask(name, "TXT", _is_dmarc)
         parent = name.removeprefix("_dmarc.").partition(".")[2]
         if found.standing is Publication.MISSING and not found.wrong and "." in parent:
@@ -207,7 +209,7 @@ def _is_dmarc(texts: tuple[str, ...]) -> bool:
 
 
 def _changes(before: SendingDomain, after: SendingDomain) -> list[NewEvent]:
-    """An event for each record whose word changed, with the level that follows; timeouts come and go unheard."""
+    """An event for each record whose state changed, with the level that follows; timeouts cause no event."""
     was, now_is = level_of(before), level_of(after)
     events = [
         _changed(after, purpose, after.fact(purpose), now_is)

@@ -24,10 +24,10 @@ async def work_until_canceled(
 ) -> NoReturn:
     """Turn after turn until canceled, the first one after `first_after` seconds.
 
-    A turn that returns True has left work: the next one follows at once. Else it follows when `wake_up` is called, in
-    `every` seconds at most; a call during a turn counts. A turn that raises is logged under the words of `failed`, and
-    the next one follows in `every` seconds, called or not. Whoever cancels waits until the turn under way has ended,
-    `patience` seconds at most; it is canceled then.
+    A turn that returns True has left work: the next one follows at once. Else it follows when `wake_up` is called, or
+    after `every` seconds; a call during a turn counts. A turn that raises is logged under the words of `failed`, and
+    the next one follows in `every` seconds, called or not. On cancellation the turn under way has `patience` seconds to
+    end before it is canceled.
     """
     wake_up = wake_up or WakeUp()
     await asyncio.sleep(first_after)
@@ -46,7 +46,7 @@ async def work_until_canceled(
 
 @contextmanager
 def surviving(failed: str, **about: str) -> Iterator[None]:
-    """One of several things that a turn works on: where it breaks, that is logged, and costs no other its try."""
+    """One of several things that a turn works on: an error in it is logged, and does not stop the others."""
     try:
         yield
     except Exception:  # noqa: BLE001 - the one catch around a single piece of work

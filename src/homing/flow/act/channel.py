@@ -1,4 +1,4 @@
-"""What a channel is: it carries one action of a case out, and says how that ended. The worker writes the end down."""
+"""A channel carries out one action of a case and returns how that ended; the worker stores the end."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """It did not work and certainly had no effect: once more after `wait`."""
+    """The action did not work and certainly had no effect: it is tried again after `wait`."""
 
     wait: timedelta
     why: str
@@ -35,7 +35,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
-    """Somebody else has the action by now; nothing was done."""
+    """Another worker holds the lease of the action by now; nothing was done."""
 
 
 End = Ended | Again | LeaseLost
@@ -57,7 +57,7 @@ FactsOf = Callable[[CaseContext], FailureFacts]
 
 
 class NoText(Exception):  # noqa: N818 - it says what is the case
-    """What a case of this kind says to people, or to a program, is not written yet."""
+    """No text for people or programs exists yet for cases of this kind."""
 
     def __init__(self, kind: CaseKind) -> None:
         super().__init__(f"there is no text for a case of the kind {kind.value}")

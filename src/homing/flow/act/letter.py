@@ -1,4 +1,4 @@
-"""Letters: to the human sender here, and what every letter of a case has in common.
+"""Letters to the human sender, and the common part of all letters of a case.
 
 A letter and the end of its action are one transaction; its step ends when the letter's own delivery does.
 """
@@ -23,7 +23,7 @@ class Post:
     clock: Clock
 
     def end_with(self, action: Action, name: str, address: str | None, text: Text, told: EventType) -> Ended:
-        """The action's end with a letter to that address; a failure where there is none, or none that works."""
+        """The end of the action with a letter to that address; failed if the address is missing or invalid."""
         if address is None:
             return failed(action.kind, "no address is known to write to")
         try:

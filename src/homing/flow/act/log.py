@@ -1,4 +1,4 @@
-"""The log: a line of warning for whoever reads it."""
+"""The log: one line at level warning."""
 
 import structlog
 

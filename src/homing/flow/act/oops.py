@@ -22,7 +22,7 @@ def answer(action: Action, outgoing: Outgoing, clock: Clock) -> Ended:
         organization=action.organization,
         to=to,
         text=text,
-        in_reply_to=None if check_message_id(answered) else answered,  # some mailers write ids of no known form
+        in_reply_to=None if check_message_id(answered) else answered,  # some mailers write malformed Message-IDs
     )
     acceptance = outgoing.letter(letter, clock())
     return Ended(state=ActionState.DONE, result=f"answered {to.address}", letter=acceptance)

@@ -1,7 +1,7 @@
-"""Text messages, and what the provider says of them later (its status callback).
+"""Text messages, and the provider's later reports on them (its status callbacks).
 
-A repetition costs money and sleep, so the intent is committed before the call: one that was begun and never ended is
-in doubt, and is not repeated.
+A repetition costs money and sleep, so the intent is committed before the call: an action that was begun and never ended
+is in doubt, and is not repeated.
 """
 
 from dataclasses import dataclass, replace
@@ -67,8 +67,8 @@ class Sms:
         return f"{self.public_url}/v1/sms/status/{token}"
 
     async def status(self, token: str, body: bytes) -> bool:
-        """What the provider says later of a text message; whether it is one of ours. A failure moves its case on, even
-        one that outruns the provider's own answer to us."""
+        """Take the provider's status callback; returns whether the text message is one of ours. A failure moves its
+        case on, even if it arrives before the provider's answer to our own request."""
         callback = self.provider.parse_status_callback(body) if self.provider else None
         try:
             subject = self.tokens.open(Purpose.SMS_STATUS, token, now=self.clock())

@@ -1,4 +1,4 @@
-"""Webhooks: the organization's own program is told, signed, and again if it does not answer."""
+"""Webhooks: signed calls to the organization's own program, repeated if it does not answer."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Carries out what was decided: letters, live events, text messages, webhooks, the Oops! answer.
+"""Carries out the actions: letters, live events, text messages, webhooks, the Oops! answer.
 
 Actions are outbox rows, written with the transition that caused them. Each ends in a recorded state of its own, and
 tells its case whether it reached anybody.
@@ -41,13 +41,13 @@ _LOOK_EVERY = 0.5
 _AT_ONCE = 50
 _CALLS = frozenset({ActionKind.SMS, ActionKind.WEBHOOK})
 MOST_TRIES = len(RETRIES) + 5
-"""An action that was claimed so often and has no end still breaks its worker each time."""
+"""An action that was claimed more often without an end breaks its worker each time."""
 
 
 @dataclass(slots=True)
 class _Pool:
-    """Actions of these kinds, `_AT_ONCE` at a time: calls take as long as other people's servers like, and nothing but
-    calls waits for them."""
+    """Actions of these kinds, `_AT_ONCE` at a time. Calls take as long as other people's servers do, so they have a
+    pool of their own and delay only each other."""
 
     kinds: frozenset[ActionKind]
     running: set[asyncio.Task[None]] = field(default_factory=set)
@@ -55,8 +55,8 @@ class _Pool:
 
 @dataclass(slots=True, kw_only=True)
 class Actor:
-    """Works off the outbox. `administrator` is the operator's, for organizations that name none of their own; `sms`
-    is None where no provider is set up."""
+    """Works through the outbox. `administrator` is the operator's address, for organizations without one of their own;
+    `sms` is None if no provider is configured."""
 
     database: Database
     outgoing: Outgoing
@@ -71,7 +71,7 @@ class Actor:
     news: WakeUp
 
     async def run(self) -> None:
-        """Until canceled: then what was begun is ended, so that no text message is left in doubt."""
+        """Run until canceled; actions already begun are then finished, so that no text message is left in doubt."""
         pools = (_Pool(_CALLS), _Pool(frozenset(ActionKind) - _CALLS))
         claim = partial(self._claim, pools)
         try:
@@ -80,7 +80,7 @@ class Actor:
             await all_to_their_end([task for pool in pools for task in pool.running])
 
     async def _claim(self, pools: Sequence["_Pool"]) -> bool:
-        """Begin as much as there is room for; whether there may be more at once."""
+        """Begin as many actions as there is room for; returns whether more may be due now."""
         more = False
         for pool in pools:
             room = _AT_ONCE - len(pool.running)
@@ -177,5 +177,5 @@ class Actor:
                 pass
 
     async def sms_status(self, token: str, body: bytes) -> bool:
-        """What an SMS provider says later of a text message; whether it is one of ours."""
+        """Take a status callback of an SMS provider; returns whether the text message is one of ours."""
         return await self._sms().status(token, body)

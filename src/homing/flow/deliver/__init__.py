@@ -1,5 +1,5 @@
-"""Deliver what is due: a worker claims it (`queue`), an agent attempts it (`attempt`), what came of it is recorded
-(`result`). `sign` has the keys."""
+"""Deliver what is due: a worker claims deliveries (`queue`), an agent attempts them (`attempt`), the results are
+recorded (`result`). `sign` has the keys."""
 
 from homing.flow.deliver.attempt import DeliveryAgent
 from homing.flow.deliver.queue import LEASE, Deliverer

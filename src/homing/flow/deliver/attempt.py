@@ -1,4 +1,4 @@
-"""One attempt at a delivery: the route, the identity and the signature, then host after host until one hears us out.
+"""One attempt at a delivery: the route, the identity and the signature, then host after host until one is decisive.
 
 An attempt row, committed just before MAIL FROM, says that a copy may go out, so that after a crash only open attempts
 are in doubt.
@@ -48,9 +48,9 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class _Try:
-    """One attempt on its way. `until`: when it is given up, in the loop's time. `attempt`: the row that was opened
-    before MAIL FROM, if it came so far. `receiver`: of the best host. `skipped`: hosts that nobody is asked at.
-    `hosts`: what came of each other one; the last one decides."""
+    """One attempt in progress. `until`: when it is given up, in the event loop's time. `attempt`: the row opened before
+    MAIL FROM, if the attempt came so far. `receiver`: of the best host. `skipped`: hosts that were not tried. `hosts`:
+    the result of each host tried; the last one decides."""
 
     leased: ClaimedDelivery
     until: float
@@ -84,7 +84,7 @@ class DeliveryAgent:
         self.signer.close()
 
     async def deliver(self, leased: ClaimedDelivery) -> None:
-        """One attempt, recorded. Raises only what is a bug, or what no repetition mends."""
+        """Make one attempt and record it. Raises only bugs, and errors that no repetition cures."""
         domain = domain_of(leased.delivery.recipient)
         trial = _Try(leased=leased, until=asyncio.get_running_loop().time() + self.longest)
         try:
@@ -103,7 +103,7 @@ class DeliveryAgent:
         await self._throttled(trial, route)
 
     async def _throttled(self, trial: _Try, route: Route) -> None:
-        """As fast as the receiver likes. A delivery that does not begin waits, and no attempt is counted."""
+        """Attempt at the receiver's pace. A delivery that is held back waits, and no attempt is counted."""
         receiver = trial.receiver
         turn = self.throttles.begin(receiver, trial.leased.delivery.id, self.clock())
         if isinstance(turn, datetime):
@@ -141,8 +141,8 @@ class DeliveryAgent:
             await self._conclude(trial)
 
     async def _identified(self, leased: ClaimedDelivery) -> ClaimedDelivery:
-        """With the identity that stands now: what was proved at acceptance, or at the last attempt, may be so no more.
-        Under other names it is another mail, and signed as such."""
+        """The delivery with the identity that holds now: proofs may have lapsed since acceptance or the last attempt.
+        Under other names it is a different mail, and is signed as such."""
         facts = await self.proved.facts(leased.delivery.organization, leased.organization_name)
         tried = leased.signed_at is not None
         identity = resolve_again(leased.identity, domain_of(leased.delivery.recipient), facts, tried=tried)
@@ -159,7 +159,7 @@ class DeliveryAgent:
         return content, replace(leased, selector=plan.selectors, signed_at=plan.signed_at, instead_of=instead_of)
 
     async def _hold_back(self, leased: ClaimedDelivery, receiver: str) -> None:
-        """Nothing goes out unsigned: it waits until its domain has a key that signs."""
+        """Hold the delivery back until its domain has a key that signs: nothing goes out unsigned."""
         now, domain = self.clock(), leased.identity.sending_domain
         await raise_alarm(
             self.database, alarm(f"no-signing-key {domain}", NO_SIGNING_KEY, leased.delivery.organization), now
@@ -177,7 +177,7 @@ class DeliveryAgent:
             await asyncio.to_thread(check_departure, content, *domains)
 
     async def _try_hosts(self, trial: _Try, content: bytes, hosts: tuple[Host, ...]) -> bool:
-        """As many hosts as it takes until one hears us out. False: the lease was lost meanwhile."""
+        """Try hosts until the result of one is decisive. False: the lease was lost meanwhile."""
         for host in hosts:
             connection = await self._reach(trial, host)
             if connection is not None:
@@ -190,7 +190,7 @@ class DeliveryAgent:
         return True
 
     async def _reach(self, trial: _Try, host: Host) -> Connection | None:
-        """A connection; else what came of it is in the trial."""
+        """A connection, or None with the failures added to `trial.hosts`."""
         for starttls in (True, False):
             since, log = self.clock(), Log()
             try:
@@ -206,7 +206,7 @@ class DeliveryAgent:
         return None
 
     async def _may_send(self, trial: _Try, host: Host, connection: Connection) -> bool:
-        """Whether the intent to send stands in the store; without it the connection is given back."""
+        """Whether the intent to send is committed; if not, the connection is released."""
         if trial.attempt is not None:
             return True
         try:
@@ -270,13 +270,13 @@ class DeliveryAgent:
 
 
 def _countersigned(identity: Identity) -> bool:
-    """Whether the operator's domain signs beside the sending domain: complaints go to an address of its, and From is of
-    another (RFC 9477 §3.1 asks for a signature by either)."""
+    """Whether the operator's domain signs beside the sending domain: it does if complaints go to the operator's domain
+    and From has another one (RFC 9477 §3.1 asks for a signature by either)."""
     return identity.feedback_to is not None and domain_of(identity.feedback_to) != identity.sending_domain
 
 
 def _answered(trial: _Try) -> bool:
-    """Whether the last host that was tried talked to us to the end."""
+    """Whether the dialogue with the last host tried came to its end."""
     if not trial.hosts:
         return False
     last = trial.hosts[-1][1]
@@ -284,7 +284,8 @@ def _answered(trial: _Try) -> bool:
 
 
 def _worth_another_host(transcript: Transcript) -> bool:
-    """A host that could not be talked to, or that broke off before the message was on its way, with time left."""
+    """Whether to try the next host: this one was unreachable or broke off before the message was sent, and time is
+    left."""
     if transcript.silence == DEADLINE:
         return False
     if transcript.stage in HOST_STAGES:
@@ -295,6 +296,6 @@ def _worth_another_host(transcript: Transcript) -> bool:
 
 
 def _given_up(stage: Stage, host: Host | None = None) -> Transcript:
-    """The attempt has lasted too long. At stage `dot` a copy may be out there."""
+    """The transcript of an attempt that ran out of time. At stage `dot` a copy may have been delivered."""
     name, ip = (host.name, host.ip) if host else ("", "")
     return Transcript(stage=stage, reply=None, silence=DEADLINE, host=name, ip=ip, tls="")

@@ -1,6 +1,6 @@
-"""The worker of the queue: claims what is due, keeps its leases while attempts run, and gives back what it cannot end.
+"""The worker of the queue: claims due deliveries, renews leases while attempts run, and gives back unfinished ones.
 
-The delivery row is the job. A claim is a lease with an epoch: whoever comes back with an old one changes nothing.
+The delivery row is the queue entry. A claim is a lease with an epoch: a write under an older epoch changes nothing.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ LEASE = timedelta(seconds=180)
 _RENEW_EVERY = 60.0
 _LOOK_EVERY = 0.5
 OCTETS_AT_ONCE = 128 * 1024 * 1024
-"""Contents in memory: beyond that nothing new is claimed, however many deliveries there is room for."""
+"""Octets of contents in memory above which nothing new is claimed, however many deliveries there is room for."""
 _Lease = tuple[DeliveryId, int]
 """A delivery and the epoch of its claim."""
 
@@ -35,8 +35,8 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class Deliverer:
-    """Works off the queue, `at_once` deliveries at a time. `owner` names this process in its leases; `work` wakes it
-    when something became due; it wakes `news` when anything happened."""
+    """Works through the queue, `at_once` deliveries at a time. `owner` names this process in its leases; `work` wakes
+    this worker when something becomes due; the worker wakes `news` when anything has happened."""
 
     database: Database
     agent: DeliveryAgent
@@ -51,7 +51,7 @@ class Deliverer:
     _octets: int = 0
 
     async def run(self) -> None:
-        """Until canceled: then nothing new is claimed, and what runs is given half a minute to end."""
+        """Run until canceled; then nothing new is claimed, and running attempts have half a minute to end."""
         renew = work_until_canceled(
             self._renew, failed="cannot renew leases", every=_RENEW_EVERY, first_after=_RENEW_EVERY, patience=0.0
         )
@@ -66,7 +66,7 @@ class Deliverer:
             await self._give_back()
 
     async def _claim(self) -> bool:
-        """Claim as much as there is room for; whether there may be more at once."""
+        """Claim as much as there is room for; returns whether more may be due now."""
         room, octets = self.at_once - len(self._running), OCTETS_AT_ONCE - self._octets
         if room <= self.at_once // 4 or octets <= 0:
             return False
@@ -97,7 +97,7 @@ class Deliverer:
             self.news.wake()
 
     async def _give_back(self) -> None:
-        """What could not be ended in time is another's at once, and nobody takes our stopping for a death."""
+        """Release unfinished deliveries at once for other workers, so that a clean stop does not count as a death."""
         try:
             await self.database.write(deliveries.recover, self.clock(), self.owner.__eq__, given_back=True)
         except (SQLAlchemyError, OSError):

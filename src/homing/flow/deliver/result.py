@@ -1,4 +1,4 @@
-"""What came of an attempt: a transcript becomes evidence, the evidence a finding, and the finding is written."""
+"""The result of an attempt: a transcript becomes evidence, the evidence a finding, and the finding is recorded."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _OUR_OWN_FINDINGS = {
         552, "5.3.4", "The message is larger than the recipient's server says it takes (SIZE)."
     ),
 }
-"""What no server had to be asked for: permanent, and about the message."""
+"""Faults that we find without asking the server: permanent, and about the message."""
 
 _log = structlog.get_logger()
 
@@ -67,8 +67,8 @@ def host_results(
     rules: Rules,
     attempt: AttemptId | None = None,
 ) -> tuple[AttemptResult, ...]:
-    """What is kept of an attempt: of hosts that nobody was asked at, of those passed over, and last of the one that
-    decides. `attempt`: the row that was opened before MAIL FROM, if it came so far."""
+    """The results to store for an attempt: hosts not tried, hosts passed over, and last the one that decides.
+    `attempt`: the row opened before MAIL FROM, if the attempt came so far."""
     since = [one for one, _ in hosts]
     unasked = [
         AttemptResult(
@@ -119,8 +119,8 @@ class Recorder:
     actions: WakeUp
 
     async def record(self, leased: ClaimedDelivery, evidence: Evidence, *results: AttemptResult) -> None:
-        """Write what follows from the evidence under the lease of the claim. The last result is the attempt's, those
-        before it are of hosts passed over. Raises what no repetition mends."""
+        """Record the outcome of the evidence under the lease of the claim. The last result is the attempt's, those
+        before it are of hosts passed over. Raises errors that no repetition cures."""
         finding = DeliveryEvidence(
             delivery=leased.delivery.id,
             evidence=evidence,
@@ -137,7 +137,7 @@ class Recorder:
             self.actions.wake()
 
     async def _written(self, finding: DeliveryEvidence) -> Outcome | None:
-        """However long the database takes: what we know of a copy must not become a doubt."""
+        """Write the finding, however long the database takes: a known result must not become a delivery in doubt."""
         patience = 0.1
         while True:
             try:

@@ -33,9 +33,9 @@ class _Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """With which selectors (joined by commas) of a domain a delivery is signed; one with `@` in front is the operator's
-    own domain's, and what stands before a dot is an organization's. `anew`: not as at its first attempt, because that
-    key signs no more."""
+    """The selectors (joined by commas) of a domain that sign a delivery. `@` before a selector: it is the operator's
+    own domain's; a part before a dot is an organization's. `anew`: not as at the first attempt, because that key no
+    longer signs."""
 
     domain: str
     selectors: str
@@ -62,7 +62,7 @@ class Signer:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sign")
 
     async def reload(self) -> None:
-        """Take the keys as they now are. Raises SealBroken where they were sealed with another secret key."""
+        """Load the current keys. Raises SealBroken if they were sealed with another secret key."""
         self._version = await self._database.read(dkim_keys.version)
         stored = await self._database.read(dkim_keys.signing)
         fresh = {one.key.id: self._open(one) for one in stored}
@@ -73,7 +73,7 @@ class Signer:
         self._own |= await self._database.read(dkim_keys.domains)
 
     async def reload_if_changed(self) -> None:
-        """Whoever changed them may be another node."""
+        """Reload if the keys have changed, perhaps by another node."""
         if await self._database.read(dkim_keys.version) != self._version:
             await self.reload()
 
@@ -87,9 +87,9 @@ class Signer:
         countersigned: bool = False,
         organization: OrganizationId | None = None,
     ) -> Plan | None:
-        """How to sign a delivery from this domain: as at its first attempt (`before`, `signed_at`), else with what
-        signs now. `countersigned`: the operator's own domain signs too, if it has a key. `organization`: whose it is,
-        for its own selector. None: there is no key for the domain."""
+        """How to sign a delivery from this domain: as at its first attempt (`before`, `signed_at`), else with the
+        active keys. `countersigned`: the operator's own domain signs too, if it has a key. `organization`: whose
+        delivery it is, for its own selector. None: the domain has no key."""
         if before and signed_at and all(self._at(domain, selector, signed_at) for selector in before.split(",")):
             return Plan(domain=domain, selectors=before, signed_at=signed_at, anew=False)
         active = self._active(domain)
@@ -120,7 +120,7 @@ class Signer:
 
     @property
     def delegated_selector(self) -> str | None:
-        """Which selector signs now for domains that have no keys of their own."""
+        """The selector that signs now for domains without keys of their own."""
         found = [one.key for one in self._keys.get(self._delegated, []) if one.key.algorithm == RSA]
         return next((key.selector for key in found if key.state is KeyState.ACTIVE), None)
 

@@ -1,4 +1,4 @@
-"""Wires the rooms together: the only place that reads settings, the clock and the dice."""
+"""Wires the rooms together: the only place that reads settings, the clock and the source of random octets."""
 
 from homing.app.clock import Clock as Clock
 from homing.app.gateway import App as App

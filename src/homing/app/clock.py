@@ -1,7 +1,7 @@
-"""The time, and how far it is to be believed.
+"""The time, and how far it can be trusted.
 
 The clock of a machine can be set: by hand, by NTP, by the pause of a virtual machine. Its monotonic clock cannot. A
-step of the one that the other did not make is a jump: nobody has lived through that time, and nothing was tried in it.
+step of the first without the second is a jump: no process has lived through that time, and nothing was tried in it.
 """
 
 import time
@@ -13,7 +13,7 @@ import structlog
 from homing.flow import metrics
 
 CLOCK_JUMP = timedelta(minutes=1)
-"""What is less is a clock being put right."""
+"""A smaller step is an ordinary correction of the clock."""
 
 _log = structlog.get_logger()
 
@@ -23,8 +23,7 @@ def _now() -> datetime:
 
 
 class Clock:
-    """The time, UTC. Tests and the demo may move it forward; nothing else does, and that is no jump but time that
-    passes for the gateway."""
+    """The time, UTC. Tests and the demo may move it forward; that is no jump, but time that passes for the gateway."""
 
     def __init__(self, wall: Callable[[], datetime] = _now, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._wall, self._monotonic = wall, monotonic
@@ -47,5 +46,5 @@ class Clock:
         self._ahead += span
 
     def jumped_at(self) -> datetime | None:
-        """When it was last found to have jumped, by what it shows since then."""
+        """When the last jump was found, by the clock after it; None: no jump."""
         return self._jumped_at

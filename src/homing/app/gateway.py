@@ -64,8 +64,8 @@ class App:
             await self.database.close()
 
     async def _take_keys(self) -> None:
-        """What is sealed in the store under the secret key of now, and the signing key that lay in a file at the first
-        start."""
+        """Adopt the signing key that was in a file at the first start, and seal all secrets in the store under the
+        current secret key."""
         for private, since in self.keys.signing_since:
             await self.domain_verifier.rotation.adopt(private, since)
         try:
@@ -79,7 +79,7 @@ class App:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
-        """Everything. On the way out the doors close first, then the workers end what they have begun. Raises
+        """The whole gateway. At the end the doors close first, then the workers finish what they have begun. Raises
         BadSettings and CannotListen before anything is sent."""
         tls = tls_of(self.settings)
         async with self.storing(), AsyncExitStack() as workers, AsyncExitStack() as doors:
@@ -140,7 +140,7 @@ async def serve(settings: Settings) -> None:
 
 
 async def _ended(worker: "asyncio.Task[None]") -> None:
-    """Stop a worker; what it did not catch is a bug and is told here."""
+    """Stop a worker; an exception that it did not catch is a bug, and is logged here."""
     worker.cancel()
     try:
         await worker

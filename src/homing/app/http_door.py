@@ -28,8 +28,8 @@ from homing.net.suffix import suffix_list
 
 @asynccontextmanager
 async def http_door(settings: Settings, http: FastAPI, stopping: asyncio.Event) -> AsyncIterator[int]:
-    """Open meanwhile; gives its port. Raises CannotListen. On the way out `stopping` is set, and requests have five
-    seconds to end."""
+    """The door, open within the context; yields its port. Raises CannotListen. At the end `stopping` is set, and
+    requests have five seconds to end."""
     with listening("http_port", settings.http_host, settings.http_port):
         listener = socket.create_server((settings.http_host, settings.http_port), backlog=512)
     config = uvicorn.Config(
@@ -68,7 +68,7 @@ class _HttpServer(uvicorn.Server):
 
 
 def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, stopping: asyncio.Event) -> FastAPI:
-    """API and pages. `stopping` is set when the door closes, for whoever follows a stream."""
+    """API and pages. `stopping` is set when the door closes; live streams end then."""
     acceptance = Acceptance(
         database=shared.database,
         outgoing=shared.outgoing,

@@ -28,7 +28,7 @@ class Keys:
 
     @property
     def signing(self) -> tuple[SigningKey, ...]:
-        """The DKIM key of the first start, unless its file is gone: the store has it."""
+        """The DKIM key of the first start; empty if its file is gone, since the store has the key."""
         return tuple(key for key, _ in self.signing_since)
 
     @classmethod

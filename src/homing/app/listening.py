@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class CannotListen(Exception):  # noqa: N818 - it says what is the case
-    """A door's address cannot be had; `setting` names its port."""
+    """A door's address cannot be bound; `setting` names its port."""
 
     def __init__(self, setting: str, host: str, port: int, reason: str) -> None:
         super().__init__(f"cannot listen at {host}:{port}: {reason}")
@@ -15,7 +15,7 @@ class CannotListen(Exception):  # noqa: N818 - it says what is the case
 
 @contextmanager
 def listening(setting: str, host: str, port: int) -> Iterator[None]:
-    """Around whatever listens at `host` and `port`. Raises CannotListen."""
+    """Context for binding `host` and `port`: turns an OSError into CannotListen."""
     try:
         yield
     except OSError as error:

@@ -28,7 +28,7 @@ WEBHOOK_PORTS = frozenset({443})
 
 
 def webhook_ports(settings: Settings) -> frozenset[int]:
-    """Where webhooks may be called; in a lab everywhere."""
+    """The ports that webhooks may call; any port in a lab."""
     return frozenset(range(1, 65536)) if settings.lab_private_addresses else WEBHOOK_PORTS
 
 

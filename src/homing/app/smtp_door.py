@@ -16,7 +16,7 @@ from homing.loop.problem import Fault
 
 @asynccontextmanager
 async def smtp_door(settings: Settings, receiver: Receiver, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """Open meanwhile; gives its port. Raises CannotListen."""
+    """The door, open within the context; yields its port. Raises CannotListen."""
     handler = MxHandler(settings.hostname, receiver)
     server = SmtpServer(handler, _limits(settings), tls, spool=settings.data_dir)
     with listening("smtp_port", settings.smtp_host, settings.smtp_port):
@@ -28,7 +28,7 @@ async def smtp_door(settings: Settings, receiver: Receiver, tls: ssl.SSLContext 
 
 
 def _limits(settings: Settings) -> Limits:
-    """One delivery's token a transaction; in a lab the whole world shares one network."""
+    """One recipient (a delivery's token) a transaction; in a lab the whole world shares one network."""
     limits = Limits(message_octets=LARGEST_MESSAGE * 3 // 2, recipients=1)
     return replace(limits, connections_per_network=limits.connections) if settings.lab_private_addresses else limits
 

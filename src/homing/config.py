@@ -88,7 +88,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Settings(BaseSettings):
-    """What an operator may say. Times are in the unit that the name gives."""
+    """The settings of an operator. Times are in the unit that the name gives."""
 
     model_config = SettingsConfigDict(env_prefix="HOMING_", extra="forbid")
 

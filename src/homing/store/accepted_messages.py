@@ -85,7 +85,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedMessage:
-    """`respond` says what the caller will be answered, now and whenever he asks again with the same key, given the
+    """`respond` composes the answer to the caller, for this request and repeated ones under the same key, from the
     deliveries that ended at once because their address is suppressed."""
 
     message: NewMessage
@@ -96,7 +96,7 @@ class AcceptedMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """All of it will be committed together. `suppressed`: deliveries that ended at once."""
+    """The submission is accepted, and committed as a whole. `suppressed`: deliveries that ended at once."""
 
     response: str = ""
     suppressed: frozenset[DeliveryId] = frozenset()
@@ -119,7 +119,7 @@ Answer = Added | Replayed | KeyReused | OverCap
 
 
 def add(conn: sa.Connection, items: list[AcceptedMessage]) -> list[Answer]:
-    """Accept each submission whole, or not at all, and say which."""
+    """Accept each submission as a whole or not at all, and return the answer to each."""
     answers: dict[int, Answer] = {}
     twins = _find_resent(conn, items, answers) | _take_keys(conn, items, answers)
     _count_usage(conn, items, answers)
@@ -172,7 +172,7 @@ _Twins = dict[int, int]
 
 
 def _find_resent(conn: sa.Connection, items: Sequence[AcceptedMessage], answers: dict[int, Answer]) -> _Twins:
-    """The lock on the delivery that is corrected makes two resends of it wait for each other."""
+    """Find earlier resends. The lock on the corrected delivery makes concurrent resends of it wait for each other."""
     wanted = {index: resend for index, item in enumerate(items) if (resend := _resend_of(item))}
     if not wanted:
         return {}
@@ -199,7 +199,8 @@ def _resent(item: AcceptedMessage) -> DeliveryId:
 
 
 def _take_keys(conn: sa.Connection, items: Sequence[AcceptedMessage], answers: dict[int, Answer]) -> _Twins:
-    """Whoever uses a key at the same moment waits here for the other's commit, and then gets the other's answer."""
+    """Take the idempotency keys. A concurrent request with the same key waits here for the other's commit, then gets
+    its answer."""
     first: dict[_Key, int] = {}
     later: dict[int, _Key] = {}
     for index, item in enumerate(items):
@@ -375,7 +376,7 @@ def _mark_resent(conn: sa.Connection, accepted: Iterable[AcceptedMessage]) -> No
 
 
 def _suppress(conn: sa.Connection, accepted: Sequence[AcceptedMessage]) -> frozenset[DeliveryId]:
-    """A suppressed recipient is a failure that the failure policy hears of, like any other."""
+    """End deliveries to suppressed addresses: a failure like any other, to which the failure policy applies."""
     places = {
         one.id: (item.message.organization, item.message.stream, suppressions.fold(one.recipient))
         for item in accepted

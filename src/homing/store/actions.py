@@ -63,9 +63,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """How an action ended. `epoch`: that of the claim; None for news of one that had ended (a status callback).
-    `step`: how its case's step ended by that; None while somebody else will tell (the letter's delivery, a callback).
-    """
+    """How an action ended. `epoch`: that of the claim; None for later news of an ended action (a status callback).
+    `step`: how its case's step ended with it; None if the letter's delivery or a callback decides that later."""
 
     action: ActionId
     epoch: int | None
@@ -121,13 +120,13 @@ def mark_started(conn: sa.Connection, action: ActionId, epoch: int, now: datetim
 
 
 def retry_at(conn: sa.Connection, action: ActionId, epoch: int, due_at: datetime, result: str) -> bool:
-    """It did not work and certainly had no effect: again at `due_at`. False: the lease is lost."""
+    """Retry at `due_at` an action that certainly had no effect. False: the lease is lost."""
     again = {"state": ActionState.DUE.value, "due_at": due_at, "result": result}
     return _set(conn, action, epoch, {**again, "lease_until": None, "started_at": None})
 
 
 def bring_forward(conn: sa.Connection, now: datetime, latest: datetime) -> int:
-    """Tries that a clock which was ahead put off beyond `latest` are due now. How many those were."""
+    """Make due now the tries that a fast clock put off beyond `latest`; returns how many."""
     put_off = _T.update().where(_OPEN, _T.c.state == ActionState.DUE.value, _T.c.tries > 0, _T.c.due_at > latest)
     return conn.execute(put_off.values(due_at=now)).rowcount
 
@@ -233,7 +232,7 @@ class _Found:
 
 
 def _subject(conn: sa.Connection, action: ActionId) -> _Found | None:
-    """Whom an action is about. Its case is locked first, in the order that all keep."""
+    """The subject of an action. Its case is locked first, in the order that all transactions keep."""
     query = (
         sa.select(_T.c.organization, _T.c.case_id, _T.c.step, _T.c.delivery, _D.c.message, _M.c.human_sender)
         .join_from(_T, _D, _D.c.id == _T.c.delivery, isouter=True)

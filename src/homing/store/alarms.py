@@ -67,7 +67,7 @@ def count(conn: sa.Connection) -> int:
 
 
 def clear(conn: sa.Connection, cause: str) -> bool:
-    """Dealt with: if it comes again, it is new. False: there is no such alarm."""
+    """Remove an alarm: if its cause is met again, it is new. False: there is no such alarm."""
     return conn.execute(_T.delete().where(_T.c.cause == cause)).rowcount == 1
 
 
@@ -84,12 +84,12 @@ def untold(conn: sa.Connection, now: datetime, *, lock: bool = True) -> list[Sta
 
 
 def told(conn: sa.Connection, causes: Collection[str], now: datetime) -> None:
-    """Somebody was written to about them."""
+    """Record that a letter told the operator of them."""
     conn.execute(_T.update().where(_T.c.cause.in_(sorted(causes))).values(told_at=now))
 
 
 def forget(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
-    """Those that have not been heard of for months."""
+    """Erase alarms whose causes have not been met for months."""
     return tidy.forget(conn, _T, _T.c.last_at < now - FORGOTTEN_AFTER, limit)
 
 

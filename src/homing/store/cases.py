@@ -1,7 +1,7 @@
 """Cases and their outbox: every action is written with the transition that caused it.
 
 Locks are taken in one order everywhere (deliveries, then cases, then actions, each by id), so that transactions on
-PostgreSQL wait for each other but do not embrace.
+PostgreSQL wait for each other without a deadlock.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,8 +47,8 @@ class OpenCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
-    """How a step of a case ended, or how one that had ended turned out. `why`: of one whose letter came to nothing,
-    which is told on the timeline, and as the result of the step's action."""
+    """How a step of a case ended, or how it turned out after its end. `why`: the reason a letter failed, for the
+    timeline and for the result of the step's action."""
 
     case: CaseId
     step: int
@@ -69,8 +69,8 @@ class Task:
 
 
 def open_all(conn: sa.Connection, cases: Sequence[NewCase]) -> list[CaseId | None]:
-    """Open those that do not stand yet: the id of each that was opened, None for the others. A delivery has one case of
-    a kind, however often it fails; of other subjects there is none beside one that nobody has dealt with."""
+    """Open the cases that do not stand yet: returns the id of each opened one, None for the others. A delivery has one
+    case of a kind, however often it fails; any other subject has at most one unresolved case."""
     if not cases:
         return []
     ids = [CaseId(fresh(conn, case.opened_at)) for case in cases]
@@ -179,7 +179,8 @@ def close(
     organization: OrganizationId | None = None,
     event: NewEvent | None = None,
 ) -> list[CaseId]:
-    """Somebody dealt with them: resolved, and what was still due is skipped. With `organization` only its own."""
+    """Resolve cases that somebody dealt with, and skip the actions that were still due. With `organization` only its
+    own."""
     opened = load(conn, wanted)
     if organization is not None:
         opened = {case: one for case, one in opened.items() if one.case.organization == organization}

@@ -1,7 +1,6 @@
-"""The one way to the durable memory: `write`, `write_grouped`, `read`, each with a plain `fn(conn, …)`.
+"""The one way to the database: `write`, `write_grouped`, `read`, each with a plain `fn(conn, …)`.
 
-The functions are synchronous and the same for both databases. Whatever `write` returns is committed: the answer
-comes after COMMIT, never before.
+The functions are synchronous and the same for both databases. `write` returns only after COMMIT.
 """
 
 import asyncio
@@ -62,13 +61,13 @@ class Database:
         await self._runner.close()
 
     async def write(self, fn: Callable[Concatenate[sa.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """`fn` in a transaction of its own as far as failure goes: what it raises undoes only itself. Raises what `fn`
+        """Run `fn` in a transaction, possibly shared: an exception rolls back only its own changes. Raises what `fn`
         raises, or the driver's error when the commit failed or its answer was lost."""
         work = partial(_call, fn, args, kwargs)
         return cast("T", await self._submit(fn, work, grouped=False))
 
     async def write_grouped(self, fn: Callable[[sa.Connection, list[Item]], list[T]], item: Item) -> T:
-        """`fn` with the items of all callers that wait with the same `fn`; its results are in the items' order."""
+        """Run `fn` with the items of all waiting callers of the same `fn`; its results are in the items' order."""
         return cast("T", await self._submit(fn, item, grouped=True))
 
     async def read(self, fn: Callable[Concatenate[sa.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -37,7 +37,8 @@ from homing.store.record import AttemptResult, DeliveryEvidence, record
 from homing.store.rows import DELIVERY, to_delivery
 
 ORPHANED_AFTER = timedelta(hours=1)
-"""An attempt that a report overtook is closed by its own worker; when none does so this long, it is dead."""
+"""An attempt that a report overtook is closed by its own worker; if it is still open after this time, its worker is
+dead."""
 
 _D = tables.delivery
 _M = tables.message
@@ -106,8 +107,8 @@ def claim(
     lease: timedelta,
     untried_since: datetime | None = None,
 ) -> list[ClaimedDelivery]:
-    """Lease what is due, longest due first, as much as there is room for. Those whose lifetime is over, or whose
-    address has been suppressed meanwhile, are concluded instead; with `untried_since` a lifetime ends only for what was
+    """Lease what is due, longest due first, as much as there is room for. Deliveries whose lifetime is over, or whose
+    address has been suppressed meanwhile, are concluded instead; with `untried_since` a lifetime ends only for those
     tried since then."""
     due = _due(conn, now, room.deliveries, untried_since)
     ended = {finding.delivery: finding for finding in _ended(conn, due, now, untried_since)}
@@ -155,7 +156,7 @@ def begin_attempts(conn: sa.Connection, items: list[OpenAttempt]) -> list[bool]:
 
 
 def renew(conn: sa.Connection, owner: str, ids: Collection[DeliveryId], until: datetime) -> set[DeliveryId]:
-    """Prolong the leases that are still the owner's, and say which."""
+    """Prolong the leases that are still the owner's; returns their deliveries."""
     query = (
         _D.update()
         .where(_D.c.id.in_(sorted(ids)), _D.c.lease_owner == owner, _D.c.state == State.SENDING.value)
@@ -166,7 +167,7 @@ def renew(conn: sa.Connection, owner: str, ids: Collection[DeliveryId], until: d
 
 
 def bring_forward(conn: sa.Connection, now: datetime, latest: datetime) -> int:
-    """Attempts that a clock which was ahead put off beyond `latest` are due now. How many those were."""
+    """Make due now the attempts that a fast clock put off beyond `latest`; returns how many."""
     put_off = _D.update().where(_QUEUED, _D.c.state == State.DEFERRED.value, _D.c.next_attempt_at > latest)
     return conn.execute(put_off.values(next_attempt_at=now)).rowcount
 
@@ -192,7 +193,7 @@ def recover(
 def cancel(
     conn: sa.Connection, organization: OrganizationId, delivery: DeliveryId, by: str, now: datetime
 ) -> Outcome | None:
-    """None when the organization has no such delivery. One that is on its way, or ended, is not canceled any more."""
+    """Cancel a delivery, unless it is on its way or has ended. None: the organization has no such delivery."""
     if get(conn, organization, delivery) is None:
         return None
     return record(conn, [DeliveryEvidence(delivery=delivery, evidence=CancelRequested(by=by), now=now)])[0]
@@ -221,7 +222,7 @@ def of_message(conn: sa.Connection, message: MessageId) -> list[Delivery]:
 # -- claiming --------------------------------------------------------------------------------------------------------
 
 
-# Who is paused still hears of failures, and what waits still ends when its lifetime does.
+# A paused organization still learns of failures, and its waiting deliveries still expire.
 _PAUSE_SPARES = _D.c.origin.in_([Origin.LETTER.value, Origin.OOPS.value])
 
 # Statements of every message are built once: building one costs more than running it.
@@ -275,12 +276,12 @@ _SIGNED = (
 
 
 def _due(conn: sa.Connection, now: datetime, limit: int, untried_since: datetime | None) -> Sequence[sa.RowMapping]:
-    over = now if untried_since is None else _NEVER  # who is paused has no attempt, so it cannot be waited for
+    over = now if untried_since is None else _NEVER  # a paused organization makes no attempts to wait for
     return conn.execute(_DUE, {"b_now": now, "b_over": over, "b_limit": limit}).mappings().all()
 
 
 def _within(octets: int, due: Sequence[sa.RowMapping]) -> Sequence[sa.RowMapping]:
-    """The first of them, until their contents come to so much."""
+    """The first of the due deliveries, until their contents come to so many octets."""
     before = accumulate((row["size"] for row in due), initial=0)
     return [row for row, so_far in zip(due, before, strict=False) if so_far < octets]
 
@@ -358,7 +359,7 @@ def _remember_signature(conn: sa.Connection, opened: Sequence[OpenAttempt]) -> N
 
 
 def _rename(conn: sa.Connection, opened: OpenAttempt, before: Identity, after: Identity) -> None:
-    """From now on it goes out under other names, in other bytes."""
+    """Record that it goes out under other names from now on, as other octets."""
     document = identity_to_json(after)
     conn.execute(_D.update().where(_D.c.id == opened.delivery).values(identity=document, selector=None, signed_at=None))
     facts = {
@@ -372,7 +373,7 @@ def _rename(conn: sa.Connection, opened: OpenAttempt, before: Identity, after: I
 
 
 def _sign_anew(conn: sa.Connection, opened: OpenAttempt, instead_of: str) -> None:
-    """The same names, and other bytes all the same, so it is told."""
+    """Record the new keys: the names are the same, but the octets are not."""
     conn.execute(_D.update().where(_D.c.id == opened.delivery).values(selector=None, signed_at=None))
     facts = {"selector": opened.selector, "instead_of": instead_of, "why": "its DKIM key signs no more"}
     _tell(conn, opened, NewEvent(type=EventType.SIGNED_ANEW, data=facts))

@@ -1,4 +1,4 @@
-"""The few things that the two databases do not say alike."""
+"""The few differences between the two databases."""
 
 from typing import Any, cast
 
@@ -23,13 +23,13 @@ def insert_all(conn: sa.Connection, table: sa.Table, rows: list[dict[str, Any]])
 
 
 def sorted_by(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """To bring few rows into the order of a column. By its bare name SQLite would walk the column's index through all
-    rows there are, only to be spared the sorting."""
+    """Order few rows by a column. By the bare column name SQLite would walk the column's index through all existing
+    rows to save itself the sorting."""
     return sa.func.coalesce(column, column)
 
 
 def hopeless(error: Exception) -> bool:
-    """Whether it is the data themselves that the database refuses, so that no repetition makes it take them."""
+    """Whether the database refuses the data themselves, so that no repetition can succeed."""
     match error:
         case sa.exc.IntegrityError() | sa.exc.DataError():
             return True

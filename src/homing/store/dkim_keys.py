@@ -66,7 +66,7 @@ def domains(conn: sa.Connection) -> set[str]:
 
 
 def version(conn: sa.Connection) -> tuple[object, ...]:
-    """Another one whenever a key came or moved."""
+    """A value that changes whenever a key is added or moved."""
     latest = (sa.func.max(_K.c[name]) for name in ("created_at", *_MOMENTS))
     return tuple(conn.execute(sa.select(sa.func.count(), *latest)).one())
 

@@ -1,4 +1,4 @@
-"""Events: append-only, read behind a cursor that skips nobody.
+"""Events: append-only, read by a cursor that skips none.
 
 On SQLite the sequence is the order of commits. On PostgreSQL a transaction can take a number and commit after a later
 one; so events are ordered by (transaction, sequence) and read only below the oldest transaction still running: what
@@ -33,7 +33,7 @@ _START: _Position = (0, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Whom an event is about."""
+    """The subject of an event."""
 
     organization: OrganizationId
     message: MessageId | None = None

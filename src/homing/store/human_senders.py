@@ -57,7 +57,7 @@ def get(conn: sa.Connection, organization: OrganizationId, human_sender: HumanSe
 
 
 def by_id(conn: sa.Connection, human_sender: HumanSenderId) -> HumanSender | None:
-    """Whom a live stream token names. The token is the pass, so no organization is asked for."""
+    """The human sender that a live stream token names. The token is the pass, so no organization is asked for."""
     return _one(conn, _T.c.id == human_sender)
 
 
@@ -71,14 +71,14 @@ def list_all(conn: sa.Connection, organization: OrganizationId) -> list[HumanSen
 
 
 def replace(conn: sa.Connection, human_sender: HumanSender) -> bool:
-    """Name, application user and phone; the address is who he is, and only a proof proves it."""
+    """Replace name, application user and phone; the address, the identity of the person, stays as it is."""
     query = _T.update().where(_T.c.organization == human_sender.organization, _T.c.id == human_sender.id)
     values = {"name": human_sender.name, "application_user": human_sender.application_user, "phone": human_sender.phone}
     return conn.execute(query.values(values)).rowcount == 1
 
 
 def prove(conn: sa.Connection, organization: OrganizationId, human_sender: HumanSenderId, now: datetime) -> bool:
-    """By an administrator's word; `use_proof` is the way for everybody else."""
+    """Record an address as proved on an administrator's word; otherwise `use_proof` does that."""
     query = _T.update().where(_T.c.organization == organization, _T.c.id == human_sender)
     return conn.execute(query.values(proved_at=now)).rowcount == 1
 
@@ -98,7 +98,7 @@ def create_proof(conn: sa.Connection, proof: Proof) -> bool:
         "created_at": proof.created_at,
         "expires_at": proof.expires_at,
     }
-    # Whoever asks at the same moment meets the unique (address, day, number), and one of the two takes the next.
+    # Of two concurrent requests, one meets the unique (address, day, number) and takes the next number.
     for number in range(1, PROOFS_PER_DAY + 1):
         place = insert(conn, _PROOF).values({**row, "number": number})
         free = place.on_conflict_do_nothing(index_elements=["address", "day", "number"]).returning(_PROOF.c.number)

@@ -85,8 +85,8 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundLine:
-    """A line of a list. `organization`, `message` and its `subject` are those whose delivery it turned out to be
-    about; None: nobody's. `kept`: what was said can be read still."""
+    """A line of a list. `organization`, `message` and its `subject` are those whose delivery it turned out to be about;
+    None: of no delivery. `kept`: the content can still be read."""
 
     id: InboundId
     received_at: datetime
@@ -158,8 +158,8 @@ def claim(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -> l
 def finish(
     conn: sa.Connection, understood: InboundResult, findings: Sequence[DeliveryEvidence] = ()
 ) -> list[Outcome | None]:
-    """Close the work on a mail and record what it says, in one transaction: however often the work is repeated after a
-    crash, each finding is recorded once. Empty when somebody finished it before."""
+    """End the work on a mail and record its findings in one transaction, so that each finding is recorded once even if
+    work is repeated after a crash. Empty when the mail was finished before."""
     values: dict[str, Any] = {
         "state": understood.state.value,
         "what": understood.what.value if understood.what else None,
@@ -239,7 +239,7 @@ _LINES = sa.select(
 
 
 def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> list[str]:
-    """Remove what was said, keep that it came. Returns the spool files that may now be deleted."""
+    """Erase contents and keep the rows as tombstones. Returns the spool files that may now be deleted."""
     due = sa.select(_T.c.id).where(_T.c.erase_at <= now, _CLOSED).order_by(_T.c.erase_at).limit(limit)
     rows = conn.execute(sa.select(_T.c.id, _T.c.spool).where(_T.c.id.in_(due))).all()
     gone = {"raw": None, "spool": None, "erase_at": None}
@@ -248,7 +248,7 @@ def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> list[str]:
 
 
 def spooled(conn: sa.Connection, mails: Sequence[InboundId]) -> set[InboundId]:
-    """Those of the mails whose file is still wanted."""
+    """The mails among these whose spool file is still needed."""
     known = set()
     for start in range(0, len(mails), 500):
         some = mails[start : start + 500]

@@ -123,7 +123,7 @@ def change(conn: sa.Connection, organization: OrganizationId, changes: Mapping[s
 
 
 def pause(conn: sa.Connection, organization: OrganizationId, reason: str) -> bool:
-    """Nothing of it is sent until `resume`; what comes back is still heard."""
+    """Stop sending for it until `resume`; bounces and other reports are still taken."""
     return _set(conn, organization, {"paused": True, "pause_reason": reason})
 
 
@@ -132,7 +132,7 @@ def resume(conn: sa.Connection, organization: OrganizationId) -> bool:
 
 
 def webhook_secrets(conn: sa.Connection) -> list[tuple[OrganizationId, str | None, bytes | None]]:
-    """Of each organization that has one, to be sealed: as an older version left it, or sealed already."""
+    """The webhook secret of each organization that has one, to be sealed: in clear from an older version, or sealed."""
     there = _T.c.webhook_secret.is_not(None) | _T.c.sealed_webhook_secret.is_not(None)
     query = sa.select(_T.c.id, _T.c.webhook_secret, _T.c.sealed_webhook_secret).where(there).order_by(_T.c.id)
     return [(row.id, row.webhook_secret, row.sealed_webhook_secret) for row in conn.execute(query.with_for_update())]
@@ -209,8 +209,8 @@ def list_streams(conn: sa.Connection, organization: OrganizationId) -> list[Stre
 
 
 def guard_against(conn: sa.Connection, name: str) -> Guard:
-    """Those names of organizations that a display name could pass off. Where two may be taken for one another, the
-    organization that was there first is meant."""
+    """The guarded names of organizations that a display name could impersonate. If two are alike, the older
+    organization has the name."""
     sought = claimable(name)
     places = sorted({skeleton[:_KEY_LENGTH] for skeleton in sought})
     found: dict[str, Guarded] = {}
@@ -222,7 +222,7 @@ def guard_against(conn: sa.Connection, name: str) -> Guard:
 
 
 def _guard(conn: sa.Connection, organization: OrganizationId, display_name: str) -> None:
-    """As migration 0019 did for those that were there."""
+    """Guard the name, as migration 0019 did for existing organizations."""
     conn.execute(_GUARDED.delete().where(_GUARDED.c.organization == organization))
     rows = {
         skeleton[:_KEY_LENGTH]: {"letters": one.letters, "common": one.common}

@@ -1,7 +1,7 @@
-"""Pages of long lists, newest first: each looks at a bounded number of rows, whatever is asked for.
+"""Pages of long lists, newest first: each looks at a bounded number of rows, whatever the filter.
 
-An index leads to what is asked for most. Where a filter has none, a page ends after so many rows, perhaps with nothing
-found, and says where to go on.
+The most frequent filters have an index. With any other, a page ends after so many rows, perhaps with nothing found, and
+gives the place to continue.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[T]):
-    """`further`: the next page is what comes before it; None: there is nothing older."""
+    """`further`: the place before which the next page begins; None: there is nothing older."""
 
     lines: Sequence[T]
     further: UUID | None
 
 
 def floor(conn: sa.Connection, place: sa.Column[UUID], *of: sa.ColumnElement[bool]) -> UUID | None:
-    """The last place that a page looks at, of those that an index finds; None: they all are looked at."""
+    """The last place that a page looks at, among the rows of an index; None: it looks at all of them."""
     query = sa.select(place).where(*of).order_by(place.desc()).offset(LOOKED_THROUGH - 1).limit(1)
     return conn.execute(query).scalar()
 

@@ -35,7 +35,8 @@ class _CommitUnknown(Exception):  # noqa: N818 - never leaves this file
 
 
 class _Unreachable(Exception):  # noqa: N818 - never leaves this file
-    """No connection could be had, or the server fell silent: all who wait hear it now, none after a wait of his own."""
+    """No connection could be had, or the server fell silent: all waiting callers get the error now, without a timeout
+    each."""
 
 
 class PostgresRunner:
@@ -61,7 +62,7 @@ class PostgresRunner:
         )
 
     async def start(self) -> None:
-        """Raises `NotDurable` when the server does not write through, unless asked not to care."""
+        """Raises `NotDurable` if the server does not commit durably, unless opened with `durable=False`."""
         async with self._engine.connect() as conn:
             await conn.run_sync(_check, self._durable)
         self._closing = False
@@ -92,7 +93,7 @@ class PostgresRunner:
             return await conn.run_sync(fn)
 
     async def migrate(self, upgrade: Callable[[sa.Connection], None]) -> None:
-        """However long it takes: a large table is rewritten, or another node is at it."""
+        """Migrate without a timeout: a large table is rewritten, or another node is at it."""
         engine = self._new_engine(None, poolclass=NullPool)
         async with engine.begin() as conn:
             await conn.run_sync(upgrade)

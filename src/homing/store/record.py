@@ -1,7 +1,7 @@
 """THE one way to change a delivery: evidence comes in, and what `conclude` makes of it is written, all or nothing.
 
-Rows are read fresh (and locked on PostgreSQL), so that nothing is concluded from what was true some time ago. A
-finding of a worker whose lease is gone is kept on its attempt and changes nothing else.
+Rows are read fresh (and locked on PostgreSQL), so that no conclusion rests on stale data. A finding of a worker whose
+lease is gone is kept on its attempt and changes nothing else.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,8 +65,8 @@ class AttemptResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryEvidence:
     """A piece of evidence about one delivery. `epoch`: that of the lease under which it was found; None for evidence
-    that needs no lease (reports, requests, time). `inbound`: the mail that it came with. `passed_over`: what came of
-    the hosts that were tried before the one that `attempt` ended at; of the same attempt, they count as none."""
+    that needs no lease (reports, requests, time). `inbound`: the mail that it came with. `passed_over`: the results of
+    the hosts tried before the one that `attempt` ended at; they are part of it, and not counted."""
 
     delivery: DeliveryId
     evidence: Evidence
@@ -78,7 +78,7 @@ class DeliveryEvidence:
 
 
 def record(conn: sa.Connection, findings: list[DeliveryEvidence]) -> list[Outcome | None]:
-    """What follows from each finding, in order, and written. None: no such delivery, or the lease was gone."""
+    """Record the outcome of each finding, in order. None: no such delivery, or the lease was lost."""
     if not findings:
         return []
     known = _load(conn, {finding.delivery for finding in findings})
@@ -145,7 +145,7 @@ def _known(row: sa.RowMapping) -> _Known:
 def _conclude(
     conn: sa.Connection, findings: Sequence[DeliveryEvidence], known: dict[DeliveryId, _Known]
 ) -> list[_Entry | None]:
-    """In order: a later finding about the same delivery meets what the earlier one left."""
+    """Conclude in order: a later finding about the same delivery applies to the result of the earlier one."""
     stored = policies.find(conn, {(one.delivery.organization, one.failure_policy) for one in known.values()})
     now_is = {delivery: one.delivery for delivery, one in known.items()}
     entries: list[_Entry | None] = []
@@ -174,8 +174,8 @@ def _counted(delivery: Delivery, finding: DeliveryEvidence) -> Delivery:
 
 
 def _of_case(entry: _Entry, opened: CaseId | None) -> _Entry:
-    """With the actions tied to the case that was opened. A delivery that fails twice keeps its first case, which has
-    had its actions."""
+    """The entry with its actions tied to the case that was opened. A delivery that fails twice keeps its first case,
+    whose actions were taken then."""
     outcome = entry.outcome
     if opened is not None:
         actions = tuple(replace(action, case=opened) for action in outcome.actions)
@@ -186,7 +186,7 @@ def _of_case(entry: _Entry, opened: CaseId | None) -> _Entry:
 
 
 def _sounded(conn: sa.Connection, entries: Sequence[_Entry | None]) -> list[_Entry | None]:
-    """With the alarms remembered, and those marked that are known already."""
+    """The entries after their alarms are stored, with already known alarms marked."""
     raised = [(entry.outcome.alarm, entry.finding.now) for entry in entries if entry and entry.outcome.alarm]
     if not raised:
         return list(entries)
@@ -195,7 +195,7 @@ def _sounded(conn: sa.Connection, entries: Sequence[_Entry | None]) -> list[_Ent
 
 
 def _seen_before(entry: _Entry, new: set[str]) -> _Entry:
-    """Of several with the same new cause, the first is new."""
+    """Of several with the same new cause, only the first keeps it as new."""
     alarm = entry.outcome.alarm
     if alarm is None or alarm.cause in new:
         new.discard(alarm.cause if alarm else "")
@@ -396,7 +396,7 @@ def _stale_facts(finding: DeliveryEvidence) -> dict[str, str | int | bool | None
 
 
 def _in_words(finding: DeliveryEvidence) -> str:
-    """What was seen, for whoever wonders later why an address is on the list."""
+    """The evidence in words, for people who later ask why an address is suppressed."""
     day = finding.now.date().isoformat()
     match finding.evidence:
         case Answered() as said:

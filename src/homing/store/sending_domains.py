@@ -51,7 +51,7 @@ def return_domains(conn: sa.Connection, since: datetime) -> frozenset[str]:
 
 
 def take_due(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -> list[SendingDomain]:
-    """Those whose time has come, longest due first; nobody else gets them within `lease`."""
+    """Domains due to be checked, longest due first; no other worker gets them within `lease`."""
     due = _T.select().where(_THERE, _T.c.next_check_at <= now).order_by(_T.c.next_check_at).limit(limit)
     found = [_domain(row) for row in conn.execute(due.with_for_update(skip_locked=True)).mappings()]
     if found:
@@ -61,8 +61,8 @@ def take_due(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -
 
 
 def record(conn: sa.Connection, before: SendingDomain, after: SendingDomain, events: Iterable[NewEvent]) -> bool:
-    """What a look at the DNS came to. False when somebody else has looked meanwhile, or it was removed: then nothing is
-    written, so that one answer never counts twice."""
+    """Store the result of a check. False if the domain was checked or removed meanwhile: then nothing is written, so
+    that one answer never counts twice."""
     row = {name: _row(after)[name] for name in ("facts", "signing", "checked_at", "next_check_at")}
     same = _T.c.checked_at.is_not_distinct_from(before.checked_at)
     written = conn.execute(_T.update().where(_T.c.id == before.id, _THERE, same).values(row))
@@ -81,7 +81,7 @@ def set_own_recipients(conn: sa.Connection, organization: OrganizationId, domain
 
 
 def remove(conn: sa.Connection, organization: OrganizationId, domain: str, now: datetime) -> bool:
-    """Nothing more goes out from it; what comes back to it is heard still."""
+    """Remove the domain: nothing more goes out from it, but bounces to it are still taken."""
     mine = (_T.c.organization == organization, _T.c.domain == domain, _THERE)
     return conn.execute(_T.update().where(*mine).values(removed_at=now, signing=None)).rowcount == 1
 

@@ -1,4 +1,4 @@
-"""What a mail that comes back needs to know of the delivery that it speaks of."""
+"""The facts about a delivery that are needed to process mail returned for it."""
 
 from dataclasses import dataclass
 from typing import Any

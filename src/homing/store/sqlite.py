@@ -1,9 +1,9 @@
 """SQLite: one file, one writer thread with group commit, four readers.
 
 The writer takes everything that waits, runs it in one transaction (BEGIN IMMEDIATE, synchronous=FULL) and commits as
-soon as the last commit has ended: no linger, the batch is what came in meanwhile. Only the writer commits and
-checkpoints; by that, SQLite's WAL-reset bug (before 3.51.3) has no second connection to meet. Checkpoints are
-PASSIVE, in idle gaps, or when the WAL has grown large, so that no commit waits for one by surprise.
+soon as the last commit has ended: it does not linger, the batch is what came in meanwhile. Only the writer commits and
+checkpoints, so that SQLite's WAL-reset bug (before 3.51.3), which needs a second connection, cannot occur. Checkpoints
+are PASSIVE, in idle gaps, or when the WAL has grown large, so that no commit waits for one by surprise.
 """
 
 import asyncio

@@ -65,7 +65,8 @@ def find(conn: sa.Connection, wanted: Collection[Listed], now: datetime) -> dict
 
 
 def note_full(conn: sa.Connection, place: Listed, now: datetime) -> tuple[int, datetime]:
-    """One more message failed because this mailbox is full: how many that makes in a row, and when the first did."""
+    """Count one more message that failed because this mailbox is full; returns how many in a row, and when the first
+    one failed."""
     organization, stream, address = place
     row = {"organization": organization, "stream": stream, "address": address, "last_at": now}
     forgotten = _F.c.last_at < now - FULL_FORGOTTEN_AFTER
@@ -94,18 +95,18 @@ def no_longer_full(conn: sa.Connection, places: Collection[Listed]) -> None:
 
 
 def forget_full(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
-    """Mailboxes that were full so long ago that they would begin anew."""
+    """Erase counts of full mailboxes that are too old to be continued."""
     return forget(conn, _F, _F.c.last_at < now - FULL_FORGOTTEN_AFTER, limit)
 
 
 def forget_expired(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
-    """Entries that count no more."""
+    """Erase expired entries."""
     return forget(conn, _T, _T.c.expires_at <= now, limit)
 
 
 def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: datetime) -> int:
-    """A report in words says of one more delivery that its address is dead: of how many lately, this one among them.
-    A delivery counts once, however much is said of it."""
+    """Count one more delivery whose address a report in words calls dead; returns how many lately, this one included. A
+    delivery counts once, however many reports name it."""
     organization, stream, address = place
     row = {"organization": organization, "stream": stream, "address": address, "delivery": delivery, "said_at": now}
     conn.execute(insert(conn, _H).values(row).on_conflict_do_nothing())
@@ -115,7 +116,7 @@ def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: 
 
 
 def forget_hearsay(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
-    """What was said so long ago that it counts no more."""
+    """Erase hearsay that is too old to count."""
     return forget(conn, _H, _H.c.said_at <= now - HEARSAY_WITHIN, limit)
 
 

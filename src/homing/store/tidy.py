@@ -1,4 +1,4 @@
-"""What is forgotten, and when. Each function takes one bounded bite and says how much it was; call until zero."""
+"""Retention: what is erased, and when. Each function takes one bounded batch and returns its size; call until zero."""
 
 from datetime import datetime, timedelta
 
@@ -27,7 +27,7 @@ def forget_idempotency(conn: sa.Connection, now: datetime, limit: int = 1000) ->
 
 
 def forget_contents(conn: sa.Connection, before: datetime, limit: int = 500) -> int:
-    """Contents of messages accepted before that moment, when every delivery has ended. Nothing else of them goes."""
+    """Erase the contents of messages accepted before that moment, if every delivery has ended. All other rows stay."""
     content = tables.message_content
     under_way = sa.exists().where(
         _D.c.message == content.c.message, _D.c.state.not_in([state.value for state in TERMINAL])

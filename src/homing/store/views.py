@@ -1,4 +1,4 @@
-"""Read-only questions of the API and of the pages: one message with everything, lists, counts."""
+"""Read-only queries for the API and the pages: one message with everything, lists, counts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -192,7 +192,7 @@ def cases(
     before: CaseId | None = None,
     limit: int = 50,
 ) -> list[CaseLine]:
-    """Newest first. Those that were opened before cases had ids of their own stand by their delivery."""
+    """Newest first. Cases that were opened before cases had ids of their own stand by their delivery's."""
     query = (
         sa.select(_C, *_ABOUT)
         .join_from(_C, _D, _D.c.id == _C.c.delivery, isouter=True)
@@ -239,7 +239,7 @@ _IN_INDEX = sa.text(
 
 
 def _led(wanted: Filter) -> list[sa.ColumnElement[bool]] | None:
-    """What an index of deliveries leads to; None: messages are looked through."""
+    """The conditions that an index of deliveries serves; None: the page goes through messages."""
     if wanted.recipient is not None:
         return [sa.func.lower(_D.c.recipient) == fold(wanted.recipient)]
     if wanted.state in _TROUBLED:

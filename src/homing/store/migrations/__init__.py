@@ -15,7 +15,7 @@ _LOCK = 0x686F6D696E67
 
 
 class NewerSchema(Exception):  # noqa: N818 - it says what is the case
-    """A newer version has changed the tables: this one does not know what is in them, and there is no way back."""
+    """A newer version has changed the tables: this version cannot read them, and there is no downgrade."""
 
 
 def upgrade(conn: sa.Connection, revision: str = "head") -> None:

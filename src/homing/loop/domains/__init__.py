@@ -1,1 +1,1 @@
-"""Under which domain and name a message goes out: what is proved in the DNS, the keys that sign, who may be named."""
+"""The domain and name under which a message goes out: proofs in the DNS, DKIM keys, guarded names."""

@@ -1,4 +1,4 @@
-"""What the operator's DNS must say for mail to be believed and for bounces to come back.
+"""The records that the operator's DNS needs, so that mail passes authentication and bounces come back.
 
 The mail leaves from the addresses of `hostname`; SPF says so for the return path, for the name in EHLO, and for the
 visible From too, which some receivers test though no standard asks them to (RFC 7208 §2.4 knows the first two).

@@ -1,4 +1,4 @@
-"""Did he mean gmail.com? A dead domain that is one slip of a finger away from one that everybody uses."""
+"""Suggestions for mistyped domains: a dead domain that is one typing error away from a very common one."""
 
 WELL_KNOWN = tuple(
     # Words in lines read better than a hundred quoted strings.

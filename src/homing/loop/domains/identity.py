@@ -1,8 +1,7 @@
-"""Under whose name a delivery goes out: the strongest identity that is proved now, with the reasons.
+"""The identity of a delivery: the strongest one that is proved now, with the reasons.
 
-`resolve` is pure. Facts are cached verdicts about DNS and about who proved what; nothing is looked up here. A name in
-From is one of two: an address of a domain that its owner has delegated to us, or an address of the operator's. There is
-no third.
+`resolve` is pure. Facts are cached verdicts about DNS records and proofs; nothing is looked up here. From holds either
+an address of a domain that its owner has delegated to us, or an address of the operator's, and never any other.
 """
 
 import re
@@ -21,8 +20,8 @@ from homing.mail.field_checks import check_display_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorIdentity:
-    """The operator's own names. `return_domain` is a child of `from_domain`, so that SPF stays aligned under
-    RFC 9989's tree walk as well as under the public suffix list. `name`: how people call the operator."""
+    """The operator's own names. `return_domain` is a child of `from_domain`, so that SPF stays aligned under RFC 9989's
+    tree walk as well as under the public suffix list. `name`: what people call the operator."""
 
     from_domain: str
     return_domain: str
@@ -36,8 +35,8 @@ class OperatorIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedFrom:
-    """On whose behalf: the person's name, the address that replies shall go to, and the address that would stand in
-    From if it may (None: the one of `reply_to`)."""
+    """The human sender of a request: the person's name, the address for replies, and the address wanted in From if
+    allowed (None: the one of `reply_to`)."""
 
     name: str
     reply_to: Address
@@ -46,9 +45,9 @@ class RequestedFrom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainFact:
-    """What is proved of a domain of the organization's: `level` is `custom-full` or `custom-dkim`, or `shared` where it
-    is the organization's, and still nothing can be signed for it now. `own_recipients`:
-    its own mail server takes mail from it that comes from outside. `checked_at`: when the DNS was asked last."""
+    """A proved fact about a domain of the organization: `level` is `custom-full` or `custom-dkim`, or `shared` if the
+    domain is the organization's, but no key can sign for it now. `own_recipients`: its own mail server takes mail from
+    it that comes from outside. `checked_at`: when the DNS was last asked."""
 
     level: Level
     return_domain: str
@@ -63,8 +62,8 @@ class DomainFact:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is proved now. `proved`: folded addresses of the organization's that their owners have proved; `domains`:
-    its proved domains. `local_part`: the organization's own at the operator's shared domain, None where it has
-    none. `guards`: names that others bear here, the operator and other organizations."""
+    its proved domains. `local_part`: the organization's own at the operator's shared domain, None where it has none.
+    `guards`: guarded names of others, the operator and other organizations."""
 
     operator: OperatorIdentity
     proved: frozenset[str] = frozenset()
@@ -96,14 +95,15 @@ _PUBLIC_EVERYWHERE = re.compile(
 
 
 def is_freemail(domain: str) -> bool:
-    """Whether it belongs to a provider of mailboxes or of the Internet, and so can never be anybody's own."""
+    """Whether the domain belongs to a provider of mailboxes or Internet access, and so can never be an organization's
+    own."""
     return domain in _PUBLIC or _PUBLIC_EVERYWHERE.fullmatch(domain) is not None
 
 
 def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: str, facts: Facts) -> Identity:
     """The identity of one delivery of `organization` (its name) to `recipient_domain`.
 
-    Level `refuse` means that nothing may be sent; `reasons` are stable words, decisive one first.
+    Level `refuse` means that nothing may be sent; `reasons` are stable words, the decisive one first.
     """
     name = requested_from.name or organization
     refusal = _refusal(organization, name, requested_from, facts)
@@ -115,9 +115,9 @@ def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: 
 def resolve_again(before: Identity, recipient_domain: str, facts: Facts, *, tried: bool) -> Identity:
     """The identity under which a delivery goes out now that was accepted, or last tried, as `before`.
 
-    What is proved no more falls to what is. What has been proved meanwhile raises only a delivery that nobody was told
-    of yet (not `tried`); any other keeps its names, for each attempt sends the same bytes. Nothing that was accepted is
-    refused here: whoever was believed to read Reply-To still is. `before` itself where nothing changes.
+    A lapsed proof lowers the level to what is proved now. A new proof raises it only before the first attempt (not
+    `tried`); later the names stay, for each attempt sends the same octets. No accepted delivery is refused here:
+    Reply-To stays trusted if it was. Returns `before` itself if nothing changes.
     """
     asked_for = before.requested_from or (before.header_from if before.level in _CUSTOM else None)
     if before.reply_to is None or asked_for is None:
@@ -192,8 +192,8 @@ def _why_not_custom(wanted: Address, fact: DomainFact | None, recipient_domain: 
 
 
 def _one_organization(domain: str, other: str) -> bool:
-    """Whether one is the other, or below it: the same people run the mail server, and many refuse their own domain when
-    it comes from outside."""
+    """Whether one domain is the other, or below it: then the same people run the mail server, and many refuse mail of
+    their own domain from outside."""
     return domain == other or domain.endswith(f".{other}") or other.endswith(f".{domain}")
 
 

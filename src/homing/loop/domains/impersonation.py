@@ -1,8 +1,8 @@
-"""Whether a display name passes somebody off: a well-known name, the operator's, or another organization's.
+"""Whether a display name impersonates somebody: a well-known name, the operator, or another organization.
 
-Two things are refused. A name disguised by letters that look alike ("Paypa1") is refused wherever it stands, for nobody
-writes so by mistake. A name in plain letters is refused where nothing else is said ("PayPal", "PayPal Support"); "Joe
-Bloggs (PayPal partner)" says who he is. Whoever has proved a domain of that name may bear it.
+Two things are refused. A name disguised by lookalike letters ("Paypa1") is refused anywhere, since it is never a
+mistake. A name in plain letters is refused if it stands alone ("PayPal", "PayPal Support"); "Joe Bloggs (PayPal
+partner)" names a person. An organization that has proved a domain of that name may bear it.
 """
 
 import re
@@ -15,7 +15,7 @@ from functools import lru_cache
 from homing.mail.look_alike import plain, skeletons
 
 _SHORTEST = 4
-"""Letters of a name from which a disguise can be told; and of an organization's name, to be guarded at all."""
+"""The fewest letters of a name by which a disguise of it can be told, or for which an organization's is guarded."""
 _MOST_PARTS = 12
 _BREAKS = re.compile(r"[\s\-_.,;:/()\[\]{}<>\"'’“”«»&+*#–—]+")
 
@@ -34,11 +34,11 @@ _ROLES = frozenset(
     servizio sicurezza suporte seguranca conta atendimento ondersteuning klantenservice beveiliging rekening
     """.split()  # noqa: SIM905 - words in lines read better than quoted strings
 )
-"""What stands beside a name in the mail of who bears it, and says nothing of its own."""
+"""Words that stand beside a name in mail of its owner, and say nothing of their own."""
 
 
 class Claim(StrEnum):
-    """How a name passes somebody off."""
+    """How a name impersonates somebody."""
 
     LOOK_ALIKE = "display-name-look-alike"
     IMPERSONATES = "display-name-impersonates"
@@ -46,8 +46,8 @@ class Claim(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarded:
-    """A name that belongs to somebody, as `plain` letters; who has proved one of `domains` may bear it. `common`: it
-    may also be a person's or a thing's, so that it is taken for his only beside a word such as "support"."""
+    """A name that belongs to somebody, as `plain` letters; an organization that has proved one of `domains` may bear
+    it. `common`: it may also be a person's or a thing's, so that it counts only beside a word such as "support"."""
 
     letters: str
     domains: tuple[str, ...] = ()
@@ -59,8 +59,8 @@ Guard = Mapping[str, Guarded]
 
 
 def guard(names: Iterable[str], *, never_a_person: bool = False) -> Guard:
-    """The guard of names of organizations. One that could be a person's is `common`, unless it is known that it is not;
-    one that says nothing, or next to nothing, is nobody's."""
+    """The guard of organizations' names. A name that could be a person's is `common`, unless `never_a_person`; a name
+    that says nothing, or next to nothing, is not guarded."""
     guarded: dict[str, Guarded] = {}
     for name in names:
         telling = [part for part in parts_of(name) if plain(part) not in _ROLES]
@@ -72,8 +72,8 @@ def guard(names: Iterable[str], *, never_a_person: bool = False) -> Guard:
 
 
 def claimed(name: str, guards: Iterable[Guard], *, own: str, own_domains: Collection[str] = ()) -> Claim | None:
-    """How `name` passes off somebody whom a guard knows; None: it does not. `own`: the name of the organization that
-    sends, which may bear it, whoever else does; `own_domains`: those that it has proved."""
+    """How `name` impersonates somebody in the guards; None: it does not. `own`: the name of the sending organization,
+    which may bear it even if others do; `own_domains`: the domains that it has proved."""
     for one, found in _found(name, tuple(guards)):
         if _is_borne(one, own, own_domains):
             continue
@@ -86,7 +86,7 @@ def claimed(name: str, guards: Iterable[Guard], *, own: str, own_domains: Collec
 
 
 def claimable(name: str) -> frozenset[str]:
-    """The skeletons of all names that `name` could pass off."""
+    """The skeletons of all names that `name` could impersonate."""
     return frozenset(skeleton for piece in _pieces(name) for skeleton in piece.skeletons)
 
 

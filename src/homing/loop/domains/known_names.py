@@ -1,4 +1,4 @@
-"""Names that are passed off most, and the domains that those who bear them send from.
+"""The names impersonated most, and the domains from which their owners send.
 
 A question mark stands before a name that is also a person's or a thing's.
 """

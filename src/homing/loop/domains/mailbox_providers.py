@@ -1,6 +1,6 @@
-"""Domains at which anybody has a mailbox by being a customer: of freemail, and of Internet and telephone providers.
+"""Domains where every customer has a mailbox: freemail, Internet and telephone providers.
 
-Those that many people have, and mistype, are in `loop.domains.domain_typos`; these are the others.
+The most common ones, which people mistype, are in `loop.domains.domain_typos`; these are the others.
 """
 
 PROVIDERS = frozenset(

@@ -1,8 +1,8 @@
-"""What the DNS says of a record of ours, asked of the zone's own servers and of resolvers, and what follows from it.
+"""Whether a record of ours stands in the DNS, by the answers of the zone's own servers and of resolvers.
 
-A record stands when everybody who answers gives it, among them a server of the zone and a resolver. It is missing when
-a server of the zone says so and nobody says otherwise. All else is no verdict: a timeout proves nothing, and while
-servers disagree a change is on its way.
+A record is published when every server that answers gives it, among them a server of the zone and a resolver. It is
+missing when a server of the zone says so and no server contradicts it. All else is no verdict: a timeout proves
+nothing, and while servers disagree a change is on its way.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ Matches = Callable[[tuple[str, ...]], bool]
 
 
 def judge(sightings: Sequence[Observation], matches: Matches) -> Judgement:
-    """What the answers say together of a record that `matches` would recognise."""
+    """The verdict of all answers together on a record that `matches` recognizes."""
     good = [one for one in sightings if isinstance(one.answer, Found) and matches(one.answer.records)]
     silent = [one for one in sightings if isinstance(one.answer, LookupFailed)]
     bad = [one for one in sightings if one not in good and one not in silent]
@@ -63,7 +63,7 @@ def judge(sightings: Sequence[Observation], matches: Matches) -> Judgement:
 
 
 def worst(*judgements: Judgement) -> Judgement:
-    """What holds of records that must all stand: the first that is missing, else the first that nobody can tell of."""
+    """The verdict on records that must all stand: of the first that is missing, else of the first that is unknown."""
     order = (Publication.MISSING, Publication.UNKNOWN, Publication.THERE)
     return min(judgements, key=lambda one: order.index(one.standing))
 

@@ -1,7 +1,7 @@
-"""An organization's own domain: the records it must publish, how each of them stands, and what that proves.
+"""An organization's own domain: the records it must publish, the state of each, and the level they prove.
 
-What is published are aliases of names of ours. So keys and addresses change behind them and nobody is asked again; and
-since each DKIM alias leads to a name that is this organization's alone, it proves that the domain's owner wants it.
+The domain's owner publishes aliases of our names. So keys and addresses can change behind them without asking again;
+and since each DKIM alias leads to a name that is this organization's alone, it proves that the domain's owner wants it.
 
 Pure: the DNS is asked elsewhere (`flow.verify_domains`), and its verdicts (`loop.domains.publication`) change facts
 here, slowly. A timeout never takes anything away; three denials in a row by the zone's own servers do, and two good
@@ -22,9 +22,9 @@ from homing.loop.domains.signing_keys import DkimKey, key_records
 from homing.loop.model import Level, OrganizationId
 
 LOST_AFTER = 3
-"""Denials in a row, each by a server of the zone, after which what was proved is so no more."""
+"""Denials in a row, each by a server of the zone, after which a proof is lost."""
 APART = timedelta(minutes=5)
-"""Denials count one by one only with so much time between them, however often somebody asks."""
+"""The least time between two denials that count, however often the DNS is asked."""
 BACK_AFTER = 2
 """Good answers in a row after which it is proved again."""
 
@@ -58,9 +58,8 @@ _DKIM = (RecordPurpose.DKIM_1, RecordPurpose.DKIM_2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFact:
-    """What is known of one record. `held`: it counts as proved; `lost`: it did before, and does no more. `good` and
-    `bad`: answers in a row, and `bad_at` when the last denial counted. `query`, `server`, `answer`: the last
-    evidence."""
+    """The facts about one record. `held`: it counts as proved; `lost`: it did before, but no longer. `good` and `bad`:
+    answers in a row, and `bad_at` when the last denial counted. `query`, `server`, `answer`: the last evidence."""
 
     state: RecordState = RecordState.PENDING
     held: bool = False
@@ -165,7 +164,7 @@ def label_of(organization: OrganizationId, domain: str) -> str:
 
 
 def records_of(domain: SendingDomain, ours: Delegation) -> dict[RecordPurpose, tuple[DnsRecord, ...]]:
-    """What its owner publishes, by purpose; where there are several records, all of them or their `alternatives`."""
+    """The records that its owner publishes, by purpose; of several records, either all or their `alternatives`."""
     name = domain.domain
     first, second = ours.selectors
     return {
@@ -214,8 +213,8 @@ def behind_aliases(ours: Delegation) -> tuple[DnsRecord, ...]:
 
 
 def published_by_us(keys: Sequence[DkimKey], ours: Delegation, tagged: str | None = None) -> tuple[DnsRecord, ...]:
-    """All that changes with keys and domains: the keys, and where organizations' domains lead as soon as one has been
-    added. `keys`: oldest first; `tagged`: see `key_records`."""
+    """All records that change with keys and domains: the keys, and the targets of organizations' aliases once a domain
+    has been added. `keys`: oldest first; `tagged`: see `key_records`."""
     led_to = any(key.domain == ours.dkim_domain for key in keys)
     return key_records(keys, tagged) + (behind_aliases(ours) if led_to else ())
 

@@ -1,8 +1,8 @@
-"""The life of a DKIM key: the states, what may follow what, and what is due next. Pure.
+"""The life of a DKIM key: its states, their transitions, and the steps that are due. Pure.
 
 A domain has two selectors, and so two places for keys: one signs, the other holds its successor, published ahead and
-waiting. So a rotation needs nobody's help but that of whoever publishes our own records, and a revocation need not
-wait for the DNS. `due` is told what the DNS says (`loop.domains.publication`); it asks nobody.
+waiting. So a rotation needs only the publisher of our own records, and a revocation need not wait for the DNS. `due` is
+given the DNS verdicts (`loop.domains.publication`) and makes no query.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -94,12 +94,12 @@ class DkimKey:
 
     @property
     def record_now(self) -> str:
-        """What its TXT record must say: of a key that has ended, just that (RFC 6376 §3.6.1)."""
+        """The TXT record that must stand now; that of an ended key says that the key is revoked (RFC 6376 §3.6.1)."""
         return self.record if self.state in IN_USE else "v=DKIM1; p="
 
     @property
     def place(self) -> tuple[str, ...]:
-        """What its private half is sealed for."""
+        """The place for which its private half is sealed."""
         return ("dkim", self.organization.hex if self.organization else "", self.domain, self.selector)
 
     def signed(self, moment: datetime) -> bool:
@@ -126,8 +126,8 @@ def move_key(key: DkimKey, state: KeyState, now: datetime) -> DkimKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How long a key signs; how long its record must stand after its last signature; how long a record must have been
-    seen before what stood under the same name is out of every cache."""
+    """How long a key signs; how long its record must stand after the last signature; how long a record must have been
+    seen until every cache has dropped the one that stood there before."""
 
     every: timedelta = timedelta(days=180)
     drain: timedelta
@@ -155,7 +155,7 @@ Due = Create | Move
 def due(
     keys: Sequence[DkimKey], slots: tuple[str, str], seen: Collection[UUID], now: datetime, terms: Terms
 ) -> tuple[Due, ...]:
-    """What follows now for the keys of one domain and one algorithm, in the order in which it must be written.
+    """The steps due now for the keys of one domain and one algorithm, in the order in which they must be written.
 
     `slots`: the domain's two selectors for this algorithm; `seen`: ids of the keys whose record stands in the DNS
     everywhere we can ask.
@@ -172,7 +172,7 @@ def due(
 
 
 def key_records(keys: Iterable[DkimKey], tagged: str | None = None) -> tuple[DnsRecord, ...]:
-    """The records that must stand now: under each name that of its newest key. `keys`: oldest first. `tagged`: the
+    """The records that must stand now: under each name the one of its newest key. `keys`: oldest first. `tagged`: the
     domain under whose selectors each organization has its own."""
     latest = {key.record_name: key for key in keys}.values()
     names = [(key, name) for key in latest for name in (key.record_name, *([key.tags] if key.domain == tagged else ()))]
@@ -187,7 +187,7 @@ def active_key(keys: Sequence[DkimKey]) -> DkimKey | None:
 
 
 def successor(keys: Sequence[DkimKey], seen: Collection[UUID], now: datetime, terms: Terms) -> DkimKey | None:
-    """The key that may sign from now on: published, seen still, and not taken for another one in any cache."""
+    """The key that may sign from now on: published, still seen, and never confused with another one by a cache."""
     ready = (one for one in keys if one.state is KeyState.PUBLISHED and one.id in seen)
     return next((one for one in ready if _settled(one, keys, now, terms)), None)
 

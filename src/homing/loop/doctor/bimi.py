@@ -1,4 +1,4 @@
-"""The logo beside a domain's mail (BIMI): record, picture and certificate, as those who show logos want them."""
+"""The logo beside a domain's mail (BIMI): record, picture and certificate, as mailbox providers require them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -216,6 +216,6 @@ def _names_in(certificate: Certificate) -> list[str]:
 
 
 def _covers(name: str, domain: str) -> bool:
-    """A mark certificate names the domain, perhaps with its selector before it, or the organization above it."""
+    """Whether the name is the domain, perhaps with a selector before it, or the organization above it."""
     bare = name.rpartition("._bimi.")[2]
     return f".{domain}".endswith(f".{bare}")

@@ -373,13 +373,13 @@ CHECKS = (
 
 
 def _at(domain: str) -> Dialogue[tuple[str, ...]]:
-    """What stands at `_dmarc` of a domain and is a DMARC record."""
+    """The DMARC records at `_dmarc` of a domain."""
     texts = yield from records(f"_dmarc.{domain}", RecordType.TXT)
     return tuple(sorted(text for text in texts if read_dmarc(text) is not None))
 
 
 def _malformed(domain: str) -> Dialogue[tuple[str, ...]]:
-    """What stands at `_dmarc`, looks like a DMARC record and is none."""
+    """The texts at `_dmarc` that look like a DMARC record and are none."""
     texts = yield from records(f"_dmarc.{domain}", RecordType.TXT)
     return tuple(text for text in texts if "dmarc" in text.lower() and read_dmarc(text) is None)
 
@@ -445,5 +445,5 @@ def _organization_of_other(facts: DoctorFacts, domain: str, own: str) -> Dialogu
 
 
 def _misaligned(method: MethodVerdict) -> bool:
-    """Where there is no record, DM01 says so."""
+    """A missing record is no misalignment: DM01 reports it."""
     return method.result is DmarcResult.FAIL

@@ -1,4 +1,4 @@
-"""DMARC records as they should be: what is there, with as little changed as mends it."""
+"""DMARC records as they should be: the existing record, with the fewest changes that mend it."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,7 @@ def without(applied: Published, *unwanted: str) -> DnsRecord:
 
 
 def corrected(applied: Published) -> DnsRecord:
-    """The record without the tags that mean nothing, and with a policy: the one it has, else to watch."""
+    """The record without its invalid tags, and with a policy: its own, else `none`."""
     faulty = {fault.tag for fault in applied.record.faults}
     said = {name: value for name, value in applied.record.tags.items() if name not in faulty or name in ("rua", "ruf")}
     for tag, addresses in (("rua", applied.record.rua), ("ruf", applied.record.ruf)):
@@ -51,7 +51,7 @@ def moved(domain: str, text: str) -> DnsRecord:
 
 
 def begun_rightly(domain: str, text: str) -> DnsRecord:
-    """What was meant as a record, with v=DMARC1 first."""
+    """The text that was meant as a record, with v=DMARC1 first."""
     tags = (tag.strip() for tag in text.split(";"))
     rest = [tag for tag in tags if tag and not tag.lower().replace(" ", "").startswith("v=")]
     return text_record(f"_dmarc.{domain}", "; ".join(("v=DMARC1", *rest)), _WHY)

@@ -1,4 +1,4 @@
-"""Whom the doctor examines: ourselves and all that should be published, or a domain of which only the name is known."""
+"""The subject of an examination: our own names with all that should be published, or a domain known by name alone."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -61,7 +61,7 @@ def of_organization(domain: SendingDomain, ours: Delegation, *, egress: tuple[st
 
 
 def somebody(domain: str, *, selectors: Iterable[str] = (), egress: tuple[str, ...] = ()) -> DoctorFacts:
-    """Any domain: what is published is judged by itself. `egress`: addresses that should be allowed to send."""
+    """Any domain: its records are judged by themselves. `egress`: addresses that should be allowed to send."""
     keys = tuple(PublishedAt(domain=domain, selector=selector) for selector in selectors)
     return DoctorFacts(domain=domain, egress=egress, keys=keys)
 

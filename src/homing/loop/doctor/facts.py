@@ -1,4 +1,4 @@
-"""What is known before the doctor asks: which names mail goes out under, from where, and what they should say."""
+"""Facts known before the doctor asks: the names of outgoing mail, its addresses, and the expected records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,10 +35,10 @@ class PublishedAt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostProbe:
-    """What a mail host said when it was probed at port 25. `silence`: why it said nothing, "" if it did.
+    """The answers of a mail host, probed at port 25. `silence`: why there was no answer, "" if there was one.
 
-    `refused` holds the reply to each recipient that it did not take mail for, "" being the null sender himself.
-    `certificates` (DER) are those that it showed after STARTTLS, its own first; `tls_failure`: why there are none.
+    `refused` holds the reply to each recipient that it refused; "" stands for the null sender. `certificates` (DER) are
+    those that it showed after STARTTLS, its own first; `tls_failure`: why there are none.
     """
 
     host: str
@@ -65,19 +65,19 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorFacts:
-    """What is examined: the domain in From, and the names that go with it. "" and () are what is not known or not used.
+    """The names examined: the domain in From, and those that go with it. "" and () mean unknown or unused.
 
     `domain` is the domain of header From, `return_domain` that of the envelope sender, and `return_alias` where a CNAME
-    there should lead; `hostname` is our name in EHLO. `of_organization`: the domain is somebody's who mails through us,
-    and what concerns his other mail, or our hosts, is not looked at. `reports_to` is the mailbox that should get
+    there should lead; `hostname` is our name in EHLO. `of_organization`: the domain is that of an organization that
+    sends through us; its other mail and our hosts are not examined. `reports_to` is the mailbox that should get
     aggregate reports; `organization` the organizational domain where the caller knows it. `publish` are the records
     that should be there. `replies_to`: domains that replies to mail under `domain` go to. `specimen` is a message as it
     left, CRLF-ended.
 
-    These are there only if somebody went and looked: `probes` (by host), `policies` of MTA-STS (by domain), `files`
-    (logos and their certificates, by URL), `by_server` (what is said of a name, by server of its zone or resolver),
-    `starts` (the SOA record of a name's zone, by server), `bogus` (names whose signatures are wrong) and
-    `times_to_live` (seconds, by name). `now`: when they looked.
+    These are there only if they were looked up: `probes` (by host), `policies` of MTA-STS (by domain), `files` (logos
+    and their certificates, by URL), `by_server` (the answers for a name, by server of its zone or resolver), `starts`
+    (the SOA record of a name's zone, by server), `bogus` (names whose signatures are wrong) and `times_to_live`
+    (seconds, by name). `now`: the time of that.
     """
 
     domain: str

@@ -24,7 +24,7 @@ _MOST_EVIDENCE = 8
 
 
 class Severity(StrEnum):
-    """What a check makes of a fault: mail fails, mail is at risk, or somebody may want to know."""
+    """How grave a check's fault is: mail fails, mail is at risk, or only worth knowing."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -32,7 +32,7 @@ class Severity(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a check found. `unknown`: the DNS did not answer, so nothing is proved either way."""
+    """The outcome of a check. `unknown`: the DNS did not answer, so nothing is proved either way."""
 
     OK = "ok"
     INFO = "info"
@@ -46,8 +46,8 @@ _OF_FAULT = {Severity.ERROR: Outcome.BROKEN, Severity.WARNING: Outcome.WARNING, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A question, who answered it, and what. Texts are cleaned. `secure`: the answer's signatures are right, as a
-    resolver says that checks them (the AD bit)."""
+    """A query, who answered it, and the answer. Texts are cleaned. `secure`: a validating resolver vouches for the
+    answer's signatures (the AD bit)."""
 
     query: str
     server: str
@@ -74,7 +74,7 @@ class Evidence:
 
     @classmethod
     def everywhere(cls, ask: Ask, told: Mapping[str, Answer[str]]) -> "tuple[Evidence, ...]":
-        """What each server said when it was asked by itself."""
+        """The answer of each server that was asked by itself."""
         return tuple(replace(cls.of(ask, answer), server=server) for server, answer in told.items())
 
     @classmethod
@@ -85,8 +85,8 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opinion:
-    """What a check thinks. `outcome` None: a fault, as grave as the check says. `cure`: how to mend this very case.
-    `evidence`: what it rests on beside the questions that it asked."""
+    """The opinion of a check. `outcome` None: a fault, as grave as the check says. `cure`: how to mend this very case.
+    `evidence`: what it rests on beside the check's own queries."""
 
     sentence: str
     outcome: Outcome | None = None
@@ -95,7 +95,7 @@ class Opinion:
     evidence: tuple[Evidence, ...] = ()
 
     def seen(self, *evidence: Evidence) -> "Opinion":
-        """The same, with what it rests on."""
+        """The same opinion, with further evidence."""
         return replace(self, evidence=(*self.evidence, *evidence))
 
 
@@ -115,7 +115,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing to look at. `meaning` says what should be so and why; `cure` how to mend it, in general.
+    """A check. `meaning` says how it should be and why; `cure` how to mend it in general.
 
     `about` gives the names (or addresses) that it is run for; `judge` asks about one of them.
     """
@@ -142,7 +142,7 @@ def check(identifier: str, severity: Severity, about: About, *, meaning: str, cu
 
 
 def examine(checked: Check, facts: DoctorFacts, about: str) -> Dialogue[Finding]:
-    """Run one check about one name, and keep what it was told as evidence."""
+    """Run one check about one name, and keep the answers as evidence."""
     evidence: list[Evidence] = []
     dialogue = checked.judge(facts, about)
     try:
@@ -178,7 +178,7 @@ def fine(sentence: str) -> Opinion:
 
 
 def moot(sentence: str) -> Opinion:
-    """There is nothing to judge; that this is wrong, if it is, another check says."""
+    """There is nothing to judge; if that is wrong, another check says so."""
     return Opinion(sentence=sentence, outcome=Outcome.OK)
 
 
@@ -206,7 +206,7 @@ def unknown(sentence: str) -> Opinion:
 
 
 class Unanswered(Exception):  # noqa: N818 - it leaves as a Finding
-    """A question had no answer, and without it there is nothing to say."""
+    """A query had no answer, and the check cannot be decided without it."""
 
 
 def reply(name: str, record_type: RecordType) -> Dialogue[Answer[str]]:

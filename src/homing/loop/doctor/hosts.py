@@ -342,7 +342,7 @@ CHECKS = (
 
 
 def _in_its_place(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
-    """What should stand at a name instead of an alias that leads nowhere, where somebody has said it."""
+    """The record that should stand at a name instead of an alias that leads nowhere, if one is known."""
     if any(key.name == name for key in facts.keys):
         return as_meant(facts, name)
     return facts.to_publish(name, "CNAME") or facts.to_publish(name, "TXT")

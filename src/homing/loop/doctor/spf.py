@@ -317,7 +317,7 @@ CHECKS = (
 
 @dataclass(slots=True)
 class _Tree:
-    """All terms of a record and of those that it includes, whoever would come to them."""
+    """All terms of a record and of those that it includes, even those never evaluated."""
 
     terms: int = 0
     voids: list[str] = field(default_factory=list)

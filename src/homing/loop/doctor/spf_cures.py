@@ -1,4 +1,4 @@
-"""SPF records as they should be: what is there, with as little changed as mends it."""
+"""SPF records as they should be: the existing record, with the fewest changes that mend it."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +18,7 @@ _MISSPELT = (
     (re.compile(r"^([+?~-]?all)[.,;:]+$", re.IGNORECASE), r"\1"),
     (re.compile(r"^[\u2010-\u2015]all$"), "-all"),
 )
-"""What people write, and what they mean."""
+"""Common misspellings, and the terms meant."""
 
 
 def wanted(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
@@ -35,7 +35,7 @@ def first(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
 
 
 def repaired(facts: DoctorFacts, name: str, text: str) -> tuple[DnsRecord, ...]:
-    """The record with its malformed terms as they were meant, or left out where nobody can tell."""
+    """The record with its malformed terms corrected, or left out if their meaning is unclear."""
     meant = map(_meant, _terms(text))
     return wanted(facts, name) or _readable(name, ("-all" if term in ("all", "+all") else term for term in meant))
 
@@ -99,7 +99,7 @@ def _meant(term: str) -> str:
 
 
 def _end(ends: list[Mechanism]) -> str:
-    """Nobody else, as sure as the record was of it."""
+    """An end that permits no others, as strict as the record was."""
     return "-all" if any(end.qualifier in (SpfResult.FAIL, SpfResult.PASS) for end in ends) else "~all"
 
 

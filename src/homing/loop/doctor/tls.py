@@ -178,8 +178,8 @@ class _Pin:
         return pin
 
     def fits(self, probe: HostProbe | None) -> bool:
-        """Whether one of the certificates is meant. With none to look at, and of an authority that the host did not
-        show, that is not denied."""
+        """Whether one of the certificates matches. True, too, if there are none to compare, or if the authority's
+        certificate was not shown."""
         if probe is None or not probe.certificates:
             return True
         if self.usage == _OWN_CERTIFICATE:

@@ -1,4 +1,4 @@
-"""The letter by which an operator hears of alarms: what goes wrong, how often, in whose words, and what to do."""
+"""The letter that tells an operator of alarms: the fault, how often it was met, the server's words, and the cure."""
 
 from collections.abc import Sequence
 

@@ -16,7 +16,7 @@ _MONTHS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureFacts:
-    """What there is to tell about one failed delivery. Texts may be hostile; every face of this room cleans them first.
+    """The facts about one failed delivery. Texts may be hostile; every public function of this room cleans them first.
 
     `suggestion` is a well-known domain that the recipient's domain looks like. `correct_link` leads to the page where
     the human sender corrects the address and sends again. `resent_from` is the recipient that this delivery replaced.
@@ -82,5 +82,5 @@ def span(duration: timedelta) -> str:
 
 
 def times(attempts: int) -> str:
-    """How often, as in "we tried …". Attempts that never met a server are not counted, so there may be none."""
+    """The number of tries, as in "we tried …". Attempts that never met a server do not count, so it may be zero."""
     return {0: "again and again", 1: "once", 2: "twice"}.get(attempts, f"{attempts} times")

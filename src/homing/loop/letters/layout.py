@@ -1,8 +1,8 @@
-"""The sheet on which a letter is written: a few kinds of block, set as plain text and as HTML from one source.
+"""The layout of a letter: a few kinds of block, set as plain text and as HTML from one source.
 
 Plain text is wrapped at 72 columns (RFC 5322 §2.1.1 asks for no more than 78), links never. HTML has inline styles
-only, no images, no scripts, and every text in it is escaped here and nowhere else. What strangers said stands in a
-`Quote`, where each line is marked, so that their words cannot pass for ours.
+only, no images, no scripts, and every text in it is escaped here and nowhere else. Strangers' words stand in a `Quote`,
+where each line is marked, so that they cannot pass for ours.
 """
 
 import textwrap
@@ -55,7 +55,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Below this line stands what only an administrator needs."""
+    """The line below which the details for an administrator stand."""
 
 
 Block = Paragraph | Heading | Table | Points | Link | Quote | Fold

@@ -1,7 +1,7 @@
 """The letters, pop-ups and text messages that we write ourselves. For most people they are all they see of us.
 
 Each tells, above the fold and without codes: which message, to whom, when, why, what to do next, and whether it may
-have arrived after all. Below the fold stands what an administrator needs. Nothing here decides whether to write.
+have arrived after all. Below the fold are the details for an administrator. Whether to write is decided elsewhere.
 """
 
 import re
@@ -132,7 +132,7 @@ def live_text(facts: FailureFacts) -> LiveText:
 
 
 def proof_letter(address: str, link: str, operator_name: str) -> Text:
-    """The letter that proves an address. Only the operator speaks in it: no organization can send words of his own by
+    """The letter that proves an address. All its words are the operator's, so that no organization can send its own by
     it."""
     shown = clean(address, 254)
     operator = clean(operator_name, 60)

@@ -1,6 +1,6 @@
-"""Why a message failed, in words that the person who wrote it understands: one text per cause.
+"""The causes of failures, in words that the author of a message understands: one text per cause.
 
-Nobody who reads these texts should need to know what SMTP is. No codes, no blame, one next step. The class comes from
+Readers of these texts need not know what SMTP is. No codes, no blame, one next step. The class comes from
 `loop.reading.classify`; the state decides first, since "we never sent it" and "we gave up" need other words than
 "refused". The same table gives the letters, the pop-up, the text message and docs/failures.md.
 """
@@ -18,7 +18,7 @@ class Cause:
     """One kind of failure, told to a person: whole sentences but for `short`, which ends a text message.
 
     `resend` introduces the link to correct the address; "" where sending again would be wrong. In the table the texts
-    hold fields in braces; from `cause` they come filled in.
+    hold fields in braces; `cause` fills them in.
     """
 
     key: str
@@ -252,7 +252,7 @@ _TABLE = (
     ),
 )
 CAUSES: Mapping[str, Cause] = MappingProxyType({one.key: one for one in _TABLE})
-"""Every cause by its key. Most keys are classes of failure; the others are spoken of in `cause_key`."""
+"""Every cause by its key. Most keys are classes of failure; `cause_key` uses the others."""
 
 NOT_FAILURES: Mapping[str, str] = MappingProxyType(
     {
@@ -311,7 +311,7 @@ def cause(facts: FailureFacts) -> Cause:
 
 
 def cause_key(facts: FailureFacts) -> str:
-    """Which entry of `CAUSES` speaks of this failure: first the state, then whether it is about us, then the class."""
+    """The key in `CAUSES` for this failure: by state first, then by whether it is about us, then by class."""
     verdict = facts.verdict
     failure_class = verdict.failure_class
     match facts.failure:

@@ -2,7 +2,7 @@
 
 A part holds 160 characters of the GSM 7-bit alphabet (3GPP TS 23.038 §6.2.1), or 153 where several are joined; one
 character outside that alphabet, and the whole message is UCS-2, with 70 or 67. So typographic characters and accents
-are simplified in what we may simplify (the subject, names), never in an address.
+are simplified in the subject and in names, but never in an address.
 """
 
 import unicodedata

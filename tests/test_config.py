@@ -37,7 +37,7 @@ GOOD = 'operator_domain = "example.com"\n'
         ('public_url = "mail.example.com"', "public_url", "must begin with https:// or http://"),
         ('database_url = "mysql://there"', "database_url", "must begin with postgresql://"),
         ('dns_servers = ["resolver.example.com"]', "dns_servers", '"resolver.example.com" is not the address'),
-        ('feedback_domains = ["arf.provider.net", "gmail.com"]', "feedback_domains", "has mailboxes of people"),
+        ('feedback_domains = ["arf.provider.net", "gmail.com"]', "feedback_domains", "is a mailbox provider"),
         ('sms_adapter = "twilio"', "settings", "needs sms_url, sms_account, sms_secret, sms_sender"),
         ('sms_adapter = "generic"', "settings", "needs sms_url"),
         ('tls_key = "key.pem"', "settings", "belong together"),

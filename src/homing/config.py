@@ -78,7 +78,7 @@ def _secret_key(text: SecretStr | None) -> SecretStr | None:
 def _feedback_domains(domains: list[str]) -> list[str]:
     for domain in domains:
         if is_freemail(domain):
-            raise ValueError(f"{domain} has mailboxes of people, who must not speak for each other")
+            raise ValueError(f"{domain} is a mailbox provider, whose users could forge each other's complaints")
     return domains
 
 
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
 
     operator_domain: Domain = Field(description="Your organizational domain. Mail goes out under names below it.")
     from_domain: Domain = Field(
-        default="", description="Domain of the header From, `post.` + operator_domain unless said otherwise."
+        default="", description="Domain of the header From, `post.` + operator_domain by default."
     )
     return_domain: Domain = Field(
         default="",
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     hostname: Domain = Field(
         default="", description="The name we give in EHLO and in our banner: `mx.` + operator_domain."
     )
-    operator_name: str = Field(default="", description="How letters to people call you. Default: operator_domain.")
+    operator_name: str = Field(default="", description="What e-mails to people call you. Default: operator_domain.")
 
     data_dir: Path = Field(default=Path("homing-data"), description="Keys, spool files and the embedded database.")
     database_url: Annotated[str, _url("postgresql://", "postgres://", "sqlite:///")] = Field(
@@ -120,7 +120,9 @@ class Settings(BaseSettings):
 
     http_host: str = Field(default="127.0.0.1", description="Where the API and the pages listen.")
     http_port: Port = Field(default=8025, description="Port of the API and the pages.")
-    public_url: WebUrl = Field(default="", description="How people reach them from outside, for links in letters.")
+    public_url: WebUrl = Field(
+        default="", description="URL of the API and the pages from outside, for links in e-mails."
+    )
     administrator_key: SecretStr | None = Field(
         default=None,
         description="An API key that may do everything. Default: one made at the first start, in data_dir.",
@@ -135,11 +137,11 @@ class Settings(BaseSettings):
     tls_key: Path | None = Field(default=None, description="PEM file with its private key.")
 
     administrator: Annotated[str | None, AfterValidator(_mailbox)] = Field(
-        default=None, description="Who hears of failures that nobody else could be told of."
+        default=None, description="Address to notify of failures that nobody else could be told of."
     )
     feedback_domains: Annotated[list[Domain], AfterValidator(_feedback_domains)] = Field(
         default_factory=list,
-        description="What stands after @ in From of the complaints that providers send you (feedback loops): signed by "
+        description="Domains in From of the complaints that providers send you (feedback loops): signed by "
         "such a domain, a complaint counts although our own marks were removed from it.",
     )
     lifetime_hours: int = Field(
@@ -159,13 +161,15 @@ class Settings(BaseSettings):
         description="The secret key that was in use so far: the next start seals everything anew with `secret_key`. "
         "Default: what `secret.key.before` in data_dir says, if it is there.",
     )
-    dkim_rotation_days: int = Field(default=180, ge=30, description="A DKIM key signs for so long, then the next does.")
+    dkim_rotation_days: int = Field(
+        default=180, ge=30, description="How long a DKIM key signs before the next one takes over."
+    )
     dkim_ed25519: bool = Field(
         default=False,
-        description="Sign with Ed25519 too (RFC 8463). Large receivers report such signatures as failed still.",
+        description="Sign with Ed25519 too (RFC 8463). Some large receivers still report such signatures as failed.",
     )
     dns_servers: Annotated[list[str], AfterValidator(_servers)] = Field(
-        default_factory=list, description="Resolvers as `ip` or `ip:port`; empty: those of the system."
+        default_factory=list, description="Resolvers as `ip` or `ip:port`; empty: the system's."
     )
     deliveries_at_once: int = Field(default=200, ge=1, le=5000, description="SMTP transactions in flight.")
     signer_threads: int = Field(default=0, ge=0, description="Threads that sign; 0: one per core.")
@@ -184,7 +188,7 @@ class Settings(BaseSettings):
     sms_secret: SecretStr = Field(default=SecretStr(""), description="Its password or bearer token.")
     sms_sender: str = Field(default="", description="The number or name that text messages come from.")
 
-    lab_outbound_port: Port = Field(default=25, description="Lab only: the port of everybody's MX.")
+    lab_outbound_port: Port = Field(default=25, description="Lab only: the port on which every MX host is contacted.")
     lab_private_addresses: bool = Field(
         default=False, description="Lab only: deliver to loopback and private addresses, and call such URLs."
     )

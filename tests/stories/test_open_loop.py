@@ -118,7 +118,7 @@ async def test_janet_is_on_vacation_so_her_telephone_rings(story: Story) -> None
     assert [step["state"] for step in delivery["case"]["steps"]] == ["unheard", "heard"]
     assert "autoresponded" in [event["type"] for event in await crm.events()]
     told = await crm.hears("action_failed", sent)
-    why = f"letter to {JANET}: a program answered it, out of office for example"
+    why = f"e-mail to {JANET}: a program answered it, out of office for example"
     assert (told["data"]["channel"], told["data"]["why"]) == ("letter", why)
     assert delivery["case"]["actions"][0]["result"] == why
 
@@ -133,8 +133,8 @@ async def test_the_page_says_why_a_letter_was_not_heard(tmp_path: Path) -> None:
         sent = await crm.send(JANET, JOHN)
         await crm.hears("action_failed", sent)
         page = (await story.http.get(f"/messages/{sent['id']}")).text
-    why = f"letter to {JANET}: a program answered it, out of office for example"
-    assert f'Letter: reached nobody <span class="quiet">({why})</span>' in page
+    why = f"e-mail to {JANET}: a program answered it, out of office for example"
+    assert f'E-mail: reached nobody <span class="quiet">({why})</span>' in page
     assert f"Could not tell anybody by a letter: {why}" in page
 
 
@@ -150,7 +150,7 @@ async def test_with_nobody_left_to_tell_the_failure_is_unheard_and_says_so(story
     [delivery] = (await crm.message(sent))["deliveries"]
     assert delivery["case"]["state"] == "unheard"
     assert [step["state"] for step in delivery["case"]["steps"]] == ["unheard", "unheard"]
-    assert delivery["case"]["actions"][0]["result"] == f"letter to {JANET}: it bounced"
+    assert delivery["case"]["actions"][0]["result"] == f"e-mail to {JANET}: it bounced"
     letters = [one for one in await crm.events() if one["type"] == "opened_case"]
     assert len(letters) == 1, "a letter that bounces opens no case of its own"
 

@@ -17,7 +17,7 @@ from homing.loop.domains.impersonation import Claim
 from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import DeliveryId, Identity, Level, OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
-from homing.loop.problem import Fault, Problem, Rejected
+from homing.loop.problem import Fault, Problem, Rejected, how_many
 from homing.loop.rate_limit import Bucket
 from homing.loop.request import CheckedRequest, MessageRequest, check_request
 from homing.mail.address import Address, AddressError, parse_address
@@ -77,7 +77,9 @@ class Acceptance:
         key = (organization.id, request.idempotency_key or "")
         if request.idempotency_key is not None:
             if key in self._in_progress:
-                raise _refused(409, "idempotency-key-in-progress", "The first request with this key is not done yet.")
+                raise _refused(
+                    409, "idempotency-key-in-progress", "The first request with this key is still being handled."
+                )
             self._in_progress.add(key)
         try:
             return await self._accept(organization, checked)
@@ -263,7 +265,7 @@ def _invalid(faults: tuple[Fault, ...]) -> Rejected:
         status=422,
         code="invalid-request",
         title="The request has faults.",
-        detail=f"{len(faults)} to mend; `errors` names each.",
+        detail=how_many(faults),
         faults=faults,
     )
     return Rejected(554, "5.6.0", problem)
@@ -292,7 +294,11 @@ def _too_large() -> Rejected:
 
 def _too_many(code: str, title: str, seconds: int) -> Rejected:
     problem = Problem(
-        status=429, code=code, title=title, detail=f"Try again in {seconds} seconds.", retry_after=seconds
+        status=429,
+        code=code,
+        title=title,
+        detail=f"Try again in {seconds} second{'' if seconds == 1 else 's'}.",
+        retry_after=seconds,
     )
     return Rejected(450, "4.7.0", problem)
 
@@ -303,7 +309,7 @@ def _reply_to_unproved(checked: CheckedRequest) -> Rejected:
         path,
         REPLY_TO_UNPROVED,
         f"Nobody has proved yet that {checked.reply_to.shown} is theirs: create the human sender; "
-        "its owner then presses the button behind the link in the letter.",
+        "its owner then presses the button behind the link in the e-mail.",
     )
     problem = Problem(
         status=422,
@@ -318,7 +324,7 @@ _DECEIVES = {
     NAME_DECEIVES: "mixes alphabets within a word, or reads like an address or a domain.",
     Claim.LOOK_ALIKE: "is written with letters or digits that look like those of somebody else's name.",
     Claim.IMPERSONATES: "is somebody else's name. Say who writes: “Joe Bloggs” or “Joe Bloggs of Acme”. "
-    "Whoever has proved the domain of that name may bear it.",
+    "Whoever has proved the domain of that name may use it.",
 }
 
 
@@ -327,7 +333,7 @@ def _name_deceives(name: str, reason: str) -> Rejected:
     problem = Problem(
         status=422,
         code="display-name-deceives",
-        title="The name that would stand in From deceives.",
+        title="The name in From would mislead the recipient.",
         faults=(Fault("/human_sender/name", reason, message),),
     )
     return Rejected(553, "5.7.1", problem)

@@ -86,8 +86,8 @@ def _too_many_letters() -> Rejected:
     problem = Problem(
         status=429,
         code="too-many-proof-letters",
-        title="This address has had its letters for today.",
-        detail=f"At most {human_senders.PROOFS_PER_DAY} a day, so that none is pestered by us. Try again tomorrow.",
+        title="This address has had its e-mails for today.",
+        detail=f"At most {human_senders.PROOFS_PER_DAY} a day, so that nobody is flooded. Try again tomorrow.",
         retry_after=24 * 3600,
     )
     return Rejected(450, "4.7.1", problem)

@@ -445,7 +445,7 @@ def _failed(
 _ANSWERED_BY_A_PROGRAM = "a program answered it, out of office for example"
 _WHY_UNHEARD = {
     State.BOUNCED: "it bounced",
-    State.EXPIRED: "nobody took it in time",
+    State.EXPIRED: "no mail server accepted it in time",
     State.SUPPRESSED: "the address is on the suppression list",
     State.CANCELED: "it was canceled",
     State.FAILED: "a fault of our own stopped it",

@@ -3,6 +3,7 @@
 Codes are stable words that programs may test; `docs/problems.md` lists them all.
 """
 
+from collections.abc import Sized
 from dataclasses import dataclass
 
 
@@ -25,6 +26,11 @@ class Problem:
     detail: str = ""
     faults: tuple[Fault, ...] = ()
     retry_after: int | None = None
+
+
+def how_many(faults: Sized) -> str:
+    """The detail of a problem that lists its faults."""
+    return "1 fault; `errors` describes it." if len(faults) == 1 else f"{len(faults)} faults; `errors` describes each."
 
 
 class Rejected(Exception):  # noqa: N818 - the word of the field

@@ -31,7 +31,7 @@ _METADATA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _METADATA_VALUE_LENGTH = 500
 LETTERS = "letters"
 """The stream of what we write ourselves: its suppressions are ours."""
-RESERVED = f"The stream {LETTERS} is for the letters that we write ourselves. Take another name."
+RESERVED = f"The stream {LETTERS} is for the e-mails that we write ourselves. Choose another name."
 _STREAM = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")  # E.164
 
@@ -170,7 +170,9 @@ def _text_faults(request: MessageRequest) -> Iterator[Fault]:
             yield Fault(f"/headers/{_pointer(name)}", code, text)
     if not _STREAM.fullmatch(request.stream):
         yield Fault(
-            "/stream", "stream-name", "A stream's name has up to 64 of a-z, 0-9, - and _, and begins with no sign."
+            "/stream",
+            "stream-name",
+            "A stream's name has up to 64 of a-z, 0-9, - and _, and begins with a letter or a digit.",
         )
     if request.stream == LETTERS:
         yield Fault("/stream", "stream-reserved", RESERVED)

@@ -75,7 +75,7 @@ _SPARED = frozenset({"Zs", "Cn"})  # spaces of other scripts, and characters new
 def check_text(text: str, at_most: int) -> Faults:
     """Any one-line text, up to `at_most` characters: no control characters, no line ends, not even encoded ones."""
     if len(text) > at_most:
-        return [("text-too-long", f"At most {at_most} characters are allowed, these are {len(text)}.")]
+        return [("text-too-long", f"At most {at_most} characters are allowed; there are {len(text)}.")]
     char = unsafe_character(text)
     if char is not None:
         return [("control-character", f"The control character U+{ord(char):04X} is not allowed.")]
@@ -145,7 +145,7 @@ def check_headers(headers: Sequence[tuple[str, str]]) -> Faults:
         faults.append(("text-too-long", f"Custom headers have at most {HEADERS_OCTETS} octets together."))
     times = Counter(name.lower() for name, _ in headers)
     faults += [
-        ("header-repeated", f'The header "{name}" may stand only once.')
+        ("header-repeated", f'The header "{name}" may occur only once.')
         for name, count in times.items()
         if count > 1 and name not in _REPEATABLE and not name.startswith("x-")
     ]
@@ -158,7 +158,7 @@ def check_filename(filename: str) -> Faults:
         return [("filename-invalid", "The file name is empty.")]
     faults = check_text(filename, FILENAME_CHARACTERS) or _check_visible(filename)
     if "/" in filename or "\\" in filename:
-        faults.append(("filename-invalid", "A file name holds no slash and no backslash."))
+        faults.append(("filename-invalid", "A file name must not contain a slash or a backslash."))
     return faults
 
 
@@ -189,9 +189,9 @@ def check_message_id(message_id: str) -> Faults:
 def check_body(text: str) -> Faults:
     """A text or HTML body: any characters but NUL and lone surrogates."""
     if "\0" in text:
-        return [("control-character", "The body holds a NUL character.")]
+        return [("control-character", "The body contains a NUL character.")]
     if re.search("[\ud800-\udfff]", text):
-        return [("control-character", "The body holds half a surrogate pair, which is no character.")]
+        return [("control-character", "The body contains half a surrogate pair, which is not a character.")]
     return []
 
 

@@ -67,17 +67,22 @@ def check_url(url: str, *, ports: frozenset[int] = frozenset({443}), allow_priva
     if len(url) > URL_LIMIT:
         return [("url-too-long", f"The URL is longer than {URL_LIMIT} characters.")]
     if not _PRINTABLE.fullmatch(url) or "\\" in url:
-        return [("url-characters", "Only printable ASCII without spaces and backslashes; write xn-- names and %XX.")]
+        return [
+            (
+                "url-characters",
+                "Only printable ASCII without spaces and backslashes is allowed; write xn-- names and %XX.",
+            )
+        ]
     try:
         parts = urlsplit(url)
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError:
         return [("url-malformed", "This is not a URL.")]
     if parts.scheme not in _DEFAULT_PORTS:
-        return [("url-scheme", "Only https and http are spoken.")]
+        return [("url-scheme", "The URL must begin with https:// or http://.")]
     found: list[Complaint] = []
     if "@" in parts.netloc:
-        found.append(("url-credentials", "No user name or password may stand in the URL."))
+        found.append(("url-credentials", "The URL must not contain a user name or a password."))
     if "#" in url:
         found.append(("url-fragment", "A fragment (#…) is never sent; leave it out."))
     if not allow_private and port not in ports:
@@ -97,7 +102,7 @@ def _check_host(host: str, allow_private: bool) -> list[Complaint]:
     if labels[-1][0].isdigit():
         return [("url-host", "The host is not a name in the DNS, and not an address in its usual form.")]
     if not allow_private and (len(labels) == 1 or labels[-1] in _INSIDE or labels[-2:] == ["home", "arpa"]):
-        return [("url-host-inside", "The host is a name of an inside network.")]
+        return [("url-host-inside", "The host is a name of an internal network.")]
     return []
 
 

@@ -27,7 +27,7 @@ async def test_it_goes_to_the_human_sender_and_serves_the_step() -> None:
 async def test_the_step_ends_when_the_letters_delivery_does() -> None:
     end = await CHANNEL(assigned(ActionKind.LETTER))
     assert isinstance(end, Ended)
-    assert (end.state, end.step, end.result) == (ActionState.DONE, None, "letter to janet@example.net")
+    assert (end.state, end.step, end.result) == (ActionState.DONE, None, "e-mail to janet@example.net")
     assert end.letter is not None
     [event] = end.events
     assert event.type is EventType.REROUTED

@@ -183,7 +183,7 @@ def test_the_administrator_learns_who_knows() -> None:
     assert "out-of-office" in unheard.body
     assert CASE.case in unheard.body
     heard = replace(CASE, steps=tuple(replace(step, state=StepState.HEARD) for step in CASE.steps))
-    assert "Word of it has arrived" in " ".join(administrator_letter(UNKNOWN_PERSON, heard).body.split())
+    assert "A notice has been delivered" in " ".join(administrator_letter(UNKNOWN_PERSON, heard).body.split())
 
 
 # -- hostile texts ----------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Post:
             "letter": ids.show("message", acceptance.message.id),
         }
         event = NewEvent(type=told, data=facts)
-        return Ended(state=ActionState.DONE, result=f"letter to {to.address}", events=(event,), letter=acceptance)
+        return Ended(state=ActionState.DONE, result=f"e-mail to {to.address}", events=(event,), letter=acceptance)
 
 
 @dataclass(frozen=True, slots=True)

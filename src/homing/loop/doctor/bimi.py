@@ -106,7 +106,7 @@ def logo(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     ]
     faults = [*_picture_faults(facts, found), *_certificate_faults(facts, found)]
     if faults:
-        return wrong(" ".join(faults), cure="Mend what is named: until then nobody shows the logo.").seen(*seen)
+        return wrong(" ".join(faults), cure="Correct these faults: until then nobody shows the logo.").seen(*seen)
     if not found.certificate:
         said = f"The logo of {domain} has no certificate (a=): some mailboxes show it, Gmail and Apple do not."
         return note(said, "Have a mark certificate (VMC or CMC) made, and name it in a=.").seen(*seen)
@@ -134,7 +134,7 @@ def picture_faults(octets: bytes) -> list[str]:
     try:
         outline.read(octets)
     except (ExpatError, ValueError) as error:
-        return [*faults, f"is no well-formed SVG ({error})"]
+        return [*faults, f"is not well-formed SVG ({error})"]
     return faults + outline.faults()
 
 

@@ -106,7 +106,7 @@ def policy(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
         return moot(f"There is no DMARC record for {domain} to read.")
     told = " ".join(f"{fault.tag}: {fault.sentence}" for fault in applied.record.faults)
     if applied.record.policy is None:
-        return wrong(f"Receivers make nothing of the DMARC record for {domain}. {told}", corrected(applied))
+        return wrong(f"Receivers cannot use the DMARC record for {domain}. {told}", corrected(applied))
     if told:
         return warn(f"The DMARC record for {domain} has faults. {told}", corrected(applied))
     return fine(f"The DMARC record for {domain} asks for p={applied.record.policy}.")

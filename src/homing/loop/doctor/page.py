@@ -4,10 +4,10 @@ from homing.loop.doctor.checks import CHECKS, FAMILIES
 
 _OPENING = """# The doctor's checks
 
-`homing doctor` asks the DNS what receivers ask, says what is wrong, and gives the record that mends it. Each check has
-an id that stays. A fault is an *error* where mail fails or can be forged, a *warning* where it is at risk, and *info*
-where somebody may want to know. What the DNS did not answer is `unknown`: a timeout or SERVFAIL is never taken for a
-fault.
+`homing doctor` asks the DNS what receivers ask, says what is wrong, and gives the record that corrects it. Each check
+has an id that stays. A fault is an *error* where mail fails or can be forged, a *warning* where it is at risk, and
+*info* where somebody may want to know. What the DNS did not answer is `unknown`: a timeout or SERVFAIL is never taken
+for a fault.
 
 | Outcome | |
 |---|---|
@@ -15,7 +15,7 @@ fault.
 | `info` | worth knowing |
 | `warning` | mail is at risk |
 | `broken` | mail fails, or anybody can forge it; `homing doctor` ends with exit code 1 |
-| `unknown` | nobody could tell; ask again later |
+| `unknown` | no answer; ask again later |
 
 Of zones that checkdmarc and pyspf can judge as well, all three say the same; `tests/loop/doctor/test_agreement.py`
 holds it, with the few exceptions and their reasons. An examination takes 40 seconds at most, if nobody answers.
@@ -25,7 +25,7 @@ holds it, with the few exceptions and their reasons. An examination takes 40 sec
 def doctor_page() -> str:
     """The page, in Markdown."""
     families = "".join(
-        f"\n## {title}\n\n| Check | Fault is | What should be so | How to mend it |\n|---|---|---|---|\n"
+        f"\n## {title}\n\n| Check | Fault is | What should be so | How to correct it |\n|---|---|---|---|\n"
         + "".join(f"| {one.id} | {one.severity} | {one.meaning} | {one.cure} |\n" for one in checks)
         for title, checks in FAMILIES.items()
     )

@@ -175,7 +175,7 @@ def passes(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
             return unknown(f"{verdict.reason}.")
         if verdict.result is SpfResult.PERMERROR:
             said = f"SPF of {name} cannot be evaluated: {verdict.reason.removesuffix('.')}."
-            return wrong(said, cure="Mend the record; SPF01 to SPF04 tell how.")
+            return wrong(said, cure="Correct the record; SPF01 to SPF04 say how.")
         if verdict.result is not SpfResult.PASS:
             refused.append((ip, f"{verdict.result} for {ip}: {verdict.reason}"))
     if not refused:

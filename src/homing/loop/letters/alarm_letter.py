@@ -1,4 +1,4 @@
-"""The letter that tells an operator of alarms: the fault, how often it was met, the server's words, and the cure."""
+"""The e-mail about alarms to the operator: what is wrong, how often, in whose words, and what to do."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,20 @@ from homing.loop.letters.letters import Text
 from homing.mail.text import clean
 
 MOST = 20
-"""Alarms in one letter; the page has them all."""
+"""Most alarms in one e-mail; the page has them all."""
 
 _ADVICE = {
-    "auth": "Receivers cannot make sure that the mail is ours. Ask `homing doctor` about SPF, DKIM and DMARC.",
-    "reputation": "Our address or name is thought ill of. Read the words: most name the list and how to come off it.",
-    "policy": "A receiver has a rule against us. Read the words, and write to its postmaster if they do not tell.",
-    "rate_limited": "A receiver finds us too fast. Homing slows down by itself; if it goes on for days, send less.",
-    "content": "A receiver does not like what the messages say. Look at who sends them, and what.",
-    "killed-its-worker": "A message ended the process each time it was tried. It is left alone: keep it, report it.",
-    "no-signing-key": "Nothing goes out unsigned. Publish what `homing dkim zone` prints.",
-    "key-not-published": "Signatures fail. Publish what `homing dkim zone` prints.",
-    "kept-unread": "A mail that came back broke its reader each time. It is kept: look at it, and report it.",
+    "auth": "Receivers cannot verify that the mail is ours. Check SPF, DKIM and DMARC with `homing doctor`.",
+    "reputation": "Our address or name has a bad reputation. Most replies name the list and how to get off it.",
+    "policy": "A receiver has a rule against our mail. Read the reply, or ask its postmaster.",
+    "rate_limited": "We send too fast for a receiver. Homing slows down by itself; if it goes on for days, send less.",
+    "content": "A receiver objects to the content of the messages. Look at who sends them, and what they say.",
+    "killed-its-worker": "A message crashed the process at each attempt. It is left alone: keep it, and report it.",
+    "no-signing-key": "No key can sign, and nothing goes out unsigned. Publish what `homing dkim zone` prints.",
+    "key-not-published": "Receivers cannot verify our signatures. Publish what `homing dkim zone` prints.",
+    "kept-unread": "A bug keeps a mail that came back from being read. It is kept: look at it, and report the bug.",
 }
-_ELSE = "Read the words below, and look at the attempts of the delivery."
+_ELSE = "Read the reply below, and look at the attempts of the delivery."
 
 
 def advice(cause: str) -> str:
@@ -37,8 +37,8 @@ def alarm_letter(alarms: Sequence[StandingAlarm], page: str) -> Text:
     blocks: list[Block] = [
         Paragraph("Hello,"),
         Paragraph(
-            "Something goes wrong that is about this gateway, not about a recipient. No address is taken out of use "
-            "for it; messages wait or fail until it is mended."
+            "Something is wrong with this gateway, not with a recipient. No address is suppressed because of it; "
+            "messages wait or fail until it is fixed."
         ),
     ]
     for standing in alarms[:MOST]:
@@ -46,9 +46,9 @@ def alarm_letter(alarms: Sequence[StandingAlarm], page: str) -> Text:
     if len(alarms) > MOST:
         blocks.append(Paragraph(f"And {len(alarms) - MOST} more."))
     blocks += [
-        Paragraph("All alarms stand on this page; take those away that are dealt with:"),
+        Paragraph("This page has all alarms; clear those that you have dealt with:"),
         Link(page, "See the alarms"),
-        Paragraph("Of the same cause you hear once a day at most, and of others once an hour."),
+        Paragraph("You get at most one e-mail a day about the same cause, and at most one an hour in all."),
     ]
     return Text(subject=subject, body=plain(tuple(blocks)), html=html(tuple(blocks), subject))
 

@@ -5,13 +5,13 @@ from homing.loop.letters.phrases import CAUSES, NOT_FAILURES, Cause
 _OPENING = """# What failures mean
 
 When a message does not reach a recipient, its human sender is told why in one of the texts below. They are the same in
-the letter, on the screen, in a text message and here; example.com stands for the recipient's domain. The words in
+the e-mail, on the screen, in a text message and here; example.com stands for the recipient's domain. The words in
 `code` are what an application sees: the *class* of the verdict says why, the *state* of the delivery says how it ended,
 and the heading is the text that follows from both. The mail server's own words and codes always stay beside it.
 
 Three things can be added to each text. **It came back**: the server accepted the message first, and a report came
-later (`bounced`, late). **It may have arrived**: on one try the connection broke off after the whole message had been
-passed on (`possibly_delivered`). **Did you mean …?**: the domain is one slip away from a well-known one.
+later (`bounced`, late). **It may have arrived**: on one attempt the connection broke off after the whole message had
+been sent (`possibly_delivered`). **Did you mean …?**: the domain is one typing mistake away from a well-known one.
 """
 
 _EXAMPLE = {
@@ -24,14 +24,14 @@ _EXAMPLE = {
 }
 
 _WHEN = {
-    "invalid_domain_typo": "class `invalid_domain`, where a well-known domain is one slip away",
+    "invalid_domain_typo": "class `invalid_domain`, where a well-known domain is one typing mistake away",
     "about_us": "classes `auth` and `reputation`, and any other refusal that is about us and not about the recipient",
-    "unreachable": "class `unreachable`, where a report says so; after tries of our own it is `expired`",
+    "unreachable": "class `unreachable`, where a report says so; after attempts of our own it is `expired`",
     "expired": "state `expired`, where no class says more",
     "in_doubt": "state `expired`, where no class says more and a copy may have arrived",
     "undetermined": "class `undetermined`, where the other side gave words that no rule knows",
     "unexplained": "class `undetermined`, where the other side gave no words",
-    "suppressed": "state `suppressed`, after a failure for good",
+    "suppressed": "state `suppressed`, after a permanent failure",
     "suppressed_mailbox_full": "state `suppressed`, after one failure for a full mailbox after the other",
     "suppressed_complaint": "state `suppressed`, after a `complaint` or an `unsubscribe`",
     "failed": "state `failed`: the fault is ours",
@@ -42,7 +42,7 @@ _WHEN = {
 def failures_page() -> str:
     """The page, in Markdown."""
     meanings = "".join(f"* `{name}`: {meaning}\n" for name, meaning in NOT_FAILURES.items())
-    closing = f"## No failures\n\nThese classes are told of a message too, but they open no case.\n\n{meanings}"
+    closing = f"## Not failures\n\nA message can have these classes, too, but they open no case.\n\n{meanings}"
     return "\n".join((_OPENING, *(_section(one) for one in CAUSES.values()), closing))
 
 
@@ -52,5 +52,5 @@ def _section(one: Cause) -> str:
     return (
         f"## `{one.key}`\n\n"
         f"> **{one.headline}**\n>\n> {one.explanation}\n>\n> {one.next_step}\n\n"
-        f"When: {when}. The letter {link}.\n"
+        f"When: {when}. The e-mail {link}.\n"
     ).format_map(_EXAMPLE)

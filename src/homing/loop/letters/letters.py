@@ -105,14 +105,14 @@ def administrator_letter(facts: FailureFacts, case: CaseFacts) -> Text:
         Paragraph(f"{_missed(person, known)} {_knows(person, case)}"),
         Table((("From", _name_and_address(known)), ("Organization", known.organization_name), *_which(known).rows)),
         Heading("What has been done?"),
-        Points(tuple(_step(step) for step in case.steps) or ("Nothing before this letter.",)),
+        Points(tuple(_step(step) for step in case.steps) or ("Nothing before this e-mail.",)),
         Heading(f"What would {person} want to know?"),
         Paragraph(f"{why.headline} {why.explanation}"),
         *_history(known, why),
         *_maybe(known, why),
         Paragraph(why.next_step),
         *((Paragraph("The whole story, step by step:"), Link(case.page, "See the whole story")) if case.page else ()),
-        Paragraph(f"You get this letter because the failure policy “{clean(case.policy, 64)}” names you."),
+        Paragraph(f"You get this e-mail because the failure policy “{clean(case.policy, 64)}” names you."),
         *_technical(known, ("Case", clean(case.case, 64))),
     )
     return _text(f"For the administrator: {_subject(known)}", blocks)
@@ -140,18 +140,18 @@ def proof_letter(address: str, link: str, operator_name: str) -> Text:
         Paragraph("Hello,"),
         Paragraph(
             f"Somebody who sends messages through {operator} has given {shown} as their own address: "
-            "answers to the messages would come to you, and so would word of any message that could not be delivered."
+            "replies to the messages would come to you, and so would notices of messages that could not be delivered."
         ),
         Heading("Was it you?"),
         Paragraph(
             "Then open this page and press the button on it. Opening the page alone changes nothing. "
-            "It works once, and for 24 hours."
+            "The link works once, within 24 hours."
         ),
         Link(link, "Confirm this address"),
         Heading("Was it not you?"),
         Paragraph(
             "Then do nothing. Without your consent the address will not be used, and after 24 hours the link no "
-            "longer works. You need not answer this letter."
+            "longer works. You need not answer this e-mail."
         ),
     )
     return _text(f"{operator}: please confirm your e-mail address", blocks)
@@ -166,17 +166,14 @@ def oops_answer(name: str, address: str, subject: str) -> Text:
     person = clean(name, 60)
     right_address = clean(address, 254)
     about = clean(without_links(clean(subject, 200)), 80)
-    naming = f"your mail “{about}”" if about else "your mail"
+    naming = f"Your message “{about}”" if about else "Your message"
     blocks: tuple[Block, ...] = (
         Paragraph("Oops!"),
-        Paragraph(
-            f"{naming[0].upper()}{naming[1:]} went to an address that nobody reads. "
-            "It has not been passed on, and it will be deleted."
-        ),
+        Paragraph(f"{naming} went to an address that nobody reads. It has not been passed on, and it will be deleted."),
         Paragraph(f"Please write to {person or 'this address'} instead:"),
         Table((("Name", person), ("Address", right_address))),
         Paragraph(
-            f"The easiest way is to send the same mail again to {right_address}. We are sorry for the trouble. "
+            f"The easiest way is to send the same message again to {right_address}. We are sorry for the trouble. "
             "This answer was written by a program; you need not reply to it."
         ),
     )
@@ -243,7 +240,7 @@ def _maybe(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
     return (
         Heading("It may have arrived all the same"),
         Paragraph(
-            "On one of our tries the connection broke off just after we had passed on the whole message, so a copy "
+            "On one attempt the connection broke off just after we had sent the whole message, so a copy "
             "may have arrived. Ask before you send it again; the person might get it twice."
         ),
     )
@@ -261,8 +258,8 @@ def _resend(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
 
 def _reason_for_writing(known: FailureFacts) -> str:
     if known.organization_name:
-        return f"You get this letter because {known.organization_name} sent the message in your name."
-    return "You get this letter because the message was sent in your name."
+        return f"You get this e-mail because {known.organization_name} sent the message in your name."
+    return "You get this e-mail because the message was sent in your name."
 
 
 def _technical(known: FailureFacts, *more: tuple[str, str]) -> tuple[Block, ...]:
@@ -298,7 +295,7 @@ def _missed(person: str, known: FailureFacts) -> str:
 
 def _knows(person: str, case: CaseFacts) -> str:
     if any(step.state is StepState.HEARD for step in case.steps):
-        return "Word of it has arrived, as you see below, so this is for your information."
+        return "A notice has been delivered, as you see below, so this is only for your information."
     return f"As far as we can tell, {person} does not know of it yet: please pass it on."
 
 

@@ -39,7 +39,7 @@ _TABLE = (
         headline="There is no mailbox {recipient}.",
         explanation="The mail server of {domain} knows nobody by this address. "
         "Most often a letter before the @ sign is wrong, or the person has left.",
-        next_step="Compare the address, letter by letter, with the one in an earlier mail from this person, "
+        next_step="Compare the address, letter by letter, with the one in an earlier e-mail from this person, "
         "or ask by telephone.",
         resend=_CORRECT,
         short="there is no such mailbox",
@@ -48,7 +48,7 @@ _TABLE = (
         key="invalid_domain",
         headline="Nobody receives mail at {domain}.",
         explanation="The part after the @ sign, {domain}, either does not exist or does not take mail at all. "
-        "So there was nobody to whom we could hand your message.",
+        "So there was no server to which we could pass your message.",
         next_step="Look for a typing mistake after the @ sign: a missing letter, two letters swapped, a wrong ending.",
         resend=_CORRECT,
         short="nobody receives mail at that domain",
@@ -82,13 +82,13 @@ _TABLE = (
     ),
     Cause(
         key="recipient_refused",
-        headline="The mailbox of {recipient} did not let it in.",
-        explanation="The address seems to exist, but it takes mail from certain senders only, or this person has a "
+        headline="The mailbox of {recipient} did not accept it.",
+        explanation="The address seems to exist, but it accepts mail from certain senders only, or this person has a "
         "filter that refused the message.",
         next_step="Ask the person, by telephone for example, to allow mail from you, "
         "or for an address to which you may write.",
         resend=_ELSEWHERE,
-        short="the mailbox did not let it in",
+        short="the mailbox did not accept it",
     ),
     Cause(
         key="message_too_big",
@@ -102,8 +102,8 @@ _TABLE = (
     Cause(
         key="content",
         headline="The mail server of {domain} refused it because of what is in it.",
-        explanation="A filter there took it for unwanted or dangerous mail. Such filters are machines and do err. "
-        "What disturbs them is usually a link, an attachment such as a program or a locked archive, or wording that "
+        explanation="A filter there took it for unwanted or dangerous mail. Such filters are machines, and they err. "
+        "What triggers them is usually a link, an attachment such as a program or a locked archive, or wording that "
         "reads like an advertisement.",
         next_step="Write it in other words, without unusual links and attachments, and send it again; "
         "or ask the person by telephone to expect it.",
@@ -112,7 +112,7 @@ _TABLE = (
     ),
     Cause(
         key="about_us",
-        headline="The mail server of {domain} refused to take mail from our service. This is not your fault.",
+        headline="The mail server of {domain} refused to accept mail from our service. This is not your fault.",
         explanation="The address may well be right. The other side does not trust the mail service that sent your "
         "message. That is for us to put right, and we are looking into it.",
         next_step="If it is urgent, reach the person in another way. Otherwise send the message again in a day or two.",
@@ -121,47 +121,47 @@ _TABLE = (
     ),
     Cause(
         key="policy",
-        headline="A rule at {domain} does not let it in.",
-        explanation="The address may be right, but whoever runs the mail of {domain} has decided not to take "
+        headline="A rule at {domain} does not allow it.",
+        explanation="The address may be right, but whoever runs the mail of {domain} has decided not to accept "
         "messages like this one, for instance from outside, or to a closed group.",
         next_step="Ask the person whether somebody there can let your mail in, or for another address.",
         resend=_ELSEWHERE,
-        short="a rule over there does not let it in",
+        short="a rule at the other side does not allow it",
     ),
     Cause(
         key="rate_limited",
-        headline="The mail server of {domain} took no more mail from us.",
-        explanation="Mail servers limit how much they take from one place in a given time, and we had reached that "
+        headline="The mail server of {domain} accepted no more mail from us.",
+        explanation="Mail servers limit how much they accept from one place in a given time, and we had reached that "
         "limit. It says nothing about you or the address.",
         next_step="Send the message again in a few hours. If it is urgent, reach the person in another way.",
         resend=_AGAIN,
-        short="the other side took no more mail from us",
+        short="the other side accepted no more mail from us",
     ),
     Cause(
         key="unreachable",
         headline="The mail server of {domain} could not be reached.",
         explanation="The domain exists, but its mail server did not answer, or your message could not be passed on "
         "from there. That is a fault on the other side or on the way, and it may be over by now.",
-        next_step="Look whether the part after the @ sign is right. If it is, send the message again later, "
+        next_step="Check whether the part after the @ sign is right. If it is, send the message again later, "
         "or reach the person in another way.",
         resend=_AGAIN,
         short="the mail server could not be reached",
     ),
     Cause(
         key="expired",
-        headline="The mail server of {domain} did not take it within {span}.",
+        headline="The mail server of {domain} did not accept it within {span}.",
         explanation="We tried {times}. Each time the server could not be reached or asked us to come back later. "
         "We have now stopped trying.",
-        next_step="Look whether the part after the @ sign is right. If it is, reach the person in another way: "
+        next_step="Check whether the part after the @ sign is right. If it is, reach the person in another way: "
         "their mail has been out of order for some time, and they may not know.",
         resend=_AGAIN,
         short="we tried for {span} and have stopped",
     ),
     Cause(
         key="in_doubt",
-        headline="The mail server of {domain} never confirmed the receipt.",
-        explanation="We passed the whole message on, but the connection broke off before the other side said that it "
-        "had it. We tried {times} within {span} and have now stopped.",
+        headline="The mail server of {domain} never confirmed receipt.",
+        explanation="We passed the whole message on, but the connection broke off before the other side confirmed "
+        "that it had it. We tried {times} within {span} and have now stopped.",
         next_step="Ask the person whether the message is there. Send it again only if it is not.",
         resend=_AGAIN,
         short="the other side never confirmed it",
@@ -173,7 +173,7 @@ _TABLE = (
         "The address may well be right, and nothing seems to be wrong with the message.",
         next_step="Send the message again in a few hours. If it fails again, reach the person in another way.",
         resend=_AGAIN,
-        short="the mail system over there has a fault",
+        short="the mail system at the other side has a fault",
     ),
     Cause(
         key="challenge_response",
@@ -186,26 +186,26 @@ _TABLE = (
     ),
     Cause(
         key="undetermined",
-        headline="The mail server of {domain} turned it away, and we cannot tell why.",
+        headline="The mail server of {domain} rejected it, and we cannot tell why.",
         explanation="The other side gave a reason that we do not understand. Rather than guess, we show it to you.",
-        next_step="Look whether the address is right. If it is, reach the person in another way, or show the technical "
-        "details to your administrator.",
+        next_step="Check whether the address is right. If it is, reach the person in another way, or show the "
+        "technical details to your administrator.",
         resend=_CORRECT,
         short="the reason is unclear",
     ),
     Cause(
         key="unexplained",
-        headline="The mail server of {domain} turned it away and gave no reason.",
+        headline="The mail server of {domain} rejected it and gave no reason.",
         explanation="The other side only let us know that it failed. Rather than guess, we leave it at that.",
-        next_step="Look whether the address is right. If it is, reach the person in another way.",
+        next_step="Check whether the address is right. If it is, reach the person in another way.",
         resend=_CORRECT,
         short="the other side gave no reason",
     ),
     Cause(
         key="suppressed",
-        headline="Earlier mail to {recipient} failed for good.",
-        explanation="The address is on the list of addresses to which {organization} does not send: a message came "
-        "back from there for good, or was reported as unwanted. Sending to it all the same would only make mail "
+        headline="Earlier mail to {recipient} failed permanently.",
+        explanation="The address is on the list of addresses to which {organization} does not send: a message "
+        "to it failed permanently, or was reported as unwanted. Sending to it anyway would only make mail "
         "servers distrust your other mail.",
         next_step="If the address is wrong, correct it. If you are sure that it is right, "
         "ask your administrator to take it off the list.",
@@ -224,28 +224,28 @@ _TABLE = (
     ),
     Cause(
         key="suppressed_complaint",
-        headline="The recipient, {recipient}, wants no more such mail.",
+        headline="The recipient, {recipient}, wants no more mail like this.",
         explanation="The recipient has reported an earlier message as unwanted, or has unsubscribed. "
         "We respect that, and {organization} has to respect it too.",
-        next_step="Do not look for a way round it by mail. If you need to reach the person, "
+        next_step="Do not try to get around this by e-mail. If you need to reach the person, "
         "use another way, and ask whether they wish to hear from you again.",
         resend="",
-        short="the recipient wants no more such mail",
+        short="the recipient wants no more mail like this",
     ),
     Cause(
         key="failed",
         headline="A fault in our own service kept it from going out.",
-        explanation="We took your message and then failed to send it. You did nothing wrong, nor did the recipient. "
-        "Whoever runs this service has been alerted.",
+        explanation="We accepted your message and then failed to send it. You did nothing wrong, nor did the "
+        "recipient. Whoever runs this service has been alerted.",
         next_step="Send the message again. If it is urgent, reach the person in another way.",
         resend=_AGAIN,
         short="a fault in our own service; we are sorry",
     ),
     Cause(
         key="failed_in_doubt",
-        headline="A fault in our own service leaves it open whether it went out.",
-        explanation="Our program stopped in the middle of sending, more than once, and never learned the end. You did "
-        "nothing wrong, nor did the recipient. Whoever runs this service has been alerted.",
+        headline="A fault in our own service leaves it unclear whether it went out.",
+        explanation="Our program stopped in the middle of sending, more than once, and never learned the outcome. You "
+        "did nothing wrong, nor did the recipient. Whoever runs this service has been alerted.",
         next_step="Ask the person whether the message is there. Send it again only if it is not.",
         resend=_AGAIN,
         short="a fault in our own service; we are sorry",
@@ -256,12 +256,11 @@ CAUSES: Mapping[str, Cause] = MappingProxyType({one.key: one for one in _TABLE})
 
 NOT_FAILURES: Mapping[str, str] = MappingProxyType(
     {
-        "delivered": "The recipient's mail server took the message. It speaks for no more than that: "
-        "not that anybody has read it.",
+        "delivered": "The recipient's mail server accepted the message. That does not mean that anybody has read it.",
         "auto_reply": "A program answered for the recipient, out of office for example. The message arrived.",
         "complaint": "The recipient reported the message as unwanted. Later mail to the address is stopped.",
-        "unsubscribe": "The recipient wishes to get no more of such mail. Later mail to the address is stopped.",
-        "not_a_report": "What came back does not speak of a delivery at all.",
+        "unsubscribe": "The recipient wants no more mail like this. Later mail to the address is stopped.",
+        "not_a_report": "What came back is not about a delivery at all.",
     }
 )
 """Classes that are no failure: what they mean."""

@@ -56,7 +56,7 @@ def _to_human_sender(known: FailureFacts, name: int, subject: int, address: int)
     verb = "may not have arrived" if known.possibly_delivered else "was not delivered"
     told = cause(known).short
     text = f"{organization}: your" if organization else "Your"
-    text += f' mail "{_named(known.message_subject, subject)}" to {clean(known.recipient, address)} {verb}: {told}'
+    text += f' e-mail "{_named(known.message_subject, subject)}" to {clean(known.recipient, address)} {verb}: {told}'
     return text.replace("…", "...") + ("" if told.endswith("?") else ".")
 
 
@@ -65,7 +65,7 @@ def _to_recipient(known: FailureFacts, name: int, subject: int, address: int) ->
     writer = f"{person} ({organization})" if person and organization else person or organization or "Somebody"
     verb = "may not have arrived" if known.possibly_delivered else "could not be delivered"
     text = (
-        f'{writer} sent you a mail, "{_named(known.message_subject, subject)}", which {verb}. '
+        f'{writer} sent you an e-mail, "{_named(known.message_subject, subject)}", which {verb}. '
         f"Please write to {clean(known.human_sender_address, address)}"
     )
     return text.replace("…", "...")

@@ -34,17 +34,17 @@ WHAT_IT_IS = {
     What.COMPLAINT: "a complaint: somebody does not want such mail",
     What.AUTO_REPLY: "an automatic answer",
     What.CHALLENGE: "a question that a person must answer before the message is let through",
-    What.HUMAN_REPLY: "an answer that a person wrote",
+    What.HUMAN_REPLY: "a reply that a person wrote",
     What.REPORT: "a report about a domain, not about a message",
-    What.UNKNOWN: "nothing that speaks of the delivery of a message",
+    What.UNKNOWN: "nothing about the delivery of a message",
 }
 _NOBODY = UUID(int=0)
 _STEPS = {
     StepKind.LIVE: "an event on the human sender's screen",
-    StepKind.LETTER: "a letter to the human sender",
+    StepKind.LETTER: "an e-mail to the human sender",
     StepKind.SMS: "a text message",
     StepKind.WEBHOOK: "a webhook",
-    StepKind.ADMINISTRATOR: "a letter to an administrator",
+    StepKind.ADMINISTRATOR: "an e-mail to an administrator",
     StepKind.LOG: "a line in the log",
 }
 
@@ -107,7 +107,7 @@ def consequence(understood: Understood, report: RecipientReport | None, now: dat
 
 _WITHOUT_REPORTS = {
     What.HUMAN_REPLY: "Had it come to the From address, which nobody reads, its writer would be told whom to write to.",
-    What.REPORT: "It is kept: it speaks of a domain, and of no message.",
+    What.REPORT: "It is kept: it is about a domain, not about a message.",
     What.UNKNOWN: "It is kept, so that somebody can look at it.",
 }
 
@@ -124,7 +124,7 @@ def sentences(outcome: Outcome, report: RecipientReport | None, what: What = Wha
             _told(outcome),
             _address(outcome, report),
             _again(outcome, report),
-            "The operator is alarmed: it is about us." if outcome.alarm else "",
+            "An alarm is raised for the operator: it is about us." if outcome.alarm else "",
         )
         if sentence
     )

@@ -42,7 +42,7 @@ async def test_alarms_are_for_administrators(home: Gateway) -> None:
     assert (await home.call("GET", "/v1/alarms")).status_code == 403
     [one] = (await home.client.get("/v1/alarms", headers=home.administrator)).json()["alarms"]
     assert (one["cause"], one["text"], one["times"], one["told_at"]) == (CAUSE, "550 listed", 1, None)
-    assert "how to come off it" in one["advice"]
+    assert "how to get off it" in one["advice"]
     assert (await home.call("DELETE", f"/v1/alarms?cause={CAUSE}")).status_code == 403
     for status in (204, 404):
         cleared = await home.client.delete("/v1/alarms", params={"cause": CAUSE}, headers=home.administrator)
@@ -93,7 +93,7 @@ async def test_the_page_of_alarms_tells_and_clears(home: Gateway) -> None:
     async with here(home) as client:
         page = await client.get("/alarms")
         assert CAUSE in page.text
-        assert "how to come off it" in page.text
+        assert "how to get off it" in page.text
         assert "<script>" not in page.text
         cleared = await client.post("/alarms/clear", data={"cause": f"{CAUSE} {HOSTILE}"})
         assert (cleared.status_code, cleared.headers["location"]) == (303, "/alarms")
@@ -104,7 +104,7 @@ async def test_the_page_of_suppressed_addresses_explains_and_lifts(home: Gateway
     await suppress(home, "john@example.org", evidence=f"fbl said {HOSTILE}")
     async with here(home) as client:
         page = await client.get("/suppressions")
-        for words in ("john@example.org", "called such mail unwanted", "fbl said", "Lift"):
+        for words in ("john@example.org", "reported such mail as unwanted", "fbl said", "Lift"):
             assert words in page.text
         assert "<script>" not in page.text
         lifted = await client.post("/suppressions/lift", data={"address": "john@example.org", "stream": "default"})

@@ -99,7 +99,7 @@ async def test_the_same_click_again_changes_nothing(home: Gateway, sent: dict) -
     for _ in range(3):
         assert (await home.client.post(path, data=ONE_CLICK)).status_code == 200
     assert len(await complained(home, sent)) == 1
-    assert "That is all" in (await home.client.get(path)).text
+    assert "You have unsubscribed" in (await home.client.get(path)).text
 
 
 async def test_whoever_comes_back_may_leave_again(home: Gateway, sent: dict) -> None:

@@ -181,7 +181,7 @@ async def test_a_failed_message_is_told_in_plain_words_with_the_details_folded(h
         text = (await browser.get(f"/messages/{answer['id']}")).text
         above = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
         assert "There is no mailbox john@example.org." in above
-        assert "Letter: under way" in above
+        assert "E-mail: in progress" in above
         assert "mx.example.org refused the message" in above
         assert not re.search(r"\b5\.1\.1\b|\b550\b|rule", above)
         assert "5.1.1" in text
@@ -190,7 +190,7 @@ async def test_a_failed_message_is_told_in_plain_words_with_the_details_folded(h
         listed = (await browser.get("/cases")).text
         assert "john@example.org" in listed
         assert "“Our call this morning”" in listed
-        assert "Letter to an administrator: only if nobody else is reached" in listed
+        assert "E-mail to an administrator: only if nobody else is reached" in listed
         assert (await browser.get("/cases?state=resolved")).text.count("<tr>") == 0
 
 
@@ -206,7 +206,7 @@ async def test_a_case_about_no_message_stands_in_the_list(home: Gateway) -> None
     async with here(home) as browser:
         text = (await browser.get("/cases")).text
         assert "<td>Digest" in text
-        assert "Letter: under way" in text
+        assert "E-mail: in progress" in text
         assert "None" not in text
 
 

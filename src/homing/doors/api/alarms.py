@@ -48,7 +48,7 @@ async def list_alarms(_: Administrator, parts: Parts) -> Alarms:
 async def clear_alarm(
     _: Administrator, parts: Parts, cause: Annotated[str, Query(max_length=CAUSE, pattern=r"^\P{C}*$")]
 ) -> Response:
-    """It is dealt with: if it comes again, it is new, and told as such."""
+    """It has been dealt with: if it comes again, it is a new alarm."""
     if not await parts.database.write(alarms.clear, cause):
         raise not_found()
     return Response(status_code=204)

@@ -33,7 +33,7 @@ def api_router() -> APIRouter:
     """All routes. They find their parts in the application that they are mounted on."""
     router = APIRouter(
         responses={
-            401: {"description": "`key-invalid`: no live API key."},
+            401: {"description": "`key-invalid`: no valid API key."},
             "4XX": {
                 "description": "A problem (RFC 9457).",
                 "content": {"application/problem+json": {"schema": _PROBLEM}},

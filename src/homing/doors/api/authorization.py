@@ -44,7 +44,7 @@ async def known_caller(
     """Whoever sent a live key. Raises Rejected (401)."""
     caller = await parts.keyring.caller(credentials.credentials) if credentials else None
     if caller is None:
-        raise refused(401, "key-invalid", "Send a live API key: Authorization: Bearer homing_live_…")
+        raise refused(401, "key-invalid", "Send a valid API key: Authorization: Bearer homing_live_…")
     return caller
 
 

@@ -35,7 +35,7 @@ class DkimKeyOut(BaseModel):
     standing: str | None = Field(description="there, missing or unknown: what the DNS last said. Null: not asked yet.")
     evidence: str | None = Field(description="Which server said what.")
     tagged: bool = Field(
-        description="Each organization signs under a selector of its own, before this one: the record is seen there."
+        description="Each organization signs under a selector of its own, before this one: that is where the record is."
     )
     created_at: datetime
     published_at: datetime | None
@@ -81,7 +81,7 @@ async def revoke_dkim_key(id: str, _: Administrator, parts: Parts) -> DkimKeys: 
     if key is None:
         raise not_found()
     if key.state not in IN_USE:
-        raise refused(409, "key-ended", "This DKIM key signs no more already.")
+        raise refused(409, "key-ended", "This DKIM key has already stopped signing.")
     await parts.domain_verifier.rotation.revoke(_selectors(parts, key.domain), key)
     parts.domain_verifier.wakeup.wake()
     return await _all(parts)

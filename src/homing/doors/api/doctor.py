@@ -29,7 +29,7 @@ class CureRecordOut(BaseModel):
 
 class EvidenceOut(BaseModel):
     query: str = Field(examples=["_dmarc.example.com TXT"])
-    server: str = Field(description="Who answered.")
+    server: str = Field(description="The server that answered.")
     answer: str
     secure: bool = Field(description="The resolver vouches for it: its DNSSEC signatures are right (the AD bit).")
 
@@ -60,7 +60,7 @@ async def examine(
         list[IPvAnyAddress] | None,
         Query(max_length=20, description="Addresses that mail leaves from. Default: those of the gateway's hostname."),
     ] = None,
-    probe: Annotated[bool, Query(description="Connect to the operator's own mail hosts at port 25, too.")] = True,
+    probe: Annotated[bool, Query(description="Connect to the operator's own mail hosts on port 25, too.")] = True,
     homing_organization: OnBehalfOf = None,
 ) -> Diagnosis:
     """Asks the DNS now, which takes some seconds, and a minute where nobody answers. `unknown` is what the DNS did not
@@ -72,7 +72,7 @@ async def examine(
         access = await _reader(parts, caller, homing_organization)
         known = await parts.database.read(sending_domains.get, access.id, name)
         if known is None:
-            raise not_found("This is none of your sending domains.")
+            raise not_found("This is not one of your sending domains.")
         findings = await parts.own_doctor.examine_sending_domain(known)
     return Diagnosis(domain=name, outcome=worst(findings), findings=[_out(finding) for finding in findings])
 

@@ -103,7 +103,7 @@ async def add_domain(body: DomainIn, access: ManageAccess, parts: Parts) -> Doma
         next_check_at=now,
     )
     if not await parts.database.write(sending_domains.add, domain):
-        fault = Fault("/domain", "domain-exists", "This domain is there already.")
+        fault = Fault("/domain", "domain-exists", "This domain has already been added.")
         raise refused(409, "domain-exists", fault.message, faults=[fault])
     await parts.domain_verifier.names.learn()
     parts.domain_verifier.wakeup.wake()
@@ -153,7 +153,7 @@ async def verify_domain(name: str, access: ManageAccess, parts: Parts) -> Domain
 
 @router.delete("/v1/domains/{name}", status_code=204, summary="Remove a sending domain")
 async def remove_domain(name: str, access: ManageAccess, parts: Parts) -> Response:
-    """Nothing more goes out under it; what comes back to it is heard still."""
+    """Nothing more goes out under it; bounces to it are still received."""
     domain = await _find(name, access, parts)
     await parts.database.write(sending_domains.remove, access.id, domain.domain, parts.clock())
     return Response(status_code=204)

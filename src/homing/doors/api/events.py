@@ -40,7 +40,9 @@ STREAMS_AT_ONCE = 500
 """Of one organization."""
 TOKEN_LIFETIME = timedelta(hours=1)
 
-Cursor = Annotated[str | None, Query(description="The place right behind the last event you know.", max_length=100)]
+Cursor = Annotated[
+    str | None, Query(description="The cursor of the place right after the last event that you have.", max_length=100)
+]
 LastEventId = Annotated[str | None, Header(description="As `cursor`; a browser sends it when it reconnects.")]
 _STREAM_DOC: dict[int | str, dict[str, Any]] = {
     200: {
@@ -238,7 +240,7 @@ async def _bearer(parts: ApiParts, text: str, token: str) -> tuple[HumanSender, 
 
 
 def _bad_token() -> Rejected:
-    return refused(401, "stream-token-invalid", "This is no live stream token of this human sender.")
+    return refused(401, "stream-token-invalid", "This is not a valid stream token of this human sender.")
 
 
 def _cors(request: Request, organization: Organization) -> dict[str, str]:
@@ -246,5 +248,5 @@ def _cors(request: Request, organization: Organization) -> dict[str, str]:
     if origin is None:
         return {"Vary": "Origin"}
     if origin not in organization.cors_origins:
-        raise refused(403, "origin-not-allowed", "Pages of this origin may not read here.")
+        raise refused(403, "origin-not-allowed", "Pages of this origin may not read this stream.")
     return {"Vary": "Origin", "Access-Control-Allow-Origin": origin}

@@ -1,4 +1,4 @@
-"""Human senders, and the letters that prove their addresses."""
+"""Human senders, and the e-mails that prove their addresses."""
 
 from datetime import datetime
 
@@ -29,7 +29,7 @@ class HumanSenderIn(Strict):
     address: str = Field(examples=["janet@example.com"])
     application_user: str | None = Field(None, description="Your own id of this person.", examples=["user-17"])
     phone: str | None = Field(None, description="E.164; for text messages of a failure policy.")
-    proof_letter: bool = Field(True, description="False: no letter now; `…/proof` sends it later.")
+    proof_letter: bool = Field(True, description="False: no e-mail now; `…/proof` sends it later.")
 
 
 class HumanSenderOut(BaseModel):
@@ -38,13 +38,13 @@ class HumanSenderOut(BaseModel):
     address: str
     application_user: str | None
     phone: str | None
-    proved_at: datetime | None = Field(description="Null until the owner of the address has said that it is his.")
+    proved_at: datetime | None = Field(description="Null until the owner of the address has confirmed it.")
     created_at: datetime
 
 
 class HumanSenderMade(HumanSenderOut):
     proof_letter_sent: bool = Field(
-        description="False when none was wanted, or the address has had its three letters of the day."
+        description="False if none was wanted, or if the address has had its three e-mails for today."
     )
 
 
@@ -54,7 +54,7 @@ class HumanSenders(BaseModel):
 
 @router.post("/v1/human_senders", status_code=201, summary="Create a human sender")
 async def create_human_sender(body: HumanSenderIn, access: SendOrManageAccess, parts: Parts) -> HumanSenderMade:
-    """And send the letter with the link by which he proves that the address is his; the link lives for 24 hours."""
+    """And send the e-mail with the link that proves the address; the link lives for 24 hours."""
     faults = [
         *name_faults("/name", body.name),
         *address_faults("/address", body.address),
@@ -74,7 +74,7 @@ async def create_human_sender(body: HumanSenderIn, access: SendOrManageAccess, p
         phone=body.phone,
     )
     if not await parts.database.write(human_senders.create, human_sender):
-        fault = Fault("/address", "human-sender-exists", "There is a human sender with this address already.")
+        fault = Fault("/address", "human-sender-exists", "There is already a human sender with this address.")
         raise refused(409, "human-sender-exists", fault.message, faults=[fault])
     sent = body.proof_letter and await _asked(human_sender, parts)
     return HumanSenderMade(**_out(human_sender).model_dump(), proof_letter_sent=sent)
@@ -91,16 +91,16 @@ async def get_human_sender(id: str, access: ReadAccess, parts: Parts) -> HumanSe
     return _out(await _find(id, access, parts))
 
 
-@router.post("/v1/human_senders/{id}/proof", status_code=202, response_class=Response, summary="Send the letter again")
+@router.post("/v1/human_senders/{id}/proof", status_code=202, response_class=Response, summary="Send the e-mail again")
 async def ask_for_proof(id: str, access: SendOrManageAccess, parts: Parts) -> Response:  # noqa: A002
-    """At most three letters a day to one address; 429 `too-many-proof-letters` afterwards."""
+    """At most three e-mails a day to one address; 429 `too-many-proof-letters` afterwards."""
     await parts.address_proofs.ask(await _find(id, access, parts))
     return Response(status_code=202)
 
 
-@router.post("/v1/human_senders/{id}/prove", summary="Prove by an administrator's word")
+@router.post("/v1/human_senders/{id}/prove", summary="Vouch for a human sender's address")
 async def prove_human_sender(id: str, access: AdministratorAccess, parts: Parts) -> HumanSenderOut:  # noqa: A002
-    """For people whose address the administrator has verified himself. No letter is sent."""
+    """For people whose address the administrator has verified. No e-mail is sent."""
     human_sender = await _find(id, access, parts)
     await parts.database.write(human_senders.prove, access.id, human_sender.id, parts.clock())
     return _out(await _find(id, access, parts))

@@ -29,8 +29,10 @@ HEAD = 64 * 1024
 class InboundQuery(Strict):
     """Which mails. All that is given must hold."""
 
-    what: What | None = Field(None, description="What they turned out to be.")
-    purpose: str | None = Field(None, description="Which of our addresses they came to.", pattern=r"^[a-z_]{1,16}$")
+    what: What | None = Field(None, description="What the mails turned out to be.")
+    purpose: str | None = Field(
+        None, description="Which kind of our addresses they came to.", pattern=r"^[a-z_]{1,16}$"
+    )
     limit: int = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, max_length=100)
 

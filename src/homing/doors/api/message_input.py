@@ -1,4 +1,4 @@
-"""A message as JSON: its shape, and everything that is wrong with it told at once."""
+"""A message as JSON: its shape, and all its faults, reported at once."""
 
 import base64
 import binascii

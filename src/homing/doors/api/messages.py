@@ -62,7 +62,7 @@ async def create_message(
 ) -> Response:
     """Accepts a message: when the answer is 202, every delivery is on durable storage.
 
-    All faults of a request are told at once. With an `Idempotency-Key` a request can be repeated without harm.
+    All faults of a request are reported at once. With an `Idempotency-Key` a request can be repeated without harm.
     """
     hashed = "" if idempotency_key is None else _hash(await request.json())
     accepted = await parts.acceptance.accept(access.organization, body.request(idempotency_key, hashed))

@@ -47,12 +47,12 @@ async def metrics(request: Request, parts: Parts) -> Response:
     return Response(generate_latest(parts.metrics), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.post("/v1/sms/status/{token}", status_code=204, response_class=Response, summary="Take an SMS callback")
+@router.post("/v1/sms/status/{token}", status_code=204, response_class=Response, summary="Receive an SMS callback")
 async def sms_status(token: str, request: Request, parts: Parts) -> Response:
     """What became of a text message, from its provider. The token that we gave him is the pass."""
     body = await request.body()
     if len(body) > LARGEST_CALLBACK or not await parts.sms_status(token, body):
-        raise refused(404, "sms-unknown", "This is no word of a text message that we sent.")
+        raise refused(404, "sms-unknown", "This is not about a text message that we sent.")
     return Response(status_code=204)
 
 

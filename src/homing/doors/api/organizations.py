@@ -44,7 +44,9 @@ class Settings(Strict):
     display_name: str = Field("", description="Stands in From where a human sender has no name.", examples=["Acme Ltd"])
     failure_policy: PolicyName = Field("default", description="For messages that name none.")
     cors_origins: list[str] = Field([], max_length=ORIGINS, examples=[["https://app.example.com"]])
-    administrator: str | None = Field(None, description="Hears of failures that nobody else could be told of.")
+    administrator: str | None = Field(
+        None, description="Gets an e-mail about failures that nobody else could be told of."
+    )
     sms_fallback: str | None = Field(None, description="E.164; for people whose number is not known.")
     webhook_url: str | None = Field(None, examples=["https://app.example.com/homing"])
 
@@ -95,7 +97,7 @@ class OrganizationPage(BaseModel):
 class Question(Strict):
     """Which organizations."""
 
-    name: str | None = Field(None, description="How their names begin.", max_length=64, pattern=r"^[a-z0-9-]*$")
+    name: str | None = Field(None, description="How the names begin.", max_length=64, pattern=r"^[a-z0-9-]*$")
     limit: int = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, max_length=100)
 
@@ -139,7 +141,7 @@ async def create_organization(body: OrganizationIn, _: Administrator, parts: Par
     changes, secret = await _changes(parts, fresh, body)
     organization = replace(fresh, **{**changes, "cors_origins": tuple(body.cors_origins)})
     if not await parts.database.write(organizations.create, organization):
-        fault = Fault("/name", "organization-exists", "There is an organization of this name already.")
+        fault = Fault("/name", "organization-exists", "There is already an organization with this name.")
         raise refused(409, "organization-exists", fault.message, faults=[fault])
     return OrganizationChanged(**_out(parts, organization).model_dump(), webhook_secret=secret)
 
@@ -176,7 +178,7 @@ async def change_organization(
 
 @router.post("/v1/organizations/{id}/pause", summary="Pause sending")
 async def pause_organization(id: str, body: Pause, _: Administrator, parts: Parts) -> OrganizationOut:  # noqa: A002
-    """Nothing is accepted or sent until it is resumed; what comes back is still heard."""
+    """Nothing is accepted or sent until it is resumed; what comes back is still received."""
     faults = text_faults("/reason", body.reason, 500)
     if faults:
         raise invalid(faults)
@@ -245,7 +247,7 @@ async def renew_webhook_secret(access: ManageAccess, parts: Parts) -> WebhookSec
 
 
 async def _change(parts: ApiParts, organization: Organization, wanted: Settings) -> OrganizationChanged:
-    """Writes what was given and nothing else: who changes his name must not lift a pause that he has not heard of."""
+    """Writes what was given and nothing else: a change of the name must not lift a pause that somebody else has set."""
     changes, secret = await _changes(parts, organization, wanted)
     if changes:
         await parts.database.write(organizations.change, organization.id, changes)
@@ -261,7 +263,7 @@ async def _changes(parts: ApiParts, organization: Organization, wanted: Settings
     faults = [*_setting_faults(parts, given)]
     policy = given.get("failure_policy", BUILTIN_DEFAULT.name)
     if await parts.database.read(policies.get, organization.id, policy, BUILTIN_DEFAULT) is None:
-        faults.append(Fault("/failure_policy", "failure-policy-unknown", "There is no policy of that name."))
+        faults.append(Fault("/failure_policy", "failure-policy-unknown", "There is no policy with that name."))
     if faults:
         raise invalid(faults)
     if not given.get("webhook_url") or organization.sealed_webhook_secret is not None:

@@ -45,7 +45,7 @@ class StepShown(Strict):
     min_evidence: Strength = Strength.WEAK
     when_possibly_delivered: WhenPossiblyDelivered = WhenPossiblyDelivered.SAY_SO
     only_if_unheard: bool = False
-    reader: StepReader = Field(StepReader.HUMAN_SENDER, description="Whom an SMS step tells.")
+    reader: StepReader = Field(StepReader.HUMAN_SENDER, description="Who gets the text message of an SMS step.")
     delay_seconds: int = Field(0, ge=0, le=LONGEST_DELAY, description="From the moment its turn comes.")
     budget_organization: Budget = Field(None, description="Actions of this kind a day for the organization.")
     budget_recipient: Budget = Field(None, description="The same for one recipient.")
@@ -67,7 +67,7 @@ class Policies(BaseModel):
 
 @router.get("/v1/failure_policies", summary="List failure policies")
 async def list_policies(access: ReadAccess, parts: Parts) -> Policies:
-    """With the built-in one, `default`: live event and letter, then the administrator if nobody was reached."""
+    """With the built-in one, `default`: live event and e-mail, then the administrator if nobody was reached."""
     found = await parts.database.read(policies.list_all, access.id)
     shown = [_out(policy) for policy in found]
     if all(policy.name != BUILTIN_DEFAULT.name for policy in found):
@@ -87,7 +87,7 @@ async def get_policy(name: Name, access: ReadAccess, parts: Parts) -> PolicyOut:
 async def put_policy(name: Name, body: PolicyIn, access: ManageAccess, parts: Parts) -> PolicyOut:
     """For failures from now on; open cases keep the policy that they were opened with."""
     if body.steps[0].only_if_unheard:
-        message = "The first step has nobody before it who could be unheard."
+        message = "The first step has no step before it that could have reached nobody."
         raise invalid([Fault("/steps/0/only_if_unheard", "step-order", message)])
     policy = FailurePolicy(name=name, steps=tuple(_step(step) for step in body.steps))
     await parts.database.write(policies.put, access.id, policy, parts.clock())

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from homing.loop.problem import Fault, Problem, Rejected
+from homing.loop.problem import Fault, Problem, Rejected, how_many
 
 SHOWN_FAULTS = 100
 
@@ -25,19 +25,19 @@ _POINTER_LENGTH = 200
 
 _OF_STATUS = {
     400: ("request-malformed", "The request cannot be read."),
-    404: ("not-found", "There is no such thing here."),
-    405: ("method-not-allowed", "This address does not take that method."),
+    404: ("not-found", "There is nothing at this address."),
+    405: ("method-not-allowed", "This address does not support that method."),
     413: ("body-too-large", "The request's body is too large."),
 }
 _OF_SHAPE = {
     "missing": ("field-missing", "This field is required."),
     "extra_forbidden": ("field-unknown", "There is no such field."),
     "string_type": ("type-wrong", "This must be text."),
-    "string_unicode": ("text-not-unicode", "This text holds half a surrogate pair, which is no character."),
+    "string_unicode": ("text-not-unicode", "This text contains half a surrogate pair, which is not a character."),
     "string_too_long": ("text-too-long", "This text is too long."),
     "string_too_short": ("text-too-short", "This text is too short."),
-    "string_pattern_mismatch": ("text-form", "This text does not have the form that the documentation gives."),
-    "too_long": ("too-many-items", "These are too many."),
+    "string_pattern_mismatch": ("text-form", "This text does not have the documented form."),
+    "too_long": ("too-many-items", "There are too many of these."),
     "model_type": ("type-wrong", "This must be an object."),
     "model_attributes_type": ("type-wrong", "This must be an object."),
     "dict_type": ("type-wrong", "This must be an object."),
@@ -56,8 +56,7 @@ def refused(status: int, code: str, title: str, *, detail: str = "", faults: Seq
 def invalid(faults: Iterable[Fault]) -> Rejected:
     """All that is wrong with what the caller sent."""
     found = tuple(faults)
-    detail = f"{len(found)} to mend; `errors` names each."
-    return refused(422, "invalid-request", "The request has faults.", detail=detail, faults=found)
+    return refused(422, "invalid-request", "The request has faults.", detail=how_many(found), faults=found)
 
 
 def not_found(detail: str = "") -> Rejected:
@@ -132,7 +131,7 @@ def install(app: FastAPI, further: Mapping[Any, More]) -> None:
         if isinstance(error, DataError | IntegrityError | ProgrammingError):
             raise error  # a bug of ours
         _log.error("database does not answer", error=repr(error))
-        detail = "Whether the request was carried out is not known: repeat it with the same Idempotency-Key."
+        detail = "It is not known whether the request was carried out: repeat it with the same Idempotency-Key."
         title = "The database does not answer."
         problem = Problem(status=503, code="database-unavailable", title=title, detail=detail, retry_after=5)
         return render(problem, request_id(request))

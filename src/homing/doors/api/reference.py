@@ -12,7 +12,7 @@ _OPENING = """# The HTTP API
 
 `/openapi.json` has every field. Bodies are JSON; moments are RFC 3339 in UTC; ids are text with a word in front
 (`msg_…`). Send `Authorization: Bearer homing_live_…` with every request; a key has *scopes*: send, read, manage; or
-admin. Refusals are told in [problems](problems.md).
+admin. Errors are described in [problems](problems.md).
 
 ```
 curl $HOMING/v1/messages -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
@@ -27,7 +27,7 @@ answers 202:
 {{"id": "msg_…", "deliveries": [{{"id": "dlv_…", "recipient": "john@example.org", "state": "queued"}}]}}
 ```
 
-What becomes of a delivery is told in `GET /v1/messages/{{id}}`, in `GET /v1/events` and, within moments, in the live
+What becomes of a delivery is shown in `GET /v1/messages/{{id}}`, in `GET /v1/events` and, within moments, in the live
 streams. A stream is a long answer of server-sent events: read `data` as JSON, remember the last `id`, and come back
 with it in `Last-Event-ID`; nothing is skipped. For the screen of one person, let your server make a stream token and
 give it to the page:

@@ -50,7 +50,7 @@ class SuppressionPage(BaseModel):
 
 
 class StreamIn(Strict):
-    bulk: bool = Field(False, description="Many people get the same: one may leave it.")
+    bulk: bool = Field(False, description="Many people get the same: each of them may unsubscribe.")
 
 
 class StreamOut(BaseModel):
@@ -89,7 +89,7 @@ async def create_suppression(body: SuppressionIn, access: ManageAccess, parts: P
         faults.append(Fault("/address", error.code, str(error)))
     now = parts.clock()
     if body.expires_at is not None and body.expires_at <= now:
-        faults.append(Fault("/expires_at", "moment-past", "This moment is over."))
+        faults.append(Fault("/expires_at", "moment-past", "This moment has passed."))
     if faults:
         raise invalid(faults)
     entry = Suppression(
@@ -145,7 +145,7 @@ async def put_stream(
     stored = await parts.database.read(organizations.get_stream, access.id, name)
     assert stored is not None
     if stored.bulk != body.bulk:
-        raise refused(409, "stream-differs", "This stream exists, and is for another kind of mail.")
+        raise refused(409, "stream-differs", "This stream already exists, for another kind of mail.")
     return _stream(stored)
 
 

@@ -20,8 +20,8 @@ from homing.store.organizations import Organization
 from homing.store.views import DeliveryView, MessageView
 
 _ONE_CLICK = re.compile(rb'name="?List-Unsubscribe"?[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n\s*One-Click\s', re.IGNORECASE)
-_LEAVE_OTHERWISE = "To get no more of such mail, answer to the message that you got and say so."
-TRY_LATER = "Too many messages are on their way at the moment. Please try again in a while."
+_LEAVE_OTHERWISE = "To unsubscribe, reply to the message that you got and say so."
+TRY_LATER = "Too many messages are on their way at the moment. Please try again later."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Links:
     async def show_proof(self, token: str) -> Response:
         proof = await self.parts.address_proofs.look(token)
         if proof is None:
-            return _gone("If you confirmed the address, all is well. If not, ask whoever wanted it for a new letter.")
+            return _gone("If you have confirmed the address, all is well. If not, ask for a new e-mail.")
         organization = await self.parts.database.read(organizations.get, proof.organization)
         assert organization is not None
         return page(
@@ -58,7 +58,7 @@ class Links:
         human_sender = await self.parts.address_proofs.use(token)
         if human_sender is None:
             return _gone("If you pressed the button twice, all is well: the first time counted.")
-        text = f"{human_sender.address} is yours. You can close this page; nothing else is to be done."
+        text = f"You have confirmed {human_sender.address}. You can close this page."
         return message_page(200, "Thank you, that is all.", text)
 
     async def show_correction(self, token: str) -> Response:
@@ -167,14 +167,14 @@ def _sent_to(view: MessageView, one: DeliveryView) -> str | None:
 
 
 def _sent(address: str) -> Response:
-    text = f"The message is on its way to {address}. Should it fail again, you get another letter."
+    text = f"The message is on its way to {address}. If it fails again, you will get another e-mail."
     return message_page(200, "Sent again.", text)
 
 
 def _erased(failed: Failed) -> Response:
     text = (
-        f"It did not reach {failed.one.delivery.recipient}. What it said was kept for a while and is erased by now, so "
-        "it cannot be sent again from here. Write it anew where you wrote it."
+        f"It did not reach {failed.one.delivery.recipient}. Its text was kept for a while and has been erased, so "
+        "it cannot be sent again from here. Please write it again where you wrote it."
     )
     return message_page(410, "The message is no longer kept.", text)
 
@@ -188,9 +188,11 @@ async def _says_so(request: Request) -> bool:
 
 
 def _left(leave: Unsubscription) -> Response:
-    text = f"{leave.organization.display_name} sends no more mail of this kind to {leave.sent.delivery.recipient}."
-    return message_page(200, "That is all.", text)
+    text = f"{leave.organization.display_name} will send no more mail of this kind to {leave.sent.delivery.recipient}."
+    return message_page(200, "You have unsubscribed.", text)
 
 
 def _gone(advice: str) -> Response:
-    return message_page(410, "This link does not work any more.", f"It was used before, or its time is over. {advice}")
+    return message_page(
+        410, "This link does not work any more.", f"It has been used already, or it has expired. {advice}"
+    )

@@ -29,7 +29,7 @@ class Lists:
         if visitor is None:
             return _sign_in()
         if not visitor.sees_all:
-            return message_page(404, "There is no such page.", "Alarms are for administrators.", visitor=visitor)
+            return message_page(404, "There is no such page.", "Only administrators see the alarms.", visitor=visitor)
         found = await self.parts.database.read(alarms.list_all)
         return page("alarms.html", visitor=visitor, alarms=[(standing, advice(standing.cause)) for standing in found])
 
@@ -39,7 +39,7 @@ class Lists:
         if visitor is None:
             return _sign_in()
         if not visitor.sees_all:
-            text = "The other organizations are for administrators."
+            text = "Only administrators see other organizations."
             return message_page(404, "There is no such page.", text, visitor=visitor)
         begins, after = (clean(request.query_params.get(name, ""), 64).strip().lower() for name in ("name", "after"))
         found = await self.parts.database.read(organizations.list_page, begins=begins, after=after, limit=PAGE)
@@ -76,7 +76,7 @@ class Lists:
         if visitor is None:
             return _sign_in()
         if not visitor.manages or not same_origin(request):
-            text = "It takes a key with the scope “manage”, and the form on the page."
+            text = "This takes a key with the scope “manage”, and the form on the page."
             return message_page(403, "You may not do that here.", text, visitor=visitor)
         return RedirectResponse(await do(visitor, await read_form(request)), 303)
 

@@ -32,11 +32,11 @@ STATE_SIGNS: Mapping[State, str] = {
 STATE_MEANINGS: Mapping[State, str] = {
     State.QUEUED: "Accepted, and waiting for its turn.",
     State.SENDING: "We are talking to the recipient's mail server.",
-    State.DEFERRED: "Not taken yet. We will try again.",
-    State.DELIVERED: "The recipient's mail server took responsibility for it. That is not to say that it was read.",
-    State.BOUNCED: "The recipient's mail server does not take it.",
-    State.EXPIRED: "Nobody took it within its lifetime, so we stopped trying.",
-    State.SUPPRESSED: "Not sent: the address is on the list of those that are no longer written to.",
+    State.DEFERRED: "Not accepted yet. We will try again.",
+    State.DELIVERED: "The recipient's mail server accepted it. That does not mean that anybody has read it.",
+    State.BOUNCED: "The recipient's mail server refused it.",
+    State.EXPIRED: "No mail server accepted it within its lifetime, so we stopped trying.",
+    State.SUPPRESSED: "Not sent: the address is on the list of those to which nothing more is sent.",
     State.CANCELED: "Stopped on request before it went out.",
     State.FAILED: "A fault of our own stopped it. The operator has been alerted.",
 }
@@ -44,37 +44,37 @@ STATE_MEANINGS: Mapping[State, str] = {
 CASE_KINDS: Mapping[CaseKind, str] = {
     CaseKind.FAILURE: "Failure",
     CaseKind.DELAY: "Delay",
-    CaseKind.FORWARDING_FAILURE: "Failure behind the recipient",
+    CaseKind.FORWARDING_FAILURE: "Forwarding failure",
     CaseKind.ALARM: "Alarm",
     CaseKind.DIGEST: "Digest",
 }
 
 CASE_MEANINGS: Mapping[CaseState, str] = {
-    CaseState.OPEN: "We are telling somebody.",
-    CaseState.NOTIFIED: "Somebody has been told.",
-    CaseState.UNHEARD: "Nobody could be told. Somebody must look at this.",
+    CaseState.OPEN: "Somebody is being notified.",
+    CaseState.NOTIFIED: "Somebody has been notified.",
+    CaseState.UNHEARD: "Nobody could be notified. Somebody must look at this.",
     CaseState.RESOLVED: "Dealt with.",
 }
 
 WHAT_MEANINGS: Mapping[What, str] = {
     What.BOUNCE: "A report that a message failed.",
     What.DELAY: "A report that a message is late.",
-    What.COMPLAINT: "A report that somebody calls a message unwanted.",
-    What.AUTO_REPLY: "A program answered, out of office for example.",
-    What.CHALLENGE: "A program wants a proof before it lets mail through.",
-    What.HUMAN_REPLY: "A person wrote.",
+    What.COMPLAINT: "A report that somebody marked a message as unwanted.",
+    What.AUTO_REPLY: "An automatic reply, out of office for example.",
+    What.CHALLENGE: "A program asks the sender for a confirmation before it lets mail through.",
+    What.HUMAN_REPLY: "A reply that a person wrote.",
     What.REPORT: "A report about mail in general, DMARC for example.",
-    What.UNKNOWN: "Nobody can say what it is.",
+    What.UNKNOWN: "It could not be classified.",
 }
 
 _SUPPRESSED_FOR: Mapping[str, str] = {
     "invalid_recipient": "There is no such mailbox.",
     "inactive_mailbox": "The mailbox has been switched off.",
-    "invalid_domain": "The domain does not exist, or takes no mail.",
+    "invalid_domain": "The domain does not exist, or accepts no mail.",
     "mailbox_full": "The mailbox has been full for weeks.",
-    "complaint": "The recipient called such mail unwanted.",
-    "unsubscribe": "The recipient wishes to get no more of such mail.",
-    "manual": "Somebody asked for it.",
+    "complaint": "The recipient reported such mail as unwanted.",
+    "unsubscribe": "The recipient has unsubscribed.",
+    "manual": "Somebody put it on the list.",
 }
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -136,26 +136,26 @@ def sentence(event: Event, recipient: str) -> str:
         case EventType.QUEUED:
             return f"Accepted for {recipient}."
         case EventType.ATTEMPTED:
-            return f"{_capital(host)} answered after the delivery had been decided otherwise; nothing changed."
+            return f"{_capital(host)} answered after the delivery had ended; nothing changed."
         case EventType.DELIVERED:
-            return f"{_capital(host)} took responsibility for the message to {recipient}."
+            return f"{_capital(host)} accepted the message to {recipient}."
         case EventType.DEFERRED if data.get("what"):
             return f"A report says that the message to {recipient} is delayed on its way."
         case EventType.DEFERRED if data.get("receiver"):
             receiver = clean(str(data["receiver"]), 100)
-            return f"{receiver} finds us too fast, so the message to {recipient} waits for its turn."
+            return f"{receiver} limits how fast we may send, so the message to {recipient} waits."
         case EventType.DEFERRED:
             doubt = " It may have arrived all the same." if data.get("possibly_delivered") else ""
-            return f"{_capital(host)} did not take the message to {recipient} yet; we try again.{doubt}"
+            return f"{_capital(host)} has not accepted the message to {recipient} yet; we will try again.{doubt}"
         case EventType.BOUNCED:
             return _bounced(event, recipient, host)
         case EventType.AUTORESPONDED:
-            return f"A program answered for {recipient}, out of office for example."
+            return f"An automatic reply came from {recipient}, out of office for example."
         case EventType.NOTIFIED | EventType.REROUTED | EventType.FALLBACK_SENT | EventType.ACTION_FAILED:
             return _of_action(event)
         case EventType.IDENTITY_CHANGED:
             header_from = clean(str(event.data.get("header_from") or ""), 254)
-            return f"What is proved of a domain has changed: to {recipient} it goes out from {header_from} now."
+            return f"What is proved of a domain has changed: the message to {recipient} now leaves from {header_from}."
         case EventType.RESENT:
             return f"Sent again, to {clean(str(data.get('recipient', '')), 254)}."
         case _:
@@ -173,26 +173,26 @@ def _bounced(event: Event, recipient: str, host: str) -> str:
 
 
 _PLAIN: Mapping[EventType, str] = {
-    EventType.EXPIRED: "Nobody took the message to {recipient} within its lifetime.",
+    EventType.EXPIRED: "No mail server accepted the message to {recipient} within its lifetime.",
     EventType.FAILED: "A fault of our own stopped the message to {recipient}.",
-    EventType.SUPPRESSED: "Not sent: {recipient} is on the list of addresses that are no longer written to.",
+    EventType.SUPPRESSED: "Not sent: {recipient} is on the list of addresses to which nothing more is sent.",
     EventType.CANCELED: "The message to {recipient} was canceled.",
     EventType.COMPLAINED: "{recipient} reported the message as unwanted.",
-    EventType.REPLIED: "{recipient} answered to an address that nobody reads.",
-    EventType.OPENED_CASE: "A case was opened: somebody must hear that {recipient} did not get it.",
+    EventType.REPLIED: "{recipient} replied to an address that nobody reads.",
+    EventType.OPENED_CASE: "A case was opened: somebody must be told that {recipient} did not get it.",
     EventType.UNHEARD: "Nobody could be told that {recipient} did not get it.",
     EventType.UNEXPLAINED_RETURN: "Something came back about the message to {recipient} that we do not understand.",
-    EventType.FORWARDING_FAILED: "{recipient} has it, but it could not be passed on from there.",
-    EventType.SIGNED_ANEW: "The message to {recipient} was signed with another key: the first one was withdrawn.",
-    EventType.DOMAIN_CHANGED: "What the DNS says of a sending domain has changed.",
+    EventType.FORWARDING_FAILED: "{recipient} received it, but it could not be forwarded from there.",
+    EventType.SIGNED_ANEW: "The message to {recipient} was signed again with another key: the first one was revoked.",
+    EventType.DOMAIN_CHANGED: "The DNS records of a sending domain have changed.",
 }
 
 _CHANNELS = {
     "live": "a message on the screen",
-    "letter": "a letter",
-    "administrator": "a letter to an administrator",
-    "webhook": "a call to the application",
-    "sms": "a text message",
+    "letter": "e-mail",
+    "administrator": "e-mail to an administrator",
+    "webhook": "a webhook call",
+    "sms": "text message",
     "log": "the log",
 }
 
@@ -208,6 +208,8 @@ def _of_action(event: Event) -> str:
             return "The application was given a message for the screen. Nobody can say whether it was seen."
         case "log":
             return "An entry was made in the log."
+        case "administrator":
+            return "An administrator was told by e-mail" + (f" to {to}." if to else ".")
         case _:
             return f"Told by {_CHANNELS.get(channel, channel)}" + (f" to {to}." if to else ".")
 

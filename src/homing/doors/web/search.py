@@ -45,7 +45,7 @@ async def search(database: Database, organization: OrganizationId, text: str) ->
             case _:
                 return Search(text, None, f"“{word}” is not understood. Write for example: {HINT}")
     if recipient is not None and "@" not in recipient:
-        return Search(text, None, f"“{recipient}” is no whole address.")
+        return Search(text, None, f"“{recipient}” is not a complete address.")
     wanted = Filter(state=state, recipient=recipient, stream=stream)
     if human_sender is None:
         return Search(text, wanted)

@@ -85,7 +85,7 @@ class Visitors:
         form = await read_form(request)
         caller = await self.parts.keyring.caller(form.get("key", "").strip())
         if caller is None or not caller.may(Scope.READ):
-            return page("sign_in.html", 403, complaint="This is no live key that may read.", visitor=None)
+            return page("sign_in.html", 403, complaint="This is not a valid key with the scope “read”.", visitor=None)
         until = self.parts.clock() + LASTS
         session = self.parts.tokens.mint_short(Purpose.SESSION, caller.key, until)
         response = RedirectResponse("/", 303)

@@ -61,7 +61,7 @@ def delivery() -> dict[str, object]:
     verdict = {"failure_class": "invalid_recipient", "rule": "esc-5.1.1", "matched": "no mailbox"}
     case = {
         "steps": [{"kind": "live", "state": "done"}, {"kind": "letter", "state": "heard"}],
-        "actions": [{"step": 1, "result": "letter to joe@example.com"}],
+        "actions": [{"step": 1, "result": "e-mail to joe@example.com"}],
     }
     return {
         "id": "dlv_1",
@@ -103,7 +103,7 @@ def test_a_message_is_shown_with_its_timeline_and_its_case() -> None:
         ],
     }
     text = printed(picture(message))
-    for words in ("msg_1", "invalid_recipient", "550 no such user", "letter to joe@example.com", "2026-03-02 09:00:01"):
+    for words in ("msg_1", "invalid_recipient", "550 no such user", "e-mail to joe@example.com", "2026-03-02 09:00:01"):
         assert words in text
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "ann@example.org 1 mx1 corp.com route 10.0.0.1 is private" in lines

@@ -57,7 +57,7 @@ def serve(config: Config = None) -> None:
 @app.command()
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="End when the story has been told; exit 0 only if it came true.")
+        bool, typer.Option("--once", help="Stop after the last scene; exit 0 only if all of them came true.")
     ] = False,
     port: Annotated[int, typer.Option(help="Port of the page and the API.")] = 8025,
     folder: Annotated[Path, typer.Option(help="Where everything is kept; emptied first.")] = Path("demo-data"),

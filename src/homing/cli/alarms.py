@@ -10,7 +10,7 @@ from homing.cli.output import moment, sheet, show
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-alarms = typer.Typer(name="alarms", help="What goes wrong that is about this gateway.", no_args_is_help=True)
+alarms = typer.Typer(name="alarms", help="Alarms: problems with the gateway itself.", no_args_is_help=True)
 
 
 @alarms.command("list")
@@ -23,8 +23,8 @@ def list_alarms(gateway: Gateway) -> None:
 
 @alarms.command("clear")
 @with_gateway
-def clear(gateway: Gateway, cause: Annotated[str, typer.Argument(help="As the list has it, whole.")]) -> None:
-    """Take an alarm away that is dealt with. If it comes again, you hear of it again."""
+def clear(gateway: Gateway, cause: Annotated[str, typer.Argument(help="The whole cause, as in the list.")]) -> None:
+    """Clear an alarm that has been dealt with. If it comes again, you are notified again."""
     gateway.call("DELETE", "/v1/alarms", query={"cause": cause})
     show({"cleared": cause}, lambda: "Cleared.")
 
@@ -40,7 +40,8 @@ def picture(found: Json) -> "RenderableType":
 
 
 def _facts(one: Json) -> dict[str, object]:
-    happened = f"{one['times']} times since {moment(one['first_at'])}, last {moment(one['last_at'])} UTC"
+    times = "once" if one["times"] == 1 else f"{one['times']} times"
+    happened = f"{times} since {moment(one['first_at'])}, last {moment(one['last_at'])} UTC"
     told_at = moment(one["told_at"]) or "not yet"
     return {
         "cause": one["cause"],

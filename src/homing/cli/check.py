@@ -80,16 +80,16 @@ def warnings(settings: "Settings") -> Iterator[str]:
     if settings.http_host not in {"127.0.0.1", "::1", "localhost"}:
         yield "http_host: the API speaks plain HTTP to whoever reaches it; keep it on loopback behind a proxy with TLS"
     if not settings.public_url.startswith("https://"):
-        yield "public_url: links in letters lead to an address without TLS, or to this machine alone"
+        yield "public_url: links in e-mails lead to an address without TLS, or to this machine alone"
     if settings.tls_certificate is None:
         yield "tls_certificate: the MX door offers no STARTTLS, so bounces travel in the clear"
     if settings.administrator is None:
-        yield "administrator: failures that nobody else could be told of reach nobody"
+        yield "administrator: nobody is notified of failures that nobody else could be told of"
     if not settings.data_dir.is_absolute():
         yield "data_dir: a relative folder depends on where the gateway is started"
     for name in sorted(os.environ):
         if name.startswith("HOMING_") and name not in _OTHER_VARIABLES and not _is_setting(settings, name):
-            yield f"{name}: a variable of the environment that is no setting"
+            yield f"{name}: an environment variable that is not a setting"
 
 
 _OTHER_VARIABLES = frozenset({"HOMING_CONFIG", "HOMING_URL", "HOMING_KEY", "HOMING_ORG"})
@@ -112,7 +112,9 @@ def key_records_now(settings: "Settings") -> tuple[tuple["DnsRecord", ...], str]
         found = asyncio.run(_stored_keys(settings)) if there else ()
     except (SQLAlchemyError, OSError) as error:
         why = str(error).splitlines()[0]
-        return tuple(_first_keys(settings)), f"database_url: DKIM keys are those of the first start, perhaps: {why}"
+        return tuple(
+            _first_keys(settings)
+        ), f"database_url: the DKIM keys shown are those of the first start, perhaps not the current ones: {why}"
     if found:
         return published_by_us(found, settings.delegation, settings.tagged), ""
     first = tuple(_first_keys(settings))

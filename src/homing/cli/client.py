@@ -284,7 +284,9 @@ def _in_this_process(settings: "Settings") -> Iterator[tuple["httpx2.BaseTranspo
                 storing = app.storing()
                 runner.run(_entered(storing))
             except AlreadyOpen as error:
-                detail = f"No gateway answers at {_url_of(settings)}, so it must be elsewhere: say where with --url."
+                detail = (
+                    f"No gateway answers at {_url_of(settings)}, so it must run elsewhere: give its URL with --url."
+                )
                 raise unsuccessful(ExitCode.NETWORK, "database-in-use", str(error), detail) from None
         try:
             yield InProcessTransport(runner, app.http), app.keys.administrator
@@ -309,7 +311,7 @@ def _document(response: "httpx2.Response") -> Json:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        title = f"What answers at {response.url} is no Homing gateway."
+        title = f"What answers at {response.url} is not a Homing gateway."
         raise unsuccessful(ExitCode.NETWORK, "not-a-gateway", title)
     return document
 

@@ -74,7 +74,9 @@ def _emptied(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / MARK).exists():
             detail = "The demo empties its folder first. Choose another one with --folder, or remove this one yourself."
-            raise unsuccessful(ExitCode.INPUT, "folder-in-use", f"{folder}/ holds something that is no demo's.", detail)
+            raise unsuccessful(
+                ExitCode.INPUT, "folder-in-use", f"{folder}/ contains files that are not from a demo.", detail
+            )
         shutil.rmtree(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / MARK).touch()
@@ -154,7 +156,7 @@ _COLOURS = {"delivered": "green", "bounced": "red", "expired": "red", "suppresse
 _STEPS = {"live": "pop-up", "sms": "text message"}
 _NOTED = {
     "resent": "sent again to the right address",
-    "replied": "“Oops!” to who answered",
+    "replied": "“Oops!” to whoever replied",
     "forwarding_failed": "noted, nobody alarmed",
 }
 

@@ -17,7 +17,7 @@ JANET_ROE, JOE_BLOGGS = ("Janet Roe", JANET), ("Joe Bloggs", JOE)
 
 async def prologue(demo: DemoWorld) -> str:
     """Janet and Joe prove that their addresses are theirs
-    Two applications use this gateway: a CRM and an accounting service. The user of each gets a letter with a link;
+    Two applications use this gateway: a CRM and an accounting service. The user of each gets an e-mail with a link;
     opening the page proves nothing yet, pressing its button does.
     """
     crm = await demo.application(CRM, "Acme CRM")
@@ -51,7 +51,7 @@ async def ordinary_mail(demo: DemoWorld) -> str:
 
 
 async def misspelt(demo: DemoWorld) -> str:
-    """Janet's misspelt address is refused, and she hears of it
+    """Janet's misspelt address is refused, and she is told at once
     She meant John, and wrote Jonh. His server says 550 while we talk to it.
     """
     crm = demo.applications[CRM]
@@ -60,11 +60,11 @@ async def misspelt(demo: DemoWorld) -> str:
     await crm.becomes(message, "bounced")
     live = await crm.event(message, "notified")
     [letter] = await demo.world.mx("acme-mail.com").wait_for(JANET, 1, PATIENCE)
-    expect("correct the address" in text_of(letter), "her letter has a link to correct the address")
+    expect("correct the address" in text_of(letter), "her e-mail has a link to correct the address")
     pressed = await demo.http.post(link_in(letter, "/correct/"), data={"recipient": "john@corp.com"})
     expect(pressed.status_code == 200, "she can correct it there")
     await demo.world.mx("corp.com").wait_for("john@corp.com", 1, PATIENCE)
-    return f"a pop-up “{live['data']['title']}”, and a letter; by its link the message reached john@corp.com after all"
+    return f"a pop-up “{live['data']['title']}”, and an e-mail; by its link the message reached john@corp.com after all"
 
 
 async def no_such_domain(demo: DemoWorld) -> str:
@@ -89,12 +89,12 @@ async def late_bounce(demo: DemoWorld) -> str:
     demo.world.mx("latecomer.org").bounces_later("mary@latecomer.org", failure, delay=0.3)
     message = await crm.send(JANET_ROE, "mary@latecomer.org", "Appointment on Friday")
     delivery = await crm.becomes(message, "bounced")
-    expect(delivery["bounced"] == "late", "it is told as a late bounce")
+    expect(delivery["bounced"] == "late", "it is reported as a late bounce")
     await crm.event(message, "rerouted")
     letters = await demo.world.mx("acme-mail.com").wait_for(JANET, 3, PATIENCE)
     letter = next(one for one in letters if "mary@latecomer.org" in text_of(one))
-    expect("has been switched off" in " ".join(text_of(letter).split()), "her letter says why in plain words")
-    return "matched to its delivery; a letter tells Janet: “The mailbox of mary@latecomer.org has been switched off.”"
+    expect("has been switched off" in " ".join(text_of(letter).split()), "her e-mail says why in plain words")
+    return "matched to its delivery; an e-mail tells Janet: “The mailbox of mary@latecomer.org has been switched off.”"
 
 
 async def own_bounce_first(demo: DemoWorld) -> str:
@@ -117,7 +117,7 @@ async def _ended(application: Application, message: Json) -> Json | None:
 
 async def vacation(demo: DemoWorld) -> str:
     """Janet is on vacation, so a text message follows
-    Her out-of-office program answers the letter, so it counts as unread. The policy's next step is a text message.
+    Her out-of-office program answers the e-mail, so it counts as unread. The policy's next step is a text message.
     """
     crm = demo.applications[CRM]
     demo.world.mx("acme-mail.com").is_out_of_office(JANET, "I am on vacation until Monday.")

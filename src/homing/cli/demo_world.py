@@ -173,7 +173,7 @@ async def until(look: Callable[[], Awaitable[Any]], awaited: str) -> Any:
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while not (found := await look()):
         if asyncio.get_running_loop().time() > deadline:
-            raise DidNotComeTrue(f"in vain we waited until {awaited}")
+            raise DidNotComeTrue(f"gave up waiting until {awaited}")
         await asyncio.sleep(0.03)
     return found
 
@@ -190,7 +190,7 @@ def text_of(mail: Mail) -> str:
 def link_in(mail: Mail, path: str) -> str:
     found = re.search(rf"http\S+?({re.escape(path)}\S+)", text_of(mail))
     if not found:
-        raise DidNotComeTrue(f"a letter holds a link to {path}")
+        raise DidNotComeTrue(f"an e-mail has a link to {path}")
     return found[1]
 
 

@@ -8,7 +8,9 @@ from homing.cli.client import Gateway, Json, given, segment, with_gateway
 from homing.cli.exits import ExitCode, unsuccessful
 from homing.cli.output import for_person, moment, say, show, table
 
-dkim = typer.Typer(name="dkim", help="DKIM keys: which sign, which follow, which end.", no_args_is_help=True)
+dkim = typer.Typer(
+    name="dkim", help="DKIM keys: those that sign, those that come next, those that have ended.", no_args_is_help=True
+)
 
 Domain = Annotated[
     str | None, typer.Option(help="Whose key, as `homing dkim list` has it. Default: your own shared domain.")
@@ -58,7 +60,7 @@ def revoke(
     _show(after)
     say(f"Now publish at {key['record_name']}: v=DKIM1; p=")
     if not any(one["domain"] == key["domain"] and one["state"] == "active" for one in after["dkim_keys"]):
-        say(f"NO KEY SIGNS for {key['domain']} now: its mail waits until the next key's record stands in the DNS.")
+        say(f"NO KEY SIGNS for {key['domain']} now: its mail waits until the next key's record is in the DNS.")
 
 
 def _is(key: Json, selector: str, domain: str | None) -> bool:

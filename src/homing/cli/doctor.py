@@ -41,17 +41,17 @@ def doctor(  # noqa: PLR0913 - each way to look is an option
     ] = None,
     selector: Annotated[list[str] | None, typer.Option(help="A DKIM selector of a domain that is not yours.")] = None,
     org: Annotated[str | None, typer.Option("--org", help="Whose sending domain it is: ask the gateway.")] = None,
-    message: Annotated[Path | None, typer.Option(help="Look at this mail, too, as it left.")] = None,
+    message: Annotated[Path | None, typer.Option(help="Examine this message, too, as it was sent.")] = None,
     resolver: Annotated[
         str, typer.Option(metavar="IP:PORT", help="Ask this resolver, from here. Default: the gateway asks its own.")
     ] = "",
-    probe: Annotated[bool, typer.Option(help="Connect to your own mail hosts at port 25.")] = True,
-    everything: Annotated[bool, typer.Option("--all", help="Show also what is well.")] = False,
+    probe: Annotated[bool, typer.Option(help="Connect to your own mail hosts on port 25.")] = True,
+    everything: Annotated[bool, typer.Option("--all", help="Show the checks without faults, too.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line for each finding.")] = False,
     zone: Annotated[bool, typer.Option("--zone", help="Only the records to publish, as part of a zone file.")] = False,
     config: Config = None,
 ) -> None:
-    """Say what is wrong in the DNS with a domain that mail goes out under, and how to mend it.
+    """Say what is wrong in the DNS with a domain that mail goes out under, and how to correct it.
 
     Exit code 1 if anything is broken.
     """

@@ -46,7 +46,7 @@ def records(
 def verify(
     gateway: Gateway,
     name: Name,
-    wait: Annotated[bool, typer.Option("--wait", help="Until everything is proved.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is proved.")] = False,
     seconds: Annotated[int, typer.Option(min=1, help="How long to wait at most.")] = 600,
 ) -> None:
     """Ask the DNS now, and tell what it says."""
@@ -57,7 +57,9 @@ def verify(
         found = gateway.call("POST", _path(name, "/verify"))
     _show(found)
     if wait and found["level"] != "custom-full":
-        raise unsuccessful(ExitCode.NOT_DELIVERED, "domain-unproved", "The domain is not wholly proved yet.", name)
+        raise unsuccessful(
+            ExitCode.NOT_DELIVERED, "domain-unproved", "Some records of the domain are not proved yet.", name
+        )
 
 
 @domains.command("list")
@@ -85,7 +87,7 @@ def own_recipients(
 def remove(gateway: Gateway, name: Name) -> None:
     """Send nothing more from a domain."""
     gateway.call("DELETE", _path(name))
-    show({"removed": name}, lambda: "Removed. What comes back to it is heard still.")
+    show({"removed": name}, lambda: "Removed. Bounces to it are still received.")
 
 
 def _path(name: str, more: str = "") -> str:

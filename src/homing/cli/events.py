@@ -14,7 +14,7 @@ from homing.cli.output import for_person, say, show, table
 
 events = typer.Typer(name="events", help="Events: what happened, and what happens.", no_args_is_help=True)
 
-Cursor = Annotated[str | None, typer.Option(help="The place behind the last event you know.")]
+Cursor = Annotated[str | None, typer.Option(help="The place after the last event that you have.")]
 
 PATIENCE = 30.0
 """Seconds for which a lost gateway is looked for."""
@@ -29,7 +29,7 @@ def list_events(
     """List events, oldest first."""
     found = gateway.get("/v1/events", cursor=cursor, limit=limit)
     show(found, lambda: table(timeline.HEADINGS, (timeline.row(event, {}) for event in found["events"])))
-    say(f"Whatever comes next: --cursor {found['cursor']}")
+    say(f"For what comes next: --cursor {found['cursor']}")
 
 
 @events.command("follow")
@@ -37,14 +37,14 @@ def list_events(
 def follow(
     gateway: Gateway,
     cursor: Cursor = None,
-    limit: Annotated[int | None, typer.Option(help="End after so many events.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after this many events.", min=1)] = None,
 ) -> None:
     """Print events as they happen: one JSON object a line where the output is no terminal.
 
     A gateway that restarts is found again, and no event is lost by it.
     """
     if not gateway.running:
-        title = "No gateway is running, so nothing happens that could be followed."
+        title = "No gateway is running, so there are no events to follow."
         raise unsuccessful(ExitCode.NETWORK, "gateway-not-running", title, "Start it with `homing serve`.")
     for number, (place, event) in enumerate(_followed(gateway, cursor), 1):
         _print(place, event)

@@ -69,7 +69,7 @@ def unsuccessful(exit_code: ExitCode, code: str, title: str, detail: str = "") -
 def bad_input(path: str, code: str, message: str) -> Unsuccessful:
     """One wrong value. `path` names the option, or is a JSON pointer into a file."""
     fault = Fault(path, code, message)
-    title = "A value makes no sense."
+    title = "A value is not valid."
     return Unsuccessful(ExitCode.INPUT, Problem(status=0, code="invalid-input", title=title, faults=(fault,)))
 
 
@@ -160,6 +160,7 @@ def _tell_person(end: Unsuccessful) -> None:
     elif problem.detail:
         console.print(lines(problem.detail))
     if problem.retry_after is not None:
-        console.print(f"Try again in {problem.retry_after} seconds.")
+        seconds = "second" if problem.retry_after == 1 else "seconds"
+        console.print(f"Try again in {problem.retry_after} {seconds}.")
     if end.request_id:
         console.print(Text(f"request {clean(end.request_id, 100)}", "dim"))

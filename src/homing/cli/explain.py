@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MANY_FILES = 20
 _MANY_OCTETS = 4 << 20
-_WHERE_MAILS_ARE = "Hidden files and folders are passed over. Name files, folders, maildirs or mboxes."
+_WHERE_MAILS_ARE = "Hidden files and folders are skipped. Name files, folders, maildirs or mboxes."
 _ADVICE = {
     os.strerror(errno.ENOENT): "Is the path right?",
     os.strerror(errno.EACCES): "Run this as somebody who may read it.",
@@ -152,7 +152,7 @@ def _show(given: list[str], read: Callable[[Found], Explained]) -> None:
                 unread += one.understood is None
                 counted.update(_words(one))
                 console.print(picture_of(one))
-                progress.update(task, completed=before + found.end, description=f"{mails} mails")
+                progress.update(task, completed=before + found.end, description=f"mails: {mails}")
                 mails += 1
             before += size
     if len(files) > 1 or sum(counted.values()) > 1:

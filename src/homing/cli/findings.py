@@ -81,7 +81,7 @@ def _picture(shown: "Sequence[Finding]", outcomes: Counter[str]) -> "RenderableT
 
 
 def _told(finding: "Finding") -> "Iterator[Text]":
-    """What is the case; where it is a fault, how to mend it, and who said what."""
+    """What is the case; where it is a fault, how to correct it, and who said what."""
     from rich.text import Text
 
     yield cell(finding.sentence)

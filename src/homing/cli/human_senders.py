@@ -18,14 +18,14 @@ Who = Annotated[str, typer.Argument(help="Id or address.")]
 def create(
     gateway: Gateway,
     name: Annotated[str, typer.Option(help="As recipients see it in From.")],
-    address: Annotated[str, typer.Option(help="Where replies and letters about failures go.")],
+    address: Annotated[str, typer.Option(help="Where replies and e-mails about failures go.")],
     phone: Annotated[str | None, typer.Option(help="E.164; for text messages of a failure policy.")] = None,
     user: Annotated[str | None, typer.Option(help="Your application's own id of this person.")] = None,
     proved: Annotated[
-        bool, typer.Option("--proved", help="You vouch for the address; no letter. Administrators only.")
+        bool, typer.Option("--proved", help="You vouch for the address, so no e-mail is sent. Administrators only.")
     ] = False,
 ) -> None:
-    """Create a human sender. A letter with a link asks the owner of the address."""
+    """Create a human sender. An e-mail with a link asks the owner of the address to confirm it."""
     body = given(name=name, address=address, phone=phone, application_user=user)
     made = gateway.call("POST", "/v1/human_senders", body | {"proof_letter": not proved})
     if proved:
@@ -47,7 +47,7 @@ def list_senders(gateway: Gateway) -> None:
 @people.command("letter")
 @with_organization
 def letter(gateway: Gateway, who: Who) -> None:
-    """Send the letter with the link again; at most three a day to one address."""
+    """Send the e-mail with the link again; at most three a day to one address."""
     identifier = sender_id(gateway, who)
     gateway.call("POST", f"/v1/human_senders/{identifier}/proof")
     show({"id": identifier, "proof_letter_sent": True}, lambda: _letter(gateway))
@@ -56,17 +56,17 @@ def letter(gateway: Gateway, who: Who) -> None:
 @people.command("prove")
 @with_organization
 def prove(gateway: Gateway, who: Who) -> None:
-    """Prove an address by your word. Administrators only."""
+    """Vouch for an address, so that it counts as proved. Administrators only."""
     _show(gateway.call("POST", f"/v1/human_senders/{sender_id(gateway, who)}/prove"))
 
 
 def _letter(gateway: Gateway) -> str:
     if gateway.running:
-        return "A letter with a link is on its way."
-    return "A letter with a link will go out as soon as the gateway runs: homing serve."
+        return "An e-mail with a link is on its way."
+    return "An e-mail with a link will go out as soon as the gateway runs: homing serve."
 
 
-_NO_MORE_LETTERS = "No letter was sent: this address has had its three for today. Try `homing sender letter` tomorrow."
+_NO_MORE_LETTERS = "No e-mail was sent: this address has had its three for today. Try `homing sender letter` tomorrow."
 
 
 def sender_id(gateway: Gateway, who: str) -> str:

@@ -18,12 +18,12 @@ inbound = typer.Typer(name="inbound", help="Mail that came back, and what it is 
 @with_organization
 def list_inbound(
     gateway: Gateway,
-    what: Annotated[What | None, typer.Option(help="What it turned out to be.")] = None,
-    purpose: Annotated[str | None, typer.Option(help="Which of our addresses it came to.")] = None,
+    what: Annotated[What | None, typer.Option(help="What the mail turned out to be.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="Which kind of our addresses it came to.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
     cursor: Annotated[str | None, typer.Option(help="Where the last page ended.")] = None,
 ) -> None:
-    """List mail that came back, newest first; for an administrator also what nobody could be found for."""
+    """List mail that came back, newest first; for an administrator also what belongs to no known message."""
     found = gateway.get("/v1/inbound", **given(what=what, purpose=purpose, limit=limit, cursor=cursor))
     headings = ("Id", "Came (UTC)", "What", "From", "Came to", "Is about")
     show(found, lambda: table(headings, map(_row, found["inbound"])))

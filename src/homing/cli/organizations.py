@@ -9,7 +9,7 @@ from homing.cli.client import Gateway, Json, given, segment, with_gateway, with_
 from homing.cli.exits import bad_input
 from homing.cli.output import moment, say, sheet, show, show_rows, table, told
 
-organizations = typer.Typer(name="org", help="Organizations: the organizations.", no_args_is_help=True)
+organizations = typer.Typer(name="org", help="Organizations that send through this gateway.", no_args_is_help=True)
 keys = typer.Typer(name="key", help="API keys of organizations and administrators.", no_args_is_help=True)
 
 _PAGE = 200
@@ -24,7 +24,7 @@ _SETTINGS = (
     "cors_origins",
 )
 Name = Annotated[str, typer.Argument(help="Its name (or id).")]
-DisplayName = Annotated[str | None, typer.Option(help="Stands in From where a human sender has no name.")]
+DisplayName = Annotated[str | None, typer.Option(help="Name in From where a human sender has none.")]
 RateLimit = Annotated[int | None, typer.Option(help="Deliveries a minute.")]
 DailyCap = Annotated[int | None, typer.Option(help="Deliveries a day (UTC). New ones start at 100.")]
 
@@ -84,7 +84,7 @@ def set_settings(  # noqa: PLR0913 - each setting is an option
     rate_limit: RateLimit = None,
     daily_cap: DailyCap = None,
     administrator: Annotated[
-        str | None, typer.Option(help='Address that hears of failures nobody else could be told of; "" for none.')
+        str | None, typer.Option(help='Address to notify of failures that nobody else could be told of; "" for none.')
     ] = None,
     sms_fallback: Annotated[
         str | None, typer.Option(help='Number (E.164) for people whose own is not known; "" for none.')
@@ -101,14 +101,18 @@ def set_settings(  # noqa: PLR0913 - each setting is an option
     if cors_origin:
         body["cors_origins"] = [origin for origin in cors_origin if origin]
     if not body:
-        raise bad_input("options", "nothing-given", "Say at least one setting to change.")
+        raise bad_input("options", "nothing-given", "Give at least one setting to change.")
     _show(gateway.call("PATCH", "/v1/organization" if name is None else f"/v1/organizations/{segment(name)}", body))
 
 
 @organizations.command("pause")
 @with_gateway
-def pause(gateway: Gateway, name: Name, reason: Annotated[str, typer.Option(help="For whoever asks.")] = "") -> None:
-    """Accept and send nothing more of it; what comes back is still heard."""
+def pause(
+    gateway: Gateway,
+    name: Name,
+    reason: Annotated[str, typer.Option(help="The reason, shown to whoever tries to send.")] = "",
+) -> None:
+    """Stop accepting and sending its messages. What comes back is still received."""
     _show(gateway.call("POST", f"/v1/organizations/{segment(name)}/pause", {"reason": reason}))
 
 
@@ -132,7 +136,7 @@ def create_key(
     gateway: Gateway,
     org: Org = None,
     admin: Admin = False,
-    name: Annotated[str, typer.Option(help="What it is for; seen in the list.")] = "application",
+    name: Annotated[str, typer.Option(help="What it is for; shown in the list.")] = "application",
     scope: Annotated[
         list[str] | None, typer.Option(help="send, read or manage; repeat. Default: send and read.")
     ] = None,

@@ -10,7 +10,7 @@ from homing.cli.client import Gateway, Json, segment, with_organization
 from homing.cli.exits import bad_input
 from homing.cli.output import show, table
 
-policies = typer.Typer(name="policy", help="Failure policies: what follows a failure.", no_args_is_help=True)
+policies = typer.Typer(name="policy", help="Failure policies: what is done about a failure.", no_args_is_help=True)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")

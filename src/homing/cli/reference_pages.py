@@ -55,7 +55,7 @@ _CODES = {
     ExitCode.OTHER: "`doctor`: something is broken; anything else: our fault, most likely",
     ExitCode.AUTH: "no key, a wrong one, or one that may not do this",
     ExitCode.NOT_DELIVERED: "`send --wait`: not every delivery was delivered",
-    ExitCode.INPUT: "options, settings or values that make no sense",
+    ExitCode.INPUT: "options, settings or values that are not valid",
     ExitCode.NOT_FOUND: "there is no such thing",
     ExitCode.NETWORK: "the gateway cannot be reached",
     ExitCode.RATE: "too much for now; the error says when to come back",

@@ -40,8 +40,10 @@ def send(  # noqa: PLR0913 - each part of a message is an option
     policy: Annotated[str | None, typer.Option(help="Failure policy. Default: the organization's.")] = None,
     stream: Annotated[str | None, typer.Option(help="A kind of mail with a suppression list of its own.")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key and message are sent once.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until every delivery has ended and its case too.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds that --wait waits at most.", min=0)] = 60.0,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until every delivery has ended, and its case too.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="How many seconds --wait waits at most.", min=0)] = 60.0,
 ) -> None:
     """Send a message. With --wait, show what becomes of it: exit code 0 if all was delivered, else 3."""
     body = given(subject=subject, failure_policy=policy, stream=stream, reply_to=reply_to, text=_text(text))

@@ -76,7 +76,7 @@ def _cannot(error: OSError, settings: Settings) -> str:
 
 
 def _bad_settings(error: BadSettings) -> Unsuccessful:
-    title = "The settings make no sense; docs/settings.md has them all."
+    title = "The settings are not valid; docs/settings.md lists them all."
     return Unsuccessful(ExitCode.INPUT, Problem(status=0, code="settings-invalid", title=title, faults=error.faults))
 
 

@@ -1,4 +1,4 @@
-"""`homing alarms`: what goes wrong that is about this gateway, for administrators."""
+"""`homing alarms`: problems with the gateway itself, for administrators."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -175,7 +175,7 @@ def _state(path: Path, auditor: "Auditor") -> "StateFile":
 
 
 def _look_up(domains: Sequence[str], auditor: "Auditor", kept: "StateFile", *, of: int) -> None:
-    """Asks, with a bar, its rate and its end for a person. What is known is kept also when it ends early."""
+    """Asks the DNS, with a progress bar for a person. What is known is kept even if it ends early."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -232,7 +232,7 @@ def _draw(target: Path, summary: "Summary") -> None:
 
 
 def _row(address: str, found: "Audited | None") -> list[str]:
-    """No cell can be taken for a formula by who opens it in a spreadsheet."""
+    """A row whose cells no spreadsheet takes for a formula."""
     harmless = f"'{address}" if address.startswith(_FORMULA) else address
     if found is None:
         return [harmless, "", "invalid", *([""] * (len(_COLUMNS) - 3))]

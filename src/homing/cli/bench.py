@@ -201,7 +201,7 @@ def _prepare(port: int, administrator: str) -> tuple[str, str]:
 
 @contextmanager
 def _process(role: _Process, argument: object) -> Iterator[Connection]:
-    """A fresh interpreter in that role, and the line to it."""
+    """A fresh interpreter in that role, and the pipe to it."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_play, args=(role, theirs, argument), daemon=True)
@@ -239,7 +239,7 @@ class _Done:
 
 
 async def _questions(pipe: Connection) -> Any:
-    """The next question; None when the other side is gone."""
+    """The next request; None when the other side has closed the pipe."""
     try:
         return await asyncio.to_thread(pipe.recv)
     except EOFError:

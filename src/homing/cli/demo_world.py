@@ -30,7 +30,7 @@ class DidNotComeTrue(Exception):  # noqa: N818
 
 
 class Refused(DidNotComeTrue):
-    """The gateway said no. `code` is the problem's stable word."""
+    """The gateway refused a request. `code` is that of the problem."""
 
     def __init__(self, asked: str, answer: httpx2.Response) -> None:
         super().__init__(f"{asked}: {answer.status_code} {answer.text}")
@@ -116,7 +116,7 @@ class DemoWorld:
         return self.applications[name]
 
     async def proves(self, application: Application, person: Person, phone: str | None = None) -> None:
-        """The person gets the letter, opens the link, and presses the button, which alone proves anything."""
+        """Opens the link in the person's e-mail and presses the button; only the button proves the address."""
         name, address = person
         site = self.world.mx(domain_of(address))
         await application.call("POST", "/v1/human_senders", {"name": name, "address": address, "phone": phone})

@@ -29,7 +29,7 @@ def list_keys(gateway: Gateway) -> None:
 @dkim.command("zone")
 @with_gateway
 def zone(gateway: Gateway) -> None:
-    """The records that must stand in the DNS now, as part of a zone file."""
+    """The records that must be in the DNS now, as part of a zone file."""
     text = gateway.get("/v1/dkim_keys")["zone"]
     if for_person():
         print(text, end="")
@@ -40,7 +40,7 @@ def zone(gateway: Gateway) -> None:
 @dkim.command("rotate")
 @with_gateway
 def rotate(gateway: Gateway, domain: Domain = None) -> None:
-    """Let the next key sign now. Without this it does so after 180 days."""
+    """Let the next key sign now; otherwise it takes over after 180 days."""
     _show(gateway.call("POST", "/v1/dkim_keys/rotate", given(domain=domain)))
 
 
@@ -51,7 +51,7 @@ def revoke(
     selector: Annotated[str, typer.Argument(help="The key's selector, or its id.")],
     domain: Domain = None,
 ) -> None:
-    """Withdraw a key at once and for good. The next one signs; what waits is signed anew."""
+    """Withdraw a key at once and for good. The next one signs; what waits is signed again."""
     found = gateway.get("/v1/dkim_keys")["dkim_keys"]
     key = next((one for one in found if _is(one, selector, domain)), None)
     if key is None:

@@ -1,4 +1,4 @@
-"""`homing doctor`: what is wrong in the DNS, and the records that mend it."""
+"""`homing doctor`: what is wrong in the DNS, and the records that correct it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Examined = Callable[[Progress | None], Coroutine[Any, Any, tuple[Finding, ...]]]
 
 _PATIENCE = 90.0
-"""Seconds for the gateway to find out all, where nobody answers its questions."""
+"""Seconds that an examination by the gateway may take if no name server answers."""
 _LIVE = ("published", "active", "draining")
 _ENDED = ("retired", "revoked")
 
@@ -157,7 +157,7 @@ def _keys(settings: "Settings", config: Path | None) -> "list[PublishedAt]":
 
 
 def _has_begun(settings: "Settings") -> bool:
-    """Whether there is a gateway with keys to ask, and none is made for the question's sake."""
+    """Whether there is a gateway with keys to ask. Asking creates none."""
     return settings.administrator_key is not None or (settings.data_dir / "administrator.key").exists()
 
 

@@ -53,7 +53,7 @@ def follow(
 
 
 def _followed(gateway: Gateway, cursor: str | None) -> Iterator[tuple[str, Json]]:
-    """Comes back behind the last event when the line breaks, until nobody answers for a while."""
+    """Reconnects after the last event when the connection breaks, until nobody answers for a while."""
     lost: float | None = None
     while True:
         try:

@@ -62,7 +62,7 @@ class Unsuccessful(Exception):  # noqa: N818 - it says what is the case
 
 
 def unsuccessful(exit_code: ExitCode, code: str, title: str, detail: str = "") -> Unsuccessful:
-    """An end of the command line's own, not the gateway's."""
+    """A failure of the command line itself, not of the gateway."""
     return Unsuccessful(exit_code, Problem(status=0, code=code, title=title, detail=detail))
 
 

@@ -36,7 +36,7 @@ _OTHER_FILES = {
     b"\xff\xfe": "text in UTF-16, as Windows tools write it: save it as it came, or as UTF-8",
     b"\xfe\xff": "text in UTF-16: save it as it came, or as UTF-8",
 }
-"""By what a file begins with: what is it, if it is no mail?"""
+"""What a file is that is not a mail, by its first octets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the doctor found: for a program the whole of it, for a person what is wrong, and the records to paste."""
+"""The doctor's findings: all of them for a program; the faults, and the records to paste, for a person."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ _LONGEST_RECORD = 4000
 
 
 class Form(StrEnum):
-    """What is told: what is wrong, everything, a line of JSON for each finding, or nothing but the records."""
+    """The form of the output: faults only, everything, a line of JSON for each finding, or the records only."""
 
     FAULTS = "faults"
     ALL = "all"
@@ -96,7 +96,7 @@ def _told(finding: "Finding") -> "Iterator[Text]":
 
 
 def _tell_records(findings: "Sequence[Finding]") -> None:
-    """The records that mend it as part of a zone file. They are never broken into lines, so that they can be copied."""
+    """The records that correct it, as part of a zone file; never broken into lines, so that they can be copied."""
     from rich.console import Console
     from rich.text import Text
 

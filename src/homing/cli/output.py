@@ -40,7 +40,7 @@ STYLES: Mapping[str, str] = {
 
 
 def show(document: object, picture: Callable[[], "RenderableType"]) -> None:
-    """The picture on a terminal, else the document."""
+    """Prints the picture on a terminal, else the document."""
     if for_person():
         from rich.console import Console
 
@@ -64,12 +64,12 @@ def show_rows(name: str, rows: Iterable[object], picture: Callable[[Iterable[Any
 
 
 def for_person() -> bool:
-    """Whether a person reads what we print."""
+    """Whether standard output is a terminal, so that a person reads it."""
     return sys.stdout.isatty()
 
 
 def say(sentence: str) -> None:
-    """A remark to a person, beside the output; a program is not told."""
+    """Prints a remark for a person, on a terminal only."""
     if for_person():
         from rich.console import Console
 

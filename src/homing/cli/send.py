@@ -113,7 +113,7 @@ def _party(text: str) -> Json:
 
 
 def _person(gateway: Gateway, text: str) -> Json:
-    """With the name under which he is known, if none is given and the key may look."""
+    """The human sender with their known name, if none is given and the key may read it."""
     party = _party(text)
     if "name" not in party:
         try:

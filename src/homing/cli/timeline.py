@@ -13,7 +13,7 @@ _SAID = (*_OF_A_DOMAIN, *_OF_A_DELIVERY)
 
 
 def row(event: Json, recipients: dict[str, str]) -> list[object]:
-    """`recipients`: those of the deliveries, by their ids; whose is not among them is told by its message."""
+    """`recipients`: those of the deliveries, by their ids; other events show a recipient, domain or message."""
     data = event["data"]
     about = recipients.get(event["delivery"] or "") or data.get("recipient") or data.get("domain") or event["message"]
     return [moment(event["at"]), event["type"], about or "", said(data)]

@@ -1,4 +1,4 @@
-"""Alarms: what goes wrong that is about this gateway, by its causes. For administrators."""
+"""Alarms: problems with this gateway, by cause. For administrators."""
 
 from datetime import datetime
 from typing import Annotated

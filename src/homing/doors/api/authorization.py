@@ -90,7 +90,7 @@ async def find_organization(parts: ApiParts, text: str) -> Organization:
 async def watching_organization(
     parts: Parts, caller: Known, homing_organization: OnBehalfOf = None
 ) -> OrganizationId | None:
-    """Whose things the caller may see: those of one organization, or (None) an administrator's everything."""
+    """The organization whose objects the caller may see; None: an administrator, who may see all."""
     if caller.organization is None and homing_organization is None:
         await administrator(caller)
         return None

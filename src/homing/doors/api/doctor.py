@@ -1,4 +1,4 @@
-"""The doctor over HTTP: what is wrong in the DNS with a domain, and the records that mend it."""
+"""The doctor over HTTP: what is wrong in the DNS with a domain, and the records that correct it."""
 
 from typing import Annotated
 

@@ -154,7 +154,7 @@ def _answer(accepted: accept.Accepted) -> Response:
 
 
 def _hash(document: Any) -> str:
-    """Of the payload and not of its bytes: another order of fields is no other message."""
+    """The digest of the payload, not of its bytes: another order of fields is the same message."""
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

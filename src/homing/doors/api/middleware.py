@@ -1,4 +1,4 @@
-"""What stands around every request: an id, a bound on its body, and headers that no answer goes without."""
+"""The middleware around every request: an id, a limit on its body, and the headers that every answer has."""
 
 import re
 from typing import cast

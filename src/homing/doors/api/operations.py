@@ -1,4 +1,4 @@
-"""For those who keep us running: health, metrics, and the SMS provider's callbacks."""
+"""Endpoints for operation: health, metrics, and the SMS provider's callbacks."""
 
 import asyncio
 from typing import Literal
@@ -49,7 +49,7 @@ async def metrics(request: Request, parts: Parts) -> Response:
 
 @router.post("/v1/sms/status/{token}", status_code=204, response_class=Response, summary="Receive an SMS callback")
 async def sms_status(token: str, request: Request, parts: Parts) -> Response:
-    """What became of a text message, from its provider. The token that we gave him is the pass."""
+    """What became of a text message, from its provider. The token in the path authorizes it."""
     body = await request.body()
     if len(body) > LARGEST_CALLBACK or not await parts.sms_status(token, body):
         raise refused(404, "sms-unknown", "This is not about a text message that we sent.")

@@ -238,7 +238,7 @@ async def change_own_organization(body: Settings, access: ManageAccess, parts: P
 
 @router.post("/v1/organization/webhook_secret", summary="Make a new webhook secret", tags=["own organization"])
 async def renew_webhook_secret(access: ManageAccess, parts: Parts) -> WebhookSecret:
-    """The old one ends at once."""
+    """The old one stops working at once."""
     secret = _webhook_secret(parts)
     sealed = {"sealed_webhook_secret": parts.sealed_secrets.seal_webhook_secret(secret, access.id)}
     await parts.database.write(organizations.change, access.id, sealed)

@@ -1,4 +1,4 @@
-"""What this room needs, given to it by whoever wires the house."""
+"""What the API needs; `app.wiring` passes it in."""
 
 import asyncio
 from collections import Counter

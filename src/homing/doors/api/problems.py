@@ -19,7 +19,7 @@ SHOWN_FAULTS = 100
 _log = structlog.get_logger()
 
 More = Callable[[Any, list[str]], list[Fault]]
-"""From a body and the pointers to what has the wrong shape: what else is wrong with it."""
+"""Finds further faults of a body, given the pointers to those of its shape."""
 
 _POINTER_LENGTH = 200
 
@@ -49,7 +49,7 @@ _OF_SHAPE = {
 
 
 def refused(status: int, code: str, title: str, *, detail: str = "", faults: Sequence[Fault] = ()) -> Rejected:
-    """A refusal of this door's own."""
+    """A refusal by the API itself; its SMTP reply is a generic one."""
     return Rejected(550, "5.7.1", Problem(status=status, code=code, title=title, detail=detail, faults=tuple(faults)))
 
 
@@ -60,7 +60,7 @@ def invalid(faults: Iterable[Fault]) -> Rejected:
 
 
 def not_found(detail: str = "") -> Rejected:
-    """The same for what does not exist and for what is another organization's."""
+    """404, the same for what does not exist and for what belongs to another organization."""
     return refused(404, *_OF_STATUS[404], detail=detail)
 
 

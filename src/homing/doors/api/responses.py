@@ -1,4 +1,4 @@
-"""What we remember, as JSON: the words of the code, ids with their prefix, moments in RFC 3339."""
+"""The store's records as JSON: the code's words, ids with their prefix, times in RFC 3339."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -114,7 +114,7 @@ class CaseOut(BaseModel):
 
 
 class IdentityOut(BaseModel):
-    """Under which names the delivery goes out, and why."""
+    """The identity under which the delivery goes out, and why."""
 
     level: Level
     header_from: str

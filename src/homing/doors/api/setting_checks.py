@@ -1,4 +1,4 @@
-"""What may stand in a setting: each check gives every fault, with the pointer to it."""
+"""Checks of an organization's settings: each returns every fault, with the pointer to it."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ ORIGINS = 20
 
 
 def name_faults(path: str, name: str) -> list[Fault]:
-    """The name beside our own address in From."""
+    """Checks the display name beside our own address in From."""
     return [Fault(path, code, text) for code, text in check_display_name(name)]
 
 

@@ -1,4 +1,4 @@
-"""Addresses that are no longer sent to, and the streams whose lists they stand on."""
+"""Suppressed addresses, and the streams to whose lists they belong."""
 
 import base64
 import binascii
@@ -137,7 +137,7 @@ async def get_stream(name: Annotated[str, Path(pattern=_NAME)], access: ReadAcce
 async def put_stream(
     name: Annotated[str, Path(pattern=_NAME)], body: StreamIn, access: ManageAccess, parts: Parts
 ) -> StreamOut:
-    """Once; what a stream is for does not change afterwards (409 `stream-differs`)."""
+    """A stream is created once; what it is for does not change afterwards (409 `stream-differs`)."""
     if name == LETTERS:
         raise invalid([Fault("/path:name", "stream-reserved", RESERVED)])
     stream = Stream(organization=access.id, name=name, bulk=body.bulk, created_at=parts.clock())

@@ -11,7 +11,7 @@ _CHUNK = 256 * 1024
 
 
 class NoRoomError(Exception):
-    """Memory or disk has no room for the message now."""
+    """There is no room for the message in memory or on disk at the moment."""
 
 
 @dataclass(slots=True)

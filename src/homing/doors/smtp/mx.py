@@ -13,12 +13,12 @@ from homing.flow.receive import Arrival, Receiver
 from homing.mail.reply import Reply
 
 PARSED_OCTETS = 1024 * 1024
-"""So much of a mail is read to understand it; all of it is kept."""
+"""Octets of a mail that are parsed; all of it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class MxHandler:
-    """Brings what comes in before `flow.receive`."""
+    """The session handler that passes incoming mail to `flow.receive`."""
 
     hostname: str
     receiver: Receiver

@@ -91,7 +91,7 @@ class SmtpServer:
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; the port, which the system chooses where `port` is 0. Raises OSError if the port is taken."""
+        """Listens; returns the port, which the system chooses if `port` is 0. Raises OSError if the port is taken."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self), host, port)
         chosen: int = self._server.sockets[0].getsockname()[1]
@@ -184,7 +184,7 @@ class _Connection(Stream, asyncio.BufferedProtocol):
     # --- the dialogue -----------------------------------------------------------------------------------------------
 
     def go_down(self) -> None:
-        """Leave off at the next pause between two transactions."""
+        """Ends the session at the next pause between two transactions."""
         self._going_down = True
         self.wake()
 
@@ -203,7 +203,7 @@ class _Connection(Stream, asyncio.BufferedProtocol):
             await self._close()
 
     async def _handle(self, event: Event) -> bool:
-        """Do what the session asks for; whether the connection stays open."""
+        """Carries out what the session asks for; returns whether the connection stays open."""
         session, handler = self._session, self._server.handler
         match event:
             case AskSender(envelope_sender):
@@ -288,7 +288,7 @@ class _Connection(Stream, asyncio.BufferedProtocol):
             self._command_end = self._loop.time() + self._limits.command_seconds
 
     async def _more(self) -> bool:
-        """Wait for octets; whether the dialogue goes on."""
+        """Waits for octets; returns whether the dialogue goes on."""
         seen = self._octets
         if self._paused:
             self._paused = False
@@ -333,7 +333,7 @@ class _Connection(Stream, asyncio.BufferedProtocol):
         return True
 
     async def _close(self) -> None:
-        """Let the last reply out, but do not wait for ever on a client that reads nothing."""
+        """Sends the last reply, but does not wait for ever for a client that reads nothing."""
         self.transport.close()
         _, unread = await asyncio.wait([self.gone], timeout=self._limits.linger_seconds)
         if unread:
@@ -341,7 +341,7 @@ class _Connection(Stream, asyncio.BufferedProtocol):
 
 
 def _network_of(ip: str) -> str:
-    """The /24 or /64 that an address lies in; IPv4 in IPv6 clothes counts as IPv4."""
+    """The /24 or /64 that an address lies in; an IPv4-mapped IPv6 address counts as IPv4."""
     address = ip_address(ip)
     if address.version == 6:
         if address.ipv4_mapped is None:

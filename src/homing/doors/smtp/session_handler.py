@@ -1,4 +1,4 @@
-"""What stands behind an SMTP door: the session handler that decides, and what it is given."""
+"""The interface behind an SMTP door: the session handler that decides, and what it is given."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +9,7 @@ from homing.mail.reply import Reply
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """Who is at the door. `helo` is what the client calls itself, unproved, "" before EHLO; `tls` is "" in clear."""
+    """The client of a session. `helo` is the name it gives, unproved, "" before EHLO; `tls` is "" in clear."""
 
     ip: str
     port: int
@@ -42,10 +42,10 @@ class SessionHandler(Protocol):
 
     @property
     def hostname(self) -> str:
-        """How the server names itself."""
+        """The host name in the banner and in replies to EHLO."""
 
     async def greeting(self, peer: Peer) -> Reply | None:
-        """May this peer talk to us at all? The text of a positive reply (220) follows the host name in the banner."""
+        """Decides whether this peer may talk to us at all. The text of a positive reply (220) follows the host name."""
 
     async def mail_from(self, peer: Peer, envelope_sender: str | None) -> Reply | None:
         """MAIL FROM; None is the null sender."""

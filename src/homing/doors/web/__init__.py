@@ -1,4 +1,4 @@
-"""The pages: what became of each message, and where the links in our letters lead."""
+"""The pages: what became of each message, and the pages behind the links in our e-mails."""
 
 from fastapi import APIRouter
 
@@ -10,7 +10,7 @@ from homing.doors.web.visitors import Visitors
 
 
 def web_router(parts: WebParts) -> APIRouter:
-    """All pages, for the application that the API made."""
+    """A router with all pages, to be added to the API's application."""
     visitors = Visitors(parts)
     pages, links, lists = Pages(parts, visitors), Links(parts), Lists(parts, visitors)
     router = APIRouter(include_in_schema=False)

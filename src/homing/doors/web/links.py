@@ -1,4 +1,4 @@
-"""Where the links in our letters lead. The token is the authority; looking changes nothing, only POST does."""
+"""The pages behind the links in our e-mails. The token is the authority; GET changes nothing, only POST does."""
 
 import re
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ TRY_LATER = "Too many messages are on their way at the moment. Please try again 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The failed delivery that a link is about. `sent_to`: where its message went instead, if somebody corrected it.
+    """The failed delivery that a link is about. `sent_to`: the corrected address, if it was sent again.
     `kept`: what the message said is still there."""
 
     organization: Organization
@@ -153,7 +153,7 @@ class Links:
 
 
 def _suggestion(failed: Failed) -> str:
-    """The address that was perhaps meant, else the one that failed: most often one letter is to be changed."""
+    """The address that was perhaps meant, else the one that failed, of which often only one letter is wrong."""
     recipient = failed.one.delivery.recipient
     domain = plain_words.suggestion(failed.one)
     return f"{recipient.rpartition('@')[0]}@{domain}" if domain else recipient

@@ -1,4 +1,4 @@
-"""Pages of what stands until somebody takes it away: alarms, and addresses that are no longer sent to."""
+"""Pages of alarms, of suppressed addresses, and of organizations."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from homing.store import alarms, organizations, suppressions
 
 PAGE = 100
 _Do = Callable[[Visitor, dict[str, str]], Awaitable[str]]
-"""What a form asks for; where to go afterwards."""
+"""The change that a form asks for; it returns the path to go to afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Lists:
         return page("alarms.html", visitor=visitor, alarms=[(standing, advice(standing.cause)) for standing in found])
 
     async def organizations(self, request: Request) -> Response:
-        """Where somebody who sees all of them chooses one, by the beginning of its name."""
+        """The page to choose an organization by the beginning of its name, for those who may see all."""
         visitor = await self.visitors.visitor(request)
         if visitor is None:
             return _sign_in()
@@ -71,7 +71,7 @@ class Lists:
         return await self._changed(request, self._lift)
 
     async def _changed(self, request: Request, do: _Do) -> Response:
-        """What a form of ours asks for, by somebody who may, from a page of ours."""
+        """Carries out a form, if the visitor may change things and the form came from a page of ours."""
         visitor = await self.visitors.visitor(request)
         if visitor is None:
             return _sign_in()

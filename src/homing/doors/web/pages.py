@@ -85,7 +85,7 @@ class Pages:
         )
 
     async def _suppressed(self, view: views.MessageView, now: datetime) -> dict[DeliveryId, Suppression]:
-        """What stands on the list now of the recipients of a message."""
+        """The suppressions in force now for the recipients of a message, by delivery."""
         places = {
             one.delivery.id: (
                 one.delivery.organization,
@@ -117,7 +117,7 @@ class Pages:
         return page("cases.html", visitor=visitor, lines=lines, older=older, states=tuple(CaseState), state=state)
 
     async def inbound(self, request: Request) -> Response:
-        """Everything that came in, also what is nobody's: for whoever sees all organizations."""
+        """The list of all mail that came in, for those who may see all organizations."""
         visitor = await self.visitors.visitor(request)
         if visitor is None or not visitor.sees_all:
             return _outside(visitor) if visitor is None else _no_such_mail(visitor)

@@ -1,4 +1,4 @@
-"""What this room needs, given to it by whoever wires the house."""
+"""What the pages need; `app.wiring` passes it in."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from homing.store.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebParts:
-    """`open_here`: whoever sits at this machine sees the pages without a key. Say so only where no proxy on the same
-    machine lets strangers in. `operator_name`: who runs this, for people who follow a link in a letter."""
+    """`open_here`: requests from this machine see the pages without a key. Set it only where no proxy on the same
+    machine lets strangers in. `operator_name`: the operator's name, for people who follow a link in an e-mail."""
 
     database: Database
     acceptance: Acceptance

@@ -1,4 +1,4 @@
-"""Rendering of pages: templates, the style sheet, and the headers without which no page leaves."""
+"""Rendering of pages: templates, the style sheet, and the headers that every page has."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The search box: words like `to:john@example.org state:bounced` into a question."""
+"""The search box: words like `to:john@example.org state:bounced` become a filter."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ HINT = "to:john@example.org from:janet@example.com state:bounced stream:default"
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`wanted` None: nothing can match. `complaint` tells what was not understood."""
+    """`wanted` None: nothing can match. `complaint` says what was not understood."""
 
     text: str
     wanted: Filter | None
@@ -23,7 +23,7 @@ class Search:
 
 
 async def search(database: Database, organization: OrganizationId, text: str) -> Search:
-    """A bare address means `to:`. Words that are not understood are told, and find nothing."""
+    """A bare address means `to:`. A word that is not understood becomes a complaint, and nothing is found."""
     text = clean(text, LONGEST)
     state: State | None = None
     recipient: str | None = None

@@ -1,4 +1,4 @@
-"""Who may see the pages: somebody at this machine, or whoever has shown a key. The cookie holds no secret but itself.
+"""Who may see the pages: requests from this machine, and holders of a key. The cookie holds no secret but itself.
 
 It is a signed value with the id of the key and an end; the key must still be live at each look.
 """
@@ -41,7 +41,7 @@ class Visitor:
 
     @property
     def question(self) -> str:
-        """What keeps the chosen organization in the address."""
+        """The query that keeps the chosen organization in the URL; "" without a choice."""
         if not self.chooses or self.organization is None:
             return ""
         return f"organization={ids.show('organization', self.organization.id)}"
@@ -52,7 +52,7 @@ class Visitors:
     parts: WebParts
 
     async def visitor(self, request: Request, chosen: UUID | None = None) -> Visitor | None:
-        """None: show the page where one signs in. `chosen`: whose thing he wants to see."""
+        """The visitor; None: the page to sign in must be shown. `chosen`: the organization of the requested object."""
         caller = await self._session(request)
         if caller is not None:
             if not caller.may(Scope.READ):
@@ -79,7 +79,7 @@ class Visitors:
         )
 
     async def sign_in(self, request: Request) -> Response:
-        """Takes a key, gives a cookie."""
+        """Checks the key from the form, and sets the session cookie."""
         if not same_origin(request):
             return page("sign_in.html", 403, complaint="Please use the form on this page.", visitor=None)
         form = await read_form(request)
@@ -116,7 +116,7 @@ class Visitors:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a small form; nothing for anything else."""
+    """The fields of a small form; empty for any other body."""
     body = await request.body()
     if len(body) > LARGEST_FORM:
         return {}
@@ -128,6 +128,6 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 def same_origin(request: Request) -> bool:
-    """Whether a form comes from a page of ours, which a browser names; SameSite=Strict stands behind this."""
+    """Whether the form comes from a page of ours, by the Origin header; SameSite=Strict is the second defence."""
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")

@@ -181,7 +181,7 @@ async def test_what_strangers_wrote_does_nothing_on_the_pages(home: Gateway) -> 
     assert "&lt;b&gt;An invoice" in listing
     assert "&lt;b&gt;An invoice" in one
     assert "nobody" in listing
-    assert "No message was found" in unmatched
+    assert "could not be matched to a message" in unmatched
     assert "550 no such user" in one
     assert "spf=pass(evil.example&lt;script&gt;" in one
     assert "dkim=fail dmarc=permerror" in one

@@ -36,9 +36,9 @@ def picture(root: str = WELL, inside: str = "", title: str = "<title>Acme</title
         (picture(inside="<!--" + "x" * 33000 + "-->"), "octets"),
         (picture(head='<!DOCTYPE svg [<!ENTITY a "aaaa">]>', inside="&a;"), "document type"),
         (picture(head='<!DOCTYPE svg SYSTEM "file:///etc/passwd">'), "document type"),
-        (b"<svg><title>", "no well-formed"),
+        (b"<svg><title>", "not well-formed"),
         (b"<html xmlns='http://www.w3.org/1999/xhtml'/>", "is no SVG"),
-        (b"", "no well-formed"),
+        (b"", "not well-formed"),
         (b"\x1f\x8b\x08", "packed"),
     ],
 )

@@ -73,7 +73,7 @@ ANSWERS = [
         "would be told whom to write to",
     ),
     ("Subject: Lunch?\n\nAt one.\n", What.UNKNOWN, "so that somebody can look at it"),
-    ("Subject: Report Domain: corp.example Submitter: mx.example Report-ID: 1\n\nx\n", What.REPORT, "of a domain"),
+    ("Subject: Report Domain: corp.example Submitter: mx.example Report-ID: 1\n\nx\n", What.REPORT, "about a domain"),
 ]
 
 
@@ -100,7 +100,7 @@ def told(raw: bytes) -> str:
         (ALIAS, "The address stays in use", "operator"),
         (
             UNKNOWN_USER.replace("no such user here", "your IP is listed at Spamhaus"),
-            "operator is alarmed",
+            "alarm is raised",
             "suppressed",
         ),
     ],

@@ -135,7 +135,7 @@ async def test_the_page_says_why_a_letter_was_not_heard(tmp_path: Path) -> None:
         page = (await story.http.get(f"/messages/{sent['id']}")).text
     why = f"e-mail to {JANET}: a program answered it, out of office for example"
     assert f'E-mail: reached nobody <span class="quiet">({why})</span>' in page
-    assert f"Could not tell anybody by a letter: {why}" in page
+    assert f"Could not tell anybody by e-mail: {why}" in page
 
 
 async def test_with_nobody_left_to_tell_the_failure_is_unheard_and_says_so(story: Story) -> None:

@@ -333,7 +333,7 @@ def _steps(entries: Iterable[_Entry]) -> Iterable[cases.StepEnded]:
     for entry in entries:
         letter, result = entry.outcome.delivery, entry.outcome.step
         if result and letter.case is not None and letter.step is not None:
-            why = f"letter to {letter.recipient}: {entry.outcome.step_why}" if entry.outcome.step_why else ""
+            why = f"e-mail to {letter.recipient}: {entry.outcome.step_why}" if entry.outcome.step_why else ""
             yield cases.StepEnded(case=letter.case, step=letter.step, result=result, at=entry.finding.now, why=why)
 
 

@@ -1,11 +1,7 @@
 """Names of ours that change while we run: only what is new is asked for, and nothing new is missed."""
 
 import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from homing.flow.own_names import OwnNames
 from homing.loop.domains.sending_domains import SendingDomain
@@ -17,15 +13,6 @@ from homing.store.organizations import Organization
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database.open(f"sqlite:///{tmp_path / 'homing.db'}", durable=False)
-    await database.start()
-    await database.migrate()
-    yield database
-    await database.close()
 
 
 async def an_organization(database: Database, name: str, now: datetime) -> None:

@@ -2,9 +2,7 @@
 
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -26,15 +24,6 @@ SEALER = Sealer(b"k" * 32)
 OWN, DELEGATED = "post.acme.example", "dkim.acme.example"
 MESSAGE = b"From: joe@bloggs.com\r\nSubject: Hello\r\n\r\nHello\r\n"
 PRIVATE = SigningKey.generate_ed25519(OWN, "h1").private_key
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database.open(f"sqlite:///{tmp_path / 'homing.db'}", durable=False)
-    await database.start()
-    await database.migrate()
-    yield database
-    await database.close()
 
 
 def a_signer(database: Database, sealer: Sealer = SEALER) -> Signer:

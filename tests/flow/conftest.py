@@ -9,28 +9,28 @@ import pytest
 
 from homing.lab.dns import DnsServer
 from homing.store.database import Database
-from tests.flow.deliver.scene import Clock
+from tests.flow.clock import Clock
+from tests.flow.remembered import Asked
 
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store to copy: migrating takes longer than most of these tests."""
-    file = tmp_path_factory.mktemp("store") / "homing.db"
+    path = tmp_path_factory.mktemp("store") / "homing.db"
 
     async def migrate() -> None:
-        database = Database.open(f"sqlite:///{file}", durable=False)
+        database = Database.open(f"sqlite:///{path}", durable=False)
         await database.start()
         await database.migrate()
         await database.close()
 
     asyncio.run(migrate())
-    return file
+    return path
 
 
 @pytest.fixture
-async def database(tmp_path: Path, migrated: Path) -> AsyncIterator[Database]:
-    file = shutil.copy(migrated, tmp_path / "homing.db")
-    database = Database.open(f"sqlite:///{file}", durable=False)
+async def database(migrated: Path, tmp_path: Path) -> AsyncIterator[Asked]:
+    database = Asked.open(f"sqlite:///{shutil.copy(migrated, tmp_path / 'homing.db')}", durable=False)
+    assert isinstance(database, Asked)
     await database.start()
     yield database
     await database.close()

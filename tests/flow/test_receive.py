@@ -1,0 +1,235 @@
+"""Mail that comes in: who may, what is kept before the answer, and what becomes of it when its reader breaks."""
+
+import os
+import sqlite3
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+
+from homing.flow.authenticate_inbound import InboundAuthentication
+from homing.flow.own_names import OwnNames
+from homing.flow.receive import LEASE, MOST_TRIES, Arrival, Receiver
+from homing.flow.rules import reading_rules
+from homing.flow.wakeup import WakeUp
+from homing.lab.returned_mail import Failure, bounce
+from homing.loop.domains.identity import OperatorIdentity
+from homing.loop.model import State
+from homing.loop.token import Purpose, TokenKey, Tokens
+from homing.net.dns import Resolver
+from homing.store import alarms, inbound, tables
+from homing.store.accepted_messages import AcceptedMessage
+from homing.store.database import Database
+from homing.store.inbound import InboundState
+from homing.store.organizations import Organization
+from homing.store.record import record
+from tests.flow.clock import Clock
+from tests.store.scenes import (
+    NOW,
+    a_statement,
+    all_rows,
+    an_organization,
+    answered,
+    attempted,
+    claimed,
+    event_types,
+    state_of,
+    submitted,
+)
+
+TOKENS = Tokens([TokenKey(id=1, secret=b"k" * 32, since=NOW - timedelta(days=1))])
+RETENTION, REPLY_RETENTION = timedelta(days=30), timedelta(days=7)
+NOTE = b"Subject: hello\r\n\r\nSomebody wrote.\r\n"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def receiver(database: Database, clock: Clock, tmp_path: Path) -> Receiver:
+    """Nobody answers its DNS: nothing is refused for that."""
+    spool = tmp_path / "inbound"
+    spool.mkdir()
+    silent = Resolver([("127.0.0.1", 9)], timeout=0.05)
+    return Receiver(
+        database=database,
+        tokens=TOKENS,
+        operator=OperatorIdentity(from_domain="post.example", return_domain="b.post.example"),
+        rules=reading_rules(),
+        clock=clock,
+        dice=lambda: os.urandom(10),
+        spool=spool,
+        reply_retention=REPLY_RETENTION,
+        retention=RETENTION,
+        inbound_authentication=InboundAuthentication(resolver=silent, suffix_of=None, clock=clock, patience=0.05),
+        feedback_domains=frozenset(),
+        returns=WakeUp(),
+        actions=WakeUp(),
+        news=WakeUp(),
+        names=OwnNames(database=database, organization_addresses=False, clock=clock),
+    )
+
+
+def address_of(delivery: UUID, purpose: Purpose = Purpose.ENVELOPE, prefix: str = "b+") -> str:
+    """The return address of a delivery, or what looks like it. It lives for a day."""
+    token = TOKENS.mint(purpose, delivery, made=NOW, last_day=(NOW + DAY).date())
+    return f"{prefix}{token}@b.post.example"
+
+
+def arrived(recipient: str = "abuse@post.example", content: bytes = NOTE) -> Arrival:
+    return Arrival(
+        envelope_sender=None,
+        recipient=recipient,
+        ip="",
+        helo="mx.corp.example",
+        tls="",
+        flags=frozenset(),
+        size=len(content),
+        head=content,
+    )
+
+
+def bounced(recipient: str, address: str) -> bytes:
+    original = b"From: message-service@post.example\r\nSubject: Your call\r\n\r\n"
+    return bounce("mx.corp.example", address, original, Failure(final_recipient=recipient))
+
+
+async def delivered(database: Database, organization: Organization, *recipients: str) -> AcceptedMessage:
+    sent = await submitted(database, organization, *recipients)
+    for one in await claimed(database):
+        await database.write_grouped(record, answered(one, await attempted(database, one)))
+    return sent
+
+
+def committed(folder: Path) -> list[tuple[bytes, str | None]]:
+    """What another process finds in the store, and would find if this one were killed now."""
+    with sqlite3.connect(folder / "homing.db") as other:
+        return other.execute("SELECT raw, spool FROM inbound").fetchall()
+
+
+async def test_what_is_answered_250_is_committed(receiver: Receiver, tmp_path: Path) -> None:
+    whole = NOTE + b"x" * 100_000
+    large = replace(arrived(), size=len(whole), write_whole=lambda file: file.write_bytes(whole) and None)
+    for arrival in (arrived(), large):
+        reply = await receiver.keep(arrival)
+        raw, spool = committed(tmp_path)[-1]
+        assert (reply.reply_code, reply.enhanced_status_code, raw) == (250, "2.0.0", NOTE)
+    assert spool is not None
+    assert Path(spool).read_bytes() == whole, "all of it, beside its beginning"
+
+
+async def test_what_has_no_room_on_the_disk_is_left_with_its_client(receiver: Receiver, tmp_path: Path) -> None:
+    def full(file: Path) -> None:
+        raise OSError(28, "No space left on device", str(file))
+
+    with capture_logs() as logs:
+        reply = await receiver.keep(replace(arrived(), write_whole=full))
+    assert [log["event"] for log in logs] == ["cannot keep a mail"]
+    assert (reply.reply_code, reply.enhanced_status_code) == (451, "4.3.0")
+    assert committed(tmp_path) == []
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("prefix", ["b+", "u+"])
+async def test_a_token_opens_the_address_that_it_was_made_for(
+    receiver: Receiver, tmp_path: Path, purpose: Purpose, prefix: str
+) -> None:
+    made_for = {"b+": Purpose.ENVELOPE, "u+": Purpose.UNSUBSCRIBE}[prefix]
+    address = address_of(UUID(int=1), purpose, prefix)
+    code = 250 if purpose is made_for else 550
+    assert receiver.admit(address).reply_code == code
+    assert (await receiver.keep(arrived(address))).reply_code == code
+    assert len(committed(tmp_path)) == (1 if code == 250 else 0), "what is refused is not kept"
+
+
+async def test_who_is_at_home(receiver: Receiver, clock: Clock) -> None:
+    mine = address_of(UUID(int=1))
+    local = mine.partition("@")[0]
+    at_home = (
+        mine,
+        mine.upper(),
+        "postmaster",
+        "abuse@b.post.example",
+        "FBL@post.example",
+        "message-service@post.example",
+    )
+    strangers = (
+        f"{local}@other.example",
+        f"{local}@post.example",
+        "b+@b.post.example",
+        "abuse@corp.example",
+        "joe@post.example",
+        "",
+    )
+    for address in at_home:
+        assert receiver.admit(address).reply_code == 250, address
+    for address in strangers:
+        assert receiver.admit(address).reply_code == 550, address
+    clock.advance(DAY)
+    assert receiver.admit(mine).reply_code == 250, "its last day"
+    clock.advance(DAY)
+    assert receiver.admit(mine).reply_code == 550
+
+
+async def test_what_came_to_the_unmonitored_address_is_kept_for_a_shorter_time(
+    receiver: Receiver, database: Database
+) -> None:
+    for recipient in ("abuse@post.example", "message-service@post.example"):
+        reply = await receiver.keep(arrived(recipient, bounced("john@corp.example", recipient)))
+        assert reply.reply_code == 250
+    kept = await database.read(all_rows, tables.inbound)
+    assert {row["purpose"]: row["erase_at"] - NOW for row in kept} == {
+        "abuse": RETENTION,
+        "header_from": REPLY_RETENTION,
+    }
+    reply = await receiver.keep(replace(arrived("message-service@post.example"), envelope_sender="joe@corp.example"))
+    assert (reply.reply_code, reply.enhanced_status_code) == (550, "5.7.1"), (
+        "nobody would answer him, so he hears of it"
+    )
+    assert len(await database.read(all_rows, tables.inbound)) == 2
+
+
+async def test_each_report_concludes_the_delivery_that_it_came_back_to(receiver: Receiver, database: Database) -> None:
+    organization = await an_organization(database)
+    people = [f"j{number}@corp.example" for number in range(6)]
+    sent = await delivered(database, organization, *people)
+    *dead, alive = sent.deliveries
+    for one in dead:
+        address = address_of(one.id)
+        await receiver.keep(arrived(address, bounced(one.recipient, address)))
+    assert not await receiver._claim_and_work(), "nothing is left"
+    assert {await state_of(database, organization, one.id) for one in dead} == {State.BOUNCED}
+    assert await state_of(database, organization, alive.id) is State.DELIVERED
+    mails = await database.read(all_rows, tables.inbound)
+    assert {(row["state"], row["what"], row["organization"]) for row in mails} == {("done", "bounce", organization.id)}
+    assert await database.write(inbound.claim, NOW + LEASE * 2, 10, LEASE) == []
+
+
+async def test_a_mail_that_breaks_its_reader_costs_no_other_and_is_kept_unparsed_in_the_end(
+    receiver: Receiver, database: Database, clock: Clock
+) -> None:
+    organization = await an_organization(database)
+    [one] = (await delivered(database, organization, "john@corp.example")).deliveries
+    poison = "CREATE TRIGGER poison BEFORE UPDATE ON inbound WHEN OLD.raw = x'706f69736f6e' AND NEW.state = 'done'"
+    await database.write(a_statement(f"{poison} BEGIN SELECT RAISE(ABORT, 'a bug'); END"))
+    await receiver.keep(arrived(address_of(one.id), b"poison"))
+    clock.advance(timedelta(seconds=1))
+    await receiver.keep(arrived())
+    for tries in range(1, MOST_TRIES + 1):
+        with capture_logs() as logs:
+            await receiver._claim_and_work()
+            await receiver._claim_and_work()
+        assert [log["event"] for log in logs] == ["inbound mail broke"]
+        broken, other = await database.read(all_rows, tables.inbound)
+        assert (broken["state"], broken["tries"]) == (InboundState.WORKING, tries), "it rests until its lease is over"
+        assert (other["state"], other["tries"]) == (InboundState.DONE, 1)
+        assert await database.read(alarms.list_all) == []
+        clock.advance(LEASE + timedelta(seconds=1))
+    with capture_logs():
+        await receiver._claim_and_work()
+    broken, _ = await database.read(all_rows, tables.inbound)
+    assert (broken["state"], broken["raw"]) == (InboundState.UNPARSED, b"poison")
+    assert [alarm.cause for alarm in await database.read(alarms.list_all)] == ["kept-unread"]
+    assert await state_of(database, organization, one.id) is State.DELIVERED
+    assert (await event_types(database, one.id))[-1] == "unexplained_return"

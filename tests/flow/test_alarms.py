@@ -111,7 +111,8 @@ async def test_without_an_organization_it_waits_for_the_first(
 async def test_a_letter_bears_the_name_of_who_has_met_it(
     notifier: AlarmNotifier, database: Database, clock: Clock
 ) -> None:
-    oldest, other = await an_organization(database), await an_organization(database)
+    made = [await an_organization(database) for _ in range(2)]
+    oldest, other = sorted(made, key=lambda one: one.id)
     await raised(database, clock, "fire")
     await notifier.warn()
     clock.advance(LETTERS_APART)

@@ -105,13 +105,14 @@ async def delivered(database: Database, organization: Organization, *recipients:
 def committed(folder: Path) -> list[tuple[bytes, str | None]]:
     """What another process finds in the store, and would find if this one were killed now."""
     with sqlite3.connect(folder / "homing.db") as other:
-        return other.execute("SELECT raw, spool FROM inbound").fetchall()
+        return other.execute("SELECT raw, spool FROM inbound ORDER BY received_at").fetchall()
 
 
-async def test_what_is_answered_250_is_committed(receiver: Receiver, tmp_path: Path) -> None:
+async def test_what_is_answered_250_is_committed(receiver: Receiver, clock: Clock, tmp_path: Path) -> None:
     whole = NOTE + b"x" * 100_000
     large = replace(arrived(), size=len(whole), write_whole=lambda file: file.write_bytes(whole) and None)
     for arrival in (arrived(), large):
+        clock.advance(timedelta(seconds=1))
         reply = await receiver.keep(arrival)
         raw, spool = committed(tmp_path)[-1]
         assert (reply.reply_code, reply.enhanced_status_code, raw) == (250, "2.0.0", NOTE)

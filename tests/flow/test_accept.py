@@ -119,6 +119,13 @@ async def test_what_is_refused_leaves_no_trace_and_its_key_is_free(
         assert not (await acceptance.accept(allowed, another)).replayed
 
 
+async def test_nobody_bears_the_name_of_another_organization(acceptance: Acceptance, database: Database) -> None:
+    await an_organization(database, display_name="Wobbly Widgets")
+    wanted = a_request(human_sender=Party(address=JANET, name="Wobbly Widgets Support"))
+    problem = await refused(acceptance.accept(await a_customer(database), wanted))
+    assert [fault.code for fault in problem.faults] == ["display-name-impersonates"]
+
+
 async def test_a_key_stands_for_one_message(acceptance: Acceptance, database: Database) -> None:
     organization, other = await a_customer(database), await a_customer(database)
     keyed = a_request(idempotency_key="k", payload_hash="p")

@@ -144,11 +144,12 @@ async def test_a_key_stands_for_one_message(acceptance: Acceptance, database: Da
 async def test_of_two_at_once_with_one_key_the_second_is_told_to_wait(
     acceptance: Acceptance, database: Database
 ) -> None:
-    organization = await a_customer(database)
+    organization, other = await a_customer(database), await a_customer(database)
     keyed = a_request(idempotency_key="k", payload_hash="p")
-    first, second = await asyncio.gather(
-        *(acceptance.accept(organization, keyed) for _ in range(2)), return_exceptions=True
+    first, second, third = await asyncio.gather(
+        *(acceptance.accept(one, keyed) for one in (organization, organization, other)), return_exceptions=True
     )
+    assert isinstance(third, Accepted), "keys are an organization's own"
     assert isinstance(first, Accepted)
     assert isinstance(second, Rejected)
     assert (second.problem.status, second.problem.code) == (409, "idempotency-key-in-progress")

@@ -147,7 +147,7 @@ def _agent(database: Database, world: World, signer: Signer, clock: Clock, actio
     return DeliveryAgent(
         database=database,
         outgoing=outgoing,
-        proved=IdentityFacts(database=database, operator=OPERATOR, signing=lambda: RecordPurpose.DKIM_1),
+        proved=IdentityFacts(database=database, operator=OPERATOR, signing=lambda: RecordPurpose.DKIM_1, clock=clock),
         signer=signer,
         router=Router(resolver, world.smtp_port, True, keep=0),
         client=SmtpClient("gateway.example"),

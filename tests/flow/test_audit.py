@@ -36,14 +36,14 @@ async def audited(resolver: Resolver, domains: int, **how: float) -> list[Audite
 
 async def test_so_many_at_a_time() -> None:
     resolver = Watched()
-    found = await audited(resolver, 200, at_once=7, throttles=1e6)
+    found = await audited(resolver, 200, at_once=7, pace=1e6)
     assert len({one.domain for one in found}) == 200
     assert resolver.most == 7  # each domain's questions follow one another
 
 
 async def test_so_many_a_second() -> None:
     begun = time.monotonic()
-    await audited(Watched(), 31, at_once=40, throttles=100.0)
+    await audited(Watched(), 31, at_once=40, pace=100.0)
     assert time.monotonic() - begun >= 0.3
 
 

@@ -14,7 +14,7 @@ from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables, tidy
 from homing.store.database import Database
-from homing.store.inbound import InboundState, NewInbound, InboundResult
+from homing.store.inbound import InboundResult, InboundState, NewInbound
 from homing.store.record import record
 from tests.store.scenes import (
     LEASE,

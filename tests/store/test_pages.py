@@ -10,7 +10,7 @@ from homing.loop.evidence import What
 from homing.loop.model import Origin, State
 from homing.store import inbound, pages, views
 from homing.store.database import Database
-from homing.store.inbound import NewInbound, InboundResult
+from homing.store.inbound import InboundResult, NewInbound
 from homing.store.record import record
 from homing.store.views import Filter
 from tests.store.scenes import MINUTE, NOW, an_organization, answered, claimed, fresh, submitted

@@ -19,7 +19,7 @@ async def listens(broadcast: Broadcast) -> None:
 
 @pytest.mark.parametrize("ticks", range(5))
 @pytest.mark.parametrize("worker", [works, listens])
-async def test_a_worker_that_is_rung_and_canceled_at_once_ends(worker, ticks: int) -> None:
+async def test_a_worker_that_is_woken_and_canceled_at_once_ends(worker, ticks: int) -> None:
     broadcast = Broadcast()
     wakeup = broadcast if worker is listens else WakeUp()
     task = asyncio.create_task(worker(wakeup))

@@ -62,7 +62,7 @@ def test_both_signatures_come_out_octet_for_octet(place: int) -> None:
     assert tag(expected, b"a").decode() == key.algorithm
     unsigned, _, printed = expected.rpartition(b" b=")
     unsigned += b" b="
-    hashed = b64encode(body_hash(body))
+    hashed = b64encode(body_hash(others + b"\r\n\r\n" + body))
     assert hashed == tag(expected, b"bh")
     names = tag(expected, b"h").lower().split(b":")
     own = relaxed_headers(unsigned)[0][1]

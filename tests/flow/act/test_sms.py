@@ -160,7 +160,7 @@ async def test_a_text_that_failed_after_all_moves_its_case_on(database: Database
     assert (stored.state, stored.result) == (ActionState.FAILED, "the provider could not deliver it: failed")
     [following] = await database.write(actions.claim, NOW, 10, LEASE)
     assert following.kind is ActionKind.ADMINISTRATOR
-    assert channel.due._rung.is_set()
+    assert channel.due._called.is_set()
 
 
 async def test_any_other_word_changes_nothing(database: Database) -> None:

@@ -47,7 +47,7 @@ def an_actor(database: Database, **changes: Any) -> Actor:
         "database": database,
         "outgoing": OUTGOING,
         "fetcher": Fetcher(Resolver([("127.0.0.1", 1)], keep=AS_PUBLISHED)),
-        "safe": SealedSecrets(sealer=Sealer(b"k" * 32), secret=lambda: b"s" * 32),
+        "sealed_secrets": SealedSecrets(sealer=Sealer(b"k" * 32), secret=lambda: b"s" * 32),
         "sms": None,
         "clock": clock,
         "administrator": "root@operator.example",
@@ -92,8 +92,8 @@ async def test_a_failure_is_told_and_the_letters_delivery_ends_the_step(database
     actor = an_actor(database)
     [letter] = await worked_off(actor)
     assert letter.kind is ActionKind.LETTER
-    assert actor.work._rung.is_set()
-    assert actor.news._rung.is_set()
+    assert actor.work._called.is_set()
+    assert actor.news._called.is_set()
     assert await the_states(database, case) == (CaseState.OPEN, (StepState.RUNNING, StepState.WAITING))
     [delivery] = await scenes.claimed(database)
     assert (delivery.delivery.recipient, delivery.delivery.case) == ("joe@bloggs.example", case)
@@ -105,7 +105,7 @@ async def test_what_reaches_nobody_leads_to_the_next_step(database: Database) ->
     [case] = await failed(database, Step(kind=StepKind.SMS), ADMINISTRATOR)
     actor = an_actor(database)
     assert [one.kind for one in await worked_off(actor)] == [ActionKind.SMS, ActionKind.ADMINISTRATOR]
-    assert actor.actions._rung.is_set()
+    assert actor.actions._called.is_set()
     assert await the_states(database, case) == (CaseState.OPEN, (StepState.UNHEARD, StepState.RUNNING))
 
 

@@ -91,7 +91,7 @@ def test_the_dialogue_is_kept_unless_it_ended_with_a_plain_250() -> None:
     assert nothing.dialogue is None
 
 
-async def test_what_is_found_is_written_and_actions_are_rung_for(scene: Scene) -> None:
+async def test_what_is_found_is_written_and_actions_are_woken(scene: Scene) -> None:
     leased = await scene.claim()
     recorder: Recorder = scene.agent.recorder
     refused = said(Stage.RCPT_TO, "550 5.1.1 No such user")

@@ -89,7 +89,7 @@ async def test_whom_it_goes_to(database: Database, reader: Reader, context, to: 
     )
     [(number, text, reference, callback)] = provider.sent
     assert (number, reference) == (to, ids.show("action", action.id))
-    assert ("Janet Roe (CRM) sent you a mail" in text) is (reader is Reader.RECIPIENT)
+    assert ("Janet Roe (CRM) sent you an e-mail" in text) is (reader is Reader.RECIPIENT)
     token = callback.removeprefix(f"{URL}/v1/sms/status/")
     assert TOKENS.open(Purpose.SMS_STATUS, token, now=NOW + timedelta(days=3)) == action.id
 

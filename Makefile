@@ -6,7 +6,7 @@ export UV_SYSTEM_CERTS ?= true
 # Where images forbid bytecode, each of the many Pythons that tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick test test-all check format lock bench accuracy docs system-deps clean
+.PHONY: help demo quick test test-all check format lock bench mutants accuracy docs system-deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ format: .venv/.dev ## put the code in order
 
 bench: .venv/.dev ## figures of this machine, as JSON
 	@$(V)/homing bench $(ARGS)
+
+mutants: .venv/.dev ## a bug in each constant of loop and flow: which of them no test notices (ARGS=--only loop/retry)
+	@$(V)/python benchmarks/mutants.py $(ARGS)
 
 accuracy: .venv/.dev ## how well returned mail is read: FOLDER=... with a truth.jsonl (docs/accuracy.md), else our composed mails
 	@if [ -n "$(FOLDER)" ]; then $(V)/python benchmarks/accuracy/score.py "$(FOLDER)" $(ARGS); else \

@@ -13,6 +13,9 @@ def test_what_was_minted_has_the_form(secret, live) -> None:
     assert is_key(key)
     assert key.startswith("homing_live_" if live else "homing_test_")
     assert len(key) == 60
+    assert set(key[12:]) <= set("abcdefghijklmnopqrstuvwxyz234567"), (
+        "nothing that a URL, a shell or a double click splits"
+    )
     assert len(hash_key(key)) == 64
 
 

@@ -36,7 +36,7 @@ from homing.loop.model import (
     Strength,
 )
 from homing.loop.outcome import conclude
-from homing.loop.policy import BUILTIN_DEFAULT, REPORTS_WORKED_ON
+from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.retry import ASKED_AGAIN, RETRY_SLOWED_DOWN, SILENT_DEATHS
 from homing.mail.reply import Stage
 
@@ -170,15 +170,15 @@ def test_a_message_that_kills_its_worker_ends_with_an_alarm() -> None:
 
 
 def test_reports_beyond_the_first_five_are_only_counted() -> None:
-    worn = delivery(State.BOUNCED, reports=REPORTS_WORKED_ON)
+    worn = delivery(State.BOUNCED, reports=5)
     outcome = conclude(worn, reported(), BUILTIN_DEFAULT, NOW)
     assert outcome.events == ()
-    assert outcome.delivery == replace(worn, reports=REPORTS_WORKED_ON + 1)
+    assert outcome.delivery == replace(worn, reports=6)
 
 
 def test_a_failure_is_heard_however_many_warnings_of_delay_came_before() -> None:
     worn = delivery(State.DELIVERED)
-    for _ in range(REPORTS_WORKED_ON * 2):
+    for _ in range(10):
         worn = conclude(worn, reported(what=What.DELAY, action=ReportAction.DELAYED), BUILTIN_DEFAULT, NOW).delivery
     outcome = conclude(worn, reported(), BUILTIN_DEFAULT, NOW)
     assert outcome.delivery.state is State.BOUNCED

@@ -11,14 +11,14 @@ from homing.loop import suppression
 from homing.loop.evidence import ReportAction, RouteFault, Unroutable, Unsubscribed, What
 from homing.loop.model import EventType, State, Strength
 from homing.loop.outcome import conclude
-from homing.loop.policy import BUILTIN_DEFAULT, REPORTS_WORKED_ON
+from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.reading.classify import CLASSES, HARD, kind_of
-from homing.loop.suppression import FULL_SPAN, FULL_TIMES, Suppress
+from homing.loop.suppression import Suppress
 from homing.mail.reply import Stage
 
 from .made import NOW, VERDICT, answered, delivery, letter, reported
 
-GONE = NOW + suppression.GONE_DOMAIN_FOR
+GONE = NOW + timedelta(days=30)
 
 ANSWERS = [
     (Stage.RCPT_TO, "550 5.1.1 no such user", {}, Suppress(reason="invalid_recipient")),
@@ -90,12 +90,12 @@ def test_after_a_complaint() -> None:
 def test_a_wish_to_leave_is_heard_each_time_and_told_a_few_times() -> None:
     wish, one = Unsubscribed(by="mail"), delivery(State.DELIVERED)
     told = []
-    for _ in range(REPORTS_WORKED_ON + 3):
+    for _ in range(8):
         outcome = conclude(one, wish, BUILTIN_DEFAULT, NOW)
         assert outcome.suppress == Suppress(reason="unsubscribe")
         told += outcome.events
         one = outcome.delivery
-    assert [event.type for event in told] == [EventType.COMPLAINED] * REPORTS_WORKED_ON
+    assert [event.type for event in told] == [EventType.COMPLAINED] * 5
     assert conclude(letter(State.DELIVERED), wish, BUILTIN_DEFAULT, NOW).suppress is None
 
 
@@ -126,15 +126,15 @@ def test_a_full_mailbox_is_counted_when_the_message_has_failed_for_good() -> Non
 @pytest.mark.parametrize(
     ("times", "span", "suppressed"),
     [
-        (FULL_TIMES, FULL_SPAN, True),
-        (FULL_TIMES + 3, FULL_SPAN * 2, True),
-        (FULL_TIMES - 1, FULL_SPAN * 2, False),
-        (FULL_TIMES * 2, FULL_SPAN - timedelta(seconds=1), False),
+        (5, timedelta(days=14), True),
+        (8, timedelta(days=28), True),
+        (4, timedelta(days=28), False),
+        (10, timedelta(days=14, seconds=-1), False),
     ],
 )
 def test_often_enough_over_long_enough(times: int, span: timedelta, suppressed: bool) -> None:
     suppress = suppression.after_full_mailbox(times, NOW - span, NOW)
-    expected = Suppress(reason="mailbox_full", expires_at=NOW + suppression.FULL_FOR)
+    expected = Suppress(reason="mailbox_full", expires_at=NOW + timedelta(days=30))
     assert suppress == (expected if suppressed else None)
 
 

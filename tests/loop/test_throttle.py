@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.loop.model import DeliveryId, Verdict
-from homing.loop.throttle import FIRST_REST, LONGEST_REST, WIDE, Permit, Throttles, too_fast
+from homing.loop.throttle import Permit, Throttles, too_fast
 
 from .made import NOW
 
@@ -20,7 +20,7 @@ def pace() -> Throttles:
 
 def slowed() -> Throttles:
     made = pace()
-    assert made.slow_down("corp.com", NOW) == NOW + FIRST_REST
+    assert made.slow_down("corp.com", NOW) == NOW + timedelta(minutes=5)
     return made
 
 
@@ -39,11 +39,11 @@ def test_nobody_waits_for_a_receiver_that_does_not_complain() -> None:
 
 def test_it_rests_and_then_takes_one_at_a_time_and_more_with_each_that_goes_well() -> None:
     made = slowed()
-    later = made.begin("corp.com", ONE, NOW + FIRST_REST - timedelta(seconds=1))
+    later = made.begin("corp.com", ONE, NOW + timedelta(minutes=4, seconds=59))
     assert isinstance(later, datetime)
-    assert NOW + FIRST_REST <= later <= NOW + 2 * FIRST_REST
-    after = NOW + FIRST_REST
-    for wide in range(1, WIDE + 1):
+    assert NOW + timedelta(minutes=5) <= later <= NOW + timedelta(minutes=10)
+    after = NOW + timedelta(minutes=5)
+    for wide in range(1, 17):
         begun = [made.begin("corp.com", ONE, after) for _ in range(wide + 1)]
         turns = [one for one in begun if isinstance(one, Permit)]
         assert len(turns) == wide
@@ -60,13 +60,13 @@ def test_what_had_begun_before_the_complaint_tells_nothing_of_the_pace_since() -
     for permit in before:
         assert isinstance(permit, Permit)
         made.end(permit, well=True)
-    after = NOW + FIRST_REST
+    after = NOW + timedelta(minutes=5)
     probe = made.begin("corp.com", ONE, after)
     assert isinstance(probe, Permit)
     assert isinstance(made.begin("corp.com", TWO, after), datetime)
     made.slow_down("corp.com", after)
     made.end(probe, well=True)
-    opened = after + 2 * FIRST_REST
+    opened = after + timedelta(minutes=10)
     assert isinstance(made.begin("corp.com", ONE, opened), Permit)
     assert isinstance(made.begin("corp.com", TWO, opened), datetime)
 
@@ -78,15 +78,15 @@ def test_who_is_turned_away_together_does_not_come_back_together() -> None:
 
 
 def test_it_rests_twice_as_long_each_time_it_complains_again() -> None:
-    made, now, rests = slowed(), NOW, [FIRST_REST]
+    made, now, rests = slowed(), NOW, [timedelta(minutes=5)]
     assert made.slow_down("corp.com", NOW + timedelta(seconds=10)) is None, "what was on its way tells nothing new"
     for _ in range(8):
         now += rests[-1]
         until = made.slow_down("corp.com", now)
         assert until is not None
         rests.append(until - now)
-    assert rests[1] == 2 * FIRST_REST
-    assert rests[-1] == LONGEST_REST
+    assert rests[1] == timedelta(minutes=10)
+    assert rests[-1] == timedelta(hours=1)
 
 
 @given(st.lists(st.tuples(st.sampled_from(("begin", "well", "badly", "slow")), st.integers(0, 900))))

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from homing.loop.alarm import FORGOTTEN_AFTER, LETTERS_APART, TOLD_AGAIN_AFTER, Alarm, alarm
+from homing.loop.alarm import Alarm, alarm
 from homing.loop.evidence import Answered
 from homing.loop.model import Verdict
 from homing.mail.reply import Reply, Stage
@@ -33,7 +33,7 @@ async def test_a_cause_is_one_row_however_often_it_comes(database: Database) -> 
 
 async def test_after_a_days_silence_it_is_new(database: Database) -> None:
     await sounded(database, "a")
-    assert await sounded(database, "a", now=NOW + TOLD_AGAIN_AFTER) == {"a"}
+    assert await sounded(database, "a", now=NOW + timedelta(days=1)) == {"a"}
 
 
 async def test_what_was_told_waits_for_a_day_and_what_is_new_for_an_hour(database: Database) -> None:
@@ -41,7 +41,7 @@ async def test_what_was_told_waits_for_a_day_and_what_is_new_for_an_hour(databas
     assert await untold(database, NOW) == ["a"]
     assert [one.cause for one in await database.read(alarms.untold, NOW, lock=False)] == ["a"]
     await database.write(alarms.told, ["a"], NOW)
-    soon, later, next_day = NOW + timedelta(minutes=5), NOW + LETTERS_APART, NOW + TOLD_AGAIN_AFTER
+    soon, later, next_day = NOW + timedelta(minutes=5), NOW + timedelta(hours=1), NOW + timedelta(days=1)
     await sounded(database, "a", "b", now=soon)
     assert await untold(database, soon) == [], "a letter went out a short while ago"
     assert await untold(database, later) == ["b"]
@@ -60,7 +60,7 @@ async def test_what_is_cleared_and_comes_again_is_new(database: Database) -> Non
 async def test_it_is_forgotten_when_nobody_has_heard_of_it_for_months(database: Database) -> None:
     await sounded(database, "a")
     await sounded(database, "b", now=NOW + timedelta(days=2))
-    assert await database.write(alarms.forget, NOW + FORGOTTEN_AFTER + timedelta(days=1)) == 1
+    assert await database.write(alarms.forget, NOW + timedelta(days=91)) == 1
     assert [one.cause for one in await database.read(alarms.list_all)] == ["b"]
 
 

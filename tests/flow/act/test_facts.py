@@ -1,14 +1,15 @@
 """What the texts are told of a case."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from homing.flow.act.channel import NoText
-from homing.flow.act.facts import CORRECTION_LIFETIME, case_facts
+from homing.flow.act.facts import case_facts
 from homing.loop import ids
 from homing.loop.model import CaseKind, FailurePolicy, Step, StepKind, StepState
-from homing.loop.token import Purpose
+from homing.loop.token import Purpose, TokenRefused
 from homing.store.case_context import ActionTold
 
 from .made import ALARM, CASE, CONTEXT, FACTS_OF, NOW, TOKENS, URL, VERDICT
@@ -30,8 +31,9 @@ def test_the_link_that_corrects_names_the_delivery_and_lives_for_thirty_days() -
     assert link
     assert link == FACTS_OF(CONTEXT).correct_link
     token = link.removeprefix(f"{URL}/correct/")
-    assert TOKENS.open(Purpose.CORRECTION, token, now=NOW + CORRECTION_LIFETIME) == CASE.delivery
-    assert CORRECTION_LIFETIME.days == 30
+    assert TOKENS.open(Purpose.CORRECTION, token, now=NOW + timedelta(days=30)) == CASE.delivery
+    with pytest.raises(TokenRefused):
+        TOKENS.open(Purpose.CORRECTION, token, now=NOW + timedelta(days=31))
 
 
 @pytest.mark.parametrize("kind", sorted(set(CaseKind) - {CaseKind.FAILURE}))

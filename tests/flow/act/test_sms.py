@@ -11,7 +11,7 @@ from homing.flow.act.sms import Sms
 from homing.flow.wakeup import WakeUp
 from homing.loop import ids
 from homing.loop.model import ActionKind, ActionState, EventType, FailurePolicy, Reader, Step, StepKind, StepState
-from homing.loop.token import Purpose
+from homing.loop.token import Purpose, TokenRefused
 from homing.net.sms import SmsAccepted, SmsAnswer, SmsRefused, SmsStatus, SmsUnknown, StatusCallback
 from homing.store import actions, cases
 from homing.store.actions import Action, Finished
@@ -92,6 +92,8 @@ async def test_whom_it_goes_to(database: Database, reader: Reader, context, to: 
     assert ("Janet Roe (CRM) sent you an e-mail" in text) is (reader is Reader.RECIPIENT)
     token = callback.removeprefix(f"{URL}/v1/sms/status/")
     assert TOKENS.open(Purpose.SMS_STATUS, token, now=NOW + timedelta(days=3)) == action.id
+    with pytest.raises(TokenRefused):
+        TOKENS.open(Purpose.SMS_STATUS, token, now=NOW + timedelta(days=4))
 
 
 async def test_the_intent_is_written_before_the_call(database: Database) -> None:

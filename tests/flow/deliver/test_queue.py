@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 from structlog.testing import capture_logs
 
@@ -108,10 +109,10 @@ async def test_leases_are_prolonged_while_attempts_run(scene: Scene) -> None:
     agent = scene.deliverer.agent = _Agent()  # type: ignore[assignment]
     await scene.waiting()
     await scene.deliverer._claim()
-    scene.clock.now = NOW + queue.LEASE / 2
+    scene.clock.now = NOW + timedelta(seconds=90)
     await scene.deliverer._renew()
     (row,) = await rows(scene)
-    assert row["lease_until"] == NOW + queue.LEASE * 3 / 2
+    assert row["lease_until"] == NOW + timedelta(seconds=270)
     agent.let_go.set()
     await until(lambda: not scene.deliverer._running)
 
@@ -121,9 +122,9 @@ async def test_a_lease_that_another_has_now_is_not_prolonged(scene: Scene) -> No
     await scene.waiting()
     await scene.deliverer._claim()
     await scene.database.write(a_statement("UPDATE delivery SET lease_owner = 'another'"))
-    scene.clock.now = NOW + queue.LEASE / 2
+    scene.clock.now = NOW + timedelta(seconds=90)
     await scene.deliverer._renew()
     (row,) = await rows(scene)
-    assert row["lease_until"] == NOW + queue.LEASE
+    assert row["lease_until"] == NOW + timedelta(minutes=3)
     agent.let_go.set()
     await until(lambda: not scene.deliverer._running)

@@ -214,3 +214,15 @@ async def test_another_secret_key_opens_nothing(database: Database) -> None:
     with pytest.raises(SealBroken, match="another secret key"):
         await signer.reload()
     signer.close()
+
+
+async def test_a_signature_is_valid_until_a_week_after_the_deliverys_lifetime(database: Database) -> None:
+    """RFC 6376 §3.5, x=: a mail that lay in a queue elsewhere is verified when it arrives."""
+    await put(database, OWN, "h1")
+    signer = a_signer(database)
+    await signer.reload()
+    plan = signer.plan(OWN, None, None, NOW)
+    assert plan is not None
+    signed = await signer.signed(MESSAGE, plan, datetime(2026, 3, 6, tzinfo=UTC))
+    assert f"x={int(datetime(2026, 3, 13, tzinfo=UTC).timestamp())};".encode() in signed
+    signer.close()

@@ -13,9 +13,6 @@ from homing.loop.domains.publication import Judgement, Publication
 from homing.loop.domains.sending_domains import (
     APART,
     BACK_AFTER,
-    CHECK_DOUBTFUL,
-    CHECK_FRESH,
-    CHECK_PROVED,
     LOST_AFTER,
     UNKNOWN,
     Delegation,
@@ -173,9 +170,9 @@ def test_the_dns_is_asked_soon_while_somebody_waits_or_something_is_amiss() -> N
     full = dict.fromkeys(RecordPurpose, HELD)
     proved = replace(DOMAIN, facts=full, signing=RecordPurpose.DKIM_1)
     amiss = replace(proved, facts=full | {RecordPurpose.RETURN_PATH: checked(GONE, fact=HELD)})
-    later = NOW + timedelta(days=3)
-    assert next_check(DOMAIN, NOW, 0.0) == NOW + CHECK_FRESH
-    assert next_check(DOMAIN, later, 0.0) == later + CHECK_PROVED
-    assert next_check(proved, NOW, 0.0) == NOW + CHECK_PROVED
-    assert next_check(amiss, NOW, 0.0) == NOW + CHECK_DOUBTFUL
-    assert next_check(proved, NOW, 1.0) == NOW + CHECK_PROVED * 1.25
+    minutes, hour = timedelta(minutes=1), timedelta(hours=1)
+    for age, wait in ((timedelta(), 5 * minutes), (47 * hour, 5 * minutes), (48 * hour, hour), (72 * hour, hour)):
+        assert next_check(DOMAIN, NOW + age, 0.0) == NOW + age + wait
+    assert next_check(proved, NOW, 0.0) == NOW + hour
+    assert next_check(amiss, NOW, 0.0) == NOW + 15 * minutes
+    assert next_check(proved, NOW, 1.0) == NOW + 75 * minutes

@@ -12,7 +12,6 @@ from homing.loop.domains.signing_keys import (
     IN_USE,
     KEY_TRANSITIONS,
     RSA,
-    SKEW,
     Create,
     DkimKey,
     KeyState,
@@ -99,7 +98,7 @@ def test_the_next_key_signs_when_the_time_of_the_first_is_over() -> None:
 
 def test_a_draining_key_keeps_its_selector_until_nothing_of_it_is_on_its_way() -> None:
     draining, active = a_key(1, "h1", KeyState.DRAINING), a_key(2, "h2", KeyState.ACTIVE)
-    assert due([draining, active], SLOTS, [], NOW + TERMS.drain - timedelta(seconds=1), TERMS) == ()
+    assert due([draining, active], SLOTS, [], NOW + timedelta(days=13, seconds=-1), TERMS) == ()
     assert moves(*due([draining, active], SLOTS, [], NOW + TERMS.drain, TERMS)) == [(1, KeyState.RETIRED)]
     retired = move_key(draining, KeyState.RETIRED, NOW)
     assert due([retired, active], SLOTS, [], NOW, TERMS) == (Create(selector="h1"),)
@@ -109,15 +108,15 @@ def test_a_selector_that_was_used_before_must_be_out_of_the_caches() -> None:
     before, active = a_key(1, "h1", KeyState.RETIRED), a_key(2, "h2", KeyState.ACTIVE, NOW - 200 * DAY)
     following = a_key(3, "h1", KeyState.PUBLISHED)
     known, seen = [before, active, following], {following.id}
-    assert successor(known, seen, NOW + TERMS.settle - timedelta(seconds=1), TERMS) is None
-    assert successor(known, seen, NOW + TERMS.settle, TERMS) == following
+    assert successor(known, seen, NOW + timedelta(hours=2, seconds=-1), TERMS) is None
+    assert successor(known, seen, NOW + timedelta(hours=2), TERMS) == following
     assert successor([active, following], seen, NOW, TERMS) == following
 
 
 def test_which_key_signed_under_a_selector_is_told_by_the_time() -> None:
     assert ACTIVE.signed(NOW)
-    assert ACTIVE.signed(NOW - SKEW)
-    assert not ACTIVE.signed(NOW - SKEW - timedelta(seconds=1))
+    assert ACTIVE.signed(NOW - timedelta(minutes=10))
+    assert not ACTIVE.signed(NOW - timedelta(minutes=10, seconds=1))
     assert a_key(1, "h1", KeyState.DRAINING).signed(NOW + DAY)
     assert not a_key(1, "h1", KeyState.PUBLISHED).signed(NOW)
     assert not move_key(ACTIVE, KeyState.REVOKED, NOW).signed(NOW)

@@ -44,6 +44,7 @@ GOOD = 'operator_domain = "example.com"\n'
         ('return_domain = "bounces.example.com"', "settings", "must be a child of from_domain"),
         ("retention = 3", "retention", "There is no such setting."),
         ('sms_sendr = "x"', "sms_sendr", "Did you mean sms_sender?"),
+        ("tenant_addresses = true", "tenant_addresses", "is now called organization_addresses"),
     ],
 )
 def test_a_setting_that_makes_no_sense(line: str, name: str, words: str, tmp_path: Path) -> None:
@@ -66,6 +67,13 @@ def test_a_list_in_the_environment_that_is_no_json(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOMING_OPERATOR_DOMAIN", "example.com")
     monkeypatch.setenv("HOMING_DNS_SERVERS", "9.9.9.9")
     with pytest.raises(BadSettings, match="Write a list as JSON"):
+        load_settings(None)
+
+
+def test_an_old_name_in_the_environment_is_not_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMING_OPERATOR_DOMAIN", "example.com")
+    monkeypatch.setenv("HOMING_TENANT_SELECTORS", "true")
+    with pytest.raises(BadSettings, match="is now called organization_selectors"):
         load_settings(None)
 
 

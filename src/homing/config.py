@@ -4,6 +4,7 @@ A setting exists because somebody has a reason to turn it; everything else is a 
 `docs/settings.md` is written from this file.
 """
 
+import os
 import re
 import tomllib
 from datetime import timedelta
@@ -284,10 +285,17 @@ class BadSettings(Exception):  # noqa: N818
         self.faults = faults
 
 
+_RENAMED = {"tenant_addresses": "organization_addresses", "tenant_selectors": "organization_selectors"}
+"""Names that settings had in earlier versions. An old one in the environment would be ignored without a word."""
+
+
 def load_settings(file: Path | None) -> Settings:
     """Settings from `file` (None: environment only) and the environment. Raises BadSettings."""
     if file is not None:
         _check_file(file)
+    given = {name.upper() for name in os.environ}
+    if faults := [_renamed(old) for old in _RENAMED if f"HOMING_{old.upper()}" in given]:
+        raise BadSettings(*faults)
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(env_prefix="HOMING_", extra="forbid", toml_file=file)
@@ -302,6 +310,10 @@ def load_settings(file: Path | None) -> Settings:
         ) from None
 
 
+def _renamed(old: str) -> Fault:
+    return Fault(old, "setting-invalid", f"This setting is now called {_RENAMED[old]}.")
+
+
 def _check_file(file: Path) -> None:
     try:
         tomllib.loads(file.read_text("utf-8"))
@@ -314,6 +326,8 @@ def _check_file(file: Path) -> None:
 def _fault(error: "ErrorDetails") -> Fault:
     name = ".".join(map(str, error["loc"])) or "settings"
     match error["type"]:
+        case "extra_forbidden" if name in _RENAMED:
+            return _renamed(name)
         case "missing":
             message = f"This one is required: write it into the settings file, or set HOMING_{name.upper()}."
         case "extra_forbidden":

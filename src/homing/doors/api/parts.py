@@ -1,4 +1,4 @@
-"""What the API needs; `app.wiring` passes it in."""
+"""What the API needs; `app.http_door` passes it in."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What the pages need; `app.wiring` passes it in."""
+"""What the pages need; `app.http_door` passes it in."""
 
 from dataclasses import dataclass
 

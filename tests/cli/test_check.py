@@ -46,7 +46,7 @@ def test_keys_are_those_of_now(cli: Cli) -> None:
 
 
 def test_organizations_own_selectors(cli: Cli) -> None:
-    found = cli("config", "check", HOMING_TENANT_SELECTORS="true").document()
+    found = cli("config", "check", HOMING_ORGANIZATION_SELECTORS="true").document()
     h1 = "h1._domainkey.post.operator.example"
     assert records_in(found)[h1] == records_in(found)[f"*.{h1}"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.cli.client import Heard, read_stream, segment
+from homing.cli.client import StreamedEvent, read_stream, segment
 from homing.cli.exits import ExitCode, Unsuccessful, exit_code_of
 from homing.cli.policies import read_step
 
@@ -26,7 +26,10 @@ def stream() -> bytes:
 def test_a_stream_reads_the_same_wherever_it_is_cut(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(stream())]
     pieces = [stream()[one:two] for one, two in pairwise(places)]
-    expected = [Heard("start", None), *(Heard(f"c{number}", event) for number, event in enumerate(EVENTS))]
+    expected = [
+        StreamedEvent("start", None),
+        *(StreamedEvent(f"c{number}", event) for number, event in enumerate(EVENTS)),
+    ]
     assert list(read_stream(pieces)) == expected
 
 

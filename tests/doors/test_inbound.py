@@ -11,7 +11,7 @@ from homing.mail.dkim import Result, Signature, Verification
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables
-from homing.store.inbound import NewInbound, Understood
+from homing.store.inbound import InboundResult, NewInbound
 
 from .gateway import ADMINISTRATOR, Gateway, Member
 from .test_web import here
@@ -49,7 +49,7 @@ async def came(home: Gateway, about: str | None = None, who: Member | None = Non
     tied = {"delivery": delivery, "organization": organization}
     await home.database.write(inbound.keep, replace(new, **tied | fields))
     what = None if fields.get("purpose") == "abuse" else What.BOUNCE
-    heard = Understood(id=identifier, what=what, verdict=VERDICT, authentication=AUTHENTICATION)
+    heard = InboundResult(id=identifier, what=what, verdict=VERDICT, authentication=AUTHENTICATION)
     await home.database.write(inbound.finish, heard)
     return ids.show("inbound", identifier)
 
@@ -180,7 +180,7 @@ async def test_what_strangers_wrote_does_nothing_on_the_pages(home: Gateway) -> 
     assert f'href="/messages/{sent["id"]}"' in one
     assert "&lt;b&gt;An invoice" in listing
     assert "&lt;b&gt;An invoice" in one
-    assert "nobody" in listing
+    assert "no known message" in listing
     assert "could not be matched to a message" in unmatched
     assert "550 no such user" in one
     assert "spf=pass(evil.example&lt;script&gt;" in one

@@ -12,9 +12,9 @@ sent it; the last six rows are messages that no gateway would send. Each cell sa
 fails if it finds anything else.
 
 * `forwarded`: it comes from an address that SPF does not know. `tampered`: a line was added at the end. `second_from`:
-  another From was put on top. `selector`: the organization's own, with a dot in it. `twice` and `application`: signed
-  with RSA and with Ed25519. `custom_…`: signed by the domain in From and by the operator. Where there are two
-  signatures, both must pass, or both must fail.
+  another From was put on top. `selector`: the organization's own, with a dot in it. `twice` and `tenant`: signed with
+  RSA and with Ed25519. `custom_…`: signed by the domain in From and by the operator. Where there are two signatures,
+  both must pass, or both must fail.
 * `impersonation`: a customer's address in From, signed by the operator alone. `revoked_key`: its record is empty.
   `sibling_…`: the return path stands beside the From domain instead of below it. That aligns by the public suffix list
   (RFC 7489), and by the tree walk (RFC 9989) only with a record above both. Homing's return paths are below.

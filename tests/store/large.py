@@ -206,6 +206,8 @@ def _came_of_it(sql: _Sql, size: Size) -> Iterator[_Row]:
         **mine,
         "id": case,
         "delivery": case,
+        "kind": "'failure'",
+        "subject": "CAST(n AS VARCHAR(32))",
         "failure": "'bounced'",
         "strength": "'strong'",
         "verdict": verdict,

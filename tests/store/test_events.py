@@ -67,6 +67,7 @@ async def test_a_live_stream_starts_now(database: Database) -> None:
     ) == (
         [],
         await database.read(events.latest, organization.id),
+        False,
     )
     await database.write(_append, organization, "before")
     now = await _settled(database, organization)

@@ -37,7 +37,7 @@ def card(understood: Understood, file: str, remark: str = "") -> Panel:
         for name, value in _of_a_recipient(understood, report):
             facts.add_row(name, value)
     if len(reports) > _MOST_RECIPIENTS:
-        facts.add_row("", Text(f"… and {len(reports) - _MOST_RECIPIENTS} more", "dim"))
+        facts.add_row("", Text(f"… and {len(reports) - _MOST_RECIPIENTS} more recipients", "dim"))
     colour = _COLOURS.get(reports[0].verdict.kind, "white") if reports else "white"
     return Panel(facts, title=_title(file), title_align="left", border_style=colour)
 

@@ -1,12 +1,13 @@
 """What is wired for the world, and what only a lab may say."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from homing.app import build, gateway, serve
+from homing.app import build, freeze_startup_objects, gateway, serve
 from homing.config import Settings
 
 
@@ -34,3 +35,12 @@ async def test_settings_of_a_lab_are_warned_of_loudly(tmp_path: Path, monkeypatc
         await serve(settings(tmp_path, lab_private_addresses=True, lab_outbound_port=2525))
     assert {log["setting"].partition(" ")[0] for log in logs} == {"lab_private_addresses", "lab_outbound_port"}
     assert all(log["log_level"] == "warning" and "LAB SETTING" in log["event"] for log in logs)
+
+
+def test_what_the_start_made_is_looked_at_by_no_later_collection() -> None:
+    before = len(gc.get_objects())
+    freeze_startup_objects()
+    try:
+        assert len(gc.get_objects()) < before / 10
+    finally:
+        gc.unfreeze()

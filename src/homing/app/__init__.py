@@ -3,6 +3,7 @@
 from homing.app.clock import Clock as Clock
 from homing.app.gateway import App as App
 from homing.app.gateway import build as build
+from homing.app.gateway import freeze_startup_objects as freeze_startup_objects
 from homing.app.gateway import serve as serve
 from homing.app.key_files import SELECTOR as SELECTOR
 from homing.app.key_files import Keys as Keys

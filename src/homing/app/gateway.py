@@ -4,6 +4,7 @@ Several of them may share one PostgreSQL.
 """
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -135,8 +136,16 @@ async def serve(settings: Settings) -> None:
     for lab_setting in settings.lab_settings():
         _log.warning("THIS IS A LAB SETTING: never run it on the Internet", setting=lab_setting)
     async with build(settings).running() as app:
+        freeze_startup_objects()
         _log.info("homing is ready", http=app.http_port, smtp=app.smtp_port, url=settings.public_url)
         await stop.wait()
+
+
+def freeze_startup_objects() -> None:
+    """Exempt from garbage collection what the start of this process made: it lives as long as the process does, and
+    each full pass over it would stop all threads for 0.1 to 0.2 s."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _ended(worker: "asyncio.Task[None]") -> None:

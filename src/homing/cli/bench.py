@@ -274,7 +274,7 @@ async def _world(pipe: Connection, _: None) -> None:
 
 
 async def _gateway(pipe: Connection, settings: Settings) -> None:
-    from homing.app import build
+    from homing.app import build, freeze_startup_objects
     from homing.cli.log import log_to_stderr
     from homing.net.dns import Resolver
     from homing.net.route import Router
@@ -285,6 +285,7 @@ async def _gateway(pipe: Connection, settings: Settings) -> None:
     servers = [(ip, int(port)) for ip, _, port in (text.partition(":") for text in settings.dns_servers)]
     app.deliverer.agent.router = Router(Resolver(servers), settings.lab_outbound_port, allow_private=True)
     async with app.running():
+        freeze_startup_objects()
         pipe.send({"http_port": app.http_port, "administrator": app.keys.administrator})
         while await _questions(pipe):
             used = resource.getrusage(resource.RUSAGE_SELF)

@@ -140,9 +140,10 @@ def finish(conn: sa.Connection, finished: Finished) -> bool:
     if found is None or not _set(conn, finished.action, finished.epoch, values):
         return False
     append(conn, (Happening(subject=found.subject, event=event, at=finished.now) for event in finished.events))
-    if finished.step and found.case is not None and found.step is not None:
-        ended = cases.StepEnded(case=found.case, step=found.step, result=finished.step, at=finished.now)
-        cases.advance(conn, [ended])
+    if finished.step and found.cases and found.step is not None:
+        [case] = found.cases
+        ended = cases.StepEnded(case=case, step=found.step, result=finished.step, at=finished.now)
+        cases.advance(conn, [ended], found.cases)
     return True
 
 
@@ -227,8 +228,9 @@ def _in_doubt(row: sa.RowMapping, now: datetime) -> Finished:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
     subject: Subject
-    case: CaseId | None
     step: int | None
+    cases: Mapping[CaseId, cases.OpenCase]
+    """The case that it serves, locked; none for the Oops! answer."""
 
 
 def _subject(conn: sa.Connection, action: ActionId) -> _Found | None:
@@ -242,12 +244,11 @@ def _subject(conn: sa.Connection, action: ActionId) -> _Found | None:
     row = conn.execute(query).first()
     if row is None:
         return None
-    if row.case_id is not None:
-        cases.load(conn, [row.case_id])
+    locked = {} if row.case_id is None else cases.load(conn, [row.case_id])
     subject = Subject(
         organization=row.organization, message=row.message, delivery=row.delivery, human_sender=row.human_sender
     )
-    return _Found(subject=subject, case=row.case_id, step=row.step)
+    return _Found(subject=subject, step=row.step, cases=locked)
 
 
 def _set(conn: sa.Connection, action: ActionId, epoch: int | None, values: Mapping[str, Any]) -> bool:

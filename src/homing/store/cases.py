@@ -4,7 +4,7 @@ Locks are taken in one order everywhere (deliveries, then cases, then actions, e
 PostgreSQL wait for each other without a deadlock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -136,11 +136,12 @@ def load(conn: sa.Connection, wanted: Iterable[CaseId], *, lock: bool = True) ->
     return {row["id"]: _open_case(row) for row in conn.execute(query).mappings()}
 
 
-def advance(conn: sa.Connection, ended: Sequence[StepEnded]) -> None:
-    """Let each case go on after its step's end: its state, its events, its next actions."""
+def advance(conn: sa.Connection, ended: Sequence[StepEnded], loaded: Mapping[CaseId, OpenCase] | None = None) -> None:
+    """Let each case go on after its step's end: its state, its events, its next actions. `loaded`: the cases, where
+    this transaction has locked them already."""
     if not ended:
         return
-    before = load(conn, (step.case for step in ended))
+    before = load(conn, (step.case for step in ended)) if loaded is None else loaded
     now_open = {case: opened.case for case, opened in before.items()}
     happenings: list[Happening] = []
     tasks: list[Task] = []

@@ -101,18 +101,28 @@ def after(
     `Rejected` for a cursor that is not ours.
     """
     begin, end = read_cursor(cursor), _end(conn, organization)
+    if end <= begin:
+        return [], _show(begin), False
     place = sa.tuple_(_T.c.txid, _T.c.seq)
     behind = _T.select().where(_T.c.organization == organization, place > sa.tuple_(*begin), place <= sa.tuple_(*end))
     query, more = behind.order_by(_T.c.txid, _T.c.seq), False
     if human_sender is not None:
-        if last := conn.execute(query.offset(LOOKED_THROUGH - 1).limit(1)).first():
-            more, end = (last.txid, last.seq) < end, (last.txid, last.seq)
+        if last := _last_looked_at(conn, query, begin, end):
+            more, end = last < end, last
         some = query.limit(LOOKED_THROUGH).subquery()
         query = sa.select(some).where(some.c.human_sender == human_sender).order_by(some.c.txid, some.c.seq)
     events = read_rows(conn.execute(query.limit(limit)).all())
     if len(events) == limit:
         return events, events[-1].cursor, True
-    return events, _show(max(begin, end)), more
+    return events, _show(end), more
+
+
+def _last_looked_at(conn: sa.Connection, query: sa.Select[Any], begin: _Position, end: _Position) -> _Position | None:
+    """The last of so many events between them; None: there are fewer."""
+    if begin[0] == end[0] and end[1] - begin[1] < LOOKED_THROUGH:
+        return None
+    last = conn.execute(query.offset(LOOKED_THROUGH - 1).limit(1)).first()
+    return None if last is None else (last.txid, last.seq)
 
 
 def read_rows(rows: Sequence[sa.Row[Any]]) -> list[Event]:

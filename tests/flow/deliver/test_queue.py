@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
+import pytest
 from structlog.testing import capture_logs
 
 from homing.flow.deliver import queue
@@ -66,6 +67,32 @@ async def test_no_more_is_claimed_than_there_is_room_for(scene: Scene) -> None:
         assert [row["state"] for row in await rows(scene)].count(State.SENDING.value) == 4
         agent.let_go.set()
         await until(lambda: len(agent.given) == 6)
+
+
+async def test_where_room_was_short_the_end_of_a_delivery_begins_the_next(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_LOOK_EVERY", 60.0)
+    agent = scene.deliverer.agent = _Agent()  # type: ignore[assignment]
+    for _ in range(9):
+        await scene.waiting()
+    async with running(scene):
+        await until(lambda: len(agent.given) == 4)
+        agent.let_go.set()
+        await until(lambda: len(agent.given) == 9)
+
+
+async def test_where_nothing_was_left_the_end_of_a_delivery_claims_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_LOOK_EVERY", 60.0)
+    agent = scene.deliverer.agent = _Agent()  # type: ignore[assignment]
+    await scene.waiting()
+    await scene.deliverer._claim()
+    agent.let_go.set()
+    await until(lambda: not scene.deliverer._running)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(scene.deliverer.work._called.wait(), 0.05)
 
 
 async def test_no_more_octets_are_claimed_than_there_is_room_for(scene: Scene) -> None:

@@ -5,10 +5,12 @@ tells its case whether it reached anybody.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+
+import sqlalchemy as sa
 
 from homing.flow.act import oops
 from homing.flow.act.administrator import ToAdministrator
@@ -81,18 +83,14 @@ class Actor:
 
     async def _claim(self, pools: Sequence["_Pool"]) -> bool:
         """Begin as many actions as there is room for; returns whether more may be due now."""
-        more = False
+        rooms = {pool.kinds: _AT_ONCE - len(pool.running) for pool in pools if len(pool.running) < _AT_ONCE}
+        claimed = await self.database.write(_claimed, self.clock(), rooms)
         for pool in pools:
-            room = _AT_ONCE - len(pool.running)
-            if not room:
-                continue
-            claimed = await self.database.write(actions.claim, self.clock(), room, LEASE, pool.kinds)
-            for action in claimed:
+            for action in claimed.get(pool.kinds, ()):
                 task = asyncio.create_task(self._act(action))
                 pool.running.add(task)
                 task.add_done_callback(pool.running.discard)
-            more = more or len(claimed) == room
-        return more
+        return any(len(found) == rooms[kinds] for kinds, found in claimed.items())
 
     async def _act(self, action: Action) -> None:
         """One action. A bug costs this try and no more: its lease runs out, and it is due again, a few times."""
@@ -179,3 +177,10 @@ class Actor:
     async def sms_status(self, token: str, body: bytes) -> bool:
         """Take a status callback of an SMS provider; returns whether the text message is one of ours."""
         return await self._sms().status(token, body)
+
+
+def _claimed(
+    conn: sa.Connection, now: datetime, rooms: Mapping[frozenset[ActionKind], int]
+) -> dict[frozenset[ActionKind], list[Action]]:
+    """What was claimed of the kinds of each pool, in one transaction. `rooms`: how many each has room for."""
+    return {kinds: actions.claim(conn, now, room, LEASE, kinds) for kinds, room in rooms.items()}

@@ -49,6 +49,8 @@ class Deliverer:
     patience: float = PATIENCE
     _running: dict[_Lease, asyncio.Task[None]] = field(default_factory=dict)
     _octets: int = 0
+    _full: bool = False
+    """The last claim ended for want of room: there may be more to claim when deliveries end."""
 
     async def run(self) -> None:
         """Run until canceled; then nothing new is claimed, and running attempts have half a minute to end."""
@@ -69,6 +71,7 @@ class Deliverer:
         """Claim as much as there is room for; returns whether more may be due now."""
         room, octets = self.at_once - len(self._running), OCTETS_AT_ONCE - self._octets
         if room <= self.at_once // 4 or octets <= 0:
+            self._full = True
             return False
         now = self.clock()
         jumped_at = not_believed(self.jumped_at(), now)
@@ -80,12 +83,13 @@ class Deliverer:
             task.add_done_callback(lambda _, leased=leased: self._done(leased))  # type: ignore[misc]
         if claimed:
             self.news.wake()
+        self._full = self._octets > OCTETS_AT_ONCE // 2
         return len(claimed) == room
 
     def _done(self, leased: ClaimedDelivery) -> None:
         del self._running[leased.delivery.id, leased.delivery.epoch]
         self._octets -= len(leased.content)
-        if len(self._running) <= self.at_once // 2:
+        if self._full and len(self._running) <= self.at_once // 2:
             self.work.wake()
 
     async def _work_on(self, leased: ClaimedDelivery) -> None:

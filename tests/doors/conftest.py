@@ -9,6 +9,6 @@ from tests.doors.gateway import Gateway, gateway
 
 
 @pytest.fixture
-async def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    async with gateway(tmp_path, tmp_path_factory.getbasetemp()) as made:
+async def home(tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with gateway(tmp_path) as made:
         yield made

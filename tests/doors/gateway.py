@@ -1,7 +1,6 @@
 """A gateway's HTTP doors on a real store: two organizations with keys, one proved human sender, nothing sent."""
 
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -41,6 +40,7 @@ from homing.store import human_senders, organizations
 from homing.store.database import Database
 from homing.store.human_senders import HumanSender
 from homing.store.organizations import ApiKey, Organization
+from tests.migrated import migrated_database
 
 ADMINISTRATOR = "the administrator key of the settings"
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -55,8 +55,6 @@ DELEGATION = Delegation(
 )
 SAFE = SealedSecrets(sealer=Sealer(b"k" * 32), secret=lambda: os.urandom(32))
 ALL = ("send", "read", "manage")
-
-_template: list[Path] = []
 
 
 @dataclass
@@ -124,8 +122,8 @@ def message(**changes: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def gateway(folder: Path, scratch: Path) -> AsyncIterator[Gateway]:
-    database = Database.open(f"sqlite:///{await _fresh_database(folder, scratch)}", durable=False)
+async def gateway(folder: Path) -> AsyncIterator[Gateway]:
+    database = Database.open(f"sqlite:///{await migrated_database(folder / 'homing.db')}", durable=False)
     await database.start()
     clock = Clock()
     try:
@@ -139,18 +137,6 @@ async def gateway(folder: Path, scratch: Path) -> AsyncIterator[Gateway]:
             yield Gateway(parts, clock, app, client, acme, other, sms)
     finally:
         await database.close()
-
-
-async def _fresh_database(folder: Path, scratch: Path) -> Path:
-    """A copy of one that was migrated once."""
-    if not _template:
-        path = scratch / "template.db"
-        database = Database.open(f"sqlite:///{path}", durable=False)
-        await database.start()
-        await database.migrate()
-        await database.close()
-        _template.append(path)
-    return Path(shutil.copy(_template[0], folder / "homing.db"))
 
 
 def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:

@@ -1,35 +1,19 @@
 """What the rooms of `flow` stand on: a fresh store on SQLite, a clock that the test holds, the lab's DNS."""
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from homing.lab.dns import DnsServer
-from homing.store.database import Database
 from tests.flow.clock import Clock
 from tests.flow.remembered import Asked
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "homing.db"
-
-    async def migrate() -> None:
-        database = Database.open(f"sqlite:///{path}", durable=False)
-        await database.start()
-        await database.migrate()
-        await database.close()
-
-    asyncio.run(migrate())
-    return path
+from tests.migrated import migrated_database
 
 
 @pytest.fixture
-async def database(migrated: Path, tmp_path: Path) -> AsyncIterator[Asked]:
-    database = Asked.open(f"sqlite:///{shutil.copy(migrated, tmp_path / 'homing.db')}", durable=False)
+async def database(tmp_path: Path) -> AsyncIterator[Asked]:
+    database = Asked.open(f"sqlite:///{await migrated_database(tmp_path / 'homing.db')}", durable=False)
     assert isinstance(database, Asked)
     await database.start()
     yield database

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from homing.store.database import Database
+from tests.migrated import migrated_database
 from tests.postgres import Cluster, cluster
 
 __all__ = ["cluster"]
@@ -46,12 +47,7 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[s
 async def empty_store(kind: str, request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[str]:
     """The URL of a fresh, migrated database of that kind."""
     if kind == "sqlite":
-        url = f"sqlite:///{folder / 'homing.db'}"
-        database = Database.open(url, durable=False)
-        await database.start()
-        await database.migrate()
-        await database.close()
-        yield url
+        yield f"sqlite:///{await migrated_database(folder / 'homing.db')}"
         return
     cluster: Cluster = request.getfixturevalue("cluster")
     async with AsyncExitStack() as stack:

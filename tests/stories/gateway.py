@@ -22,6 +22,7 @@ from homing.lab.behaviour import Mail
 from homing.lab.sms import ACCOUNT, AUTH_TOKEN
 from homing.lab.world import World
 from homing.mail.dkim import SigningKey
+from tests.migrated import migrated_database
 from tests.patience import PATIENCE, until
 
 __all__ = ["PATIENCE", "Application", "Story", "a_story", "plain_text", "settings_in", "until"]
@@ -213,6 +214,8 @@ async def a_story(folder: Path, clock: Clock | None = None, **settings: Any) -> 
     async with World("acme-mail.com") as world:
         wish = settings_in(world, folder, **settings)
         wish.data_dir.mkdir()
+        if wish.database_url.startswith("sqlite"):
+            await migrated_database(wish.data_dir / "homing.db")
         (wish.data_dir / f"dkim-{wish.from_domain}-{SELECTOR}.pem").write_bytes(_pem())
         app = build(wish, clock)
         async with app.running():

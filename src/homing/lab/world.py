@@ -4,6 +4,7 @@ async with World("acme-mail.com", gateway_mx=("127.0.0.1", port)) as world:
     world.mx("corp.com").refuses("john@corp.com", "550 5.1.1 No such user")
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -116,12 +117,15 @@ class World:
         await self._start_hosts()
         self.post.smtp_port = self.smtp_port
         self.sms, self.webhooks = SmsProvider(), WebhookSink()
-        for service in (self.sms, self.webhooks):
-            self._running.push_async_callback(service.close)
-            await service.start()
+        self._running.push_async_callback(self._close_services)
+        await self.sms.start()
+        await self.webhooks.start()
         self.gateway_is_at(*self._gateway_mx)
         for domain in (self.operator, f"post.{self.operator}"):
             self.dns.publish_text(f"_dmarc.{domain}", f"v=DMARC1; p=none; rua=mailto:dmarc@post.{self.operator}")
+
+    async def _close_services(self) -> None:
+        await asyncio.gather(self.sms.close(), self.webhooks.close())
 
     async def _start_hosts(self) -> None:
         """All hosts at one port, which the system chooses for the first."""

@@ -36,6 +36,7 @@ from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery
 from homing.store.dkim_keys import SealedKey
 from homing.store.organizations import Organization
+from tests.migrated import migrated_database
 from tests.store.scenes import IDENTITY, NOW, all_rows, an_organization, claimed, submitted, the_delivery
 
 OPERATOR = OperatorIdentity(from_domain="post.example", return_domain="b.post.example")
@@ -97,9 +98,8 @@ def content(size: int = 0) -> bytes:
 @asynccontextmanager
 async def a_scene(folder: Path, *, key: bool = True) -> AsyncIterator[Scene]:
     """`key`: whether there is one that signs."""
-    database = Database.open(f"sqlite:///{folder / 'homing.db'}", durable=False)
+    database = Database.open(f"sqlite:///{await migrated_database(folder / 'homing.db')}", durable=False)
     await database.start()
-    await database.migrate()
     if key:
         await _put_key(database)
     signer = Signer(database, SEALER, own=OPERATOR.from_domain, delegated="dkim.example", threads=1)

@@ -83,14 +83,14 @@ class Actor:
 
     async def _claim(self, pools: Sequence["_Pool"]) -> bool:
         """Begin as many actions as there is room for; returns whether more may be due now."""
-        rooms = {pool.kinds: _AT_ONCE - len(pool.running) for pool in pools if len(pool.running) < _AT_ONCE}
-        claimed = await self.database.write(_claimed, self.clock(), rooms)
+        capacity = {pool.kinds: _AT_ONCE - len(pool.running) for pool in pools if len(pool.running) < _AT_ONCE}
+        claimed = await self.database.write(_claimed, self.clock(), capacity)
         for pool in pools:
             for action in claimed.get(pool.kinds, ()):
                 task = asyncio.create_task(self._act(action))
                 pool.running.add(task)
                 task.add_done_callback(pool.running.discard)
-        return any(len(found) == rooms[kinds] for kinds, found in claimed.items())
+        return any(len(found) == capacity[kinds] for kinds, found in claimed.items())
 
     async def _act(self, action: Action) -> None:
         """One action. A bug costs this try and no more: its lease runs out, and it is due again, a few times."""
@@ -180,7 +180,7 @@ class Actor:
 
 
 def _claimed(
-    conn: sa.Connection, now: datetime, rooms: Mapping[frozenset[ActionKind], int]
+    conn: sa.Connection, now: datetime, capacity: Mapping[frozenset[ActionKind], int]
 ) -> dict[frozenset[ActionKind], list[Action]]:
-    """What was claimed of the kinds of each pool, in one transaction. `rooms`: how many each has room for."""
-    return {kinds: actions.claim(conn, now, room, LEASE, kinds) for kinds, room in rooms.items()}
+    """What was claimed of the kinds of each pool, in one transaction. `capacity`: how many each has room for."""
+    return {kinds: actions.claim(conn, now, room, LEASE, kinds) for kinds, room in capacity.items()}

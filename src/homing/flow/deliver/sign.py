@@ -151,4 +151,4 @@ class Signer:
         if known is not None:
             return _Opened(key, known.private)
         pem = self._sealer.open(stored.sealed, key.place)
-        return _Opened(key, SigningKey.load(pem, key.domain, key.selector))
+        return _Opened(key, SigningKey.load(pem, key.domain, key.selector, own=True))

@@ -139,6 +139,23 @@ def test_the_lists_hold_no_word_that_nobody_uses() -> None:
     assert not OWN - USED, "take them out of 'Words of our own'"
 
 
+def test_no_text_names_a_class() -> None:
+    """A class is renamed, and with it a word in a sentence that people read."""
+    names = {name for tree in TREES.values() for name in classes_of(tree) if re.search("[a-z][A-Z]", name)}
+    for path, tree in TREES.items():
+        for text in texts_in(tree):
+            assert not names & set(re.findall(r"\w+", text)), f"{path}: {text}"
+
+
+def texts_in(tree: ast.Module) -> Iterator[str]:
+    """Sentences for people: neither docstrings nor annotations."""
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) and id(node) not in told else None
+        if isinstance(text, str) and " " in text and not re.search(r"[][|]", text):
+            yield text
+
+
 def classes_of(tree: ast.Module) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")}
 

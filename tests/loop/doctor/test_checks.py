@@ -1,11 +1,13 @@
 """Each check: what is well, what is wrong with what grave a word, what mends it, and what nobody can tell."""
 
 import hashlib
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from homing.loop.doctor.checks import CHECKS, worst
 from homing.loop.doctor.facts import Fetched, HostProbe, PublishedAt
@@ -52,6 +54,13 @@ GRAVITY = (Outcome.OK, Outcome.INFO, Outcome.UNKNOWN, Outcome.WARNING, Outcome.B
 def weak_key(bits: int, exponent: int = 65537) -> dict[str, Records]:
     private = generate_private_key(public_exponent=exponent, key_size=bits)
     return published(SigningKey(FROM, "h1", private).dns_record())
+
+
+def key_of_bits(bits: int) -> dict[str, Records]:
+    """A public key that has no private half: only its size counts."""
+    public = RSAPublicNumbers(65537, (1 << bits - 1) + 1).public_key()
+    octets = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return published(f"v=DKIM1; p={b64encode(octets).decode()}")
 
 
 def dmarc(text: str, name: str = FROM) -> dict[str, Records]:
@@ -158,9 +167,13 @@ CASES: list[Case] = [
     ("DK02", published("v=DKIM1; p="), {}, BROKEN, "revokes"),
     ("DK02", published("v=DKIM1; p=AAAA"), {}, BROKEN, "is not a key"),
     ("DK03", weak_key(1024), {}, WARNING, "only 1024 bits"),
+    ("DK03", key_of_bits(2047), {}, WARNING, "only 2047 bits"),
+    ("DK03", key_of_bits(1023), {}, BROKEN, "only 1023 bits"),
     ("DK03", weak_key(2048, 3), {}, WARNING, "the exponent 3"),
     ("DK03", published(TINY_KEY), {}, BROKEN, "only 512 bits"),
     ("DK03", published("v=DKIM1; k=ed25519; p=" + "A" * 43 + "="), {}, OK, "no RSA key"),
+    ("DK02", published("v=DKIM1; k=ed25519; p=" + b64encode(bytes(22)).decode()), {}, BROKEN, "is not a key"),
+    ("DK02", published("v=DKIM1; k=ed25519; p=" + b64encode(bytes(31)).decode()), {}, BROKEN, "is not a key"),
     ("DK04", published("v=DKIM1; p=AAAA"), {}, BROKEN, "is not the one"),
     ("DK04", {KEY: None}, {}, BROKEN, "No key"),
     ("DK05", {KEY: [("TXT", key().dns_record()), ("TXT", "v=DKIM1; p=AAAA")]}, {}, BROKEN, "2 TXT records"),
@@ -227,6 +240,9 @@ CASES: list[Case] = [
     ("DM09", dmarc("v=DMARC1; p=reject; t=y"), {}, INFO, "t=y lowers"),
     ("DM09", dmarc("v=DMARC1; p=reject; pct=0; t=y"), {}, INFO, "roll-out"),
     ("DM10", dmarc("v=DMARC1; p=reject; sp=none"), {}, WARNING, "sp=none is weaker"),
+    ("DM10", dmarc("v=DMARC1; p=quarantine; sp=none"), {}, WARNING, "sp=none is weaker"),
+    ("DM10", dmarc("v=DMARC1; p=reject; sp=quarantine"), {}, WARNING, "sp=quarantine is weaker"),
+    ("DM10", dmarc("v=DMARC1; p=none; sp=reject; np=reject"), {}, OK, "Names below are protected"),
     ("DM10", dmarc("v=DMARC1; p=reject"), {}, INFO, "np= is missing"),
     ("DM11", dmarc(f"v=DMARC1; p=none; ruf=mailto:f@{FROM}"), {}, INFO, f"f@{FROM}"),
     (

@@ -11,7 +11,7 @@ FAMILIES = {
     "SPF": spf.CHECKS,
     "DKIM": dkim.CHECKS,
     "DMARC": dmarc.CHECKS,
-    "OwnNames, hosts and servers": hosts.CHECKS,
+    "Names, hosts and servers": hosts.CHECKS,
     "TLS": tls.CHECKS,
     "The logo": bimi.CHECKS,
     "A message as it left": message.CHECKS,

@@ -277,7 +277,7 @@ def names_below(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     if record.nonexistent is None:
         said = "np= is missing: names that do not exist are treated like those that do."
         return note(said, "Add np=reject.", with_tag(applied, "np", "reject"))
-    return fine("OwnNames below are protected as well.")
+    return fine("Names below are protected as well.")
 
 
 @check(

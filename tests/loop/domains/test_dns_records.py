@@ -16,9 +16,11 @@ def test_the_zone_file_says_what_the_records_say() -> None:
     text = zone(records, "mx.acme.example")
     read = dns.zone.from_text(text, origin="acme.example.", relativize=False, check_origin=False)
     found = set()
-    for name, _, rdata in read.iterate_rdatas():
+    for name, ttl, rdata in read.iterate_rdatas():
+        assert ttl == 3600
         value = b"".join(rdata.strings).decode() if hasattr(rdata, "strings") else rdata.to_text().rstrip(".")
         found.add((name.to_text(omit_final_dot=True), value))
+        assert all(len(piece) == 255 for piece in getattr(rdata, "strings", ())[:-1])
         assert all(len(piece) <= 255 for piece in getattr(rdata, "strings", ()))
     assert found == {(record.name, record.value) for record in records}
 

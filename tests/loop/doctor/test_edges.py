@@ -1,5 +1,7 @@
 """Where the limits of checks lie: the last value that is fine, and the first that is not."""
 
+from itertools import pairwise
+
 import pytest
 
 from homing.loop.doctor.finding import Outcome
@@ -31,9 +33,7 @@ def beside(count: int) -> dict[str, Records]:
 
 def aliases(count: int) -> dict[str, Records]:
     chain = [TENANT_KEY, *(f"c{number}.net" for number in range(1, count + 1))]
-    links: dict[str, Records] = {
-        name: [("CNAME", f"{target}.")] for name, target in zip(chain, chain[1:], strict=False)
-    }
+    links: dict[str, Records] = {name: [("CNAME", f"{target}.")] for name, target in pairwise(chain)}
     return links | {chain[-1]: [("A", IP)]}
 
 

@@ -1,5 +1,6 @@
 """When a delivery is attempted again."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -53,6 +54,8 @@ def test_a_crowd_that_was_put_off_together_does_not_come_back_together() -> None
     waits = sorted((retry_at(one, NOW) - NOW) / timedelta(hours=2) for one in crowd)
     assert 0.8 <= waits[0] < 0.85
     assert 1.15 < waits[-1] <= 1.2
+    slowest = max(retry_at(replace(one, attempts=60), NOW, slow_down=True) for one in crowd)
+    assert 0.95 < (slowest - NOW) / LONGEST_WAIT <= 1, "a longer wait than that was set by a clock ahead"
     assert len(set(waits)) > 450
 
 

@@ -77,6 +77,15 @@ def test_who_is_turned_away_together_does_not_come_back_together() -> None:
     assert len(moments) == 50
 
 
+def test_who_is_turned_away_as_a_rest_ends_comes_back_half_a_minute_later() -> None:
+    made, opened = slowed(), NOW + timedelta(minutes=5)
+    assert isinstance(made.begin("corp.com", ONE, opened), Permit)
+    moments = [made.begin("corp.com", DeliveryId(UUID(int=number)), opened) for number in range(200)]
+    waits = [moment - opened for moment in moments if isinstance(moment, datetime)]
+    assert len(waits) == 200
+    assert timedelta(seconds=30) <= min(waits) < timedelta(seconds=40)
+
+
 def test_it_rests_twice_as_long_each_time_it_complains_again() -> None:
     made, now, rests = slowed(), NOW, [timedelta(minutes=5)]
     assert made.slow_down("corp.com", NOW + timedelta(seconds=10)) is None, "what was on its way tells nothing new"

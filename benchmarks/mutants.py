@@ -110,7 +110,9 @@ def _run_pytest(folder: Path, log: Path, tests: list[str], broken: list[str]) ->
         "PYTHONPATH": str(folder / "src"),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
     }
-    sys.path[:0] = [str(folder / "src"), str(ROOT)]
+    # Without our own folder: dkim.py in it would stand for the library of that name.
+    others = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
+    sys.path[:] = [str(folder / "src"), str(ROOT), *others]
     import pytest
 
     without = [f"--deselect={one}" for one in broken]

@@ -1,5 +1,6 @@
 """What is wired for the world, and what only a lab may say."""
 
+import asyncio
 import gc
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ def test_out_in_the_world_webhooks_are_called_at_443_and_mail_goes_to_25_and_now
     assert (router._smtp_port, router._allow_private, router._own_name) == (25, False, "mx.acme-mail.com")
 
 
+class Enough(Exception):  # noqa: N818
+    """It has come as far as it had to."""
+
+
+def enough(*_: Any) -> None:
+    raise Enough
+
+
 async def test_settings_of_a_lab_are_warned_of_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Enough(Exception):  # noqa: N818
-        """It has said what it has to say."""
-
-    def enough(_: Settings) -> None:
-        raise Enough
-
     monkeypatch.setattr(gateway, "build", enough)
     with capture_logs() as logs, pytest.raises(Enough):
         await serve(settings(tmp_path, lab_private_addresses=True, lab_outbound_port=2525))
@@ -44,3 +47,9 @@ def test_what_the_start_made_is_looked_at_by_no_later_collection() -> None:
         assert len(gc.get_objects()) < before / 10
     finally:
         gc.unfreeze()
+
+
+async def test_a_gateway_that_serves_has_its_start_exempted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "freeze_startup_objects", enough)
+    with pytest.raises(Enough):
+        await asyncio.wait_for(serve(settings(tmp_path)), 60)

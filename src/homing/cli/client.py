@@ -247,7 +247,7 @@ def _answers(url: str) -> bool:
     import httpx2
 
     try:
-        # At the loopback in clear: no certificates, which take 50 ms to load.
+        # The address is one of http: to load certificates would take 50 ms for nothing.
         response = httpx2.get(f"{url}/healthz", timeout=PATIENCE, trust_env=False, verify=False)
         health = response.json()
     except (httpx2.TransportError, ValueError):

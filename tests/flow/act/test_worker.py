@@ -1,5 +1,6 @@
 """The worker: what it claims it ends, whatever the case is about, and a bug costs one try."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from homing.flow.act import Actor
+from homing.flow.act import Actor, worker
 from homing.flow.act.worker import MOST_TRIES
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.wakeup import WakeUp
@@ -34,6 +35,7 @@ from homing.store import actions, cases, policies, tables
 from homing.store.actions import Action
 from homing.store.database import Database
 from homing.store.record import record
+from tests.patience import until
 from tests.store import scenes
 
 from .made import NOW, OUTGOING, URL, clock, new_case
@@ -99,6 +101,31 @@ async def test_a_failure_is_told_and_the_letters_delivery_ends_the_step(database
     assert (delivery.delivery.recipient, delivery.delivery.case) == ("joe@bloggs.example", case)
     await database.write_grouped(record, scenes.answered(delivery, None, 250))
     assert await the_states(database, case) == (CaseState.NOTIFIED, (StepState.HEARD, StepState.WAITING))
+
+
+async def test_each_pool_works_on_so_many_at_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[ActionKind] = []
+    let_go = asyncio.Event()
+
+    async def held(_: Actor, action: Action) -> None:
+        begun.append(action.kind)
+        await let_go.wait()
+
+    monkeypatch.setattr(worker, "_AT_ONCE", 2)
+    monkeypatch.setattr(Actor, "_act", held)
+    await failed(database, Step(kind=StepKind.SMS), LETTER, times=3)
+    actor = an_actor(database)
+    calls, others = worker._Pool(worker._CALLS), worker._Pool(frozenset(ActionKind) - worker._CALLS)
+    assert await actor._claim((calls, others))
+    assert not await actor._claim((calls, others))
+    await until(lambda: sorted(begun) == [ActionKind.LETTER] * 2 + [ActionKind.SMS] * 2)
+    calls.running.pop().cancel()
+    assert await actor._claim((calls, others)), "one more call fills the pool again"
+    await until(lambda: begun[4:] == [ActionKind.SMS])
+    let_go.set()
+    await until(lambda: not calls.running and not others.running)
+    await actor._claim((calls, others))
+    await until(lambda: begun[5:] == [ActionKind.LETTER])
 
 
 async def test_what_reaches_nobody_leads_to_the_next_step(database: Database) -> None:

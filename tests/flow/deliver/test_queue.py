@@ -57,7 +57,8 @@ async def test_what_is_due_is_delivered(scene: Scene) -> None:
     assert (row["state"], row["lease_owner"]) == ("delivered", None)
 
 
-async def test_no_more_is_claimed_than_there_is_room_for(scene: Scene) -> None:
+async def test_no_more_is_claimed_than_there_is_room_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "_LOOK_EVERY", 60.0)  # what ends makes room, and nobody has to look
     agent = scene.deliverer.agent = _Agent()  # type: ignore[assignment]
     for _ in range(6):
         await scene.waiting()
@@ -67,19 +68,6 @@ async def test_no_more_is_claimed_than_there_is_room_for(scene: Scene) -> None:
         assert [row["state"] for row in await rows(scene)].count(State.SENDING.value) == 4
         agent.let_go.set()
         await until(lambda: len(agent.given) == 6)
-
-
-async def test_where_room_was_short_the_end_of_a_delivery_begins_the_next(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(queue, "_LOOK_EVERY", 60.0)
-    agent = scene.deliverer.agent = _Agent()  # type: ignore[assignment]
-    for _ in range(9):
-        await scene.waiting()
-    async with running(scene):
-        await until(lambda: len(agent.given) == 4)
-        agent.let_go.set()
-        await until(lambda: len(agent.given) == 9)
 
 
 async def test_where_nothing_was_left_the_end_of_a_delivery_claims_nothing(

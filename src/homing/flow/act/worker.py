@@ -84,6 +84,8 @@ class Actor:
     async def _claim(self, pools: Sequence["_Pool"]) -> bool:
         """Begin as many actions as there is room for; returns whether more may be due now."""
         capacity = {pool.kinds: _AT_ONCE - len(pool.running) for pool in pools if len(pool.running) < _AT_ONCE}
+        if not capacity:
+            return False
         claimed = await self.database.write(_claimed, self.clock(), capacity)
         for pool in pools:
             for action in claimed.get(pool.kinds, ()):

@@ -32,7 +32,6 @@ from homing.mail.dns_question import Answer, Ask, Dialogue, Found, LookupFailed,
 _SAFE_BITS = 2048
 _LEAST_BITS = 1024
 _EXPONENT = 65537
-_ED25519_OCTETS = 32
 _LONGEST_TTL = 3600
 
 
@@ -287,7 +286,7 @@ def _public_key(tags: dict[str, str]) -> RSAPublicKey | Ed25519PublicKey | None:
     try:
         octets = b64decode(_squeezed(tags.get("p", "")), validate=True)
         if tags.get("k", "rsa") == "ed25519":
-            return Ed25519PublicKey.from_public_bytes(octets) if len(octets) == _ED25519_OCTETS else None
+            return Ed25519PublicKey.from_public_bytes(octets)
         key = load_der_public_key(octets)
     except (Base64Error, ValueError, UnsupportedAlgorithm):
         return None

@@ -1,15 +1,24 @@
 """What every test stands on: a network that ends at loopback, quick properties unless CI asks for more, test data."""
 
+import gc
 import ipaddress
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
+from itertools import cycle
 
 import pytest
 import structlog
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from hypothesis import HealthCheck, settings
 
+import homing.mail.dkim
 from tests.corpora import CORPORA
+
+_RSA_KEYS = 12
+_OBJECTS_BEFORE_A_COLLECTION = 20_000
 
 settings.register_profile("dev", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
@@ -35,9 +44,27 @@ sys.addaudithook(_refuse_the_world)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Half as many again as there are cores: a third of the time tests wait, for a disk, a timer, another process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(2, cores * 3 // 2)
+    """Twice as many as there are cores: half of the time tests wait, for a disk, a timer, another process."""
+    return 2 * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+gc.set_threshold(_OBJECTS_BEFORE_A_COLLECTION)
+
+
+def pytest_collection_finish() -> None:
+    """What stays until the end, modules and tests, is not looked through at every collection."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _rsa_keys_from_a_store() -> Iterator[None]:
+    """Real keys, dealt in turn from a store, since making or checking one takes as long as a short story."""
+    turns, key = cycle(range(_RSA_KEYS)), cache(lambda turn, **kind: generate_private_key(**kind))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(homing.mail.dkim, "generate_private_key", lambda **kind: key(next(turns), **kind))
+        patch.setattr(serialization, "load_pem_private_key", cache(serialization.load_pem_private_key))
+        yield
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

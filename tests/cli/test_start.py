@@ -27,6 +27,22 @@ def test_help_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def test_no_garbage_is_looked_for_among_modules() -> None:
+    look = """
+import gc
+from homing.cli.exits import no_garbage_collection
+with no_garbage_collection():
+    print(gc.isenabled(), gc.get_freeze_count())
+    import fastapi
+modules = gc.get_freeze_count()
+with no_garbage_collection():
+    import fastapi
+print(gc.isenabled(), modules > 10_000, gc.get_freeze_count() == modules)
+"""
+    said = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout
+    assert said.splitlines() == ["False 0", "True True True"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs getrusage")
 def test_help_comes_at_once() -> None:
     made_of = min(_seconds("-c", "import typer, rich.console") for _ in range(5))

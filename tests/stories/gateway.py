@@ -122,7 +122,7 @@ class Application:
         assert put.status_code == 200, put.text
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Story:
     world: World
     app: App

@@ -34,7 +34,7 @@ from homing.store.database import Database
 _log = structlog.get_logger()
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class App:
     """A gateway that is wired and not yet running. `running()` opens the store and starts workers and doors."""
 

@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,10 +21,10 @@ class Keys:
     key of the first start, the administrator's key of the command line. Each file is 0600."""
 
     tokens: tuple[TokenKey, ...]
-    secret: bytes
-    secret_before: bytes | None
+    secret: bytes = field(repr=False)
+    secret_before: bytes | None = field(repr=False)
     signing_since: tuple[tuple[SigningKey, datetime], ...]
-    administrator: str
+    administrator: str = field(repr=False)
 
     @property
     def signing(self) -> tuple[SigningKey, ...]:

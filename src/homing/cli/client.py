@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from homing.cli.exits import ExitCode, Unsuccessful, bad_input, exit_code_of, unsuccessful
+from homing.cli.exits import ExitCode, Unsuccessful, bad_input, exit_code_of, no_garbage_collection, unsuccessful
 from homing.cli.options import config_option
 from homing.loop.problem import Fault, Problem
 
@@ -271,8 +271,9 @@ def _administrators_key(settings: "Settings") -> str:
 def _in_this_process(settings: "Settings") -> Iterator[tuple["httpx2.BaseTransport", str]]:
     import asyncio
 
-    from homing.app import build
-    from homing.cli.in_process import InProcessTransport
+    with no_garbage_collection():
+        from homing.app import build
+        from homing.cli.in_process import InProcessTransport
     from homing.cli.log import log_to_stderr
     from homing.cli.serve import opening
     from homing.store.lock import AlreadyOpen

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -58,7 +58,7 @@ class TokenKey:
     every attempt of a delivery carries the same token."""
 
     id: int
-    secret: bytes
+    secret: bytes = field(repr=False)
     since: datetime
 
 

@@ -17,14 +17,14 @@ from homing.doors.api.setting_checks import text_faults
 from homing.loop.problem import Fault
 from homing.loop.request import LETTERS, RESERVED
 from homing.mail.address import AddressError, parse_address
-from homing.store import organizations, suppressions
+from homing.store import lifts, organizations, suppressions
 from homing.store.organizations import Stream
 from homing.store.suppressions import Suppression
 
 router = APIRouter(route_class=JsonRoute, tags=["suppressions"])
 
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-StreamName = Annotated[str, Field(pattern=_NAME, examples=["default"])]
+NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+StreamName = Annotated[str, Field(pattern=NAME, examples=["default"])]
 
 
 class SuppressionIn(Strict):
@@ -111,9 +111,11 @@ async def lift_suppression(
     access: ManageAccess,
     parts: Parts,
     address: Annotated[str, Query(max_length=320, pattern=r"^\P{C}*$")],
-    stream: Annotated[str, Query(pattern=_NAME)] = "default",
+    stream: Annotated[str, Query(pattern=NAME)] = "default",
+    why: Annotated[str, Query(max_length=500, pattern=r"^\P{C}*$")] = "",
 ) -> Response:
-    if not await parts.database.write(suppressions.lift, access.id, stream, address):
+    """What it was, and `why` it was lifted, is kept for 400 days."""
+    if not await parts.database.write(lifts.lift, access.id, stream, address, now=parts.clock(), why=why):
         raise not_found("The address is not on the list of this stream. Is it on another one's?")
     return Response(status_code=204)
 
@@ -126,7 +128,7 @@ async def list_streams(access: ReadAccess, parts: Parts) -> Streams:
 
 
 @router.get("/v1/streams/{name}", summary="Look up a stream", tags=["streams"])
-async def get_stream(name: Annotated[str, Path(pattern=_NAME)], access: ReadAccess, parts: Parts) -> StreamOut:
+async def get_stream(name: Annotated[str, Path(pattern=NAME)], access: ReadAccess, parts: Parts) -> StreamOut:
     stream = await parts.database.read(organizations.get_stream, access.id, name)
     if stream is None:
         raise not_found()
@@ -135,7 +137,7 @@ async def get_stream(name: Annotated[str, Path(pattern=_NAME)], access: ReadAcce
 
 @router.put("/v1/streams/{name}", summary="Create a stream", tags=["streams"])
 async def put_stream(
-    name: Annotated[str, Path(pattern=_NAME)], body: StreamIn, access: ManageAccess, parts: Parts
+    name: Annotated[str, Path(pattern=NAME)], body: StreamIn, access: ManageAccess, parts: Parts
 ) -> StreamOut:
     """A stream is created once; what it is for does not change afterwards (409 `stream-differs`)."""
     if name == LETTERS:

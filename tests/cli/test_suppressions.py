@@ -1,6 +1,7 @@
 """`homing suppression`: what a wrong rule did is taken back, and what another provider knew is imported."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,3 +136,110 @@ def test_a_person_sees_them_and_is_asked(full: Cli, person: Any, monkeypatch: py
     assert asked == ["Lift all of them?"]
     ended = full(*undo, "--yes")
     assert "Nothing to lift." in ended.err
+
+
+EXPORT = """EmailAddress,SuppressionReason,Origin,CreatedAt
+dead@example.org,HardBounce,Recipient,2025-01-02T03:04:05+01:00
+angry@example.org,SpamComplaint,Recipient,2025-01-02T03:04:05Z
+soft@example.org,SoftBounce,Recipient,2025-01-02T03:04:05Z
+nobody,HardBounce,Recipient,2025-01-02T03:04:05Z
+left@example.org,ManualSuppression,Recipient,never
+"""
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    file = tmp_path / "suppressions.csv"
+    file.write_text(EXPORT)
+    return file
+
+
+def test_an_export_is_imported_and_what_is_left_out_is_told(two: Cli, export: Path) -> None:
+    imports = ("suppression", "import", str(export), "--org", "acme", "--stream", "news")
+    done = two(*imports).document()
+    assert {name: done[name] for name in ("format", "added", "strengthened", "kept", "skipped", "faulty")} == {
+        "format": "postmark",
+        "added": 2,
+        "strengthened": 0,
+        "kept": 0,
+        "skipped": 1,
+        "faulty": 2,
+    }
+    assert [(one["line"], one["code"]) for one in done["lines"]] == [
+        (4, "row-transient"),
+        (5, "address-syntax"),
+        (6, "moment-form"),
+    ]
+    assert done["codes"] == {"row-transient": 1, "address-syntax": 1, "moment-form": 1}
+    again = two(*imports).document()
+    assert (again["added"], again["kept"]) == (0, 2)
+    angry, dead = two("suppression", "list", "--org", "acme").document()["suppressions"]
+    assert (angry["reason"], angry["stream"]) == ("complaint", "news")
+    assert (dead["reason"], dead["created_at"]) == ("invalid_recipient", "2025-01-02T02:04:05Z")
+    assert dead["evidence"].startswith("imported from Postmark on ")
+    assert names(two, "list", "--org", "other") == []
+
+
+def test_nothing_is_imported_from_a_file_with_faults_if_all_is_asked_for(two: Cli, export: Path) -> None:
+    ended = two("suppression", "import", str(export), "--org", "acme", "--strict")
+    assert (ended.code, ended.error["code"]) == (4, "import-faulty")
+    assert [(one["pointer"], one["code"]) for one in ended.error["errors"]] == [
+        ("line 5", "address-syntax"),
+        ("line 6", "moment-form"),
+    ]
+    assert names(two, "list", "--org", "acme") == []
+    export.write_text("".join(EXPORT.splitlines(keepends=True)[:4]))
+    done = two("suppression", "import", str(export), "--org", "acme", "--strict").document()
+    assert (done["added"], done["skipped"]) == (2, 1)
+
+
+def test_a_list_from_standard_input_and_in_many_batches(two: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homing.cli.suppression_import.AT_ONCE", 2)
+    text = "".join(f"a{number}@example.org\n" for number in range(5))
+    imports = ("suppression", "import", "-", "--org", "acme", "--format", "csv", "--reason", "unsubscribe")
+    done = two(*imports, stdin=text).document()
+    assert (done["format"], done["added"]) == ("csv", 5)
+    listed = two("suppression", "list", "--org", "acme").document()["suppressions"]
+    assert {one["reason"] for one in listed} == {"unsubscribe"}
+    done = two(*imports, "--strict", stdin="a9@example.org\n").document()
+    assert done["added"] == 1
+
+
+def test_a_file_of_another_program(two: Cli, tmp_path: Path) -> None:
+    wide = tmp_path / "wide.csv"
+    wide.write_bytes("Email;Reason\r\njosé@example.org;spam\r\n".encode("utf-16"))
+    done = two("suppression", "import", str(wide), "--org", "acme").document()
+    assert (done["format"], done["added"]) == ("csv", 1)
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes("email\njosé@example.org\nann@example.org\n".encode("latin-1"))
+    done = two("suppression", "import", str(latin), "--org", "acme").document()
+    assert ([one["line"] for one in done["lines"]], done["added"]) == ([2], 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [("", "file-empty"), ("name,town\nJ,Y\n", "format-unknown"), (None, "file-unreadable")]
+)
+def test_a_file_that_is_none(two: Cli, tmp_path: Path, content: str | None, code: str) -> None:
+    file = tmp_path / "file.csv"
+    if content is not None:
+        file.write_text(content)
+    ended = two("suppression", "import", str(file), "--org", "acme")
+    assert (ended.code, [one["code"] for one in ended.error["errors"]]) == (4, [code])
+
+
+def test_a_person_sees_which_lines_were_left_out(two: Cli, export: Path, person: Any) -> None:
+    person(None)
+    ended = two("suppression", "import", str(export), "--org", "acme", COLUMNS="200")
+    assert "row-transient" in ended.out
+    assert "An address has the form" in ended.out
+    assert "Skipped lines" in ended.err
+
+
+def test_the_options_offer_what_can_be_read() -> None:
+    from typing import get_args
+
+    from homing.cli import suppressions
+    from homing.loop import suppression_import
+
+    assert get_args(suppressions.Format) == tuple(suppression_import.Format)
+    assert get_args(suppressions.Reason) == suppression_import.REASONS

@@ -1,6 +1,8 @@
 """`homing suppression`: addresses that are no longer sent to."""
 
-from typing import Annotated
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +15,8 @@ from homing.cli.suppression_lifts import lift_all
 suppressions = typer.Typer(name="suppression", help="Addresses that are no longer sent to.", no_args_is_help=True)
 
 Address = Annotated[str, typer.Argument(help="The whole address.")]
+Format = Literal["ses", "sendgrid", "postmark", "mailgun", "csv"]
+Reason = Literal["invalid_recipient", "inactive_mailbox", "invalid_domain", "complaint", "unsubscribe", "manual"]
 Yes = Annotated[bool, typer.Option("--yes", help="Lift them, and do not ask.")]
 Stream = Annotated[str, typer.Option(help="The kind of mail whose list is meant.")]
 
@@ -94,6 +98,36 @@ def undo(
     `--yes`; to repeat it does no harm.
     """
     lift_all(gateway, given(rule=rule, since=utc(since), until=utc(until)), yes=yes)
+
+
+@suppressions.command("import")
+@with_organization
+def import_suppressions(
+    gateway: Gateway,
+    file: Annotated[Path, typer.Argument(help="CSV; `-`: standard input.", dir_okay=False)],
+    stream: Stream = "default",
+    format: Annotated[  # noqa: A002
+        Format | None, typer.Option(help="Whose export it is. Default: what its first line says.")
+    ] = None,
+    reason: Annotated[Reason | None, typer.Option(help="For lines that give none.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Import nothing if a line has a fault.")] = False,
+) -> None:
+    """Import the suppressions of Amazon SES, SendGrid, Postmark or Mailgun, or a plain CSV file.
+
+    Bounces, complaints and unsubscriptions, with their times. Failures of the moment are skipped. Each line that is
+    left out is told with its number and a code. No suppression that is there is weakened; to repeat it does no harm.
+    """
+    from homing.cli import suppression_import
+    from homing.flow.rules import reading_rules
+    from homing.loop import suppression_import as exports
+
+    terms = exports.Terms(
+        rules=reading_rules(),
+        now=datetime.now(UTC),
+        format=exports.Format(format) if format else None,
+        reason=reason,
+    )
+    suppression_import.import_file(gateway, file, stream, terms, strict=strict)
 
 
 @suppressions.command("lifted")

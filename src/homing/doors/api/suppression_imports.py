@@ -1,6 +1,6 @@
 """Suppressions that are known from elsewhere, a batch at a time."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -15,6 +15,7 @@ from homing.doors.api.setting_checks import text_faults
 from homing.doors.api.suppression_shapes import REASON, RULE, StreamName
 from homing.loop.model import OrganizationId
 from homing.loop.problem import Fault
+from homing.loop.suppression_import import CLOCKS_DIFFER, EARLIEST
 from homing.mail.address import AddressError, parse_address
 from homing.store import suppressions
 from homing.store.suppressions import Merged, Suppression
@@ -22,8 +23,6 @@ from homing.store.suppressions import Merged, Suppression
 router = APIRouter(route_class=JsonRoute, tags=["suppressions"])
 
 AT_ONCE = 1000
-_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
-_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 class ImportedIn(Strict):
@@ -83,7 +82,7 @@ def _read(
     if given.expires_at is not None and given.expires_at <= now:
         faults.append(Fault(f"{pointer}/expires_at", "moment-past", "This moment has passed."))
     seen = given.created_at or now
-    if not _EARLIEST <= seen <= now + _CLOCKS_DIFFER:
+    if not EARLIEST <= seen <= now + CLOCKS_DIFFER:
         message = "This moment lies in the future, or before 1990."
         faults.append(Fault(f"{pointer}/created_at", "moment-unlikely", message))
         seen = now

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from homing.flow.rules import reading_rules
-from homing.loop.suppression_import import ExportError, Format, Imported, Omitted, Terms, open_export
+from homing.loop.suppression_import import REASONS, ExportError, Format, Imported, Omitted, Terms, open_export
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -207,3 +207,70 @@ def test_words_that_cannot_be_shown_are_not_quoted() -> None:
     [one] = read("address,code,error\na@example.org,550,bad \u200d\u202e\x1b[31m word\n")[1]
     assert isinstance(one, Imported)
     assert one.evidence.isprintable()
+
+
+def test_a_clock_may_be_five_minutes_ahead_and_what_it_says_is_taken_for_now() -> None:
+    text = "address,created_at,reason\na@example.org,{},spam\n"
+    [ahead] = read(text.format((NOW + timedelta(minutes=5)).isoformat()))[1]
+    [far] = read(text.format((NOW + timedelta(minutes=5, seconds=1)).isoformat()))[1]
+    assert isinstance(ahead, Imported)
+    assert ahead.created_at == NOW
+    assert isinstance(far, Omitted)
+
+
+def test_thirteen_digits_are_milliseconds() -> None:
+    [one] = read("email,created\na@example.org,1767323045999\n")[1]
+    assert isinstance(one, Imported)
+    assert one.created_at == AT
+
+
+@pytest.mark.parametrize("name", ["EmailAddress", "Email Address", "address", "E-mail", "recipient"])
+def test_names_of_the_column_of_addresses(name: str) -> None:
+    assert brief(read(f"{name}\na@example.org\n", format=Format.CSV)[1]) == ["a manual"]
+
+
+@pytest.mark.parametrize("name", ["created_at", "Created", "LastUpdateTime", "BouncedAt", "timestamp", "date"])
+def test_names_of_the_column_of_moments(name: str) -> None:
+    [one] = read(f"address,{name}\na@example.org,2026-01-02T03:04:05Z\n", format=Format.CSV)[1]
+    assert isinstance(one, Imported)
+    assert one.created_at == AT
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("bounce Bounced hard_bounce hard Permanent BadEmailAddress invalid invalid_recipient", "invalid_recipient"),
+        ("complaint spam SpamComplaint spam-report abuse", "complaint"),
+        ("unsubscribe unsubscribed opt-out", "unsubscribe"),
+        ("manual ManualSuppression ManuallyDeactivated", "manual"),
+    ],
+)
+def test_words_for_a_reason(words: str, reason: str) -> None:
+    lines = "".join(f"a@example.org,{word}\n" for word in words.split())
+    assert set(brief(read(f"address,reason\n{lines}")[1])) == {f"a {reason}"}
+
+
+def test_the_provider_is_believed_only_where_our_rules_cannot_tell() -> None:
+    text = "status,reason,email,created\n,550 something,a@example.org,\n5.7.1,550 no,b@example.org,\n"
+    assert brief(read(text)[1]) == ["a invalid_recipient", "-3 row-not-recipient"]
+
+
+@pytest.mark.parametrize(
+    ("text", "provider"),
+    [(SES, " Amazon SES"), (SENDGRID_SPAM, " SendGrid"), (POSTMARK, " Postmark"), (MAILGUN_COMPLAINTS, " Mailgun")],
+)
+def test_the_evidence_names_the_provider(text: str, provider: str) -> None:
+    one = read(text)[1][0]
+    assert isinstance(one, Imported)
+    assert one.evidence == f"imported from{provider} on 2026-03-02"
+
+
+def test_reasons_that_can_be_imported() -> None:
+    assert set(REASONS) == {
+        "invalid_recipient",
+        "inactive_mailbox",
+        "invalid_domain",
+        "complaint",
+        "unsubscribe",
+        "manual",
+    }

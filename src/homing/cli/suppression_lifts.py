@@ -9,13 +9,16 @@ import typer
 
 from homing.cli.client import Gateway, Json, given
 from homing.cli.output import for_person, moment, say, show, show_rows, table
+from homing.mail.text import clean
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SHOWN = 50
+SHOWN = 20
 """Rows of the table for a person."""
 _PAGE = 500
+_EVIDENCE = 100
+"""Characters of the evidence that the table shows."""
 
 
 def lift_all(gateway: Gateway, criteria: Json, *, yes: bool, why: str | None = None) -> None:
@@ -99,7 +102,7 @@ def _lift(gateway: Gateway, criteria: Json, why: str | None) -> Iterator[int]:
 def _picture(rows: list[Json], *, with_owner: bool) -> "RenderableType":
     headings = ("Address", "Stream", "Reason", "Evidence", "Since (UTC)")
     cells = [
-        [*(row[name] for name in ("address", "stream", "reason", "evidence")), moment(row["created_at"])]
+        [row["address"], row["stream"], row["reason"], clean(row["evidence"], _EVIDENCE), moment(row["created_at"])]
         for row in rows
     ]
     if not with_owner:

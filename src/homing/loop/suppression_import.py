@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from itertools import chain
 
-from homing.loop.reading.classify import classify, weight
+from homing.loop.reading.classify import classify
 from homing.loop.reading.rulebook import Rules
 from homing.loop.suppression import GONE_DOMAIN_FOR
 from homing.mail.address import AddressError, parse_address
@@ -28,8 +28,6 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 CLOCKS_DIFFER = timedelta(minutes=5)
 """By how much a moment may lie in the future."""
 
-_TELLING = 2
-"""What a verdict must weigh to overrule the provider: words, or a genuine status code."""
 _QUOTED = 300
 
 
@@ -210,7 +208,7 @@ class Export:
         verdict = classify(None, stage=None, status=status, text=text, remote_mta="", rules=self.terms.rules)
         if verdict.kind == "hard":
             return verdict.failure_class, verdict.rule
-        if weight(verdict, self.terms.rules) >= _TELLING:
+        if verdict.failure_class != "undetermined":
             why = f"{verdict.failure_class} (rule {verdict.rule})"
             raise _Unfit("row-not-recipient", f"The address was not what was refused: {why}.", True)
         return "invalid_recipient", None

@@ -10,7 +10,8 @@ from dataclasses import replace
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import plain_verdict, stage_in
-from homing.loop.reading.prose import Named, returned_recipients
+from homing.loop.reading.prose import Named, expansions, returned_recipients
+from homing.loop.reading.relation import Relation, relation
 from homing.loop.reading.returned_mail import (
     DIAGNOSTIC,
     FEW,
@@ -27,6 +28,7 @@ from homing.mail.arf import COMPLAINTS, UNSUBSCRIBES, Feedback, find_feedback
 from homing.mail.dsn import DeliveryStatus, RecipientStatus, find_dsn, find_in_text, read_recipient
 from homing.mail.mime import Headers, read_headers
 from homing.mail.sns import Notification, NotifiedRecipient, find_notification
+from homing.mail.spelling import split
 from homing.mail.text import clean
 
 _READ_IN_FULL = 50
@@ -90,6 +92,7 @@ def delivery_status(seen: Seen) -> Reading | None:
 
 def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
     reports: list[RecipientReport] = []
+    behind = _Behind(seen)
     for each in status.recipients:
         recipient, action = each, _action(each, seen)
         if action in {ReportAction.FAILED, ReportAction.DELAYED}:
@@ -99,7 +102,7 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
             verdict = judge(said, action, seen.rules)
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
-        reports.append(_report(recipient, action, verdict))
+        reports.append(replace(_report(recipient, action, verdict), behind=clean(behind.of(recipient), LINE)))
     return Reading(
         what=what_of(reports),
         rule=rule,
@@ -107,6 +110,30 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
         reporting_mta=clean(status.reporting_mta, LINE),
         original_envelope_id=clean(status.original_envelope_id, LINE),
     )
+
+
+class _Behind:
+    """Which addresses stand behind the recipients of a report, by the words of the notice and Sendmail's own field."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._failed: set[tuple[str, str]] = set()
+        self._of_source: dict[tuple[str, str], list[str]] = {}
+        for failed, source in expansions(seen.mail.prose):
+            if split(failed) != split(source):
+                self._failed.add(split(failed))
+                self._of_source.setdefault(split(source), []).append(failed)
+
+    def of(self, recipient: RecipientStatus) -> str:
+        """The address that failed for a recipient, if it is another than his; each is told once, as several may stand
+        behind one."""
+        final = recipient.final_recipient
+        actual = read_recipient(recipient.fields.first("X-Actual-Recipient"))
+        if actual and relation(final, actual) is Relation.OTHER:
+            return actual
+        if split(final) in self._failed:
+            return final
+        failed = self._of_source.get(split(final), [""])
+        return failed.pop(0) if len(failed) > 1 else failed[0]
 
 
 def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict) -> RecipientReport:

@@ -43,7 +43,11 @@ _REASON = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientReport:
-    """What the mail says of one recipient, under RFC 3464's names. An address may be "": the mail names nobody."""
+    """What the mail says of one recipient, under RFC 3464's names. An address may be "": the mail names nobody.
+
+    `behind`: the address that failed, where the notice says that it was generated or expanded from another one; ""
+    where it does not say so.
+    """
 
     original_recipient: str = ""
     final_recipient: str = ""
@@ -51,13 +55,15 @@ class RecipientReport:
     status: str = ""
     diagnostic_code: str = ""
     remote_mta: str = ""
+    behind: str = ""
     verdict: Verdict
 
     @property
     def address(self) -> str:
-        """The address that the report is about: the one that was written to, if given, else the one that failed."""
+        """The address that the report is about: the final recipient, except where that is no address. The original one
+        only echoes what the sender wrote (RFC 3461 §5.2.8)."""
         original, final = self.original_recipient, self.final_recipient
-        return original if "@" in original or not final else final
+        return final if "@" in final or not original else original
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,8 +256,8 @@ def _told(said: Said) -> Iterator[tuple[str, int]]:
             yield from ((sentence, enough) for sentence in _SENTENCE.split(text[:4000]) if len(sentence) > 12)
 
 
-def softened(verdict: Verdict, action: ReportAction) -> Verdict:
-    """The verdict, never hard for a delay, which is not held against an address."""
-    if action is ReportAction.DELAYED and verdict.failure_class in HARD:
+def softened(verdict: Verdict, action: ReportAction, behind: str = "") -> Verdict:
+    """The verdict, never hard for a delay, which is not held against an address, nor where another one failed."""
+    if (action is ReportAction.DELAYED or behind) and verdict.failure_class in HARD:
         return replace(verdict, kind="soft")
     return verdict

@@ -434,3 +434,45 @@ def test_what_a_signature_matched_stands_in_the_field(signature: Signature) -> N
         found = signature.found_in(value)
         assert found
         assert all(piece in value for piece in found.split(" … "))
+
+
+WRAPPER = """From: {sender}
+Subject: {subject}
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=w
+
+--w
+Content-Type: text/plain
+
+See the attached message.
+--w
+Content-Type: message/rfc822
+
+From: MAILER-DAEMON@inner.example
+Subject: Returned mail
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; inner.example
+
+Final-Recipient: rfc822; joe@corp.example
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 User unknown
+--b--
+--w--
+"""
+
+
+def test_a_report_that_a_gateway_passes_on_as_an_attached_message() -> None:
+    passed_on = WRAPPER.format(sender="MAILER-DAEMON@gateway.example", subject="Returned mail")
+    found = understand(passed_on.encode(), rules=RULES)
+    assert [(report.address, report.verdict.kind) for report in found.reports] == [("joe@corp.example", "hard")]
+
+
+@pytest.mark.parametrize("subject", ["Fwd: Returned mail", "Re: your note", "What does this mean?"])
+def test_a_report_that_a_person_attaches_is_no_bounce(subject: str) -> None:
+    asked = WRAPPER.format(sender="ann@corp.example", subject=subject)
+    assert understand(asked.encode(), rules=RULES).reports == ()

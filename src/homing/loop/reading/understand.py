@@ -38,6 +38,7 @@ from homing.loop.reading.returned_mail import (
 )
 from homing.loop.reading.rulebook import Rules, kind_of
 from homing.loop.reading.wording import addresses_in
+from homing.mail.dsn import find_dsn
 from homing.mail.header import TRACE_HEADER
 from homing.mail.mime import Headers, read_mail
 from homing.mail.text import clean
@@ -52,6 +53,9 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
     """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>."""
     mail = read_mail(raw)
     seen = see(mail, rules, null_sender=null_sender)
+    if mail.enclosed is not None and _passed_on(seen):
+        mail = mail.enclosed
+        seen = see(mail, rules, null_sender=seen.null_sender)
     reading = next(reading for reader in _READERS if (reading := reader(seen)) is not None)
     returned = mail.returned or Headers()
     return Understood(
@@ -71,6 +75,13 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
         returned_recipients=returned_recipients(mail),
         headers=mail.headers,
     )
+
+
+def _passed_on(seen: Seen) -> bool:
+    """Whether a mail system wrapped a report into a mail of its own; a person who forwards one asks what it means."""
+    if find_dsn(seen.mail) is not None or seen.signature("human") or seen.signature("forward"):
+        return False
+    return seen.null_sender or not _SENDERS.isdisjoint(seen.signatures("bounce"))
 
 
 # -- notices in words ------------------------------------------------------------------------------------------------

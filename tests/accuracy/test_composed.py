@@ -13,7 +13,15 @@ from homing.loop.reading.explanation import rows
 from homing.loop.reading.understand import understand
 
 _HERE = Path(__file__).parent
-AT_LEAST = {"composed": 0.95, "earlier": 0.95, "round1": 0.98, "round2": 0.98, "round3": 0.98, "round4": 0.98}
+AT_LEAST = {
+    "composed": 0.95,
+    "earlier": 0.95,
+    "round1": 0.98,
+    "round2": 0.98,
+    "round3": 0.98,
+    "round4": 0.98,
+    "returned": 0.4,
+}
 """The sets, and the share of rows that must be right in each."""
 
 Truth = Mapping[str, object]

@@ -476,3 +476,68 @@ def test_a_report_that_a_gateway_passes_on_as_an_attached_message() -> None:
 def test_a_report_that_a_person_attaches_is_no_bounce(subject: str) -> None:
     asked = WRAPPER.format(sender="ann@corp.example", subject=subject)
     assert understand(asked.encode(), rules=RULES).reports == ()
+
+
+def from_a_person(subject: str, text: str, fields: str = "") -> What:
+    mail = f"From: Ann <ann@corp.example>\nSubject: {subject}\n{fields}\n{text}\n"
+    return understand(mail.encode(), rules=RULES).what
+
+
+ABSENT = [
+    ("Re: Offer", "I am away.", ""),
+    ("Re: Offer", "Ich bin bis Montag im Urlaub.", ""),
+    ("Re: Offer", "Jsem na dovolené do pondělí.", "Precedence: bulk\nIn-Reply-To: <m1@post.example>\n"),
+    (
+        "Antw: Offer",
+        "Bin bis Montag nicht im Büro.",
+        "Sender: Postmaster@corp.example\nReferences: <m1@post.example>\n",
+    ),
+    ("Offer", "I am on leave.", ""),
+    ("(Automatic reply) Offer", "See you.", ""),
+    ("[Ticket received] Offer", "Thank you.", "References: <m1@post.example>\n"),
+    ("Out of office: Offer", "See you.", "List-Id: <sales.corp.example>\n"),
+]
+
+
+@pytest.mark.parametrize(("subject", "text", "fields"), ABSENT)
+def test_an_automatic_answer_is_known_by_its_words(subject: str, text: str, fields: str) -> None:
+    assert from_a_person(subject, text, fields) is What.AUTO_REPLY
+
+
+ATTENDED = [
+    ("Re: Offer", "I am away until Monday.", "In-Reply-To: <m1@post.example>\n"),
+    ("Re: Offer", "I am away until Monday.\n\n> Shall we meet?", ""),
+    ("Offer", "I am away until Monday, so shall we meet on Tuesday?", ""),
+    ("Offer", "I am away until Monday. " + "Then we can talk about it all. " * 20, ""),
+    ("Re: Offer", "I am out of the office.", "List-Id: <sales.corp.example>\n"),
+]
+
+
+@pytest.mark.parametrize(("subject", "text", "fields"), ATTENDED)
+def test_what_a_person_writes_is_no_automatic_answer(subject: str, text: str, fields: str) -> None:
+    assert from_a_person(subject, text, fields) is not What.AUTO_REPLY
+
+
+def test_a_notification_with_the_null_sender_answers_nothing() -> None:
+    assert from_a_person("New ticket notification", "Hello.", "Return-Path: <>\n") is What.UNKNOWN
+    answer = "Return-Path: <>\nIn-Reply-To: <m1@post.example>\n"
+    assert from_a_person("New ticket notification", "Hello.", answer) is What.AUTO_REPLY
+
+
+DEAD = "Your message could not be delivered to the following recipient:\n\njoe@corp.example\n550 5.1.1 User unknown"
+
+
+def test_hard_is_only_what_a_mail_system_says() -> None:
+    for sender, null, kind in (
+        ("ann", "", "soft"),
+        ("ann", "Return-Path: <>\n", "hard"),
+        ("mailer-daemon", "", "hard"),
+    ):
+        mail = f"From: {sender}@corp.example\n{null}Subject: Undelivered mail\n\n{DEAD}\n"
+        (report,) = understand(mail.encode(), rules=RULES).reports
+        assert (report.verdict.failure_class, report.verdict.kind) == ("invalid_recipient", kind)
+
+
+@pytest.mark.parametrize("subject", ["Devolución", "Zwrot", "Возврат", "Nedoručený balík", "Undelivered parcel"])
+def test_a_parcel_that_came_back_is_no_bounce(subject: str) -> None:
+    assert from_a_person(subject, "My address joe@corp.example does not exist any more.") is What.UNKNOWN

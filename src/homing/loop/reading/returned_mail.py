@@ -21,8 +21,9 @@ DIAGNOSTIC = 2000
 MATCHED = 100
 """Characters of what a rule matched that are kept."""
 _OPENING_CHARACTERS = 1500
-_VIEWS = frozenset({"subject", "text", "from-local"})
+_VIEWS = frozenset({"subject", "subject-text", "text", "from-local"})
 """Fields of signatures that are no header fields, or are read folded."""
+_BEFORE_WORDS = "[({<*-\"' "
 
 _STRONG, _GENUINE, _VAGUE = 3, 2, 1
 FEW = 5
@@ -166,6 +167,8 @@ class Seen:
         match name:
             case "subject":
                 return self.subject
+            case "subject-text":  # as a program puts its own words into brackets before the subject that it answers
+                return self.subject.lstrip(_BEFORE_WORDS)
             case "text":
                 return self.opening
             case "from-local":

@@ -541,3 +541,27 @@ def test_hard_is_only_what_a_mail_system_says() -> None:
 @pytest.mark.parametrize("subject", ["Devolución", "Zwrot", "Возврат", "Nedoručený balík", "Undelivered parcel"])
 def test_a_parcel_that_came_back_is_no_bounce(subject: str) -> None:
     assert from_a_person(subject, "My address joe@corp.example does not exist any more.") is What.UNKNOWN
+
+
+def test_a_comment_in_status_is_the_reply() -> None:
+    report = dsn("Final-Recipient: rfc822; joe@corp.example\nAction: failed\nStatus: 5.1.2 (550 Tried all MXs)")
+    (found,) = read(report).reports
+    assert (found.diagnostic_code, found.verdict.failure_class) == ("550 Tried all MXs", "unreachable")
+    both = dsn("Final-Recipient: rfc822; joe@corp.example\nStatus: 5.0.0 (no)\nDiagnostic-Code: smtp; 550 User unknown")
+    assert read(both).reports[0].diagnostic_code == "550 User unknown"
+
+
+EXPIRED = "    A message is delayed for more than 0 seconds for the following\n    list of recipients:\n\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "action"),
+    [("Envelope expired", ReportAction.FAILED), ("Connection timed out", ReportAction.DELAYED)],
+)
+def test_a_final_notice_that_is_labelled_delayed_is_final(reason: str, action: ReportAction) -> None:
+    prose = f"{EXPIRED}joe@corp.example: {reason}\n"
+    labelled = dsn("Final-Recipient: rfc822; joe@corp.example\nAction: delayed\nStatus: 4.4.7", prose=prose)
+    alone = f"From: MAILER-DAEMON@mx.corp.example\nSubject: Delivery status notification: delayed\n\n{prose}"
+    for mail in (labelled, alone):
+        (report,) = read(mail).reports
+        assert (report.action, report.verdict.failure_class) == (action, "unreachable")

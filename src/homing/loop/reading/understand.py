@@ -20,6 +20,7 @@ from homing.loop.reading.reports import (
     disposition,
     domain_report,
     feedback_report,
+    has_expired,
     notification,
     plain_action,
     what_of,
@@ -107,7 +108,11 @@ def _plain_bounce(seen: Seen) -> Reading | None:
     official = _official(seen, signatures, known=known)
     known = known and (official or not _SENDERS.isdisjoint(signatures) or notice.at < _NEAR_THE_TOP)
     told = sum(signature not in _SENDERS for signature in signatures) + known
-    if seen.signature("held") or (not signatures and not known) or (not official and _is_other_mail(seen, told)):
+    if (
+        _held_by_a_list(seen, signatures)
+        or (not signatures and not known)
+        or (not official and _is_other_mail(seen, told))
+    ):
         return None
     action = _action(notice, seen)
     reports = _plain_reports(notice, action, seen)
@@ -120,6 +125,14 @@ def _plain_bounce(seen: Seen) -> Reading | None:
         reports = [_hearsay(report) for report in reports]
     rule = notice.form.id if known and notice.form is not None else signatures[0]
     return Reading(what=what_of(reports), rule=rule, reports=tuple(reports))
+
+
+def _held_by_a_list(seen: Seen, signatures: tuple[str, ...]) -> bool:
+    """Whether a list waits for its owner. A gateway quotes the subject of such a note when it cannot deliver it."""
+    return bool(seen.signature("held")) and _FAILED.isdisjoint(signatures)
+
+
+_FAILED = frozenset({"bounce.subject", "bounce.opening", "bounce.failed-recipients"})
 
 
 def _official(seen: Seen, signatures: tuple[str, ...], *, known: bool) -> bool:
@@ -178,7 +191,8 @@ def _in_thread(headers: Headers) -> bool:
 
 def _action(notice: Notice, seen: Seen) -> ReportAction:
     if notice.form is not None and notice.form.action == "delayed" and "final.text" not in seen.signatures("final"):
-        return ReportAction.DELAYED
+        over = all(has_expired(named.reason) for named in notice.named)
+        return ReportAction.FAILED if over else ReportAction.DELAYED
     return plain_action(seen)
 
 

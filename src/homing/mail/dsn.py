@@ -56,7 +56,8 @@ _KNOWN_ACTIONS = frozenset({"failed", "delayed", "delivered", "relayed", "expand
 class RecipientStatus:
     """The per-recipient fields (RFC 3464 §2.3). Addresses and diagnostics are without their type prefix.
 
-    `action` is one of RFC 3464's five words or ""; `status` an enhanced status code or "".
+    `action` is one of RFC 3464's five words or ""; `status` an enhanced status code or "". Where there is no
+    Diagnostic-Code, `diagnostic_code` is the comment in Status, where some servers quote the reply.
     """
 
     original_recipient: str = ""
@@ -165,7 +166,7 @@ def _recipient(fields: Headers) -> RecipientStatus:
         status=read_status(fields.first("Status")),
         remote_mta=_untyped(fields.first("Remote-MTA"))[1].split(" ", 1)[0].strip("[]()").lower(),
         diagnostic_type=diagnostic_type.lower(),
-        diagnostic_code=diagnostic_code,
+        diagnostic_code=diagnostic_code or _comment(fields.first("Status")),
         fields=fields,
     )
 
@@ -180,6 +181,13 @@ def read_status(value: str) -> str:
     """The first enhanced status code in a text, "" if none (RFC 3463 §2)."""
     found = _STATUS.search(value)
     return f"{found[1]}.{int(found[2])}.{int(found[3])}" if found else ""
+
+
+def _comment(status: str) -> str:
+    """The words behind the code of a Status field."""
+    found = _STATUS.search(status)
+    words = status[found.end() :].strip() if found else ""
+    return words[1:-1].strip() if words.startswith("(") and words.endswith(")") else words.strip("() ")
 
 
 def read_recipient(value: str) -> str:

@@ -34,6 +34,9 @@ from homing.mail.text import clean
 _READ_IN_FULL = 50
 _STAGE_CHARACTERS = 4000
 _MEANT = ("X-Actual-Recipient", "X-Original-Recipient")
+_PROGRAM = "x-unix"
+_TELLING_TYPES = frozenset({_PROGRAM, "x-boxbe-notice"})
+"""Types of a Diagnostic-Code that say something: a program's exit code (sysexits.h), a challenge. Others are names."""
 _AGENT_REJECTED = re.compile(r"was automatically rejected:\s*(\S.{0,400})", re.DOTALL)
 
 
@@ -157,6 +160,8 @@ def what_of(reports: list[RecipientReport]) -> What:
 
 
 def _action(recipient: RecipientStatus, seen: Seen) -> ReportAction:
+    if recipient.action == ReportAction.DELAYED and _is_over(recipient, seen):
+        return ReportAction.FAILED
     if recipient.action:
         return ReportAction(recipient.action)
     match recipient.status[:1]:
@@ -166,6 +171,19 @@ def _action(recipient: RecipientStatus, seen: Seen) -> ReportAction:
             return ReportAction.FAILED
         case _:
             return plain_action(seen)
+
+
+_OVER = re.compile(r"\b(?:envelope|message|mail) (?:has |is |was )?expired\b", re.IGNORECASE)
+
+
+def has_expired(reason: str) -> bool:
+    """Whether a server gave up, whatever it calls its notice: the last one of OpenSMTPD is labelled "delayed"."""
+    return _OVER.search(reason) is not None
+
+
+def _is_over(recipient: RecipientStatus, seen: Seen) -> bool:
+    about = _about(recipient, seen.notice.named)
+    return has_expired(recipient.diagnostic_code) or (about is not None and has_expired(about.reason))
 
 
 def plain_action(seen: Seen) -> ReportAction:
@@ -209,8 +227,8 @@ def _words(recipient: RecipientStatus, seen: Seen, *, alone: bool) -> Iterator[s
     agent = _AGENT_REJECTED.search(seen.mail.prose) if alone else None
     if agent:
         yield agent[1]
-    private = f"{recipient.diagnostic_type}; " if recipient.diagnostic_type.startswith("x-") else ""
-    yield private + recipient.diagnostic_code
+    telling = recipient.diagnostic_type in _TELLING_TYPES
+    yield f"{recipient.diagnostic_type}; {recipient.diagnostic_code}" if telling else recipient.diagnostic_code
     about = _about(recipient, seen.notice.named)
     if about:
         yield about.reason

@@ -420,6 +420,6 @@ async def test_the_wal_is_checkpointed_in_idle_gaps(tmp_path: Path) -> None:
     ],
 )
 def test_the_rule_of_an_old_suppression_is_read_from_its_evidence(evidence: str, rule: str | None) -> None:
-    migration = importlib.import_module("homing.store.migrations.versions.0020_rules_of_suppressions")
+    migration = importlib.import_module("homing.store.migrations.versions.0021_rules_of_suppressions")
     found = migration._EVIDENCE.fullmatch(evidence)
     assert (found and found[1]) == rule

@@ -138,12 +138,19 @@ async def test_what_is_long_ago_begins_anew_and_is_forgotten(database: Database)
     assert await database.write(suppressions.forget_full, now + 61 * DAY) == 1
 
 
-async def hearsay(database: Database, delivery: DeliveryId, now: datetime, *, home: bool = True) -> None:
-    """A notice in words, at the delivery's own return address or elsewhere, says that its address is dead."""
+async def hearsay(
+    database: Database,
+    delivery: DeliveryId,
+    now: datetime,
+    *,
+    home: bool = True,
+    strength: Strength = Strength.WEAK,
+) -> None:
+    """A notice, at the delivery's own return address or elsewhere, says that its address is dead."""
     report = Reported(
         what=What.BOUNCE,
         action=ReportAction.FAILED,
-        strength=Strength.WEAK,
+        strength=strength,
         names_recipient=True,
         names_other=False,
         verdict=DEAD,
@@ -166,13 +173,37 @@ async def heard_after(database: Database, days: int, **how: bool) -> tuple[Organ
     return organization.id, now
 
 
+async def test_a_late_report_counts_for_thirty_days_and_that_about_a_second_message_for_good(
+    database: Database,
+) -> None:
+    organization = await an_organization(database)
+    for now, expires_at in ((NOW, NOW + 30 * DAY), (NOW + 31 * DAY, None)):
+        message = await submitted(database, organization, "jonh@example.net", now=now)
+        await sent(database, TAKEN, now)
+        for _ in range(2):
+            await hearsay(database, message.deliveries[0].id, now, strength=Strength.STRONG)
+        (entry,) = await listed(database, organization.id, now)
+        assert (entry.reason, entry.expires_at) == ("invalid_recipient", expires_at)
+    assert await listed(database, organization.id, NOW + 400 * DAY) != []
+
+
+async def test_late_reports_long_apart_are_each_the_first(database: Database) -> None:
+    organization = await an_organization(database)
+    for now in (NOW, NOW + 90 * DAY):
+        message = await submitted(database, organization, "jonh@example.net", now=now)
+        await sent(database, TAKEN, now)
+        await hearsay(database, message.deliveries[0].id, now, strength=Strength.STRONG)
+        (entry,) = await listed(database, organization.id, now)
+        assert entry.expires_at == now + 30 * DAY
+
+
 async def test_words_are_believed_when_a_second_message_has_them_too(database: Database) -> None:
     organization, now = await heard_after(database, 29)
     (entry,) = await listed(database, organization, now)
     assert (entry.address, entry.reason, entry.expires_at) == ("jonh@example.net", "invalid_recipient", None)
     assert entry.evidence.startswith("bounce on 2026-03-30 (rule words.unknown, mail inb_")
     assert await database.write(suppressions.forget_hearsay, now) == 0
-    assert await database.write(suppressions.forget_hearsay, NOW + 30 * DAY) == 1
+    assert await database.write(suppressions.forget_hearsay, NOW + 90 * DAY) == 1
 
 
 async def test_words_long_ago_or_at_another_address_count_for_nothing(database: Database) -> None:

@@ -130,8 +130,9 @@ class ReportAction(StrEnum):
 class Reported:
     """A mail that came back about this delivery, already understood.
 
-    `names_recipient`: the report names our recipient (as original or final recipient). `names_other`: it names only
-    others, so the failure is a third party's (forwarding). A report that names nobody has both False.
+    `names_recipient`: what failed is our recipient's address, as he is written to or (`rewritten`) as his own house
+    writes it. `names_other`: it is only others' (`final_recipient`), behind his: the target of a forward, a member of a
+    list. A report that names nobody has both False.
     `at_envelope`: it came to the delivery's own return address. `receiver`: of the remote host that it names.
     `authentication`: what SPF, DKIM and DMARC say of the mail, in one line, "" where nobody asked them.
     """
@@ -141,6 +142,7 @@ class Reported:
     strength: Strength
     names_recipient: bool
     names_other: bool
+    rewritten: bool = False
     verdict: Verdict
     inbound: InboundId
     final_recipient: str = ""

@@ -43,7 +43,7 @@ from homing.loop.model import (
     Strength,
     Verdict,
 )
-from homing.loop.suppression import Suppress
+from homing.loop.suppression import Hearsay, Suppress
 from homing.loop.throttle import too_fast
 from homing.mail.reply import HOST_STAGES, Stage
 
@@ -57,8 +57,8 @@ class Outcome:
     `delivery` is the delivery as it now stands (unchanged where the evidence changes nothing); `case` is the case that
     this failure opens, `actions` its first steps. `step` tells how a letter fared for the case that it serves
     (`delivery.case`, `delivery.step`), and `step_why` says it in words where it came to nothing. `suppress`: the
-    address goes on the suppression list. `full`: the message failed because the mailbox is full; `hearsay`: a report in
-    words says that the address is dead. Both put it on the list once they have come often enough (`loop.suppression`).
+    address goes on the suppression list. `full`: the message failed because the mailbox is full; `hearsay`: a report
+    says that the address is dead. Both put it on the list once they have come often enough (`loop.suppression`).
     `alarm` is for the operator: a refusal that is about us, or a message that kills its worker.
     """
 
@@ -70,7 +70,7 @@ class Outcome:
     step_why: str = ""
     suppress: Suppress | None = None
     full: bool = False
-    hearsay: Suppress | None = None
+    hearsay: Hearsay | None = None
     alarm: Alarm | None = None
 
 
@@ -340,9 +340,8 @@ def _unsubscribed(delivery: Delivery, wish: Unsubscribed) -> Outcome:
 
 def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     facts = _facts(report)
-    if report.names_other and not report.names_recipient:
-        failed = report.action is ReportAction.FAILED
-        return _noted(delivery, EventType.FORWARDING_FAILED if failed else EventType.UNEXPLAINED_RETURN, facts)
+    if report.names_other:
+        return _behind(delivery, report, terms)
     may_change = report.strength is Strength.STRONG or report.names_recipient
     match report.action:
         case ReportAction.FAILED if may_change and _can_bounce(delivery):
@@ -367,6 +366,18 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
             return replace(outcome, alarm=_alarming(report, delivery))
         case _:
             return _noted(delivery, EventType.UNEXPLAINED_RETURN, facts)
+
+
+def _behind(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
+    """An address behind our recipient's failed: no verdict on him, whose server took the message, and who may have it.
+    Somebody is to know all the same, if the report came to the delivery's own return address."""
+    failed = report.action is ReportAction.FAILED
+    noted = _noted(delivery, EventType.FORWARDING_FAILED if failed else EventType.UNEXPLAINED_RETURN, _facts(report))
+    if not failed or delivery.origin.ours or not report.at_envelope:
+        return noted
+    case = policies.forwarding_case(delivery, report, policy=terms.policy, now=terms.now)
+    opened = policies.begin(case)
+    return replace(noted, events=noted.events + opened.events, actions=opened.actions, case=opened.case)
 
 
 def _alarming(report: Reported, delivery: Delivery) -> Alarm | None:
@@ -475,7 +486,7 @@ def _suppressing(outcome: Outcome, suppress: Suppress | None) -> Outcome:
     return replace(outcome, events=(told, *others), suppress=suppress)
 
 
-def _with_hearsay(outcome: Outcome, hearsay: Suppress | None) -> Outcome:
+def _with_hearsay(outcome: Outcome, hearsay: Hearsay | None) -> Outcome:
     return outcome if hearsay is None or outcome.delivery.origin.ours else replace(outcome, hearsay=hearsay)
 
 

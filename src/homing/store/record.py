@@ -16,6 +16,7 @@ from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unrou
 from homing.loop.model import (
     AttemptId,
     CaseId,
+    CaseKind,
     Delivery,
     DeliveryId,
     EventType,
@@ -85,7 +86,7 @@ def record(conn: sa.Connection, findings: list[DeliveryEvidence]) -> list[Outcom
     entries = _conclude(conn, findings, known)
     stale = [finding for finding, entry in zip(findings, entries, strict=True) if entry is None]
     opened = iter(cases.open_all(conn, [entry.outcome.case for entry in entries if entry and entry.outcome.case]))
-    entries = [_of_case(entry, next(opened)) if entry and entry.outcome.case else entry for entry in entries]
+    entries = [_of_case(conn, entry, next(opened)) if entry and entry.outcome.case else entry for entry in entries]
     entries = _sounded(conn, entries)
     _write(conn, [entry for entry in entries if entry])
     _write_stale(conn, [_Stale(finding, known[finding.delivery]) for finding in stale if finding.delivery in known])
@@ -173,15 +174,21 @@ def _counted(delivery: Delivery, finding: DeliveryEvidence) -> Delivery:
     return replace(delivery, attempts=delivery.attempts + 1) if tried and not opened_before else delivery
 
 
-def _of_case(entry: _Entry, opened: CaseId | None) -> _Entry:
+def _of_case(conn: sa.Connection, entry: _Entry, opened: CaseId | None) -> _Entry:
     """The entry with its actions tied to the case that was opened. A delivery that fails twice keeps its first case,
-    whose actions were taken then."""
+    whose actions were taken then; of a forwarding failure, the event names the case that stands for it already."""
     outcome = entry.outcome
     if opened is not None:
         actions = tuple(replace(action, case=opened) for action in outcome.actions)
         return replace(entry, outcome=replace(outcome, actions=actions))
     of_the_case = {EventType.OPENED_CASE, EventType.UNHEARD}
     events = tuple(event for event in outcome.events if event.type not in of_the_case)
+    if (
+        outcome.case
+        and outcome.case.kind is CaseKind.FORWARDING_FAILURE
+        and (case := cases.standing(conn, outcome.case))
+    ):
+        events = tuple(replace(event, data={**event.data, "case": ids.show("case", case)}) for event in events)
     return replace(entry, outcome=replace(outcome, events=events, actions=(), case=None))
 
 
@@ -346,7 +353,8 @@ def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[su
             )
         if hearsay := entry.outcome.hearsay:
             delivery, now = entry.known.delivery.id, entry.finding.now
-            suppress = after_hearsay(hearsay, suppressions.note_hearsay(conn, _place(entry), delivery, now))
+            times = suppressions.note_hearsay(conn, _place(entry), delivery, now, hearsay.within)
+            suppress = after_hearsay(hearsay, times) or suppress
         if suppress:
             organization, stream, address = _place(entry)
             yield suppressions.Suppression(

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from homing.loop.model import DeliveryId, OrganizationId
-from homing.loop.suppression import COMPLAINTS, FULL_FORGOTTEN_AFTER, HEARSAY_WITHIN
+from homing.loop.suppression import COMPLAINTS, FULL_FORGOTTEN_AFTER, LATE_WITHIN
 from homing.store import tables
 from homing.store.dialect import insert
 from homing.store.ids import fresh
@@ -59,7 +59,8 @@ def fold(address: str) -> str:
 
 
 def add(conn: sa.Connection, suppressions: Iterable[Suppression]) -> None:
-    """An entry that is there already and still counts stays; one that has expired is replaced."""
+    """An entry that is there already and still counts stays, except that one for good takes the place of one that
+    expires; one that has expired is replaced."""
     for entry in suppressions:
         row = _row(conn, entry)
         news = {name: row[name] for name in _CHANGES}
@@ -68,7 +69,7 @@ def add(conn: sa.Connection, suppressions: Iterable[Suppression]) -> None:
             place.on_conflict_do_update(
                 index_elements=["organization", "stream", "address"],
                 set_=news,
-                where=_T.c.expires_at <= entry.created_at,
+                where=_T.c.expires_at.is_not(None) if entry.expires_at is None else _T.c.expires_at <= entry.created_at,
             )
         )
 
@@ -153,20 +154,20 @@ def forget_expired(conn: sa.Connection, now: datetime, limit: int = 1000) -> int
     return forget(conn, _T, _T.c.expires_at <= now, limit)
 
 
-def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: datetime) -> int:
-    """Count one more delivery whose address a report in words calls dead; returns how many lately, this one included. A
-    delivery counts once, however many reports name it."""
+def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: datetime, within: timedelta) -> int:
+    """Count one more delivery whose address a report calls dead; returns how many `within` this time, this one
+    included. A delivery counts once, however many reports name it."""
     organization, stream, address = place
     row = {"organization": organization, "stream": stream, "address": address, "delivery": delivery, "said_at": now}
     conn.execute(insert(conn, _H).values(row).on_conflict_do_nothing())
     of_this = sa.tuple_(_H.c.organization, _H.c.stream, _H.c.address) == sa.tuple_(*place)
-    lately = _H.c.said_at > now - HEARSAY_WITHIN
+    lately = _H.c.said_at > now - within
     return conn.execute(sa.select(sa.func.count()).where(of_this, lately)).scalar_one()
 
 
 def forget_hearsay(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
     """Erase hearsay that is too old to count."""
-    return forget(conn, _H, _H.c.said_at <= now - HEARSAY_WITHIN, limit)
+    return forget(conn, _H, _H.c.said_at <= now - LATE_WITHIN, limit)
 
 
 def list_page(

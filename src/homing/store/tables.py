@@ -449,15 +449,16 @@ case = sa.Table(
     _one_of("kind", CaseKind),
     _one_of("state", CaseState),
     sa.Index("ix_case_organization_id", "organization", "id"),
-    # A delivery fails once; the others may come again after somebody has dealt with them.
+    # A delivery fails once, and an old forwarding failure makes place for a new one (`cases.open_all`); the others may
+    # come again after somebody has dealt with them.
     sa.Index(
         "uq_case_subject",
         "organization",
         "kind",
         "subject",
         unique=True,
-        sqlite_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay')"),
-        postgresql_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay')"),
+        sqlite_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay', 'forwarding_failure')"),
+        postgresql_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay', 'forwarding_failure')"),
     ),
     sa.Index("ix_case_organization_state_id", "organization", "state", "id"),
     _where("ix_case_unsettled", "state", only="state IN ('open', 'unheard')"),

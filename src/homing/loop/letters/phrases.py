@@ -233,6 +233,16 @@ _TABLE = (
         short="the recipient wants no more mail like this",
     ),
     Cause(
+        key="forwarding_failed",
+        headline="It reached the mail server of {domain}, which passes mail on; behind this address it failed.",
+        explanation="{recipient} stands for another address, or for several, as with forwarding and mailing lists. One "
+        "of them could not take your message. It may have reached others.",
+        next_step="Ask the person in another way whether the message is there. Whoever looks after {recipient} will "
+        "want to know that mail cannot be passed on from it.",
+        resend="",
+        short="it arrived there, but behind this address it failed",
+    ),
+    Cause(
         key="failed",
         headline="A fault in our own service kept it from going out.",
         explanation="We accepted your message and then failed to send it. You did nothing wrong, nor did the "
@@ -292,7 +302,7 @@ def cause(facts: FailureFacts) -> Cause:
         "times": times(known.attempts),
     }
     explanation = chosen.explanation
-    if known.late:
+    if known.late and known.failure is not None:
         explanation = f"The message was accepted at first, but came back later. {explanation}"
     if known.failure is State.EXPIRED and chosen.key not in {"expired", "in_doubt"}:
         explanation = f"{explanation} We tried {{times}} within {{span}} and have now stopped."
@@ -314,6 +324,8 @@ def cause_key(facts: FailureFacts) -> str:
     verdict = facts.verdict
     failure_class = verdict.failure_class
     match facts.failure:
+        case None:
+            return "forwarding_failed"
         case State.FAILED:
             return "failed_in_doubt" if facts.possibly_delivered else "failed"
         case State.SUPPRESSED:

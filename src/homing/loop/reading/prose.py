@@ -49,6 +49,10 @@ _FAILS = re.compile(
     r"could not|cannot|can't|does(?: not|n't)|unknown|rejected|refused|undeliverable|[45]\d\d[ -])",
     re.IGNORECASE,
 )
+_EXPANDED = re.compile(rf"(?:generated|expanded) from:? {{0,3}}<?({_ADDRESS})>?\)", re.IGNORECASE)
+_AT_LINE_START = re.compile(rf"[ \t]{{0,8}}<?({_ADDRESS}|[\w.+-]{{1,64}})>?(?=[\s:(]|$)")
+_EXPANDED_WITHIN = 12
+"""Lines between an address that failed and the words that tell from which it was expanded."""
 _GENERATED = re.compile(rf"generated (?:from|by) <?({_ADDRESS})", re.IGNORECASE)
 _NAME_LINE = re.compile(r"[ \t]+([A-Za-z0-9][\w.+-]{0,62})(?:[ \t]{2,}(.*))?$")
 _GATEWAY_PREFIX = re.compile(r"(?:.{0,40}[=;:])?(?:smtp|rfc-?822)=", re.IGNORECASE)
@@ -203,6 +207,20 @@ def _by_sentence(prose: str, ours: frozenset[str]) -> Iterator[Named]:
             if line[start:end].lower() not in seen and _FAILS.match(line, end) and len(seen) - len(ours) < RECIPIENTS:
                 seen.add(line[start:end].lower())
                 yield Named(_cleaned(line[start:end]), line[end:].strip(" >)\"':"))
+
+
+def expansions(prose: str) -> Iterator[tuple[str, str]]:
+    """The addresses that failed and those from which they were expanded, as Exim, Sendmail and Postfix tell: the one
+    stands at the beginning of a line, the other in brackets behind it or below."""
+    for found in islice(_EXPANDED.finditer(prose), RECIPIENTS):
+        before = prose[max(0, found.start() - _REASON_CHARACTERS) : found.start()].split("\n")
+        for line in reversed(before[-_EXPANDED_WITHIN:]):
+            failed = _AT_LINE_START.match(line)
+            if failed:
+                yield failed[1], found[1]
+                break
+            if not line.strip():
+                break
 
 
 def returned_recipients(mail: Mail) -> tuple[str, ...]:

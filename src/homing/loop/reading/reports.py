@@ -10,7 +10,8 @@ from dataclasses import replace
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import plain_verdict, stage_in
-from homing.loop.reading.prose import Named, returned_recipients
+from homing.loop.reading.prose import Named, expansions, returned_recipients
+from homing.loop.reading.relation import Relation, relation
 from homing.loop.reading.returned_mail import (
     DIAGNOSTIC,
     FEW,
@@ -27,11 +28,15 @@ from homing.mail.arf import COMPLAINTS, UNSUBSCRIBES, Feedback, find_feedback
 from homing.mail.dsn import DeliveryStatus, RecipientStatus, find_dsn, find_in_text, read_recipient
 from homing.mail.mime import Headers, read_headers
 from homing.mail.sns import Notification, NotifiedRecipient, find_notification
+from homing.mail.spelling import split
 from homing.mail.text import clean
 
 _READ_IN_FULL = 50
 _STAGE_CHARACTERS = 4000
 _MEANT = ("X-Actual-Recipient", "X-Original-Recipient")
+_PROGRAM = "x-unix"
+_TELLING_TYPES = frozenset({_PROGRAM, "x-boxbe-notice"})
+"""Types of a Diagnostic-Code that say something: a program's exit code (sysexits.h), a challenge. Others are names."""
 _AGENT_REJECTED = re.compile(r"was automatically rejected:\s*(\S.{0,400})", re.DOTALL)
 
 
@@ -90,6 +95,7 @@ def delivery_status(seen: Seen) -> Reading | None:
 
 def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
     reports: list[RecipientReport] = []
+    behind = _Behind(seen)
     for each in status.recipients:
         recipient, action = each, _action(each, seen)
         if action in {ReportAction.FAILED, ReportAction.DELAYED}:
@@ -99,7 +105,7 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
             verdict = judge(said, action, seen.rules)
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
-        reports.append(_report(recipient, action, verdict))
+        reports.append(replace(_report(recipient, action, verdict), behind=clean(behind.of(recipient), LINE)))
     return Reading(
         what=what_of(reports),
         rule=rule,
@@ -107,6 +113,30 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
         reporting_mta=clean(status.reporting_mta, LINE),
         original_envelope_id=clean(status.original_envelope_id, LINE),
     )
+
+
+class _Behind:
+    """Which addresses stand behind the recipients of a report, by the words of the notice and Sendmail's own field."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._failed: set[tuple[str, str]] = set()
+        self._of_source: dict[tuple[str, str], list[str]] = {}
+        for failed, source in expansions(seen.mail.prose):
+            if split(failed) != split(source):
+                self._failed.add(split(failed))
+                self._of_source.setdefault(split(source), []).append(failed)
+
+    def of(self, recipient: RecipientStatus) -> str:
+        """The address that failed for a recipient, if it is another than his; each is told once, as several may stand
+        behind one."""
+        final = recipient.final_recipient
+        actual = read_recipient(recipient.fields.first("X-Actual-Recipient"))
+        if actual and relation(final, actual) is Relation.OTHER:
+            return actual
+        if split(final) in self._failed:
+            return final
+        failed = self._of_source.get(split(final), [""])
+        return failed.pop(0) if len(failed) > 1 else failed[0]
 
 
 def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict) -> RecipientReport:
@@ -130,6 +160,8 @@ def what_of(reports: list[RecipientReport]) -> What:
 
 
 def _action(recipient: RecipientStatus, seen: Seen) -> ReportAction:
+    if recipient.action == ReportAction.DELAYED and _is_over(recipient, seen):
+        return ReportAction.FAILED
     if recipient.action:
         return ReportAction(recipient.action)
     match recipient.status[:1]:
@@ -139,6 +171,19 @@ def _action(recipient: RecipientStatus, seen: Seen) -> ReportAction:
             return ReportAction.FAILED
         case _:
             return plain_action(seen)
+
+
+_OVER = re.compile(r"\b(?:envelope|message|mail) (?:has |is |was )?expired\b", re.IGNORECASE)
+
+
+def has_expired(reason: str) -> bool:
+    """Whether a server gave up, whatever it calls its notice: the last one of OpenSMTPD is labelled "delayed"."""
+    return _OVER.search(reason) is not None
+
+
+def _is_over(recipient: RecipientStatus, seen: Seen) -> bool:
+    about = _about(recipient, seen.notice.named)
+    return has_expired(recipient.diagnostic_code) or (about is not None and has_expired(about.reason))
 
 
 def plain_action(seen: Seen) -> ReportAction:
@@ -182,8 +227,8 @@ def _words(recipient: RecipientStatus, seen: Seen, *, alone: bool) -> Iterator[s
     agent = _AGENT_REJECTED.search(seen.mail.prose) if alone else None
     if agent:
         yield agent[1]
-    private = f"{recipient.diagnostic_type}; " if recipient.diagnostic_type.startswith("x-") else ""
-    yield private + recipient.diagnostic_code
+    telling = recipient.diagnostic_type in _TELLING_TYPES
+    yield f"{recipient.diagnostic_type}; {recipient.diagnostic_code}" if telling else recipient.diagnostic_code
     about = _about(recipient, seen.notice.named)
     if about:
         yield about.reason

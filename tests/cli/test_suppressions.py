@@ -180,6 +180,15 @@ def test_an_export_is_imported_and_what_is_left_out_is_told(two: Cli, export: Pa
     assert names(two, "list", "--org", "other") == []
 
 
+def test_of_very_many_lines_the_first_are_told_and_all_are_counted(
+    two: Cli, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homing.cli.suppression_import.LINES_TOLD", 1)
+    done = two("suppression", "import", str(export), "--org", "acme").document()
+    assert [one["line"] for one in done["lines"]] == [4]
+    assert done["codes"] == {"row-transient": 1, "address-syntax": 1, "moment-form": 1}
+
+
 def test_nothing_is_imported_from_a_file_with_faults_if_all_is_asked_for(two: Cli, export: Path) -> None:
     ended = two("suppression", "import", str(export), "--org", "acme", "--strict")
     assert (ended.code, ended.error["code"]) == (4, "import-faulty")

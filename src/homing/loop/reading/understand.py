@@ -14,7 +14,8 @@ from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import plain_verdict, stage_in
 from homing.loop.reading.marks import marks_in, senders_in
-from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, returned_recipients
+from homing.loop.reading.ours import Ours, about_us
+from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, first_address, returned_recipients
 from homing.loop.reading.reports import (
     delivery_status,
     disposition,
@@ -39,9 +40,10 @@ from homing.loop.reading.returned_mail import (
 )
 from homing.loop.reading.rulebook import Rules, kind_of
 from homing.loop.reading.wording import addresses_in
+from homing.mail.address import domain_of
 from homing.mail.dsn import find_dsn
 from homing.mail.header import TRACE_HEADER
-from homing.mail.mime import Headers, read_mail
+from homing.mail.mime import Headers, Mail, read_mail
 from homing.mail.text import clean
 
 __all__ = ["RecipientReport", "Understood", "understand"]
@@ -53,8 +55,9 @@ _LITTLE = 400
 """Characters. If it does not say that it is one, it is shorter."""
 
 
-def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Understood:
-    """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>."""
+def understand(raw: bytes, *, rules: Rules, null_sender: bool = False, helo: str = "") -> Understood:
+    """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>; `helo`: the name that we give
+    ourselves, by which a server may refuse us."""
     mail = read_mail(raw)
     seen = see(mail, rules, null_sender=null_sender)
     if mail.enclosed is not None and _passed_on(seen):
@@ -66,7 +69,7 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
         what=reading.what,
         rule=reading.rule,
         matched=reading.matched or seen.matched(reading.rule),
-        reports=reading.reports,
+        reports=_about_us(reading.reports, mail, helo),
         subject=clean(mail.headers.first("Subject"), LINE),
         from_address=seen.from_address,
         auto_submitted=clean(mail.headers.first("Auto-Submitted"), LINE).lower(),
@@ -86,6 +89,23 @@ def _passed_on(seen: Seen) -> bool:
     if find_dsn(seen.mail) is not None or seen.signature("human") or seen.signature("forward"):
         return False
     return seen.null_sender or not _SENDERS.isdisjoint(seen.signatures("bounce"))
+
+
+def _about_us(reports: tuple[RecipientReport, ...], mail: Mail, helo: str) -> tuple[RecipientReport, ...]:
+    """The reports, with verdicts that rest on a name of ours as verdicts about us. The notice came to our envelope
+    sender, and the original bears our domain in From."""
+    returned = mail.returned or Headers()
+    ours = Ours(
+        return_domain=domain_of(first_address(mail.headers.first("To"))),
+        from_domain=domain_of(first_address(returned.first("From"))),
+        helo=helo,
+    )
+    return tuple(
+        replace(report, verdict=verdict)
+        if (verdict := about_us(report.verdict, ours, report.address)) is not report.verdict
+        else report
+        for report in reports
+    )
 
 
 # -- notices in words ------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def _plain_bounce(seen: Seen) -> Reading | None:
     told = sum(signature not in _SENDERS for signature in signatures) + known
     if (
         _held_by_a_list(seen, signatures)
-        or (not signatures and not known)
+        or not (signatures or known or _from_nobody(seen))
         or (not official and _is_other_mail(seen, told))
     ):
         return None
@@ -123,7 +123,7 @@ def _plain_bounce(seen: Seen) -> Reading | None:
         return None
     if not official and _SENDERS.isdisjoint(signatures) and not seen.null_sender:
         reports = [_hearsay(report) for report in reports]
-    rule = notice.form.id if known and notice.form is not None else signatures[0]
+    rule = notice.form.id if known and notice.form is not None else next(iter(signatures), "bounce.from-nobody")
     return Reading(what=what_of(reports), rule=rule, reports=tuple(reports))
 
 
@@ -133,6 +133,11 @@ def _held_by_a_list(seen: Seen, signatures: tuple[str, ...]) -> bool:
 
 
 _FAILED = frozenset({"bounce.subject", "bounce.opening", "bounce.failed-recipients"})
+
+
+def _from_nobody(seen: Seen) -> bool:
+    """Whether neither the envelope nor the header names a sender, as only servers write (RFC 5321 §4.5.5)."""
+    return seen.null_sender and not seen.from_address and bool(seen.mail.headers.first("From"))
 
 
 def _official(seen: Seen, signatures: tuple[str, ...], *, known: bool) -> bool:
@@ -223,12 +228,18 @@ def _plain_verdict(named: Named, notice: Notice, action: ReportAction, seen: See
     said = Said(words=(named.context, named.reason), prose=prose, stage=stage, closely=closely)
     verdict = judge(said, action, seen.rules)
     if not alone and verdict.failure_class == "undetermined":
-        shared = judge(Said(words=(notice.words,), closely=closely), action, seen.rules)
+        shared = judge(Said(words=(_said_of_nobody(notice),), closely=closely), action, seen.rules)
         verdict = shared if shared.kind != "hard" else verdict  # it may be said of the others
     if form is not None and verdict.failure_class == "undetermined" and form.failure_class != "undetermined":
         meant = replace(verdict, failure_class=form.failure_class, kind=kind_of(form.failure_class), rule=form.id)
         verdict = softened(meant, action)
     return verdict
+
+
+def _said_of_nobody(notice: Notice) -> str:
+    """The words of a notice without what it says of single recipients."""
+    taken = {line.strip() for named in notice.named for line in named.reason.split("\n")}
+    return "\n".join(line for line in notice.words.split("\n") if not any(each and each in line for each in taken))
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

@@ -117,7 +117,9 @@ def _plain_bounce(seen: Seen) -> Reading | None:
     action = _action(notice, seen)
     reports = _plain_reports(notice, action, seen)
     sufficient = official and (seen.null_sender or told > 0 or not _SUFFICIENT.isdisjoint(signatures))
-    if not sufficient and not _convincing(signatures, reports, official=official, known=known):
+    if not sufficient and not _convincing(
+        signatures, reports, official=official, known=known, of_mail=_speaks_of_mail(seen)
+    ):
         return None
     if not official and not known and not _quotes_a_reply(reports) and seen.signature("auto_reply"):
         return None
@@ -160,17 +162,30 @@ def _known(notice: Notice) -> bool:
     return notice.form is not None and notice.form.family != "general" and bool(notice.named[0].address)
 
 
-def _convincing(signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool) -> bool:
+def _convincing(
+    signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool, of_mail: bool
+) -> bool:
     """Whether the words suffice: a daemon that quotes a server, or anybody who names a recipient and a reason."""
     telling = any(report.verdict.failure_class != "undetermined" for report in reports)
     names_somebody = any(report.final_recipient for report in reports)
     if official:
         return telling and (names_somebody or _quotes_a_reply(reports))
-    headed = "bounce.subject" in signatures or not _SENDERS.isdisjoint(signatures)
+    headed = ("bounce.subject" in signatures and of_mail) or not _SENDERS.isdisjoint(signatures)
     worded = "bounce.opening" in signatures or known or _quotes_a_reply(reports)
     worded = worded or any(report.verdict.failure_class == "content" for report in reports)  # of scanners
     worded = worded or (telling and not _SENDERS.isdisjoint(signatures))
     return names_somebody and ((headed and worded) or (known and telling))
+
+
+def _speaks_of_mail(seen: Seen) -> bool:
+    """Whether it is mail that was not delivered: parcels, payments and goods come back too."""
+    return _MAIL.search(seen.prose) is not None
+
+
+_MAIL = re.compile(
+    r"\b(?:e-?)?mails?\b|message|nachricht|mensaje|correo|messag|courri|bericht|meddelande|besked|melding|viesti|wiadomo"
+    r"|zpráv|sprav|üzenet|mesaj|ileti|сообщен|письм|повідомл|メール|メッセージ|邮件|郵件|信件|메일|smtp|rcpt|posting|virus"
+)
 
 
 def _hearsay(report: RecipientReport) -> RecipientReport:
@@ -303,6 +318,7 @@ def _auto_reply(seen: Seen) -> Reading | None:
         return _automatic(What.AUTO_REPLY, "auto_reply", "auto-reply.null-sender", seen, "MAIL FROM:<>")
     if not rule and len(seen.mail.prose) < _SHORT and _unattended(seen):
         rule = seen.signature("absence") or (seen.signature("away") if _says_little(seen.mail.prose) else "")
+        rule = rule or (seen.signature("received") if _in_thread(headers) else "")
     return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
 
 
@@ -318,12 +334,12 @@ def _unattended(seen: Seen) -> bool:
     §3.6.4) and quote it; a program that only puts "Re:" before the subject does neither."""
     if seen.signature("other") or seen.signature("forward"):
         return False
-    replies = bool(seen.signature("human")) or _in_thread(seen.mail.headers)
-    if not replies:
+    replies, threads = bool(seen.signature("human")), _in_thread(seen.mail.headers)
+    if not replies and not threads:
         return not seen.signature("bulk")
     if _QUOTES.search(seen.mail.prose):
         return False
-    return bool(seen.signature("robot")) or not _in_thread(seen.mail.headers)
+    return bool(seen.signature("robot")) or not (replies and threads)
 
 
 def _says_little(prose: str) -> bool:

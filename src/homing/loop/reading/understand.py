@@ -252,7 +252,9 @@ def _plain_verdict(named: Named, notice: Notice, action: ReportAction, seen: See
 
 
 def _said_of_nobody(notice: Notice) -> str:
-    """The words of a notice without what it says of single recipients."""
+    """The words of a notice without the lines that it says of single recipients."""
+    if notice.form is not None and notice.form.place != "line":
+        return notice.words
     taken = {line.strip() for named in notice.named for line in named.reason.split("\n")}
     return "\n".join(line for line in notice.words.split("\n") if not any(each and each in line for each in taken))
 

@@ -18,7 +18,7 @@ from homing.loop.alarm import FORGOTTEN_AFTER, alarm
 from homing.loop.model import State
 from homing.loop.retry import BELIEVED_AFTER
 from homing.loop.suppression import FULL_FORGOTTEN_AFTER, LATE_WITHIN
-from homing.store import alarms, inbound, suppressions, tables
+from homing.store import alarms, inbound, lifts, suppressions, tables
 from homing.store.database import Database
 from homing.store.inbound import InboundResult, NewInbound
 from homing.store.organizations import Organization
@@ -146,6 +146,11 @@ async def _suppressed(database: Database, organization: Organization) -> None:
     await database.write(suppressions.add, [entry, replace(entry, address="for@ever.example", expires_at=None)])
 
 
+async def _lifted(database: Database, organization: Organization) -> None:
+    await _suppressed(database, organization)
+    assert await database.write(lifts.lift, organization.id, "default", "a@b.example", now=NOW)
+
+
 async def _oops(database: Database, organization: Organization) -> None:
     await database.write(inbound.take_oops, organization.id, "joe@corp.example", NOW)
 
@@ -171,6 +176,7 @@ KEPT: list[tuple[sa.Table, sa.ColumnElement[bool], Seed, timedelta]] = [
     (tables.oops_answer, sa.true(), _oops, MIDNIGHT + 3 * DAY),
     (tables.inbound, tables.inbound.c.raw.is_not(None), _read, RETENTION),
     (tables.suppression, tables.suppression.c.expires_at.is_not(None), _suppressed, 9 * DAY),
+    (tables.lifted_suppression, sa.true(), _lifted, 400 * DAY),
     (tables.full_mailbox, sa.true(), _full, FULL_FORGOTTEN_AFTER),
     (tables.hearsay, sa.true(), _hearsay, LATE_WITHIN),
     (tables.alarm, sa.true(), _alarm, FORGOTTEN_AFTER),

@@ -6,7 +6,7 @@ from uuid import UUID
 from homing.loop.evidence import Answered, ReportAction, Reported, What
 from homing.loop.model import DeliveryId, InboundId, OrganizationId, State, Strength, Verdict
 from homing.mail.reply import Reply, Stage
-from homing.store import accepted_messages, organizations, suppressions, tables
+from homing.store import accepted_messages, lifts, organizations, suppressions, tables
 from homing.store.accepted_messages import Added
 from homing.store.database import Database
 from homing.store.organizations import Organization
@@ -53,14 +53,14 @@ async def test_a_refused_recipient_is_not_written_to_again_until_somebody_lifts_
     await sent(database, DEAD, NOW)
     (entry,) = await listed(database, organization.id)
     assert (entry.address, entry.stream, entry.reason) == ("jonh@example.net", "default", "invalid_recipient")
-    assert entry.expires_at is None
+    assert (entry.expires_at, entry.rule) == (None, "words.unknown")
     assert entry.evidence == (
         "mx.example.net answered on 2026-03-01 at rcpt_to: 550 5.1.1 no such user (rule words.unknown)"
     )
     second = await submitted(database, organization, "jonh@example.net")
     assert await state_of(database, organization, second.deliveries[0].id) is State.SUPPRESSED
     assert "opened_case" in await event_types(database, second.deliveries[0].id)
-    assert await database.write(suppressions.lift, organization.id, "default", "jonh@example.net")
+    assert await database.write(lifts.lift, organization.id, "default", "jonh@example.net", now=NOW)
     third = await submitted(database, organization, "jonh@example.net")
     assert await state_of(database, organization, third.deliveries[0].id) is State.QUEUED
 
@@ -82,10 +82,10 @@ async def test_only_the_one_place_that_is_named_is_lifted(database: Database) ->
             organization=owner.id, stream=stream, address="j@x.example", reason="manual", evidence="", created_at=NOW
         )
         await database.write(suppressions.add, [entry])
-    assert await database.write(suppressions.lift, mine.id, "news", "J@x.example")
+    assert await database.write(lifts.lift, mine.id, "news", "J@x.example", now=NOW)
     assert [entry.stream for entry in await listed(database, mine.id)] == ["default"]
     assert len(await listed(database, other.id)) == 1
-    assert not await database.write(suppressions.lift, mine.id, "news", "j@x.example")
+    assert not await database.write(lifts.lift, mine.id, "news", "j@x.example", now=NOW)
 
 
 async def the_organization(database: Database, identifier: OrganizationId) -> Organization:

@@ -365,6 +365,7 @@ def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[su
                 evidence=_in_words(entry.finding),
                 created_at=entry.finding.now,
                 expires_at=suppress.expires_at,
+                rule=_rule(entry.finding.evidence),
             )
 
 
@@ -401,6 +402,10 @@ def _stale_facts(finding: DeliveryEvidence) -> dict[str, str | int | bool | None
     if result.reply:
         facts |= {"reply_code": result.reply.reply_code, "text": result.reply.text}
     return facts
+
+
+def _rule(evidence: Evidence) -> str | None:
+    return evidence.verdict.rule if isinstance(evidence, Answered | Reported) else None
 
 
 def _in_words(finding: DeliveryEvidence) -> str:

@@ -38,6 +38,27 @@ class Unanswered:
     receiver: str = ""
 
 
+class Lack(StrEnum):
+    """What a server does not offer, and a message needs. The values are parts of ids of rules."""
+
+    SIZE = "size"
+    """The message is larger than it says that it takes (RFC 1870)."""
+    SMTPUTF8 = "smtputf8"
+    """An address in the message needs RFC 6531."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsupported:
+    """By what the server offers it cannot take the message, so it was not asked."""
+
+    lack: Lack
+    stage: Stage
+    host: str
+    ip: str = ""
+    tls: str = ""
+    receiver: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldBack:
     """Not tried, because the receiver finds us too fast at the moment; it is due again at `until`."""
@@ -155,6 +176,7 @@ class Reported:
 Evidence = (
     Answered
     | Unanswered
+    | Unsupported
     | HeldBack
     | Unroutable
     | LeaseReleased

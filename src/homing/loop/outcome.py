@@ -17,6 +17,7 @@ from homing.loop.evidence import (
     CancelRequested,
     Evidence,
     HeldBack,
+    Lack,
     LeaseLost,
     LeaseReleased,
     LifetimeOver,
@@ -27,6 +28,7 @@ from homing.loop.evidence import (
     Unanswered,
     Unroutable,
     Unsubscribed,
+    Unsupported,
     What,
 )
 from homing.loop.lifecycle import allowed, move
@@ -94,8 +96,8 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
             return _unanswered(delivery, evidence, now)
         case HeldBack():
             return _held_back(delivery, evidence)
-        case Unroutable():
-            return _unroutable(delivery, evidence, terms)
+        case Unroutable() | Unsupported():
+            return _never_asked(delivery, evidence, terms)
         case LeaseReleased():
             return _lease_released(delivery, evidence, terms)
         case LeaseLost():
@@ -119,7 +121,7 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
 
 def _routed(delivery: Delivery, evidence: Evidence) -> Delivery:
     """The delivery with the receiver that its last attempt went to, whatever else follows."""
-    if isinstance(evidence, Answered | Unanswered | HeldBack) and evidence.receiver:
+    if isinstance(evidence, Answered | Unanswered | Unsupported | HeldBack) and evidence.receiver:
         return replace(delivery, receiver=evidence.receiver)
     return delivery
 
@@ -171,6 +173,25 @@ def _unanswered(delivery: Delivery, silence: Unanswered, now: datetime) -> Outco
         remote_mta=silence.host,
     )
     return _deferred(delivery, now, event, verdict=verdict, in_doubt=silence.stage is Stage.DOT)
+
+
+def _never_asked(delivery: Delivery, finding: Unroutable | Unsupported, terms: _Terms) -> Outcome:
+    if isinstance(finding, Unsupported):
+        return _unsupported(delivery, finding, terms)
+    return _unroutable(delivery, finding, terms)
+
+
+def _unsupported(delivery: Delivery, finding: Unsupported, terms: _Terms) -> Outcome:
+    event: Facts = {"stage": finding.stage.value, "host": finding.host, "why": f"{finding.lack}-not-offered"}
+    if delivery.state is not State.SENDING:
+        return _noted(delivery, EventType.ATTEMPTED, {**event, "changes": "nothing"})
+    verdict = Verdict(
+        failure_class="message_too_big" if finding.lack is Lack.SIZE else "policy",
+        kind="soft",
+        rule=f"{finding.lack}-not-offered",
+        remote_mta=finding.host,
+    )
+    return _failed(delivery, State.BOUNCED, verdict, terms, event)
 
 
 def _unroutable(delivery: Delivery, finding: Unroutable, terms: _Terms) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from homing.loop import ids
-from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable, Unsubscribed
+from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable, Unsubscribed, Unsupported
 from homing.loop.model import (
     AttemptId,
     CaseId,
@@ -169,7 +169,7 @@ def _holds_lease(delivery: Delivery, epoch: int) -> bool:
 
 def _counted(delivery: Delivery, finding: DeliveryEvidence) -> Delivery:
     """An attempt that ended before its row was opened is counted here; `begin_attempts` counts the others."""
-    tried = isinstance(finding.evidence, Answered | Unanswered | Unroutable)
+    tried = isinstance(finding.evidence, Answered | Unanswered | Unsupported | Unroutable)
     opened_before = finding.attempt is not None and finding.attempt.id is not None
     return replace(delivery, attempts=delivery.attempts + 1) if tried and not opened_before else delivery
 

@@ -77,6 +77,9 @@ FAILURES = {
     "inactive": replace(
         UNKNOWN_PERSON, verdict=verdict("inactive_mailbox", kind="hard", reply="550 5.2.1 This mailbox is disabled")
     ),
+    "smtputf8": replace(
+        UNKNOWN_PERSON, recipient="jörg@example.com", verdict=verdict("policy", rule="smtputf8-not-offered")
+    ),
     "forwarding": replace(
         UNKNOWN_PERSON,
         failure=None,

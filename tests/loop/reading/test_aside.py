@@ -57,6 +57,14 @@ def test_what_stands_around_the_words_changes_nothing(frame: str, words: str) ->
         ("554 header X-Spam-Flag is too long", "content"),
         ("550 DKIM-Signature header is missing", "auth"),
         ("the server does not advertise a login method", "system"),
+        ("554 Virus found. See https://spf.example/help", "content"),
+        ("554 Blocked, see https://www.spamcop.net/bl", "reputation"),
+        ("550 Too many 'Received-SPF' fields", "content"),
+        ("554 5.4.6 It loops: it has my Delivered-To line", "unreachable"),
+        ("550 err.mailbox.notfound", "invalid_recipient"),
+        ("550 listed in CSS", "reputation"),
+        ("550 La cuenta fue cancelada", "inactive_mailbox"),
+        ("550 malformed MX record of corp.example", "unreachable"),
     ],
 )
 def test_names_and_symbols(text: str, failure_class: str) -> None:

@@ -496,6 +496,9 @@ ABSENT = [
     ("(Automatic reply) Offer", "See you.", ""),
     ("[Ticket received] Offer", "Thank you.", "References: <m1@post.example>\n"),
     ("Out of office: Offer", "See you.", "List-Id: <sales.corp.example>\n"),
+    ("[#4711] Offer", "Your request has been received.", "In-Reply-To: <m1@post.example>\n"),
+    ("Offer", "This mailbox is no longer in use.", "In-Reply-To: <m1@post.example>\n"),
+    ("Re: Offer", "Olen vuosilomalla.", ""),
 ]
 
 
@@ -536,6 +539,11 @@ def test_hard_is_only_what_a_mail_system_says() -> None:
         mail = f"From: {sender}@corp.example\n{null}Subject: Undelivered mail\n\n{DEAD}\n"
         (report,) = understand(mail.encode(), rules=RULES).reports
         assert (report.verdict.failure_class, report.verdict.kind) == ("invalid_recipient", kind)
+
+
+def test_what_a_courier_could_not_deliver_is_no_mail() -> None:
+    assert from_a_person("Delivery problem", "The parcel could not be delivered to joe@corp.example") is What.UNKNOWN
+    assert from_a_person("Delivery problem", "The mail could not be delivered to joe@corp.example") is What.BOUNCE
 
 
 @pytest.mark.parametrize("subject", ["Devolución", "Zwrot", "Возврат", "Nedoručený balík", "Undelivered parcel"])

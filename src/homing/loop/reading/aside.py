@@ -35,7 +35,7 @@ _LIST_NAMES = re.compile(
 _FIELD_NAME = r"[A-Za-z][A-Za-z0-9]{0,30}(?:-[A-Za-z0-9]{1,30}){1,5}"
 _NAMED_FIELD = re.compile(
     rf"(\b(?:[Hh]eaders?(?: fields?)?|[Ff]ield):? )['\"]?{_FIELD_NAME}\b:?['\"]?"
-    rf"|(\b[Nn]o\s{{1,8}}){_FIELD_NAME}(?=\s(?:line|field|header))"
+    rf"|\b(?![Dd]elivered-){_FIELD_NAME}(?=\s(?:line|field|header)s?\b)"
     rf"|['\"]{_FIELD_NAME}:?['\"](?= (?:header|field|line))"
 )
 _SIGNED = re.compile(
@@ -84,6 +84,8 @@ _ADVICE_BEGINS = re.compile(
 _ADVISING = ("what ", "how ", "possible ", "suggested ", "next steps", "recommended ", "sie tun", "que faire", "hacer")
 """One of these is in each beginning, and in few texts."""
 
+_LINK = re.compile(r"<?https?://\S+", re.IGNORECASE)
+
 
 def servers_words(text: str) -> str:
     """A text without the names, frames and notes around what a server said."""
@@ -97,7 +99,7 @@ def servers_words(text: str) -> str:
     if "." in text:
         text = _NAMED_HOST.sub(_unnamed, text)
     if "-" in text and ("header" in lowered or "field" in lowered or " line" in lowered) and not _SIGNED.search(text):
-        text = _NAMED_FIELD.sub(lambda found: f"{found[1] or found[2] or ''}<field>", text)
+        text = _NAMED_FIELD.sub(lambda found: f"{found[1] or ''}<field>", text)
     stripped = _without_notes(text, lowered)
     return stripped if stripped.strip() else text
 
@@ -128,8 +130,13 @@ def _without_notes(text: str, lowered: str) -> str:
 
 
 def without_advice(text: str) -> str:
-    """A text without what could be done about it; "" if that is all."""
+    """A text without what could be done about it, and without links to that; "" if it is nothing else."""
     lowered = text.lower()
     if any(word in lowered for word in _ADVISING) and (begins := _ADVICE_BEGINS.search(text)):
         text = text[: begins.start()]
-    return _ADVICE.sub(r"\1", text).strip()
+    text = _ADVICE.sub(r"\1", text)
+    return (_LINK.sub(_unlinked, text) if "://" in text else text).strip()
+
+
+def _unlinked(found: re.Match[str]) -> str:
+    return found[0] if _LIST_NAMES.search(found[0]) else " "

@@ -14,7 +14,7 @@ from homing.loop.model import Verdict
 from homing.loop.reading.aside import servers_words, without_advice
 from homing.loop.reading.rulebook import CLASSES, FAMILIES, HARD, Rule, Rules, RulesError, kind_of, load_rules
 from homing.loop.reading.wording import Phrase, fold, phrase_in
-from homing.mail.reply import Reply, Stage
+from homing.mail.reply import HOST_STAGES, Reply, Stage
 
 __all__ = [
     "CLASSES",
@@ -39,6 +39,7 @@ _CODE = re.compile(r"([45](?<![\d.\[].)\d\d)(?=[ \-#:]|$)")
 _LITERAL = re.compile(r"\d(?<![\d.].)\d{0,2}(?:\.\d{1,3}){3}(?![\d.]*\d)")
 _VAGUE_CODES = frozenset({"1.5", "1.9", "5.0", "2.0", "3.0", "4.0", "7.0"})
 _VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|5\.[14]|3\.5)")
+_OF_A_MAILBOX = HARD | {"recipient_refused", "mailbox_full"}
 _STAGES: tuple[tuple[str, tuple[str, ...], Stage], ...] = tuple(
     (command, tuple(f"{before} {command}" for before in befores), stage)
     for command, befores, stage in (
@@ -50,6 +51,8 @@ _STAGES: tuple[tuple[str, tuple[str, ...], Stage], ...] = tuple(
     )
 )
 """A command, the words in which servers tell that they answer it, and the stage to which it belongs."""
+_IN_THE_GREETING = "refused to talk to me"
+"""Postfix, of a host that refused it before any command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,8 @@ def classify(
     if facts.stage is Stage.MAIL_FROM and not transient:  # the server has not heard of the recipient yet
         failure_class = failure_class if failure_class not in _ABOUT_THE_RECIPIENT else "policy"
         kind, about_us = "soft", failure_class != "message_too_big" and rule.id not in _ABOUT_THE_MESSAGE
+    if facts.stage in HOST_STAGES and failure_class in _OF_A_MAILBOX:  # it has heard of nobody yet
+        failure_class, kind = "unreachable", "soft"
     return Verdict(
         failure_class=failure_class,
         kind="soft" if transient and kind == "hard" else kind,
@@ -125,6 +130,8 @@ def _folded(text: str) -> str:
 def stage_in(text: str) -> Stage | None:
     """The stage of the SMTP dialogue that a server's words are reported for, None if they do not tell."""
     folded = text.lower()
+    if _IN_THE_GREETING in folded:
+        return Stage.BANNER
     return next(
         (stage for command, told, stage in _STAGES if command in folded and any(each in folded for each in told)), None
     )
@@ -167,6 +174,8 @@ def _worded(
 
 
 def _by_code(status: str, rules: Rules) -> Rule | None:
+    if status.startswith("2"):  # success, as a session shows it of the commands before
+        return None
     return rules.codes.get(status) or rules.codes.get(status.partition(".")[2])
 
 

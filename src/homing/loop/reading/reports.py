@@ -24,6 +24,7 @@ from homing.loop.reading.returned_mail import (
     judge,
     softened,
 )
+from homing.mail.address import domain_of
 from homing.mail.arf import COMPLAINTS, UNSUBSCRIBES, Feedback, find_feedback
 from homing.mail.dsn import DeliveryStatus, RecipientStatus, find_dsn, find_in_text, read_recipient
 from homing.mail.mime import Headers, read_headers
@@ -102,7 +103,7 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
             alone = len(status.recipients) == 1
             recipient = _addressed(recipient, seen) if alone else recipient
             said = _said(recipient, seen, among=len(status.recipients), in_full=len(reports) < _READ_IN_FULL)
-            verdict = judge(said, action, seen.rules)
+            verdict = _where_it_arrived(judge(said, action, seen.rules), recipient, status.reporting_mta, seen)
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
         reports.append(replace(_report(recipient, action, verdict), behind=clean(behind.of(recipient), LINE)))
@@ -137,6 +138,23 @@ class _Behind:
             return final
         failed = self._of_source.get(split(final), [""])
         return failed.pop(0) if len(failed) > 1 else failed[0]
+
+
+_BY = re.compile(r"\bby\s+([A-Za-z0-9.-]{1,255})")
+_HOPS = 10
+
+
+def _where_it_arrived(verdict: Verdict, recipient: RecipientStatus, reporting_mta: str, seen: Seen) -> Verdict:
+    """The verdict; but the domain of a recipient is there, if one of its own hosts took the mail and now reports that a
+    host behind it is not (the trace of the returned mail: RFC 5321 §4.4)."""
+    domain = domain_of(recipient.final_recipient or recipient.original_recipient)
+    if verdict.failure_class != "invalid_domain" or not domain:
+        return verdict
+    trace = seen.mail.returned.all("Received")[:_HOPS] if seen.mail.returned else ()
+    hosts = [reporting_mta, *(found[1] for value in trace if (found := _BY.search(value)))]
+    if any(f".{host.lower().rstrip('.')}".endswith(f".{domain}") for host in hosts):
+        return replace(verdict, failure_class="unreachable", kind="soft")
+    return verdict
 
 
 def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict) -> RecipientReport:
@@ -187,8 +205,9 @@ def _is_over(recipient: RecipientStatus, seen: Seen) -> bool:
 
 
 def plain_action(seen: Seen) -> ReportAction:
-    """Failed or delayed, by the words."""
-    delayed = seen.signature("delay") and not seen.signature("final")
+    """Failed or delayed, by the words; the text knows better than the subject, which may say failure of a delay."""
+    final, delay = seen.signatures("final"), seen.signatures("delay")
+    delayed = delay and (not final or (final == ("final.subject",) and "delay.text" in delay))
     return ReportAction.DELAYED if delayed else ReportAction.FAILED
 
 
@@ -230,13 +249,20 @@ def _words(recipient: RecipientStatus, seen: Seen, *, alone: bool) -> Iterator[s
     telling = recipient.diagnostic_type in _TELLING_TYPES
     yield f"{recipient.diagnostic_type}; {recipient.diagnostic_code}" if telling else recipient.diagnostic_code
     about = _about(recipient, seen.notice.named)
-    if about:
+    if about and (recipient.diagnostic_type != _PROGRAM or _tells_of_room(about.reason)):
         yield about.reason
         yield about.context
     yield from _categories(recipient.fields)
 
 
+def _tells_of_room(printed: str) -> bool:
+    """Whether a program that took the mail printed that there is no room; what else it prints is no reply."""
+    return any(word in printed.lower() for word in ("quota", "mailbox full", "mailbox is full"))
+
+
 def _prose(recipient: RecipientStatus, seen: Seen, *, alone: bool) -> Iterator[str]:
+    if recipient.diagnostic_type == _PROGRAM and not _tells_of_room(seen.mail.prose):
+        return
     if alone or not _about(recipient, seen.notice.named):
         yield seen.notice.words
         yield seen.mail.prose

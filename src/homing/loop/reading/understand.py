@@ -14,7 +14,8 @@ from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import plain_verdict, stage_in
 from homing.loop.reading.marks import marks_in, senders_in
-from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, returned_recipients
+from homing.loop.reading.ours import Ours, about_us
+from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, first_address, returned_recipients
 from homing.loop.reading.reports import (
     delivery_status,
     disposition,
@@ -39,9 +40,10 @@ from homing.loop.reading.returned_mail import (
 )
 from homing.loop.reading.rulebook import Rules, kind_of
 from homing.loop.reading.wording import addresses_in
+from homing.mail.address import domain_of
 from homing.mail.dsn import find_dsn
 from homing.mail.header import TRACE_HEADER
-from homing.mail.mime import Headers, read_mail
+from homing.mail.mime import Headers, Mail, read_mail
 from homing.mail.text import clean
 
 __all__ = ["RecipientReport", "Understood", "understand"]
@@ -53,8 +55,9 @@ _LITTLE = 400
 """Characters. If it does not say that it is one, it is shorter."""
 
 
-def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Understood:
-    """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>."""
+def understand(raw: bytes, *, rules: Rules, null_sender: bool = False, helo: str = "") -> Understood:
+    """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>; `helo`: the name that we give
+    ourselves, by which a server may refuse us."""
     mail = read_mail(raw)
     seen = see(mail, rules, null_sender=null_sender)
     if mail.enclosed is not None and _passed_on(seen):
@@ -66,7 +69,7 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
         what=reading.what,
         rule=reading.rule,
         matched=reading.matched or seen.matched(reading.rule),
-        reports=reading.reports,
+        reports=_about_us(reading.reports, mail, helo),
         subject=clean(mail.headers.first("Subject"), LINE),
         from_address=seen.from_address,
         auto_submitted=clean(mail.headers.first("Auto-Submitted"), LINE).lower(),
@@ -86,6 +89,23 @@ def _passed_on(seen: Seen) -> bool:
     if find_dsn(seen.mail) is not None or seen.signature("human") or seen.signature("forward"):
         return False
     return seen.null_sender or not _SENDERS.isdisjoint(seen.signatures("bounce"))
+
+
+def _about_us(reports: tuple[RecipientReport, ...], mail: Mail, helo: str) -> tuple[RecipientReport, ...]:
+    """The reports, with verdicts that rest on a name of ours as verdicts about us. The notice came to our envelope
+    sender, and the original bears our domain in From."""
+    returned = mail.returned or Headers()
+    ours = Ours(
+        return_domain=domain_of(first_address(mail.headers.first("To"))),
+        from_domain=domain_of(first_address(returned.first("From"))),
+        helo=helo,
+    )
+    return tuple(
+        replace(report, verdict=verdict)
+        if (verdict := about_us(report.verdict, ours, report.address)) is not report.verdict
+        else report
+        for report in reports
+    )
 
 
 # -- notices in words ------------------------------------------------------------------------------------------------
@@ -110,20 +130,22 @@ def _plain_bounce(seen: Seen) -> Reading | None:
     told = sum(signature not in _SENDERS for signature in signatures) + known
     if (
         _held_by_a_list(seen, signatures)
-        or (not signatures and not known)
+        or not (signatures or known or _from_nobody(seen))
         or (not official and _is_other_mail(seen, told))
     ):
         return None
     action = _action(notice, seen)
     reports = _plain_reports(notice, action, seen)
     sufficient = official and (seen.null_sender or told > 0 or not _SUFFICIENT.isdisjoint(signatures))
-    if not sufficient and not _convincing(signatures, reports, official=official, known=known):
+    if not sufficient and not _convincing(
+        signatures, reports, official=official, known=known, of_mail=_speaks_of_mail(seen)
+    ):
         return None
     if not official and not known and not _quotes_a_reply(reports) and seen.signature("auto_reply"):
         return None
     if not official and _SENDERS.isdisjoint(signatures) and not seen.null_sender:
         reports = [_hearsay(report) for report in reports]
-    rule = notice.form.id if known and notice.form is not None else signatures[0]
+    rule = notice.form.id if known and notice.form is not None else next(iter(signatures), "bounce.from-nobody")
     return Reading(what=what_of(reports), rule=rule, reports=tuple(reports))
 
 
@@ -133,6 +155,11 @@ def _held_by_a_list(seen: Seen, signatures: tuple[str, ...]) -> bool:
 
 
 _FAILED = frozenset({"bounce.subject", "bounce.opening", "bounce.failed-recipients"})
+
+
+def _from_nobody(seen: Seen) -> bool:
+    """Whether neither the envelope nor the header names a sender, as only servers write (RFC 5321 §4.5.5)."""
+    return seen.null_sender and not seen.from_address and bool(seen.mail.headers.first("From"))
 
 
 def _official(seen: Seen, signatures: tuple[str, ...], *, known: bool) -> bool:
@@ -155,17 +182,30 @@ def _known(notice: Notice) -> bool:
     return notice.form is not None and notice.form.family != "general" and bool(notice.named[0].address)
 
 
-def _convincing(signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool) -> bool:
+def _convincing(
+    signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool, of_mail: bool
+) -> bool:
     """Whether the words suffice: a daemon that quotes a server, or anybody who names a recipient and a reason."""
     telling = any(report.verdict.failure_class != "undetermined" for report in reports)
     names_somebody = any(report.final_recipient for report in reports)
     if official:
         return telling and (names_somebody or _quotes_a_reply(reports))
-    headed = "bounce.subject" in signatures or not _SENDERS.isdisjoint(signatures)
+    headed = ("bounce.subject" in signatures and of_mail) or not _SENDERS.isdisjoint(signatures)
     worded = "bounce.opening" in signatures or known or _quotes_a_reply(reports)
     worded = worded or any(report.verdict.failure_class == "content" for report in reports)  # of scanners
     worded = worded or (telling and not _SENDERS.isdisjoint(signatures))
     return names_somebody and ((headed and worded) or (known and telling))
+
+
+def _speaks_of_mail(seen: Seen) -> bool:
+    """Whether it is mail that was not delivered: parcels, payments and goods come back too."""
+    return _MAIL.search(seen.prose) is not None
+
+
+_MAIL = re.compile(
+    r"\b(?:e-?)?mails?\b|message|nachricht|mensaje|correo|messag|courri|bericht|meddelande|besked|melding|viesti|wiadomo"
+    r"|zpráv|sprav|üzenet|mesaj|ileti|сообщен|письм|повідомл|メール|メッセージ|邮件|郵件|信件|메일|smtp|rcpt|posting|virus"
+)
 
 
 def _hearsay(report: RecipientReport) -> RecipientReport:
@@ -223,12 +263,20 @@ def _plain_verdict(named: Named, notice: Notice, action: ReportAction, seen: See
     said = Said(words=(named.context, named.reason), prose=prose, stage=stage, closely=closely)
     verdict = judge(said, action, seen.rules)
     if not alone and verdict.failure_class == "undetermined":
-        shared = judge(Said(words=(notice.words,), closely=closely), action, seen.rules)
+        shared = judge(Said(words=(_said_of_nobody(notice),), closely=closely), action, seen.rules)
         verdict = shared if shared.kind != "hard" else verdict  # it may be said of the others
     if form is not None and verdict.failure_class == "undetermined" and form.failure_class != "undetermined":
         meant = replace(verdict, failure_class=form.failure_class, kind=kind_of(form.failure_class), rule=form.id)
         verdict = softened(meant, action)
     return verdict
+
+
+def _said_of_nobody(notice: Notice) -> str:
+    """The words of a notice without the lines that it says of single recipients."""
+    if notice.form is not None and notice.form.place != "line":
+        return notice.words
+    taken = {line.strip() for named in notice.named for line in named.reason.split("\n")}
+    return "\n".join(line for line in notice.words.split("\n") if not any(each and each in line for each in taken))
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -292,6 +340,7 @@ def _auto_reply(seen: Seen) -> Reading | None:
         return _automatic(What.AUTO_REPLY, "auto_reply", "auto-reply.null-sender", seen, "MAIL FROM:<>")
     if not rule and len(seen.mail.prose) < _SHORT and _unattended(seen):
         rule = seen.signature("absence") or (seen.signature("away") if _says_little(seen.mail.prose) else "")
+        rule = rule or (seen.signature("received") if _in_thread(headers) else "")
     return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
 
 
@@ -307,12 +356,12 @@ def _unattended(seen: Seen) -> bool:
     §3.6.4) and quote it; a program that only puts "Re:" before the subject does neither."""
     if seen.signature("other") or seen.signature("forward"):
         return False
-    replies = bool(seen.signature("human")) or _in_thread(seen.mail.headers)
-    if not replies:
+    replies, threads = bool(seen.signature("human")), _in_thread(seen.mail.headers)
+    if not replies and not threads:
         return not seen.signature("bulk")
     if _QUOTES.search(seen.mail.prose):
         return False
-    return bool(seen.signature("robot")) or not _in_thread(seen.mail.headers)
+    return bool(seen.signature("robot")) or not (replies and threads)
 
 
 def _says_little(prose: str) -> bool:

@@ -36,7 +36,7 @@ _REPLY = re.compile(r"""(?:^|[\s:'"(<\[])([45]\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,4
 _REPLY_ENDS = re.compile(
     r"\n\s*(?:i'm not going to try again|giving up on|i've given up|starttls proto)|\(in reply to", re.IGNORECASE
 )
-_BEFORE_A_REPLY = 20
+_BEFORE_A_REPLY = 60
 """Characters. If so many words stand before a reply, they are a program's own."""
 _SENTENCE = re.compile(r"\s(?:(?<=[^\d\s][.!?。]\s)\s*|(?<=\n)\s*\n)")
 _REASON = re.compile(

@@ -37,6 +37,8 @@ TABLE = [
     ("john@corp.com", "rfc822; IMCEAEX-_O=EXCH_OU=FIRST+20SITE_CN=RECIPIENTS_CN=john@corp.com", REWRITTEN),
     ("john@corp.com", "rfc822; IMCEASMTP-john+40corp+2Ecom@hub.example", REWRITTEN),
     ("john@corp.com", "rfc822; john", REWRITTEN),
+    ("john@corp.com", "rfc822; john@server", REWRITTEN),
+    ("john@corp.com", "rfc822; jane@server", OTHER),
     ("john@corp.com", "rfc822; jdoe@corp.com", OTHER),
     ("john@corp.com", "rfc822; jdoe@corp.onmicrosoft.com", OTHER),
     ("john@corp.com", "rfc822; john@else.com", OTHER),

@@ -43,8 +43,8 @@ def _base(local: str) -> str:
 
 
 def _at_the_domain(domain: str, other: str) -> bool:
-    """Whether `other` is the domain, a host below it, or a name at Microsoft's; no domain at all is taken for it."""
-    return not other or other == domain or other.endswith((f".{domain}", _HOSTED))
+    """Whether `other` is the domain, a host below it, a name at Microsoft's, or a host's without any domain."""
+    return "." not in other or other == domain or other.endswith((f".{domain}", _HOSTED))
 
 
 def _encapsulates(written: str, local: str, domain: str) -> bool:

@@ -12,6 +12,7 @@ from homing.loop.reading.classify import classify, weight
 from homing.loop.reading.prose import PROSE_CHARACTERS, Notice, first_address, read_plain
 from homing.loop.reading.rulebook import HARD, Form, Rules, Signature
 from homing.loop.reading.wording import Phrase, fold
+from homing.mail.address import domain_of
 from homing.mail.mime import Headers, Mail
 from homing.mail.reply import Stage
 from homing.mail.text import clean
@@ -66,10 +67,10 @@ class RecipientReport:
 
     @property
     def address(self) -> str:
-        """The address that the report is about: the final recipient, except where that is no address. The original one
-        only echoes what the sender wrote (RFC 3461 §5.2.8)."""
+        """The address that the report is about: the final recipient, except where that is no address with a full
+        domain. The original one only echoes what the sender wrote (RFC 3461 §5.2.8)."""
         original, final = self.original_recipient, self.final_recipient
-        return final if "@" in final or not original else original
+        return final if "." in domain_of(final) or "@" not in original else original
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

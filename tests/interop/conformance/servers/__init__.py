@@ -1,0 +1,8 @@
+"""The servers: how each is laid out in a root of its own, and which scenarios it cannot have."""
+
+from collections.abc import Mapping
+
+from ..server import Server
+from .postfix import POSTFIX
+
+SERVERS: Mapping[str, Server] = {server.name: server for server in (POSTFIX,)}

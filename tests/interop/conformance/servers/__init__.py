@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from ..server import Server
+from tests.interop.conformance.server import Server
+
+from .exim import EXIM
 from .postfix import POSTFIX
 
-SERVERS: Mapping[str, Server] = {server.name: server for server in (POSTFIX,)}
+SERVERS: Mapping[str, Server] = {server.name: server for server in (POSTFIX, EXIM)}

@@ -1,7 +1,7 @@
 """Dovecot with Pigeonhole behind a server: LMTP with a quota, and Sieve scripts that redirect, reject and answer."""
 
-from ..machine import Machine
-from ..namespace import DOVECOT, INSIDE
+from tests.interop.conformance.machine import Machine
+from tests.interop.conformance.namespace import DOVECOT, INSIDE
 
 PACKAGES = ("dovecot-core", "dovecot-lmtpd", "dovecot-sieve")
 

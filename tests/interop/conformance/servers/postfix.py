@@ -1,11 +1,13 @@
 """Postfix: local(8) with aliases, strict mailboxes of virtual(8), relays, Dovecot behind LMTP, PostSRSd for SRS."""
 
-from ..beyond import ROUTES
-from ..greylist import a_greylist
-from ..machine import Machine
-from ..namespace import DOVECOT, HELPER, INSIDE, SERVER, SRS
-from ..server import Server
+from tests.interop.conformance.beyond import ROUTES
+from tests.interop.conformance.greylist import a_greylist
+from tests.interop.conformance.machine import Machine
+from tests.interop.conformance.namespace import DOVECOT, HELPER, INSIDE, SERVER, SRS
+from tests.interop.conformance.server import Server
+
 from . import dovecot
+from .aliases import ALIASES
 
 _MASTER = f"""\
 {SERVER}:25 inet n - n - - smtpd
@@ -88,16 +90,6 @@ maximal_backoff_time = 2s
 smtp_tls_security_level = none
 """
 
-_ALIASES = """\
-team: john, gone@away.com
-forward: gone@away.com
-forwardfull: full@away.com
-forwardnowhere: joe@nowhere.com
-chain: chain2
-chain2: chain3
-chain3: gone@away.com
-"""
-
 
 async def _start(machine: Machine) -> None:
     for user in ("postfix", "postsrsd"):
@@ -122,7 +114,7 @@ async def _start(machine: Machine) -> None:
     machine.write("/etc/postfix/main.cf", text)
     machine.write("/etc/postfix/master.cf", _MASTER)
     machine.write("/etc/postfix/header_checks", "/^Subject:.*lottery/ REJECT Message content rejected\n")
-    machine.write("/etc/aliases", _ALIASES)
+    machine.write("/etc/aliases", ALIASES)
     machine.write("/etc/postsrsd.secret", "a secret of nobody\n")
     machine.path("/var/mail/full").write_bytes(b"From old\n\n" + b"x" * 299_000)
     machine.run("chown", "full:mail", "/var/mail/full")

@@ -106,7 +106,8 @@ ROUTES = {host.domain: host.ip for host in HOSTS if host.ip != AWAY} | {"busy.co
 
 TAKEN = ("late.com", "strict.com", "box.com", "lost.com", "loop.com", *ROUTES)
 """All domains that the server takes mail for. `late.com` has mailboxes and aliases and takes every name; `strict.com`
-looks at RCPT; `box.com` lies on Dovecot; `lost.com` goes to a host without an address; `loop.com` to the server itself."""
+looks at RCPT; `box.com` lies on Dovecot; `lost.com` goes to a host without an address, `loop.com` to the server itself.
+"""
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""One live run: the gateway sends a message, the server answers or sends something back, and what follows is written."""
+"""One live run: the gateway sends a message, the server answers or sends something back, and we write what follows."""
 
 import re
 from dataclasses import asdict, dataclass, field
@@ -83,8 +83,13 @@ class Cell:
             await until(lambda: attempted("deferred"), PATIENCE)
             self.story.advance(hours=2)
             await until(lambda: attempted("delivered"), PATIENCE)
-        elif self.scenario.wait is not Wait.DIALOGUE and (await self.application.states(answer)) != ["deferred"]:
+        elif self.scenario.wait is not Wait.DIALOGUE and not await self._refused_at_once(answer):
             await until(returned, PATIENCE)
+
+    async def _refused_at_once(self, answer: dict[str, Any]) -> bool:
+        """Whether it never was in their hands, so that nothing can come back."""
+        (delivery,) = (await self.application.message(answer))["deliveries"]
+        return delivery["state"] != "delivered" and delivery["bounced"] != "late"
 
     async def _settled(self, answer: dict[str, Any]) -> None:
         """Wait until all that was begun about it has ended: a case's steps, mails that are still to be understood."""
@@ -163,9 +168,15 @@ def _of_mail(mail: Message) -> str:
             for short, name in (("for", "Original-Recipient"), ("final", "Final-Recipient"))
             if block[name]
         ]
-        said = _value(block["Diagnostic-Code"]) or _text(mail)
+        said = _value(block["Diagnostic-Code"]) or _about(_value(block["Final-Recipient"]), _text(mail))
         told.append(f"{block['Action']} {block['Status']} {', '.join(fields)}: {said}")
     return _tidy("a report: " + "; ".join(told))
+
+
+def _about(recipient: str, text: str) -> str:
+    """What a notice says in words, from where it says whom it is about."""
+    start = text.find(recipient)
+    return text[start:] if start > 0 else text
 
 
 def _value(value: object) -> str:

@@ -5,7 +5,6 @@ namespace of our own (`namespace.py`), whose end takes all of it away.
 """
 
 import asyncio
-import os
 import socket
 import subprocess
 import tempfile
@@ -158,7 +157,7 @@ def a_machine() -> Machine:
     (root / "dev" / "shm").mkdir(mode=0o1777)
     (root / "dev" / "shm").chmod(0o1777)
     for link, target in {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1"}.items():
-        os.symlink(target, root / "dev" / link)
+        (root / "dev" / link).symlink_to(target)
     machine = Machine(root)
     machine.write("/etc/resolv.conf", "nameserver 127.0.0.53\n")
     machine.write("/etc/hosts", "127.0.0.1 localhost\n127.0.2.1 mx.hall.com mx\n")

@@ -1,4 +1,4 @@
-"""A network, mounts and processes of one's own: ports 25 and 53 are free there, and all ends when its first process does.
+"""A network, mounts and processes of one's own: ports 25 and 53 are free there, and all ends with its first process.
 
 Whoever connects to the server that is looked at comes from `GATEWAY`, which is nobody to it; the server's own helpers
 reach it at `INSIDE`, from `HELPER`.

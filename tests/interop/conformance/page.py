@@ -28,8 +28,8 @@ runs; a cell that is not as it says is marked **differs**, and the command fails
 
 * The state of a delivery is about our recipient. Whatever fails beyond him, at a member of his list or an address that
   he forwards to, leaves the state `delivered`, suppresses nobody, and is a case for a person.
-* A refusal of the recipient in the dialogue may suppress his address until somebody lifts it; a report that comes later,
-  for 30 days at most. What is about us, about the message, about the moment or about a host of theirs suppresses nobody.
+* A refusal of the recipient in the dialogue may suppress his address until somebody lifts it; a report that comes
+  later, for 30 days at most. What is about us, the message, the moment or a host of theirs suppresses nobody.
 
 """
 

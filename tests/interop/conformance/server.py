@@ -10,8 +10,8 @@ Start = Callable[[Machine], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """`packages` are Debian's, `npm` those of npm. `start` lays it out on a machine and starts it. `lacks`: scenarios that
-    it cannot have, and why. `version` is the command that tells it, with the pattern that finds it."""
+    """`packages` are Debian's, `npm` those of npm. `start` lays it out on a machine and starts it. `lacks`: scenarios
+    that it cannot have, and why. `version` is the command that tells it, with the pattern that finds it."""
 
     name: str
     title: str

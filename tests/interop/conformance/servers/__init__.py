@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tests.interop.conformance.server import Server
 
 from .exim import EXIM
+from .opensmtpd import OPENSMTPD
 from .postfix import POSTFIX
 
-SERVERS: Mapping[str, Server] = {server.name: server for server in (POSTFIX, EXIM)}
+SERVERS: Mapping[str, Server] = {server.name: server for server in (POSTFIX, EXIM, OPENSMTPD)}

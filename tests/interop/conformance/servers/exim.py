@@ -1,4 +1,4 @@
-"""Exim: mailboxes with a quota, aliases, autoreply, SRS of its own, relays, Dovecot behind LMTP; ACLs for what it refuses."""
+"""Exim: mailboxes with a quota, aliases, autoreply, SRS of its own, relays, Dovecot behind LMTP, ACLs that refuse."""
 
 from tests.interop.conformance.beyond import ROUTES
 from tests.interop.conformance.machine import Machine
@@ -50,8 +50,8 @@ at_rcpt:
         !condition = ${{if exists{{/var/spool/exim4/greylisted}}}}
         condition = ${{run{{/usr/bin/touch /var/spool/exim4/greylisted}}{{yes}}{{yes}}}}
         message = Greylisted, please try again in five minutes
-  require domains = +here : +relayed
-          message = relay not permitted
+  require message = relay not permitted
+          domains = +here : +relayed
   accept !domains = strict.com
   require verify = recipient
   accept
@@ -124,7 +124,7 @@ vacation:
 mailboxes:
   driver = accept
   domains = late.com : strict.com : srs.com
-  local_parts = ${{lookup{{$local_part}}lsearch{{/etc/exim4/mailboxes}}{{$local_part}}}}
+  local_parts = lsearch;/etc/exim4/mailboxes
   transport = mailbox
   cannot_route_message = Unknown user
 
@@ -149,7 +149,7 @@ remote_srs:
 
 mailbox:
   driver = appendfile
-  directory = /var/mail/$domain/$local_part
+  directory = /var/mail/$local_part_data
   maildir_format
   create_directory
   user = mail
@@ -166,7 +166,7 @@ vacation:
 
 begin retry
 
-*@late.com quota
+* quota
 * * F,10s,1s
 
 begin rewrite
@@ -187,7 +187,7 @@ async def _start(machine: Machine) -> None:
     )
     machine.write("/etc/exim4/exim4.conf", text)
     machine.write("/etc/exim4/routes", "".join(f"{domain}: {ip}\n" for domain, ip in ROUTES.items()))
-    machine.write("/etc/exim4/mailboxes", "".join(f"{name}: yes\n" for name in ("john", "ann", "full", "away", "grey")))
+    machine.write("/etc/exim4/mailboxes", "".join(f"{name}: {name}\n" for name in ("john", "ann", "full", "away", "grey")))
     machine.write("/etc/aliases", ALIASES)
     await dovecot.start(machine)
     machine.start("/usr/sbin/exim4", "-bdf", "-q1s")

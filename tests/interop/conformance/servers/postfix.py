@@ -144,5 +144,5 @@ POSTFIX = Server(
     start=_start,
     version=("postconf", "-h", "mail_version", r"([\d.]+)"),
     packages=("postfix", "postsrsd", *dovecot.PACKAGES),
-    lacks={"vacation": "Postfix has none of its own; it leaves that to Sieve or to a program"},
+    lacks={"vacation": "it has none of its own; it leaves that to Sieve or to a program"},
 )

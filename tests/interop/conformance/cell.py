@@ -16,7 +16,7 @@ from tests.stories.gateway import Application, Story, plain_text
 from .scenarios import Scenario, Wait
 
 JANET = "janet@example.com"
-PATIENCE = 40.0
+PATIENCE = 25.0
 _ROUTINE = {"queued", "attempted"}
 _SHORT = 220
 
@@ -195,6 +195,7 @@ _CHANGING = (
     (r"\bb\+[a-z2-7]+@", "b+…@"),
     (r"\bSRS[01][=+-]\S+?@", "SRS…@"),
     (r"(?i)(queued as|message id|id=|queue id:?) ?\S+", r"\1 …"),
+    (r"\S+ Message accepted", "… Message accepted"),
     (r"\s+", " "),
 )
 

@@ -8,9 +8,9 @@ from .scenarios import Expected, Scenario
 
 def judge(finding: Finding, scenario: Scenario) -> list[str]:
     """The differences, in words; none where all is as it should be."""
-    if finding.why:
+    if not finding.state:
         return [finding.why]
-    return list(_differences(finding, scenario.expected))
+    return [*filter(None, [finding.why]), *_differences(finding, scenario.expected)]
 
 
 def _differences(finding: Finding, wanted: Expected) -> Iterator[str]:

@@ -43,7 +43,7 @@ def settle_in() -> None:
     """Called inside: loopback comes up, with the addresses from which the servers are reached."""
     for command in (
         "link set lo up",
-        *(f"address add {ip}/32 dev lo" for ip in (SERVER, INSIDE, SRS, GATEWAY, HELPER)),
+        *(f"address add {ip}/32 dev lo" for ip in (SERVER, INSIDE, SRS)),
         *(f"route replace local {ip} dev lo src {GATEWAY} table local" for ip in (SERVER, SRS)),
         f"route replace local {INSIDE} dev lo src {HELPER} table local",
     ):

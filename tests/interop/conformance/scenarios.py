@@ -13,8 +13,8 @@ class Wait(StrEnum):
     """What a cell waits for before it is judged."""
 
     DIALOGUE = "the answer in the dialogue"
-    RETURN = "a mail that came back"
-    BOUNCE = "a mail that came back and says that it failed for good"
+    RETURN = "a mail about it"
+    BOUNCE = "a mail that says that it failed for good"
     TWO_TRIES = "the answer in the dialogue, and that of a later attempt"
 
 
@@ -94,7 +94,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "unknown_user_lmtp": Scenario(
         title="Unknown user at Dovecot, behind LMTP",
         recipient="noone@box.com",
-        wait=Wait.RETURN,
+        wait=Wait.BOUNCE,
         expected=_late("invalid_recipient", kinds=("hard",), suppressed=30),
         spared="not for ever: a late report is less than a refusal at RCPT",
     ),

@@ -7,5 +7,6 @@ from tests.interop.conformance.server import Server
 from .exim import EXIM
 from .opensmtpd import OPENSMTPD
 from .postfix import POSTFIX
+from .sendmail import SENDMAIL
 
-SERVERS: Mapping[str, Server] = {server.name: server for server in (POSTFIX, EXIM, OPENSMTPD)}
+SERVERS: Mapping[str, Server] = {server.name: server for server in (POSTFIX, EXIM, SENDMAIL, OPENSMTPD)}

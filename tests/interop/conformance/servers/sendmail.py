@@ -81,6 +81,7 @@ async def _start(machine: Machine) -> None:
     machine.write("/home/away/.forward", '\\away, "|/usr/libexec/sendmail/vacation.sendmail -a away away"\n', owner="away")
     machine.write("/etc/mail/sendmail.mc", _MC)
     machine.write("/etc/mail/access", _ACCESS)
+    machine.write("/etc/mail/local-host-names", "late.com\nhall.com\n")
     relays = {domain: f"esmtp:[{ip}]" for domain, ip in ROUTES.items()} | {
         "box.com": f"dovecot:[{DOVECOT}]",
         "lost.com": "esmtp:[inner.nowhere.com]",

@@ -15,6 +15,11 @@ def folder_of_servers() -> Path:
     return Path(os.environ.get("HOMING_SERVERS") or _USUAL)
 
 
+def fetched(name: str) -> bool:
+    """Whether a server's packages of Debian are there already."""
+    return (folder_of_servers() / name / "done").exists()
+
+
 def debian(name: str, packages: Iterable[str]) -> list[Path]:
     """The packages of a server, with all they need and this machine lacks; downloaded unless they are there."""
     folder = folder_of_servers() / name
@@ -31,7 +36,7 @@ def debian(name: str, packages: Iterable[str]) -> list[Path]:
 
 def npm(name: str, package: str) -> Path:
     """The folder with the `node_modules` that hold an npm package; without scripts of strangers and without a lock."""
-    folder = folder_of_servers() / name
+    folder = folder_of_servers() / f"{name}-npm"
     done = folder / "done"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +54,8 @@ def _lacking(packages: Iterable[str]) -> list[str]:
 
 
 def _call(*command: str, folder: Path | None = None) -> str:
+    if shutil.which(command[0]) is None:
+        raise SystemExit(f"no {command[0]} here")
     called = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if called.returncode:
         raise SystemExit(f"{' '.join(command)}: {called.stderr.strip() or called.stdout.strip()}")

@@ -111,14 +111,14 @@ class Machine:
                 return
             ended = [process.args for process in self.processes if process.poll() is not None and process.returncode]
             if ended or time.monotonic() > deadline:
-                raise RuntimeError(f"nobody listens at {ip}:{port}; {ended}\n" + self.told())
+                raise RuntimeError(f"nobody listens at {ip}:{port}; {ended}\n" + "\n".join(self.lines()[-40:]))
             await asyncio.sleep(0.05)
 
-    def told(self, lines: int = 60) -> str:
-        """What it logged and printed last."""
+    def lines(self) -> list[str]:
+        """What was printed, or else what was logged: a server does one or the other."""
         output = self.path("/var/log/output")
         printed = output.read_text(errors="replace").splitlines() if output.exists() else []
-        return "\n".join([*printed[-lines:], *self.syslog[-lines:]])
+        return max(printed, self.syslog, key=len)
 
     def take_log(self) -> None:
         """Be its system log: there is none in a root of one's own."""

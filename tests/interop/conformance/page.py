@@ -86,6 +86,9 @@ def _mark(cell: Mapping[str, Any] | None) -> str:
 def _section(name: str, scenario: Scenario, found: Results, table: _Table) -> Iterator[str]:
     yield f"\n## {name.replace('_', '-')}\n\n{scenario.title}: a message to `{scenario.recipient}`.\n"
     yield f"Not concluded: {scenario.spared}.\n\n"
+    same = [SERVERS[server].title for server in found if name in SERVERS[server].words_of]
+    if same:
+        yield f"{', '.join(same)}: its words are those of an unknown user, and are taken for that.\n\n"
     yield _row(["Server", "What it said", "What was concluded"]) + _row(["---"] * 3)
     for server in found:
         cell = table.get((server, name))

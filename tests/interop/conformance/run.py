@@ -47,12 +47,12 @@ async def looking_at(server: Server) -> AsyncIterator[Look]:
         async def look(names: Iterable[str], *, verbose: bool = False) -> dict[str, Any]:
             findings = []
             for name in names:
-                began, before = time.monotonic(), len(machine.syslog)
+                began, before = time.monotonic(), len(machine.lines())
                 finding = await _cell(Cell(story, application, server.name, name, SCENARIOS[name]), server)
                 findings.append(finding)
                 print(_line(finding, time.monotonic() - began), file=sys.stderr, flush=True)
                 if verbose and finding.differs:
-                    print(*machine.syslog[before:], sep="\n", file=sys.stderr, flush=True)
+                    print(*machine.lines()[before:], sep="\n", file=sys.stderr, flush=True)
             return {"version": _version(server, machine), "cells": [finding.document() for finding in findings]}
 
         yield look
@@ -72,7 +72,7 @@ async def _cell(cell: Cell, server: Server) -> Finding:
         finding = await asyncio.wait_for(cell.run(), 120)
     except Exception as error:  # noqa: BLE001 - one cell that breaks must not hide the others
         finding = Finding(server.name, cell.name, why=f"{type(error).__name__}: {error}")
-    finding.differs = judge(finding, cell.scenario)
+    finding.differs = judge(finding, SCENARIOS[server.words_of.get(cell.name, cell.name)])
     return finding
 
 

@@ -123,7 +123,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         title="A domain that the server does not serve",
         recipient="john@elsewhere.com",
         wait=Wait.DIALOGUE,
-        expected=_at_once("policy", "invalid_domain", "system"),
+        expected=_at_once("policy", "recipient_refused", "invalid_domain", "system"),
         spared="their MX and their server disagree: nothing is known about the mailbox, nothing is suppressed",
     ),
     "too_big": Scenario(
@@ -310,5 +310,16 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
 }
 
-QUICK = ("unknown_user", "unknown_user_late", "unknown_user_behind", "forward", "vacation", "content", "relay_denied")
+QUICK = (
+    "unknown_user",
+    "full_behind",
+    "full_lmtp",
+    "relay_denied",
+    "too_big",
+    "content",
+    "sender_behind",
+    "delay",
+    "sieve_vacation",
+    "greylisting",
+)
 """A handful that takes seconds, for a test."""

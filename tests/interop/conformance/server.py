@@ -11,7 +11,8 @@ Start = Callable[[Machine], Awaitable[None]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """`packages` are Debian's, `npm` those of npm. `start` lays it out on a machine and starts it. `lacks`: scenarios
-    that it cannot have, and why. `version` is the command that tells it, with the pattern that finds it."""
+    that it cannot have, and why; `words_of`: those in which its words are the very ones of another scenario, so that
+    nobody could conclude anything else. `version` is the command that tells it, with the pattern that finds it."""
 
     name: str
     title: str
@@ -20,3 +21,4 @@ class Server:
     packages: tuple[str, ...] = ()
     npm: str = ""
     lacks: Mapping[str, str] = field(default_factory=dict)
+    words_of: Mapping[str, str] = field(default_factory=dict)

@@ -187,7 +187,9 @@ async def _start(machine: Machine) -> None:
     )
     machine.write("/etc/exim4/exim4.conf", text)
     machine.write("/etc/exim4/routes", "".join(f"{domain}: {ip}\n" for domain, ip in ROUTES.items()))
-    machine.write("/etc/exim4/mailboxes", "".join(f"{name}: {name}\n" for name in ("john", "ann", "full", "away", "grey")))
+    machine.write(
+        "/etc/exim4/mailboxes", "".join(f"{name}: {name}\n" for name in ("john", "ann", "full", "away", "grey"))
+    )
     machine.write("/etc/aliases", ALIASES)
     await dovecot.start(machine)
     machine.start("/usr/sbin/exim4", "-bdf", "-q1s")

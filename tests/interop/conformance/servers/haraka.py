@@ -1,6 +1,7 @@
 """Haraka: it has no mailboxes, so all mail goes on; a plugin of ours says where to, and what is refused."""
 
 import json
+import re
 
 from tests.interop.conformance.beyond import INNER, ROUTES
 from tests.interop.conformance.machine import Machine
@@ -80,9 +81,10 @@ async def _start(machine: Machine) -> None:
     machine.write(f"{folder}/config/plugins", "hall\n")
     machine.write(f"{folder}/config/smtp.ini", f"listen={SERVER}:25,{INSIDE}:25\n")
     machine.write(f"{folder}/config/me", "mx.hall.com\n")
-    machine.write(f"{folder}/config/connection.ini", "[max]\nbytes=200000\n[headers]\nmax_received=5\n")
-    machine.write(f"{folder}/config/databytes", "200000\n")
-    outbound = "enable_tls=false\nlocal_mx_ok=true\ntemp_fail_intervals=1s,2s,3s\ninet_prefer=v4\n"
+    usual = machine.path("/opt/npm/node_modules/Haraka/config/connection.ini").read_text()
+    usual = usual.replace("max_received=100", "max_received=5")
+    machine.write(f"{folder}/config/connection.ini", re.sub(r"(?m)^;?bytes ?=.*", "bytes=200000", usual))
+    outbound = "enable_tls=false\nlocal_mx_ok=true\ntemp_fail_intervals=5s,5s\ninet_prefer=v4\n"
     machine.write(f"{folder}/config/outbound.ini", outbound)
     await dovecot.start(machine)
     machine.start("node", "/opt/npm/node_modules/Haraka/bin/haraka", "-c", folder)

@@ -103,6 +103,7 @@ OPENSMTPD = Server(
     start=_start,
     version=("/usr/sbin/smtpd", "-h", r"version: OpenSMTPD ([\w.]+)"),
     packages=("opensmtpd", *dovecot.PACKAGES),
+    words_of={"relay_denied": "unknown_user"},
     lacks={
         "unknown_user_late": "it looks for its own mailboxes at RCPT, always",
         "full": "its own mailboxes have no quota",

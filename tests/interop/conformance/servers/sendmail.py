@@ -51,6 +51,8 @@ MAILER(`smtp')dnl
 MAILER_DEFINITIONS
 Mdovecot,{_TAB}P=[IPC], F=lsDFMuXz5:|/@8, S=EnvFromSMTP/HdrFromSMTP, R=EnvToSMTP, E=\\r\\n, L=990,
 {_TAB}{_TAB}T=DNS/RFC822/SMTP, A=TCP $h 24
+LOCAL_CONFIG
+Kgreylist program /usr/local/bin/greylist
 LOCAL_RULESETS
 HSubject: $>CheckSubject
 SCheckSubject
@@ -58,13 +60,21 @@ R$* lottery $*{_TAB}$#error $@ 5.7.1 $: 550 5.7.1 Message content rejected
 SLocal_check_rcpt
 R$*{_TAB}{_TAB}$: $1 $| $&s
 R$* helo@strict.com $* $| mx.acme-mail.com{_TAB}$#error $@ 5.7.1 $: 550 5.7.1 Invalid HELO name
+R$* sender@strict.com $* $| $*{_TAB}$#error $@ 5.1.8 $: 553 5.1.8 Domain of sender address $&f does not exist
+R$* grey@strict.com $* $| $*{_TAB}$: $1 grey@strict.com $2 $| $(greylist x $: known $)
+R$* $| first{_TAB}{_TAB}$#error $@ 4.7.1 $: 451 4.7.1 Greylisted, please try again in five minutes
 R$* $| $*{_TAB}{_TAB}$: $1
 """
 
 _ACCESS = f"""\
 Connect:{HELPER} RELAY
-To:grey@strict.com ERROR:4.7.1:"451 Greylisted, please try again in five minutes"
-Spam:sender@strict.com HATER
+"""
+
+_GREYLIST = """\
+#!/bin/sh
+[ -e /var/lib/sendmail/seen ] && exit 1
+touch /var/lib/sendmail/seen
+echo first
 """
 
 
@@ -76,9 +86,13 @@ async def _start(machine: Machine) -> None:
         machine.folder(f"/home/{user}", owner=f"{number}")
     machine.folder("/var/mail", 0o3777, "root:mail")
     for folder in ("/var/spool/mqueue", "/run/sendmail/mta", "/var/lib/sendmail"):
-        machine.folder(folder, 0o750, "root:root")
+        machine.folder(folder, 0o777 if folder == "/var/lib/sendmail" else 0o750)
     machine.write("/home/away/.vacation.msg", "Subject: On vacation\n\nI am on vacation until Monday.\n", owner="away")
-    machine.write("/home/away/.forward", '\\away, "|/usr/libexec/sendmail/vacation.sendmail -a away away"\n', owner="away")
+    machine.write(
+        "/home/away/.forward", '\\away, "|/usr/libexec/sendmail/vacation.sendmail -a away away"\n', owner="away"
+    )
+    machine.write("/etc/shells", "/SENDMAIL/ANY/SHELL/\n")
+    machine.write("/usr/local/bin/greylist", _GREYLIST, 0o755)
     machine.write("/etc/mail/sendmail.mc", _MC)
     machine.write("/etc/mail/access", _ACCESS)
     machine.write("/etc/mail/local-host-names", "late.com\nhall.com\n")
@@ -96,9 +110,21 @@ async def _start(machine: Machine) -> None:
     for table in ("access", "mailertable", "virtusertable"):
         machine.run("sh", "-c", f"makemap hash /etc/mail/{table}.db < /etc/mail/{table}")
     machine.run("/usr/libexec/sendmail/sendmail", "-bi", check=False)
+    _submission(machine)
     await dovecot.start(machine)
     machine.start("/usr/libexec/sendmail/sendmail", "-bD", "-q1s")
     await machine.listens(SERVER, 25)
+
+
+def _submission(machine: Machine) -> None:
+    """What its own programs send, vacation's answers, goes through the other half of Sendmail."""
+    machine.write("/etc/mail/submit.mc", f"OSTYPE(`debian')dnl\nFEATURE(`msp', `[{INSIDE}]')dnl\n")
+    machine.run("sh", "-c", "m4 /usr/share/sendmail/cf/m4/cf.m4 /etc/mail/submit.mc > /etc/mail/submit.cf")
+    machine.folder("/var/spool/clientmqueue", 0o770, "smmsp:smmsp")
+    machine.folder("/run/sendmail/msp", 0o770, "smmsp:smmsp")
+    machine.run("chgrp", "smmsp", "/usr/libexec/sendmail/sendmail")
+    machine.run("chmod", "2755", "/usr/libexec/sendmail/sendmail")
+    machine.run("ln", "-sf", "/usr/libexec/sendmail/sendmail", "/usr/sbin/sendmail")
 
 
 SENDMAIL = Server(

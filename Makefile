@@ -6,7 +6,7 @@ export UV_SYSTEM_CERTS ?= true
 # Where images forbid bytecode, each of the many Pythons that tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick test test-all check format lock bench mutants accuracy docs system-deps clean
+.PHONY: help demo quick test test-all check format lock bench mutants accuracy conformance docs system-deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ accuracy: .venv/.dev ## how well returned mail is read: FOLDER=... with a truth.
 	@if [ -n "$(FOLDER)" ]; then $(V)/python benchmarks/accuracy/score.py "$(FOLDER)" $(ARGS); else \
 	for set in tests/accuracy/*/truth.jsonl; do $(V)/python benchmarks/accuracy/score.py tests/accuracy --truth $$set $(ARGS); done; fi
 
+conformance: .venv/.dev ## real mail servers, live: docs/conformance.md anew (root; ARGS="exim --only forward")
+	@$(V)/python -m tests.interop.conformance --write $(ARGS)
+
 docs: .venv/.dev ## write the generated pages of docs/ anew
 	@$(V)/python -m homing docs
 
@@ -58,9 +61,10 @@ lock: | $(V)/uv ## choose dependency versions anew
 	@$(V)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/run.txt
 	@$(V)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
 
-system-deps: | $(V)/uv ## what the interop and browser tests need: Debian's packages (needs root), and mailauth
+system-deps: .venv/.dev ## what the interop and browser tests need: Debian's packages (needs root), and mailauth
 	@.ci/system-deps
 	@.ci/mailauth
+	@.ci/servers
 
 clean: ## remove every trace of demo and environment
 	@rm -rf .venv demo-data

@@ -208,10 +208,12 @@ def _pem() -> bytes:
 
 
 @asynccontextmanager
-async def a_story(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Story]:
-    """A running gateway in a running world."""
+async def a_story(
+    folder: Path, clock: Clock | None = None, lab: World | None = None, **settings: Any
+) -> AsyncIterator[Story]:
+    """A running gateway in a running world: the usual one, or `lab`."""
     clock = clock or Clock()
-    async with World("acme-mail.com") as world:
+    async with lab or World("acme-mail.com") as world:
         wish = settings_in(world, folder, **settings)
         wish.data_dir.mkdir()
         if wish.database_url.startswith("sqlite"):

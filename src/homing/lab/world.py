@@ -24,8 +24,9 @@ class World:
     """DNS, mail hosts, an SMS provider and a webhook endpoint, all on loopback.
 
     `operator` is the gateway's organizational domain: mail for `post.OPERATOR` and `b.post.OPERATOR` goes to
-    `gateway_mx` (address, port). The other domains' hosts listen at 127.0.1.1, 127.0.1.2, …, all at `smtp_port`; there
-    are `hosts` of them. `journal` is a file that gets a JSON line for each message that a host accepted.
+    `gateway_mx` (address, port). The other domains' hosts listen at 127.0.1.1, 127.0.1.2, …, all at `smtp_port` (0: the
+    system chooses one); there are `hosts` of them. `journal` is a file that gets a JSON line for each message that a
+    host accepted.
     """
 
     dns: DnsServer
@@ -42,12 +43,14 @@ class World:
         hosts: int = 16,
         tls: bool = True,
         journal: Path | None = None,
+        smtp_port: int = 0,
     ) -> None:
         self.operator = operator
         self._gateway_mx = gateway_mx
         self._host_count = hosts
         self._tls = tls
         self._journal = journal
+        self.smtp_port = smtp_port
         self._hosts: list[MxHost] = []
         self._sites: dict[str, Site] = {}
         self._running = AsyncExitStack()
@@ -128,9 +131,8 @@ class World:
         await asyncio.gather(self.sms.close(), self.webhooks.close())
 
     async def _start_hosts(self) -> None:
-        """All hosts at one port, which the system chooses for the first."""
+        """All hosts at one port; where the system is to choose it, it does so for the first."""
         tls_context = self_signed(f"mx.{self.operator}") if self._tls else None
-        self.smtp_port = 0
         for number in range(1, self._host_count + 1):
             host = MxHost(f"127.0.1.{number}", self.post, self._journal)
             self._running.push_async_callback(host.close)

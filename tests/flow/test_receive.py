@@ -57,7 +57,6 @@ def receiver(database: Database, clock: Clock, tmp_path: Path) -> Receiver:
         tokens=TOKENS,
         operator=OperatorIdentity(from_domain="post.example", return_domain="b.post.example"),
         rules=reading_rules(),
-        helo="mx.post.example.com",
         clock=clock,
         dice=lambda: os.urandom(10),
         spool=spool,

@@ -66,7 +66,6 @@ def make_receiver(shared: Shared) -> Receiver:
         tokens=shared.tokens,
         operator=shared.settings.operator,
         rules=shared.rules,
-        helo=shared.settings.hostname,
         clock=shared.clock,
         dice=dice,
         spool=shared.settings.data_dir / "inbound",

@@ -109,14 +109,13 @@ class _Matched:
 @dataclass(slots=True, kw_only=True)
 class Receiver:
     """Serves the MX door, and works on the mail that the door kept. `feedback_domains`: see
-    `loop.reading.match.is_feedback_of`; `helo`: the name that we give ourselves. It wakes `actions` when a failure
-    policy has steps to take, and `news` when anything has happened."""
+    `loop.reading.match.is_feedback_of`. It wakes `actions` when a failure policy has steps to take, and `news` when
+    anything has happened."""
 
     database: Database
     tokens: Tokens
     operator: OperatorIdentity
     rules: Rules
-    helo: str
     clock: Clock
     dice: Dice
     spool: Path
@@ -370,8 +369,7 @@ class Receiver:
         return "" if suffix_of is None else receiver_of(report.verdict.remote_mta, suffix_of)
 
     async def _understand(self, raw: bytes, envelope_sender: str | None) -> Understood:
-        null_sender = envelope_sender is None
-        return await asyncio.to_thread(understand, raw, rules=self.rules, null_sender=null_sender, helo=self.helo)
+        return await asyncio.to_thread(understand, raw, rules=self.rules, null_sender=envelope_sender is None)
 
     def _opened(self, purpose: Purpose, text: str) -> DeliveryId | MessageId | None:
         try:

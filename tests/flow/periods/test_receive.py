@@ -43,7 +43,6 @@ def a_receiver(database: Database, clock: Clock, authentication: Any, spool: Pat
         tokens=TOKENS,
         operator=OperatorIdentity(from_domain="post.example", return_domain="b.post.example"),
         rules=assemble((), (), ()),
-        helo="mx.post.example.com",
         clock=clock,
         dice=lambda: bytes(10),
         spool=spool,

@@ -5,6 +5,7 @@ import pytest
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import classify
 from homing.loop.reading.ours import NAMED, Ours, about_us
+from homing.loop.reading.understand import understand
 from homing.mail.reply import Reply, Stage
 
 from .rules import RULES
@@ -76,3 +77,30 @@ def test_a_name_that_is_the_recipients_too_says_nothing() -> None:
 def test_a_name_must_stand_whole_and_be_refused(text: str) -> None:
     said = Verdict(failure_class="invalid_domain", kind="hard", rule="x", text=text)
     assert about_us(said, OURS) == said
+
+
+def test_in_a_report_the_client_is_the_server_that_reports() -> None:
+    notice = """From: MAILER-DAEMON@mx.corp.com
+To: b+aea2ekip@b.post.acme-mail.com
+Subject: Undelivered Mail Returned to Sender
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.corp.com
+
+Final-Recipient: rfc822; john@corp.com
+Action: failed
+Status: 5.5.2
+Diagnostic-Code: smtp; {}
+
+--b--
+"""
+    for said, ours in (
+        ("504 5.5.2 <mx.corp.com>: Helo command rejected: need fully-qualified hostname", False),
+        ("550 5.7.25 192.0.2.1 has no reverse DNS", False),
+        ("550 5.1.2 b.post.acme-mail.com: host unknown", True),
+    ):
+        (report,) = understand(notice.format(said).encode(), rules=RULES, null_sender=True).reports
+        assert (report.verdict.about_us, report.verdict.kind) == (ours, "soft"), report.verdict

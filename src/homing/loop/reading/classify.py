@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 _ABOUT_THE_RECIPIENT = HARD | {"recipient_refused", "mailbox_full", "undetermined"}
+_OF_THE_WAY = frozenset({"message_too_big", "system"})
+"""Classes that are about the message or the server, at whichever command."""
+
 _ABOUT_THE_MESSAGE = frozenset({"words.smtputf8", "code.6.7"})
 """Rules that hold as early as MAIL FROM and are not about us, as the size is not (RFC 1870 §6.1, RFC 6531 §3.4)."""
 TEXT_CHARACTERS = 4096
@@ -84,7 +87,7 @@ def classify(
     failure_class, kind, about_us = rule.failure_class, rule.kind, rule.about_us
     if facts.stage is Stage.MAIL_FROM and not transient:  # the server has not heard of the recipient yet
         failure_class = failure_class if failure_class not in _ABOUT_THE_RECIPIENT else "policy"
-        kind, about_us = "soft", failure_class != "message_too_big" and rule.id not in _ABOUT_THE_MESSAGE
+        kind, about_us = "soft", failure_class not in _OF_THE_WAY and rule.id not in _ABOUT_THE_MESSAGE
     if facts.stage in HOST_STAGES and failure_class in _OF_A_MAILBOX:  # it has heard of nobody yet
         failure_class, kind = "unreachable", "soft"
     return Verdict(

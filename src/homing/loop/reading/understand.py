@@ -48,6 +48,9 @@ from homing.mail.text import clean
 
 __all__ = ["RecipientReport", "Understood", "understand"]
 
+_OF_THE_CLIENT = frozenset({"words.helo", "words.reverse-dns"})
+"""Rules about who connects."""
+
 _SHORT = 1200
 """Characters. A note of absence is no longer than that."""
 
@@ -55,9 +58,8 @@ _LITTLE = 400
 """Characters. If it does not say that it is one, it is shorter."""
 
 
-def understand(raw: bytes, *, rules: Rules, null_sender: bool = False, helo: str = "") -> Understood:
-    """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>; `helo`: the name that we give
-    ourselves, by which a server may refuse us."""
+def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Understood:
+    """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>."""
     mail = read_mail(raw)
     seen = see(mail, rules, null_sender=null_sender)
     if mail.enclosed is not None and _passed_on(seen):
@@ -69,7 +71,7 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False, helo: str
         what=reading.what,
         rule=reading.rule,
         matched=reading.matched or seen.matched(reading.rule),
-        reports=_about_us(reading.reports, mail, helo),
+        reports=tuple(_blamed(report, mail) for report in reading.reports),
         subject=clean(mail.headers.first("Subject"), LINE),
         from_address=seen.from_address,
         auto_submitted=clean(mail.headers.first("Auto-Submitted"), LINE).lower(),
@@ -91,21 +93,19 @@ def _passed_on(seen: Seen) -> bool:
     return seen.null_sender or not _SENDERS.isdisjoint(seen.signatures("bounce"))
 
 
-def _about_us(reports: tuple[RecipientReport, ...], mail: Mail, helo: str) -> tuple[RecipientReport, ...]:
-    """The reports, with verdicts that rest on a name of ours as verdicts about us. The notice came to our envelope
-    sender, and the original bears our domain in From."""
+def _blamed(report: RecipientReport, mail: Mail) -> RecipientReport:
+    """The report, with a verdict that rests on a name of ours as one about us: the notice came to our envelope sender,
+    and the original bears our domain in From. A name at HELO and a connecting host are those of the server that
+    reports, since ours has got in."""
     returned = mail.returned or Headers()
     ours = Ours(
         return_domain=domain_of(first_address(mail.headers.first("To"))),
         from_domain=domain_of(first_address(returned.first("From"))),
-        helo=helo,
     )
-    return tuple(
-        replace(report, verdict=verdict)
-        if (verdict := about_us(report.verdict, ours, report.address)) is not report.verdict
-        else report
-        for report in reports
-    )
+    verdict = report.verdict
+    theirs = verdict.rule in _OF_THE_CLIENT
+    verdict = about_us(replace(verdict, about_us=False) if theirs else verdict, ours, report.address)
+    return report if verdict == report.verdict else replace(report, verdict=verdict)
 
 
 # -- notices in words ------------------------------------------------------------------------------------------------

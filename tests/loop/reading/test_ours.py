@@ -64,6 +64,11 @@ def test_a_refusal_of_the_recipient_may_name_us_too(line: str) -> None:
     assert (verdict.about_us, verdict.failure_class) == (False, "invalid_recipient"), verdict
 
 
+def test_that_they_do_not_relay_is_about_their_domain() -> None:
+    said = Reply(550, "5.7.1", "<john@else.com>... Relaying denied. IP name lookup failed [203.0.113.7]")
+    assert not about_us(of(said), OURS).about_us
+
+
 def test_a_name_that_is_the_recipients_too_says_nothing() -> None:
     ours = Ours(return_domain="b.corp.com", from_domain="corp.com", helo="mx.corp.com")
     assert ours.names("john@corp.com") == ("mx.corp.com", "b.corp.com")

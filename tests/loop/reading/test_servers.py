@@ -9,6 +9,7 @@ from homing.loop.evidence import What
 from homing.loop.model import CaseKind, EventType, InboundId, State
 from homing.loop.outcome import Outcome, conclude
 from homing.loop.policy import BUILTIN_DEFAULT
+from homing.loop.reading.explanation import consequence, rows
 from homing.loop.reading.match import evidence_from
 from homing.loop.reading.understand import understand
 from tests.data import SERVERS
@@ -50,6 +51,16 @@ def test_what_failed_behind_the_recipient_is_not_his(name: str, recipient: str, 
     assert outcome.case.kind is CaseKind.FORWARDING_FAILURE
     assert outcome.events[0].type is EventType.FORWARDING_FAILED
     assert outcome.events[0].data["final_recipient"] == behind
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in BEHIND if name != "opensmtpd-dead-forward"])
+def test_explained_without_knowing_whom_we_wrote_to(name: str) -> None:
+    """OpenSMTPD alone does not say that another address stood behind."""
+    understood = understand((SERVERS / f"{name}.eml").read_bytes(), rules=RULES, null_sender=True)
+    assert {row["kind"] for row in rows(understood)} == {"soft"}
+    for report in understood.reports:
+        outcome = consequence(understood, report, NOW)
+        assert (outcome.delivery.state, outcome.suppress) == (State.DELIVERED, None)
 
 
 def test_a_mailbox_that_was_full_when_it_was_written() -> None:

@@ -90,7 +90,7 @@ def consequence(understood: Understood, report: RecipientReport | None, now: dat
         id=DeliveryId(_NOBODY),
         organization=OrganizationId(_NOBODY),
         message=MessageId(_NOBODY),
-        recipient=report.address if report else "",
+        recipient=_written_to(report) if report else "",
         state=State.DELIVERED,
         origin=Origin.API,
         created_at=now,
@@ -105,6 +105,13 @@ def consequence(understood: Understood, report: RecipientReport | None, now: dat
         vouched=understood.what is What.COMPLAINT,
     )
     return conclude(delivery, evidence, BUILTIN_DEFAULT, now)
+
+
+def _written_to(report: RecipientReport) -> str:
+    """The address that we wrote to; where another stood behind it, the original recipient tells, or nobody knows."""
+    if not report.behind or report.final_recipient != report.behind:
+        return report.address
+    return report.original_recipient
 
 
 _WITHOUT_REPORTS = {

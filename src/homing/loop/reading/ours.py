@@ -13,6 +13,9 @@ from homing.mail.address import domain_of
 NAMED = "ours.named"
 """The rule of a verdict that rests on one of our names."""
 
+_SAYS_MORE = frozenset({"words.relaying"})
+"""Rules that say more than that a name of ours stands beside their words: "Relaying denied. IP name lookup failed"."""
+
 _TEXT_CHARACTERS = 4096
 _OUR = "<our>"
 _BETWEEN = (
@@ -62,7 +65,7 @@ NOBODY = Ours()
 
 def about_us(verdict: Verdict, ours: Ours, recipient: str = "") -> Verdict:
     """The verdict, as one about us where its text refuses one of our names. It is never hard then."""
-    if verdict.about_us:
+    if verdict.about_us or verdict.rule in _SAYS_MORE:
         return verdict
     found = _refused(verdict.text[:_TEXT_CHARACTERS], ours.names(recipient))
     if not found:

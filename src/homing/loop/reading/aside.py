@@ -47,6 +47,8 @@ _SIGNED = re.compile(
 _SYMBOL = re.compile(r"(?<![\w/=.?&-])[A-Za-z]{2,20}(?:_[A-Za-z]{2,20}){1,6}(?![\w/.=-])")
 
 _ABILITIES = re.compile(r"^[ \t]*(?:<<<|Out:|S:)?[ \t]*250[ -](?![245]\.\d\.\d)[^\n]*$", re.MULTILINE)
+_DONE = re.compile(r"^[^\n]{0,60}(?:<--|<<<|\bOut:|\bS:)[ \t]*[23]\d\d[ -](?![245]\.\d\.\d)[^\n]*$", re.MULTILINE)
+"""What a server said in a session before it refused anything: its greeting, and what it took."""
 _GREETING = re.compile(
     rf"\bthis is the [^.\n]{{0,60}}\b(?:program|system|agent|server|software|daemon|robot|service|gateway)\b{_END}"
     rf"|\bthis message was created automatically by {_END}",
@@ -118,6 +120,8 @@ def _without_notes(text: str, lowered: str) -> str:
     """Without lists of what a server can do, greetings and signatures of programs, notes of scanners and of secrecy."""
     if "250" in text:
         text = _ABILITIES.sub(" ", text)
+    if "<--" in text or "<<<" in text or "Out:" in text or "S:" in text:
+        text = _DONE.sub(" ", text)
     if "this is the " in lowered or "created automatically" in lowered:
         text = _GREETING.sub(" ", text)
     if "the " in lowered:

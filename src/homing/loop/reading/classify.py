@@ -37,6 +37,7 @@ _OF_THE_WAY = frozenset({"message_too_big", "system"})
 _ABOUT_THE_MESSAGE = frozenset({"words.smtputf8", "code.6.7"})
 """Rules that hold as early as MAIL FROM and are not about us, as the size is not (RFC 1870 §6.1, RFC 6531 §3.4)."""
 TEXT_CHARACTERS = 4096
+_TOO_MUCH = 552
 _STATUS = re.compile(r"([245])(?<![\d.].)\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _CODE = re.compile(r"([45](?<![\d.\[].)\d\d)(?=[ \-#:]|$)")
 _LITERAL = re.compile(r"\d(?<![\d.].)\d{0,2}(?:\.\d{1,3}){3}(?![\d.]*\d)")
@@ -86,7 +87,8 @@ def classify(
     transient = reply is not None and reply.transient
     failure_class, kind, about_us = rule.failure_class, rule.kind, rule.about_us
     if facts.stage is Stage.MAIL_FROM and not transient:  # the server has not heard of the recipient yet
-        failure_class = failure_class if failure_class not in _ABOUT_THE_RECIPIENT else "policy"
+        if failure_class in _ABOUT_THE_RECIPIENT:
+            failure_class = "message_too_big" if _is_the_size(failure_class, facts) else "policy"
         kind, about_us = "soft", failure_class not in _OF_THE_WAY and rule.id not in _ABOUT_THE_MESSAGE
     if facts.stage in HOST_STAGES and failure_class in _OF_A_MAILBOX:  # it has heard of nobody yet
         failure_class, kind = "unreachable", "soft"
@@ -102,6 +104,11 @@ def classify(
         text=text.strip(),
         remote_mta=remote_mta,
     )
+
+
+def _is_the_size(failure_class: str, facts: _Facts) -> bool:
+    """Whether a server that knows no recipient yet has no room for the size that was announced (RFC 1870 §6.1)."""
+    return failure_class == "mailbox_full" and facts.reply_code == _TOO_MUCH and "sender" not in facts.text
 
 
 def plain_verdict(failure_class: str, rule: str, matched: str = "") -> Verdict:

@@ -27,9 +27,20 @@ _ABSENT = (
     r"not resolve|nonexist|non-exist|unresolvable|unverifiable|no such|no (?:valid )?(?:mx|a|dns|ptr)\b|no mail host|"
     r"(?:could|can) ?not be (?:found|resolved|verified|reached)|can'?t be (?:found|resolved|verified))"
 )
+_ABSENT_IN_LANGUAGES = (
+    r"(?:n['’]existe p|est inconnu|inconnue?\b|introuvable|n['’]est pas (?:abonn|inscrit|autoris|membre|valide)|"
+    r"existiert nicht|(?:ist )?unbekannt|(?:ist |wurde )?nicht (?:gefunden|bekannt|vorhanden|abonniert|eingetragen)|"
+    r"no existe|(?:es )?desconocid|no (?:está|esta) (?:suscrit|registrad|inscrit)|no se (?:encuentra|encontró)|"
+    r"non esiste|(?:è )?sconosciut|non (?:è|risulta) (?:iscritt|valid|registrat)|não existe|não (?:está|foi) "
+    r"(?:inscrit|cadastrad|registrad|encontrad)|bestaat niet|(?:is )?onbekend|is niet (?:bekend|geabonneerd|gevonden)|"
+    r"nie istnieje|(?:jest )?nieznan|nie (?:jest|został|znalezion)|neexistuje|není (?:přihlášen|znám|členem)|"
+    r"finns inte|är (?:okänd|inte)|findes ikke|finnes ikke|er (?:ukendt|ukjent)|ei ole (?:olemassa|tilaaja)|"
+    r"nem létezik|ismeretlen|nu există|mevcut değil|kayıtlı değil|не существует|не найден|неизвестн|не подписан|"
+    r"не зарегистрирован|не існує|не знайден|невідом|不存在|は存在しません|は登録されていません|が見つかりません)"
+)
 _OURS = r"(?:helo|ehlo|sender|domain|host ?name|host|client|mail from|return path|envelope)"
 _AFTER = re.compile(
-    rf"{_OUR}[\s>\])\"':;,.-]{{0,6}}(?:{_BETWEEN}{{0,6}}{_ABSENT}|"
+    rf"{_OUR}[\s>\])\"'»”:;,.-]{{0,6}}(?:{_BETWEEN}{{0,6}}{_ABSENT}|{_ABSENT_IN_LANGUAGES}|"
     rf"{_BETWEEN}{{0,3}}{_OURS}\s(?:{_BETWEEN}{{0,3}})(?:rejected|refused|denied|failed|blocked|not allowed))"
 )
 _BEFORE = re.compile(

@@ -50,7 +50,7 @@ _FAILS = re.compile(
     r"could not|cannot|can't|does(?: not|n't)|unknown|rejected|refused|undeliverable|[45]\d\d[ -])",
     re.IGNORECASE,
 )
-_EXPANDED = re.compile(rf"(?:generated|expanded) from:? {{0,3}}<?({_ADDRESS})>?\)", re.IGNORECASE)
+_EXPANDED = re.compile(rf"(?:generated|expanded)\s+from:?\s{{0,12}}<?({_ADDRESS})>?\s{{0,12}}\)", re.IGNORECASE)
 _AT_LINE_START = re.compile(rf"[ \t]{{0,8}}<?({_ADDRESS}|[\w.+-]{{1,64}})>?(?=[\s:(]|$)")
 _EXPANDED_WITHIN = 12
 """Lines between an address that failed and the words that tell from which it was expanded."""
@@ -104,24 +104,27 @@ def read_plain(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
     return replace(notice, named=notice.named or _by_shape(mail) or _by_mention(mail))
 
 
-_TURN = re.compile(r"^[ \t]*(In|Out):[ \t]+(.{0,1000})", re.MULTILINE)
+_TURN = re.compile(
+    r"^(?:[ \t]*(In|Out):|[ \t\w:.,/()\[\]-]{0,60}(?<![\w-])(-->|<--)(?![-\w]))[ \t]+(.{0,1000})", re.MULTILINE
+)
 _RCPT = re.compile(rf"rcpt to:[ \t]*<?({_ADDRESS})", re.IGNORECASE)
 
 
 def _by_dialogue(prose: str) -> tuple[Named, ...]:
-    """The recipients of a session that is shown command by command, as Postfix shows it, with what was said to each;
-    what refuses the message refuses all who were accepted before it."""
-    if " Out:" not in prose:
+    """The recipients of a session that is shown command by command, as Postfix and MDaemon show it, with what was said
+    to each; what refuses the message refuses all who were accepted before it. A greeting refuses nobody."""
+    if " Out:" not in prose and "<--" not in prose:
         return ()
     refused: dict[str, str] = {}
     accepted: list[str] = []
-    asked = ""
+    asked = said = ""
     for turn in _TURN.finditer(prose):
-        if turn[1] == "In":
-            found = _RCPT.match(turn[2])
-            asked = found[1] if found else ""
-        elif turn[2].startswith(("4", "5")):
-            refused |= dict.fromkeys([asked] if asked else accepted, turn[2])
+        if turn[1] == "In" or turn[2] == "-->":
+            found = _RCPT.match(turn[3])
+            asked, said = found[1] if found else "", ""
+        elif turn[3].startswith(("4", "5")):
+            said = f"{said}\n{turn[3]}" if said else turn[3]
+            refused |= dict.fromkeys([asked] if asked else accepted, said)
         elif asked and len(accepted) < RECIPIENTS:
             accepted.append(asked)
     return tuple(Named(address, reply) for address, reply in refused.items())

@@ -16,7 +16,8 @@ const routes = ROUTES
 const known = ['john', 'ann', 'grey', 'helo', 'sender']
 const aliases = {
   team: ['john@late.com', 'gone@away.com'], forward: ['gone@away.com'], forwardfull: ['full@away.com'],
-  forwardnowhere: ['joe@nowhere.com'], chain: ['chain2@late.com'], chain2: ['chain3@late.com'], chain3: ['gone@away.com'],
+  forwardnowhere: ['joe@nowhere.com'],
+  chain: ['chain2@late.com'], chain2: ['chain3@late.com'], chain3: ['gone@away.com'],
 }
 let greylisted = false
 const Address = require('/opt/npm/node_modules/@haraka/email-address').Address

@@ -1,4 +1,4 @@
-"""Sendmail: mailboxes by mail.local, aliases, rule sets that refuse, a mailer table, vacation(1), Dovecot behind LMTP."""
+"""Sendmail: mailboxes by mail.local, aliases, rule sets that refuse, a mailer table, vacation(1), Dovecot by LMTP."""
 
 from tests.interop.conformance.beyond import ROUTES
 from tests.interop.conformance.machine import Machine

@@ -88,7 +88,7 @@ class Cell:
     async def _refused_at_once(self, answer: dict[str, Any]) -> bool:
         """Whether it never was in their hands, so that nothing can come back."""
         (delivery,) = (await self.application.message(answer))["deliveries"]
-        return delivery["state"] != "delivered" and delivery["bounced"] != "late"
+        return bool(delivery["state"] != "delivered" and delivery["bounced"] != "late")
 
     async def _settled(self, answer: dict[str, Any]) -> None:
         """Wait until all that was begun about it has ended: a case's steps, mails that are still to be understood."""

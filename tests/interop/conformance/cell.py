@@ -16,7 +16,6 @@ from tests.stories.gateway import Application, Story, plain_text
 from .scenarios import Scenario, Wait
 
 JANET = "janet@example.com"
-PATIENCE = 25.0
 _ROUTINE = {"queued", "attempted"}
 _SHORT = 220
 
@@ -70,7 +69,7 @@ class Cell:
 
     async def _wait(self, answer: dict[str, Any]) -> None:
         async def attempted(state: str | None = None) -> bool:
-            (now,) = await self.application.states(answer)
+            now = str((await self.application.states(answer))[0])
             return now == state if state else now not in {"queued", "sending"}
 
         async def returned() -> bool:
@@ -78,18 +77,18 @@ class Cell:
             wanted = {"bounce"} if self.scenario.wait is Wait.BOUNCE else None
             return any(row["state"] == "done" and (wanted is None or row["what"] in wanted) for row in rows)
 
-        await until(attempted, PATIENCE)
+        await until(attempted, self.scenario.patience)
         if self.scenario.wait is Wait.TWO_TRIES:
-            await until(lambda: attempted("deferred"), PATIENCE)
+            await until(lambda: attempted("deferred"), self.scenario.patience)
             self.story.advance(hours=2)
-            await until(lambda: attempted("delivered"), PATIENCE)
+            await until(lambda: attempted("delivered"), self.scenario.patience)
         elif self.scenario.wait is not Wait.DIALOGUE and not await self._refused_at_once(answer):
-            await until(returned, PATIENCE)
+            await until(returned, self.scenario.patience)
 
     async def _refused_at_once(self, answer: dict[str, Any]) -> bool:
         """Whether it never was in their hands, so that nothing can come back."""
         (delivery,) = (await self.application.message(answer))["deliveries"]
-        return delivery["state"] != "delivered" and delivery["bounced"] != "late"
+        return bool(delivery["state"] != "delivered" and delivery["bounced"] != "late")
 
     async def _settled(self, answer: dict[str, Any]) -> None:
         """Wait until all that was begun about it has ended: a case's steps, mails that are still to be understood."""

@@ -30,6 +30,10 @@ runs; a cell that is not as it says is marked **differs**, and the command fails
   he forwards to, leaves the state `delivered`, suppresses nobody, and is a case for a person.
 * A refusal of the recipient in the dialogue may suppress his address until somebody lifts it; a report that comes
   later, for 30 days at most. What is about us, the message, the moment or a host of theirs suppresses nobody.
+* What a server says of its own accord is its own words. Refusals that only a configuration brings about (of a HELO, a
+  sender, a content, greylisting) are in the words of the configuration wherever a server has none for them.
+* The hosts behind a server (`away.com`, `gate.com` and their like) are scripted: they are there to fail. Dovecot with
+  Pigeonhole is Debian's, behind each server by LMTP.
 
 """
 

@@ -69,7 +69,7 @@ async def _cell(cell: Cell, server: Server) -> Finding:
     if reason:
         return Finding(server.name, cell.name, live=False, why=reason)
     try:
-        finding = await asyncio.wait_for(cell.run(), 120)
+        finding = await asyncio.wait_for(cell.run(), 2 * cell.scenario.patience + 60)
     except Exception as error:  # noqa: BLE001 - one cell that breaks must not hide the others
         finding = Finding(server.name, cell.name, why=f"{type(error).__name__}: {error}")
     finding.differs = judge(finding, SCENARIOS[server.words_of.get(cell.name, cell.name)])

@@ -36,7 +36,8 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """`spared` says what must not be concluded, though somebody might. `size`: of the message, in octets."""
+    """`spared` says what must not be concluded, though somebody might. `size`: of the message, in
+    octets; `patience`: in seconds, for what must come."""
 
     title: str
     recipient: str
@@ -45,6 +46,7 @@ class Scenario:
     spared: str
     subject: str = "Your call"
     size: int = 0
+    patience: float = 25
 
 
 def _at_once(*classes: str, kind: str = "soft", suppressed: int | None = 0, about_us: bool = False) -> Expected:
@@ -204,6 +206,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         wait=Wait.BOUNCE,
         expected=_late("unreachable", "system"),
         spared="it is about their routes: nothing is suppressed",
+        patience=240,
     ),
     "delay": Scenario(
         title="A delay, told by a warning",

@@ -15,7 +15,7 @@ from homing.loop.model import Verdict
 from homing.loop.reading.classify import plain_verdict, stage_in
 from homing.loop.reading.marks import marks_in, senders_in
 from homing.loop.reading.ours import Ours, about_us
-from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, first_address, returned_recipients
+from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, returned_recipients
 from homing.loop.reading.reports import (
     delivery_status,
     disposition,
@@ -71,7 +71,7 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
         what=reading.what,
         rule=reading.rule,
         matched=reading.matched or seen.matched(reading.rule),
-        reports=tuple(_blamed(report, mail) for report in reading.reports),
+        reports=_about_us(reading.reports, mail),
         subject=clean(mail.headers.first("Subject"), LINE),
         from_address=seen.from_address,
         auto_submitted=clean(mail.headers.first("Auto-Submitted"), LINE).lower(),
@@ -93,19 +93,30 @@ def _passed_on(seen: Seen) -> bool:
     return seen.null_sender or not _SENDERS.isdisjoint(seen.signatures("bounce"))
 
 
-def _blamed(report: RecipientReport, mail: Mail) -> RecipientReport:
-    """The report, with a verdict that rests on a name of ours as one about us: the notice came to our envelope sender,
-    and the original bears our domain in From. A name at HELO and a connecting host are those of the server that
+def _about_us(reports: tuple[RecipientReport, ...], mail: Mail) -> tuple[RecipientReport, ...]:
+    """The reports, with verdicts that rest on a name of ours as verdicts about us: the notice came to our envelope
+    sender, and the original bears our domain in From. A name at HELO and a connecting host are those of the server that
     reports, since ours has got in."""
-    returned = mail.returned or Headers()
+    if not any(report.verdict.text for report in reports):
+        return reports
     ours = Ours(
-        return_domain=domain_of(first_address(mail.headers.first("To"))),
-        from_domain=domain_of(first_address(returned.first("From"))),
+        return_domain=_domain(mail.headers.first("To")),
+        from_domain=_domain(mail.returned.first("From")) if mail.returned else "",
     )
+    return tuple(_attributed(report, ours) for report in reports)
+
+
+def _domain(field: str) -> str:
+    """The domain of the last address of a field, which in these has only one."""
+    return domain_of(field).strip('> "')
+
+
+def _attributed(report: RecipientReport, ours: Ours) -> RecipientReport:
     verdict = report.verdict
-    theirs = verdict.rule in _OF_THE_CLIENT
-    verdict = about_us(replace(verdict, about_us=False) if theirs else verdict, ours, report.address)
-    return report if verdict == report.verdict else replace(report, verdict=verdict)
+    if verdict.rule in _OF_THE_CLIENT:
+        verdict = replace(verdict, about_us=False)
+    verdict = about_us(verdict, ours, report.address)
+    return report if verdict is report.verdict else replace(report, verdict=verdict)
 
 
 # -- notices in words ------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ _OF_THE_WAY = frozenset({"message_too_big", "system"})
 _ABOUT_THE_MESSAGE = frozenset({"words.smtputf8", "code.6.7"})
 """Rules that hold as early as MAIL FROM and are not about us, as the size is not (RFC 1870 §6.1, RFC 6531 §3.4)."""
 TEXT_CHARACTERS = 4096
-_TOO_MUCH = 552
+_STORAGE_EXCEEDED = 552
 _STATUS = re.compile(r"([245])(?<![\d.].)\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _CODE = re.compile(r"([45](?<![\d.\[].)\d\d)(?=[ \-#:]|$)")
 _LITERAL = re.compile(r"\d(?<![\d.].)\d{0,2}(?:\.\d{1,3}){3}(?![\d.]*\d)")
@@ -108,7 +108,7 @@ def classify(
 
 def _is_the_size(failure_class: str, facts: _Facts) -> bool:
     """Whether a server that knows no recipient yet has no room for the size that was announced (RFC 1870 §6.1)."""
-    return failure_class == "mailbox_full" and facts.reply_code == _TOO_MUCH and "sender" not in facts.text
+    return failure_class == "mailbox_full" and facts.reply_code == _STORAGE_EXCEEDED and "sender" not in facts.text
 
 
 def plain_verdict(failure_class: str, rule: str, matched: str = "") -> Verdict:

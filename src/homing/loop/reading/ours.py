@@ -27,7 +27,7 @@ _ABSENT = (
     r"not resolve|nonexist|non-exist|unresolvable|unverifiable|no such|no (?:valid )?(?:mx|a|dns|ptr)\b|no mail host|"
     r"(?:could|can) ?not be (?:found|resolved|verified|reached)|can'?t be (?:found|resolved|verified))"
 )
-_ABSENT_IN_LANGUAGES = (
+_ABSENT_TRANSLATED = (
     r"(?:n['’]existe p|est inconnu|inconnue?\b|introuvable|n['’]est pas (?:abonn|inscrit|autoris|membre|valide)|"
     r"existiert nicht|(?:ist )?unbekannt|(?:ist |wurde )?nicht (?:gefunden|bekannt|vorhanden|abonniert|eingetragen)|"
     r"no existe|(?:es )?desconocid|no (?:está|esta) (?:suscrit|registrad|inscrit)|no se (?:encuentra|encontró)|"
@@ -40,7 +40,7 @@ _ABSENT_IN_LANGUAGES = (
 )
 _OURS = r"(?:helo|ehlo|sender|domain|host ?name|host|client|mail from|return path|envelope)"
 _AFTER = re.compile(
-    rf"{_OUR}[\s>\])\"'»”:;,.-]{{0,6}}(?:{_BETWEEN}{{0,6}}{_ABSENT}|{_ABSENT_IN_LANGUAGES}|"
+    rf"{_OUR}[\s>\])\"'»”:;,.-]{{0,6}}(?:{_BETWEEN}{{0,6}}{_ABSENT}|{_ABSENT_TRANSLATED}|"
     rf"{_BETWEEN}{{0,3}}{_OURS}\s(?:{_BETWEEN}{{0,3}})(?:rejected|refused|denied|failed|blocked|not allowed))"
 )
 _BEFORE = re.compile(

@@ -15,7 +15,7 @@ from homing.loop.model import Verdict
 from homing.loop.reading.classify import plain_verdict, stage_in
 from homing.loop.reading.marks import marks_in, senders_in
 from homing.loop.reading.ours import Ours, about_us
-from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, returned_recipients
+from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, first_address, returned_recipients
 from homing.loop.reading.reports import (
     delivery_status,
     disposition,
@@ -87,9 +87,13 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
 
 
 def _passed_on(seen: Seen) -> bool:
-    """Whether a mail system wrapped a report into a mail of its own; a person who forwards one asks what it means."""
+    """Whether a mail system wrapped a report into a mail of its own; a person who forwards one asks what it means, and
+    the report was written to that person, not to the address that the wrapper comes to."""
     if find_dsn(seen.mail) is not None or seen.signature("human") or seen.signature("forward"):
         return False
+    to, enclosed = first_address(seen.mail.headers.first("To")), seen.mail.enclosed
+    if to and enclosed is not None and first_address(enclosed.headers.first("To")).lower() == to.lower():
+        return True
     return seen.null_sender or not _SENDERS.isdisjoint(seen.signatures("bounce"))
 
 
@@ -141,6 +145,7 @@ def _plain_bounce(seen: Seen) -> Reading | None:
     told = sum(signature not in _SENDERS for signature in signatures) + known
     if (
         _held_by_a_list(seen, signatures)
+        or _demands_proof(seen)
         or not (signatures or known or _from_nobody(seen))
         or (not official and _is_other_mail(seen, told))
     ):
@@ -164,6 +169,28 @@ def _held_by_a_list(seen: Seen, signatures: tuple[str, ...]) -> bool:
     """Whether a list waits for its owner. A gateway quotes the subject of such a note when it cannot deliver it."""
     return bool(seen.signature("held")) and _FAILED.isdisjoint(signatures)
 
+
+def _demands_proof(seen: Seen) -> str:
+    """The signature by which the sender is to confirm before the message is delivered, "" if there is none. That is no
+    failure, whatever its words: a program that guards a mailbox says so in its header, or the words ask for it and show
+    where. None quotes a reply."""
+    prose = seen.mail.prose[:PROSE_CHARACTERS]
+    if seen.signature("forward") or _A_REPLY.search(prose):
+        return ""
+    challenges = seen.signatures("challenge")
+    where = _WHERE.search(f"{seen.mail.headers.first('Reply-To')}\n{prose}")
+    if set(challenges) - _CHALLENGE_WORDS or (challenges and where):
+        return challenges[0]
+    answers = seen.null_sender or _in_thread(seen.mail.headers) or seen.signature("bulk") or seen.signature("bounce")
+    return seen.signature("demand") if answers and where and _speaks_of_mail(seen) else ""
+
+
+_CHALLENGE_WORDS = frozenset(
+    {"challenge.text", "challenge.languages", "challenge.subject", "challenge.subject-languages"}
+)
+_A_REPLY = re.compile(r"\b[45]\d\d[ -][45]\.\d{1,3}\.\d{1,3}\b")
+_WHERE = re.compile(r"https?://|[+-](?:confirm|verify)[+-]", re.IGNORECASE)
+"""Where a confirmation goes: a page, or an address that counts what it gets."""
 
 _FAILED = frozenset({"bounce.subject", "bounce.opening", "bounce.failed-recipients"})
 
@@ -214,7 +241,7 @@ def _speaks_of_mail(seen: Seen) -> bool:
 
 
 _MAIL = re.compile(
-    r"\b(?:e-?)?mails?\b|message|nachricht|mensaje|correo|messag|courri|bericht|meddelande|besked|melding|viesti|wiadomo"
+    r"\b(?:e-?)?mails?\b|message|nachricht|mensa[gj]e|correo|messag|courri|bericht|meddelande|besked|melding|viesti|wiadomo"
     r"|zpráv|sprav|üzenet|mesaj|ileti|сообщен|письм|повідомл|メール|メッセージ|邮件|郵件|信件|메일|smtp|rcpt|posting|virus"
 )
 
@@ -307,14 +334,14 @@ def _no_answer(seen: Seen) -> Reading | None:
 def _challenge(seen: Seen) -> Reading | None:
     if seen.signature("forward"):
         return None
-    rule = seen.signature("challenge")
+    rule = seen.signature("challenge") or _demands_proof(seen)
     if not rule:
         return None
     reading = _automatic(What.CHALLENGE, "challenge_response", rule, seen)
     return replace(reading, reports=(replace(reading.reports[0], final_recipient=_challenger(seen)),))
 
 
-_CONFIRM = re.compile(r"-confirm-\d+\.\d+\.[0-9a-f]+@")
+_CONFIRM = re.compile(r"[+-]confirm[+-]\d+\.\d+\.[0-9a-f]+@")
 """What TMDA adds to its user's address, so that an answer is counted."""
 
 
@@ -352,7 +379,38 @@ def _auto_reply(seen: Seen) -> Reading | None:
     if not rule and len(seen.mail.prose) < _SHORT and _unattended(seen):
         rule = seen.signature("absence") or (seen.signature("away") if _says_little(seen.mail.prose) else "")
         rule = rule or (seen.signature("received") if _in_thread(headers) else "")
+    rule = rule or _by_two_signs(seen)
     return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
+
+
+def _by_two_signs(seen: Seen) -> str:
+    """The words by which a mail without any header of automatic mail is one, though it stands in a thread: a desk of
+    tickets confirms that it got a request, or somebody is away and says who helps meanwhile or that nothing is read."""
+    if seen.signature("other") or seen.signature("forward") or len(seen.mail.prose) > _LONGEST:
+        return ""
+    if seen.signature("desk"):
+        return seen.signature("received") or seen.signature("registered")
+    headers, prose = seen.mail.headers, seen.mail.prose
+    if len(prose) > _NOTE or "?" in prose or _QUOTES.search(prose) or _WRITTEN_WITH.intersection(headers.names()):
+        return ""
+    if not seen.signature("unread"):
+        return ""
+    absent = seen.signature("absence") or seen.signature("away")
+    return absent or (seen.signature("closed") if _DAY.search(prose) else "")
+
+
+_DAY = re.compile(r"\b[0-3]?\d(?:[./-] ?\d|\. |er |th |st |nd |rd |º | [^\W\d]{3}|[月日월일])")
+"""A day of a month, as people write it."""
+
+
+_LONGEST = 6000
+"""Characters. A desk quotes the request that it confirms."""
+
+_NOTE = 600
+"""Characters. A note of absence that stands in a thread."""
+
+_WRITTEN_WITH = frozenset({"user-agent", "x-mailer"})
+"""Fields in which the mail programs of people name themselves."""
 
 
 def _is_answer(seen: Seen) -> bool:

@@ -232,7 +232,7 @@ def _domain_verifier(database: Database, clock: Clock) -> DomainVerifier:
 def _own_doctor(database: Database, clock: Clock, signer: Signer) -> OwnDoctor:
     resolver = Resolver([("127.0.0.1", 9)], timeout=0.05)
     return OwnDoctor(
-        doctor=Doctor(resolver=resolver, fetcher=Fetcher(resolver), hello="mx.operator.example"),
+        doctor=Doctor(resolver=resolver, fetcher=Fetcher(resolver), hello="mx.operator.example", smtp_port=25),
         database=database,
         signer=signer,
         operator_domain="operator.example",

@@ -69,7 +69,9 @@ async def clinic() -> AsyncIterator[Clinic]:
         allow_private=True,
         transport=httpx2.MockTransport(lambda request: made.answer(request)),  # noqa: PLW0108 - made below
     )
-    made = Clinic(dns, Doctor(resolver=resolver, fetcher=fetcher, hello=HELO, allow_private=True), examined)
+    made = Clinic(
+        dns, Doctor(resolver=resolver, fetcher=fetcher, hello=HELO, smtp_port=25, allow_private=True), examined
+    )
     mend_all(made)
     yield made
     await fetcher.close()

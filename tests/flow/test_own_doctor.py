@@ -81,7 +81,7 @@ async def clinic(database: Database, dns: DnsServer, clock: Clock) -> AsyncItera
     fetcher = Fetcher(resolver, allow_private=True, transport=nothing)
     signer = Signer(database, SEALER, own=OWN, delegated=OURS.dkim_domain, threads=1)
     own_doctor = OwnDoctor(
-        doctor=Doctor(resolver=resolver, fetcher=fetcher, hello=HELO, allow_private=True),
+        doctor=Doctor(resolver=resolver, fetcher=fetcher, hello=HELO, smtp_port=25, allow_private=True),
         database=database,
         signer=signer,
         operator_domain=OURS.operator_domain,

@@ -39,7 +39,7 @@ class Doctor:
     resolver: Resolver
     fetcher: Fetcher
     hello: str
-    smtp_port: int = 25
+    smtp_port: int
     allow_private: bool = False
     at_once: int = AT_ONCE
     looking: float = LOOKING

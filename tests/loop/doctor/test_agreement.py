@@ -75,7 +75,7 @@ async def clinic() -> AsyncIterator[Clinic]:
             server.publish(name, *records)
     resolver = Resolver(server.servers, keep=AS_PUBLISHED, allow_private=True)
     fetcher = Fetcher(resolver)
-    yield Clinic(server, resolver, Doctor(resolver=resolver, fetcher=fetcher, hello="mx.me.com"))
+    yield Clinic(server, resolver, Doctor(resolver=resolver, fetcher=fetcher, hello="mx.me.com", smtp_port=25))
     await fetcher.close()
     await server.close()
 

@@ -201,7 +201,32 @@ def has_expired(reason: str) -> bool:
 
 def _is_over(recipient: RecipientStatus, seen: Seen) -> bool:
     about = _about(recipient, seen.notice.named)
-    return has_expired(recipient.diagnostic_code) or (about is not None and has_expired(about.reason))
+    if has_expired(recipient.diagnostic_code) or (about is not None and has_expired(about.reason)):
+        return True
+    return "delay.text" not in seen.signatures("delay") and any(
+        _ENDED.search(sentence) and not _CONDITION.search(sentence) for sentence in _SENTENCES.split(seen.opening)
+    )
+
+
+_SENTENCES = re.compile(r"[.!?;]\s")
+_ENDED = re.compile(
+    r"no (?:further|more) (?:delivery )?(?:attempts?|tries)|"
+    r"(?:was|been|is) (?:now )?(?:removed|deleted) from the (?:mail )?queue|"
+    r"will not be (?:retried|tried again)|keine weiteren (?:zustell)?versuche|"
+    r"aus der warteschlange (?:entfernt|geloscht)|"
+    r"aucune (?:autre|nouvelle) tentative|(?:retire|supprime) de la file|no se (?:haran|realizaran) mas intentos|"
+    r"(?:eliminado|retirado) de la cola|(?:nessun|non (?:verranno|saranno) effettuati) (?:altr|ulterior)\w+ tentativ|"
+    r"rimosso dalla coda|nao (?:serao feitas|havera) (?:novas|mais) tentativas|removida da fila|"
+    r"geen (?:verdere|nieuwe) pogingen|uit de wachtrij verwijderd|usunieta z kolejki|"
+    r"nie bedzie (?:dalszych|kolejnych) prob|"
+    r"inga (?:fler|ytterligare) forsok|ingen flere forsog|ingen flere forsok|dalsi pokusy nebudou|"
+    r"попыток (?:больше )?не будет|удалено из очереди|попытки прекращены"
+)
+"""The end of all hope, in words: the message has left the queue."""
+_CONDITION = re.compile(
+    r"\b(?:if|unless|until|after|when|once|wenn|falls|nach|si|apres|se|caso|als|indien|jesli|om|hvis|если|когда)\b"
+)
+"""What a delay notice says of the day on which its server will give up."""
 
 
 def plain_action(seen: Seen) -> ReportAction:

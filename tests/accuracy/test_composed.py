@@ -13,7 +13,15 @@ from homing.loop.reading.explanation import rows
 from homing.loop.reading.understand import understand
 
 _HERE = Path(__file__).parent
-AT_LEAST = {"composed": 0.95, "earlier": 0.95, "round1": 0.98, "round2": 0.98, "round3": 0.98, "round4": 0.98}
+AT_LEAST = {
+    "composed": 0.95,
+    "earlier": 0.95,
+    "round1": 0.98,
+    "round2": 0.98,
+    "round3": 0.98,
+    "round4": 0.98,
+    "returned": 0.95,
+}
 """The sets, and the share of rows that must be right in each."""
 
 Truth = Mapping[str, object]
@@ -109,7 +117,7 @@ def test_no_ordinary_mail_is_taken_for_a_report(given: dict[str, tuple[Given, ..
 
 
 def test_every_mail_has_a_truth() -> None:
-    mails = {path.relative_to(_HERE).as_posix() for path in _HERE.rglob("*.eml")}
+    mails = {path.relative_to(_HERE).as_posix() for path in _HERE.rglob("*.eml") if path.parent.name != "round5"}
     assert mails == TRUTHS.keys()
     assert len(SETS["composed"]) >= 320
     assert all(truth["why"] for truths in SETS["composed"].values() for truth in truths)

@@ -175,6 +175,33 @@ def test_one_mail_that_begins_as_in_an_mbox_keeps_its_name(tmp_path: Path) -> No
     assert [one.file for one in mails_in(str(file))] == [str(file)]
 
 
+SEPARATOR = b"From MAILER-DAEMON Mon Mar  2 09:00:00 2026\n"
+COPY = SEPARATOR + LUNCH
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        SEPARATOR + b"Subject: failure notice\n\nSorry.\n\n--- Below this line is a copy of the message.\n\n" + COPY,
+        SEPARATOR + b"Subject: x\n\n----- Unsent message follows -----\n\n" + COPY,
+        SEPARATOR + b"Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nSaid:\n\n" + COPY + b"\n--b--\n",
+        SEPARATOR + b"Subject: x\n\nAs it stands there:\n\n" + SEPARATOR + b"and no more\n",
+        b"From my point of view, this is no mbox.\n\n" + COPY,
+    ],
+)
+def test_a_file_is_one_mail_unless_it_is_an_mbox_beyond_doubt(mail: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "one"
+    file.write_bytes(mail)
+    assert [(one.file, one.raw) for one in mails_in(str(file))] == [(str(file), mail)]
+
+
+def test_mails_of_many_parts_in_an_mbox(tmp_path: Path) -> None:
+    parts = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nSaid.\n--b--\n\n"
+    file = tmp_path / "box"
+    file.write_bytes((SEPARATOR + parts) * 3)
+    assert [one.raw for one in mails_in(str(file))] == [SEPARATOR + parts] * 3
+
+
 def test_no_more_than_a_mebibyte_of_a_mail_is_read(tmp_path: Path) -> None:
     file = tmp_path / "large"
     for opening in (b"", b"From a Mon Mar  2 09:00:00 2026\n"):

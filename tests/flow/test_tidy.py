@@ -17,8 +17,8 @@ from homing.flow.wakeup import WakeUp
 from homing.loop.alarm import FORGOTTEN_AFTER, alarm
 from homing.loop.model import State
 from homing.loop.retry import BELIEVED_AFTER
-from homing.loop.suppression import FULL_FORGOTTEN_AFTER, HEARSAY_WITHIN
-from homing.store import alarms, inbound, suppressions, tables
+from homing.loop.suppression import FULL_FORGOTTEN_AFTER, LATE_WITHIN
+from homing.store import alarms, inbound, lifts, suppressions, tables
 from homing.store.database import Database
 from homing.store.inbound import InboundResult, NewInbound
 from homing.store.organizations import Organization
@@ -146,6 +146,11 @@ async def _suppressed(database: Database, organization: Organization) -> None:
     await database.write(suppressions.add, [entry, replace(entry, address="for@ever.example", expires_at=None)])
 
 
+async def _lifted(database: Database, organization: Organization) -> None:
+    await _suppressed(database, organization)
+    assert await database.write(lifts.lift, organization.id, "default", "a@b.example", now=NOW)
+
+
 async def _oops(database: Database, organization: Organization) -> None:
     await database.write(inbound.take_oops, organization.id, "joe@corp.example", NOW)
 
@@ -155,7 +160,7 @@ async def _full(database: Database, organization: Organization) -> None:
 
 
 async def _hearsay(database: Database, organization: Organization) -> None:
-    await database.write(suppressions.note_hearsay, (organization.id, "default", "a@b.example"), fresh(), NOW)
+    await database.write(suppressions.note_hearsay, (organization.id, "default", "a@b.example"), fresh(), NOW, DAY)
 
 
 async def _alarm(database: Database, organization: Organization) -> None:
@@ -171,8 +176,9 @@ KEPT: list[tuple[sa.Table, sa.ColumnElement[bool], Seed, timedelta]] = [
     (tables.oops_answer, sa.true(), _oops, MIDNIGHT + 3 * DAY),
     (tables.inbound, tables.inbound.c.raw.is_not(None), _read, RETENTION),
     (tables.suppression, tables.suppression.c.expires_at.is_not(None), _suppressed, 9 * DAY),
+    (tables.lifted_suppression, sa.true(), _lifted, 400 * DAY),
     (tables.full_mailbox, sa.true(), _full, FULL_FORGOTTEN_AFTER),
-    (tables.hearsay, sa.true(), _hearsay, HEARSAY_WITHIN),
+    (tables.hearsay, sa.true(), _hearsay, LATE_WITHIN),
     (tables.alarm, sa.true(), _alarm, FORGOTTEN_AFTER),
 ]
 

@@ -13,7 +13,7 @@ from homing.loop.model import EventType, State, Strength
 from homing.loop.outcome import conclude
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.reading.classify import CLASSES, HARD, kind_of
-from homing.loop.suppression import Suppress
+from homing.loop.suppression import Hearsay, Suppress
 from homing.mail.reply import Stage
 
 from .made import NOW, VERDICT, answered, delivery, letter, reported
@@ -49,12 +49,20 @@ def test_after_a_report(state: State) -> None:
     def of(*arguments: object, **named: object) -> Suppress | None:
         return conclude(delivery(state), reported(*arguments, **named), BUILTIN_DEFAULT, NOW).suppress  # type: ignore[arg-type]
 
-    assert of() == Suppress(reason="invalid_recipient")
-    assert of(ours=False) == Suppress(reason="invalid_recipient"), "a report that names nobody came to its own token"
+    late = Suppress(reason="invalid_recipient", expires_at=GONE)
+    assert of() == late
+    assert of(ours=False) == late, "a report that names nobody came to its own token"
     assert of(strength=Strength.WEAK) is None
     assert of(ours=False, other=True) is None, "somebody to whom it was forwarded failed"
     assert of(What.DELAY, ReportAction.DELAYED) is None
     assert of(action=ReportAction.RELAYED) is None
+
+
+def test_a_recipient_whom_his_house_writes_otherwise_is_not_suppressed() -> None:
+    rewritten = replace(reported(), rewritten=True, at_envelope=True)
+    for report in (rewritten, replace(rewritten, strength=Strength.WEAK)):
+        outcome = conclude(delivery(State.DELIVERED), report, BUILTIN_DEFAULT, NOW)
+        assert (outcome.delivery.state, outcome.suppress, outcome.hearsay) == (State.BOUNCED, None, None)
 
 
 def test_words_alone_are_hearsay_where_they_came_home_and_name_the_recipient() -> None:
@@ -67,11 +75,13 @@ def test_words_alone_are_hearsay_where_they_came_home_and_name_the_recipient() -
         conclude(delivery(State.DELIVERED), one, BUILTIN_DEFAULT, NOW)
         for one in (weak, elsewhere, nameless, soft, about_us, strong)
     ]
-    heard = Suppress(reason="invalid_recipient")
-    assert [outcome.hearsay for outcome in outcomes] == [heard, None, None, None, None, None]
-    assert [outcome.suppress for outcome in outcomes] == [None, None, None, None, None, heard]
+    dead = Suppress(reason="invalid_recipient")
+    heard = Hearsay(suppress=dead, within=timedelta(days=30))
+    again = Hearsay(suppress=dead, within=timedelta(days=90))
+    assert [outcome.hearsay for outcome in outcomes] == [heard, None, None, None, None, again]
+    assert [outcome.suppress for outcome in outcomes] == [None] * 5 + [replace(dead, expires_at=GONE)]
     assert conclude(letter(State.DELIVERED), weak, BUILTIN_DEFAULT, NOW).hearsay is None
-    assert [suppression.after_hearsay(heard, times) for times in (1, 2, 3)] == [None, heard, heard]
+    assert [suppression.after_hearsay(heard, times) for times in (1, 2, 3)] == [None, dead, dead]
 
 
 def test_after_a_complaint() -> None:

@@ -83,6 +83,34 @@ def test_lenient(raw: bytes, prose: str) -> None:
     assert read_mail(raw).prose.strip() == prose
 
 
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"   \t \r\n", b"\n \n\n", b"\xef\xbb\xbf\n"])
+def test_a_header_begins_behind_what_is_no_field(before: bytes) -> None:
+    assert read_mail(before + REPORT) == read_mail(REPORT)
+
+
+WRAPPED = b"""From: daemon@gateway.example
+Content-Type: multipart/mixed; boundary=w
+
+--w
+
+See below.
+--w
+Content-Type: message/rfc822
+
+%b
+--w--
+"""
+
+
+def test_a_report_in_an_attached_message_is_read() -> None:
+    mail = read_mail(WRAPPED % REPORT)
+    assert mail.prose.strip() == "See below."
+    assert mail.enclosed is not None
+    assert mail.enclosed.parts == read_mail(REPORT).parts
+    assert read_mail(REPORT).enclosed is None
+    assert mail.enclosed.enclosed is None
+
+
 def test_the_copy_of_an_original_is_not_prose() -> None:
     raw = (
         b"Subject: failure notice\n\nSorry.\n\n--- Below this line is a copy of the message.\n\n"

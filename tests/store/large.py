@@ -243,7 +243,10 @@ def _remembered(sql: _Sql, size: Size) -> Iterator[_Row]:
     now, day, share = _NOW * 1000, str(day_of(NOW)), sql.numbers(0, size.deliveries // 20)
     of_address = {"organization": sql.id(_ORGANIZATION, "0"), "stream": "'default'", "address": "'a' || n || '@b.net'"}
     listed = {**of_address, "id": sql.id(_OTHER), "created_at": str(now), "reason": "'bounced'"}
-    yield tables.suppression, {**listed, "expires_at": f"CASE n % 2 WHEN 0 THEN {now + 10**12} END"}, share
+    ruled = {"expires_at": f"CASE n % 2 WHEN 0 THEN {now + 10**12} END", "rule": "'words.' || (n % 3)"}
+    yield tables.suppression, {**listed, **ruled}, share
+    ended = {"id": sql.id(_OTHER), "rule": "'words.' || (n % 3)", "suppressed_at": str(now), "lifted_at": str(now)}
+    yield tables.lifted_suppression, {**of_address, **ended}, share
     yield tables.full_mailbox, {**of_address, "first_at": str(now), "last_at": str(now)}, share
     yield tables.hearsay, {**of_address, "said_at": str(now)}, share
     yield tables.oops_answer, {"organization": of_address["organization"], "address": "'a' || n", "day": day}, share

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from homing.loop.model import CaseState, OrganizationId, Origin, State, StepState
-from homing.store import accepted_messages, actions, organizations, suppressions, tables, usage, views
+from homing.store import accepted_messages, actions, lifts, organizations, suppressions, tables, usage, views
 from homing.store.accepted_messages import Added, KeyReused, OverCap, Replayed
 from homing.store.database import Database
 from homing.store.record import record
@@ -214,8 +214,8 @@ async def test_suppressions_are_listed_and_lifted(database: Database) -> None:
     ]
     rest = await database.read(suppressions.list_page, organization.id, NOW, after=("b@example.net", "default"))
     assert [entry.address for entry in rest] == ["c@example.net"]
-    assert await database.write(suppressions.lift, organization.id, "default", "A@example.net")
-    assert not await database.write(suppressions.lift, organization.id, "default", "a@example.net")
+    assert await database.write(lifts.lift, organization.id, "default", "A@example.net", now=NOW)
+    assert not await database.write(lifts.lift, organization.id, "default", "a@example.net", now=NOW)
 
 
 # -- resend ----------------------------------------------------------------------------------------------------------

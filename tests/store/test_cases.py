@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,28 @@ async def test_a_delivery_has_a_case_of_each_kind(database: Database) -> None:
     assert shown.case.kind is CaseKind.FAILURE  # that of the failure, neither the one before it nor the one after it
     recipients = {one.recipient for case in all_three for one in await database.read(actions.of_case, case)}
     assert recipients == {"john@example.net"}
+
+
+async def test_a_forwarding_failure_opens_a_case_again_after_thirty_days(database: Database) -> None:
+    """Also when the one before was resolved: what is told again too soon is an event on it."""
+    organization, delivery = await failed(database, 450)
+    of_john = of_forwarding("john@example.net", "j@x.org")
+    first = of_kind(CaseKind.FORWARDING_FAILURE, of_john, organization, delivery)
+    identifier = await database.write(cases.open_case, first)
+    assert identifier is not None
+    await database.write(cases.close, [identifier], NOW)
+    soon, later, other = (
+        replace(first, opened_at=NOW + timedelta(days=30, seconds=-1)),
+        replace(first, opened_at=NOW + timedelta(days=30)),
+        replace(first, subject=of_forwarding("john@example.net", "k@x.org")),
+    )
+    assert await database.write(cases.open_case, soon) is None
+    assert await database.read(cases.standing, soon) == identifier
+    assert await database.write(cases.open_case, other) is not None
+    second = await database.write(cases.open_case, later)
+    assert second not in {None, identifier}
+    assert await database.read(cases.standing, later) == second
+    assert await database.write(cases.open_case, replace(later, opened_at=NOW + timedelta(days=31))) is None
 
 
 async def test_a_resend_settles_every_case_of_the_delivery(database: Database) -> None:

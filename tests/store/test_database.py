@@ -1,6 +1,7 @@
 """The way to the database: group commit, isolation of culprits, durability, one process per file."""
 
 import asyncio
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -400,3 +401,25 @@ async def test_the_wal_is_checkpointed_in_idle_gaps(tmp_path: Path) -> None:
     await until(lambda: (tmp_path / "wal.db").stat().st_size > grown)
     await database.close()
     assert (tmp_path / "wal.db-wal").stat().st_size == 0 if (tmp_path / "wal.db-wal").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("evidence", "rule"),
+    [
+        (
+            "mx.example.net answered on 2026-03-01 at rcpt_to: 550 5.1.1 no such user (rule words.unknown)",
+            "words.unknown",
+        ),
+        ("mx.example.net answered on 2026-03-01 at rcpt_to: 550 (rule a.b)\n (rule words.unknown)", "words.unknown"),
+        (f"bounce from mx.example.net on 2026-03-01: gone (rule code.5.1.1, mail inb_{'0' * 32})", "code.5.1.1"),
+        (f"complaint on 2026-03-01 (rule arf, mail inb_{'0' * 32})", "arf"),
+        ("the recipient left on 2026-03-01, by one-click", None),
+        ("he asked (rule of the house)", None),
+        ("bounced in March (rule words.unknown)", None),
+        ("", None),
+    ],
+)
+def test_the_rule_of_an_old_suppression_is_read_from_its_evidence(evidence: str, rule: str | None) -> None:
+    migration = importlib.import_module("homing.store.migrations.versions.0021_rules_of_suppressions")
+    found = migration._EVIDENCE.fullmatch(evidence)
+    assert (found and found[1]) == rule

@@ -3,6 +3,7 @@ looks at, on a small store and on a large one."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from homing.store import (
     figures,
     human_senders,
     inbound,
+    lifts,
     organizations,
     pages,
     sending_domains,
@@ -29,6 +31,7 @@ from homing.store import (
     views,
 )
 from homing.store.database import Database
+from homing.store.lifts import Criteria
 from homing.store.views import Filter
 
 from .conftest import empty_store
@@ -37,6 +40,7 @@ from .large import Large, Size, build
 from .scenes import LEASE, MINUTE, NOW, fresh
 
 DAY = timedelta(days=1)
+BY_RULE = Criteria(organization=None, rule="words.1")
 AT_MOST = 1.2
 SLACK = {"sqlite": 60, "postgresql": 500}
 """By how much two runs may differ beside that: SQLite goes one level deeper into an index; PostgreSQL takes another one
@@ -47,7 +51,7 @@ _LONG = [pytest.mark.long, pytest.mark.timeout(7200)]
 Task = Callable[[sa.Connection], Any]
 
 
-def periodic(_: Large) -> Mapping[str, Task]:
+def periodic(large: Large) -> Mapping[str, Task]:
     """What workers do every few seconds or minutes, as it is when nothing is to be done, or little."""
     room = deliveries.Capacity(50)
     return {
@@ -69,6 +73,9 @@ def periodic(_: Large) -> Mapping[str, Task]:
         "forget full mailboxes": lambda c: suppressions.forget_full(c, NOW),
         "forget hearsay": lambda c: suppressions.forget_hearsay(c, NOW),
         "forget suppressions": lambda c: suppressions.forget_expired(c, NOW),
+        "forget lifted suppressions": lambda c: lifts.forget_lifted(c, NOW),
+        "lift what a rule caused": lambda c: lifts.lift_matching(c, BY_RULE, "wrong", NOW, limit=20),
+        "lift for a reason": lambda c: lifts.lift_matching(c, _by_reason(large), "wrong", NOW, limit=20),
         "forget alarms": lambda c: alarms.forget(c, NOW),
         "erase mail": lambda c: inbound.erase(c, NOW),
     }
@@ -119,6 +126,13 @@ def listed(large: Large) -> Mapping[str, Task]:
         "complaints of an organization": lambda c: inbound.list_page(c, mine, what=What.COMPLAINT),
         "suppressions": lambda c: suppressions.list_page(c, mine, NOW),
         "suppressions, later": lambda c: suppressions.list_page(c, mine, NOW, after=("a1@b.net", "default")),
+        "suppressions by a rule": lambda c: lifts.matching(c, BY_RULE, NOW),
+        "suppressions by a rule, of one": lambda c: lifts.matching(c, replace(BY_RULE, organization=nobody), NOW),
+        "suppressions by a rule, since": lambda c: lifts.matching(c, replace(BY_RULE, since=NOW + MINUTE), NOW),
+        "suppressions for a reason": lambda c: lifts.matching(c, _by_reason(large), NOW),
+        "lifted suppressions": lambda c: lifts.list_lifted(c, mine),
+        "is the rule named": lambda c: lifts.rule_named(c, "words.1"),
+        "is another rule named": lambda c: lifts.rule_named(c, "words.9"),
         "alarms": alarms.list_all,
         "organizations": organizations.list_page,
         "organizations, later": lambda c: organizations.list_page(c, after="firm-2"),
@@ -128,6 +142,10 @@ def listed(large: Large) -> Mapping[str, Task]:
         "events of nobody": lambda c: events.after(c, mine, nobody, None),
         "the latest event": lambda c: events.latest(c, mine),
     }
+
+
+def _by_reason(large: Large) -> Criteria:
+    return Criteria(organization=large.organization, reason="bounced")
 
 
 def _of_state(large: Large, state: State) -> Task:

@@ -6,7 +6,7 @@ from uuid import UUID
 from homing.loop.evidence import Answered, ReportAction, Reported, What
 from homing.loop.model import DeliveryId, InboundId, OrganizationId, State, Strength, Verdict
 from homing.mail.reply import Reply, Stage
-from homing.store import accepted_messages, organizations, suppressions, tables
+from homing.store import accepted_messages, lifts, organizations, suppressions, tables
 from homing.store.accepted_messages import Added
 from homing.store.database import Database
 from homing.store.organizations import Organization
@@ -53,14 +53,14 @@ async def test_a_refused_recipient_is_not_written_to_again_until_somebody_lifts_
     await sent(database, DEAD, NOW)
     (entry,) = await listed(database, organization.id)
     assert (entry.address, entry.stream, entry.reason) == ("jonh@example.net", "default", "invalid_recipient")
-    assert entry.expires_at is None
+    assert (entry.expires_at, entry.rule) == (None, "words.unknown")
     assert entry.evidence == (
         "mx.example.net answered on 2026-03-01 at rcpt_to: 550 5.1.1 no such user (rule words.unknown)"
     )
     second = await submitted(database, organization, "jonh@example.net")
     assert await state_of(database, organization, second.deliveries[0].id) is State.SUPPRESSED
     assert "opened_case" in await event_types(database, second.deliveries[0].id)
-    assert await database.write(suppressions.lift, organization.id, "default", "jonh@example.net")
+    assert await database.write(lifts.lift, organization.id, "default", "jonh@example.net", now=NOW)
     third = await submitted(database, organization, "jonh@example.net")
     assert await state_of(database, organization, third.deliveries[0].id) is State.QUEUED
 
@@ -82,10 +82,10 @@ async def test_only_the_one_place_that_is_named_is_lifted(database: Database) ->
             organization=owner.id, stream=stream, address="j@x.example", reason="manual", evidence="", created_at=NOW
         )
         await database.write(suppressions.add, [entry])
-    assert await database.write(suppressions.lift, mine.id, "news", "J@x.example")
+    assert await database.write(lifts.lift, mine.id, "news", "J@x.example", now=NOW)
     assert [entry.stream for entry in await listed(database, mine.id)] == ["default"]
     assert len(await listed(database, other.id)) == 1
-    assert not await database.write(suppressions.lift, mine.id, "news", "j@x.example")
+    assert not await database.write(lifts.lift, mine.id, "news", "j@x.example", now=NOW)
 
 
 async def the_organization(database: Database, identifier: OrganizationId) -> Organization:
@@ -138,12 +138,19 @@ async def test_what_is_long_ago_begins_anew_and_is_forgotten(database: Database)
     assert await database.write(suppressions.forget_full, now + 61 * DAY) == 1
 
 
-async def hearsay(database: Database, delivery: DeliveryId, now: datetime, *, home: bool = True) -> None:
-    """A notice in words, at the delivery's own return address or elsewhere, says that its address is dead."""
+async def hearsay(
+    database: Database,
+    delivery: DeliveryId,
+    now: datetime,
+    *,
+    home: bool = True,
+    strength: Strength = Strength.WEAK,
+) -> None:
+    """A notice, at the delivery's own return address or elsewhere, says that its address is dead."""
     report = Reported(
         what=What.BOUNCE,
         action=ReportAction.FAILED,
-        strength=Strength.WEAK,
+        strength=strength,
         names_recipient=True,
         names_other=False,
         verdict=DEAD,
@@ -166,13 +173,37 @@ async def heard_after(database: Database, days: int, **how: bool) -> tuple[Organ
     return organization.id, now
 
 
+async def test_a_late_report_counts_for_thirty_days_and_that_about_a_second_message_for_good(
+    database: Database,
+) -> None:
+    organization = await an_organization(database)
+    for now, expires_at in ((NOW, NOW + 30 * DAY), (NOW + 31 * DAY, None)):
+        message = await submitted(database, organization, "jonh@example.net", now=now)
+        await sent(database, TAKEN, now)
+        for _ in range(2):
+            await hearsay(database, message.deliveries[0].id, now, strength=Strength.STRONG)
+        (entry,) = await listed(database, organization.id, now)
+        assert (entry.reason, entry.expires_at) == ("invalid_recipient", expires_at)
+    assert await listed(database, organization.id, NOW + 400 * DAY) != []
+
+
+async def test_late_reports_long_apart_are_each_the_first(database: Database) -> None:
+    organization = await an_organization(database)
+    for now in (NOW, NOW + 90 * DAY):
+        message = await submitted(database, organization, "jonh@example.net", now=now)
+        await sent(database, TAKEN, now)
+        await hearsay(database, message.deliveries[0].id, now, strength=Strength.STRONG)
+        (entry,) = await listed(database, organization.id, now)
+        assert entry.expires_at == now + 30 * DAY
+
+
 async def test_words_are_believed_when_a_second_message_has_them_too(database: Database) -> None:
     organization, now = await heard_after(database, 29)
     (entry,) = await listed(database, organization, now)
     assert (entry.address, entry.reason, entry.expires_at) == ("jonh@example.net", "invalid_recipient", None)
     assert entry.evidence.startswith("bounce on 2026-03-30 (rule words.unknown, mail inb_")
     assert await database.write(suppressions.forget_hearsay, now) == 0
-    assert await database.write(suppressions.forget_hearsay, NOW + 30 * DAY) == 1
+    assert await database.write(suppressions.forget_hearsay, NOW + 90 * DAY) == 1
 
 
 async def test_words_long_ago_or_at_another_address_count_for_nothing(database: Database) -> None:

@@ -200,15 +200,25 @@ async def test_a_bounce_can_outrun_its_own_250(story: Story) -> None:
     await story.world.mx("example.net").wait_for(JANET)
 
 
-async def test_a_failure_behind_a_forwarder_is_not_ours(story: Story) -> None:
+async def test_a_failure_behind_a_forwarder_is_not_ours_and_a_person_hears(story: Story) -> None:
+    """The same name in a foreign domain is another address. The second message adds an event, and no second letter."""
     crm = await story.application()
     await crm.person("Janet Roe", JANET)
+    home = story.world.mx("example.net")
     story.world.mx("corp.com").forwards(JOHN, "john@elsewhere.org")
     sent = await crm.send(JANET, JOHN)
     event = await crm.hears("forwarding_failed", sent)
     assert event["data"]["final_recipient"] == "john@elsewhere.org"
-    await crm.becomes(sent, "delivered")
-    assert story.world.inbox(JANET) == []
+    assert "suppress" not in event["data"]
+    [letter] = await home.wait_for(JANET)
+    assert "behind this address it failed" in " ".join(plain_text(letter).split())
+    [delivery] = (await crm.becomes(sent, "delivered"))["deliveries"]
+    assert (delivery["case"]["kind"], delivery["case"]["failure"]) == ("forwarding_failure", None)
+    again = await crm.send(JANET, JOHN)
+    later = await crm.hears("forwarding_failed", again)
+    assert later["data"]["case"] == delivery["case"]["id"]
+    assert (await crm.becomes(again, "delivered"))["deliveries"][0]["case"] is None
+    assert len(home.inbox(JANET)) == 1
 
 
 async def test_a_company_that_refuses_its_own_domain_from_outside_gets_its_mail(story: Story) -> None:

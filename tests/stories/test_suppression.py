@@ -26,6 +26,19 @@ async def test_a_dead_address_is_left_alone_until_it_is_lifted(story: Story) -> 
     await crm.becomes(third, "bounced")
 
 
+async def test_what_a_wrong_rule_did_is_taken_back(story: Story) -> None:
+    crm = await story.application()
+    await crm.person("Janet Roe", JANET)
+    story.world.mx("corp.com").refuses(JOHN, "550 5.1.1 No such user here")
+    await crm.becomes(await crm.send(JANET, JOHN), "bounced")
+    [entry] = (await crm.call("GET", "/v1/suppressions")).json()["suppressions"]
+    assert f"(rule {entry['rule']})" in entry["evidence"]
+    story.world.mx("corp.com").accepts_all()
+    undone = await story.http.post("/v1/suppressions/lift", json={"rule": entry["rule"]}, headers=story.administrator)
+    assert undone.json()["lifted"] == 1
+    await crm.becomes(await crm.send(JANET, JOHN), "delivered")
+
+
 async def test_a_refusal_that_is_about_us_silences_nobody(story: Story) -> None:
     crm = await story.application()
     await crm.person("Janet Roe", JANET)

@@ -97,6 +97,16 @@ def _differences(conn: sa.Connection) -> list[object]:
     return compare_metadata(MigrationContext.configure(conn), tables.metadata)
 
 
+async def test_suppressions_know_the_rules_that_their_evidence_names(url: str) -> None:
+    async with _open(url) as database:
+        await database.migrate()
+        rows = (await database.read(_rows))["suppression"].values()
+    told = {row["evidence"]: row["rule"] for row in rows if "(rule " in row["evidence"]}
+    assert told
+    assert all(f"(rule {rule}" in evidence for evidence, rule in told.items())
+    assert {row["rule"] for row in rows if row["evidence"] not in told} <= {None}
+
+
 async def test_the_schema_is_that_of_a_new_store(kept: Kept, url: str, cluster: Cluster, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         other = f"sqlite:///{tmp_path / 'new.db'}"

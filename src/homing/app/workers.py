@@ -43,6 +43,7 @@ def make_deliverer(shared: Shared) -> Deliverer:
         throttles=Throttles(),
         suffix_of=suffix_list(),
         rules=shared.rules,
+        helo=settings.hostname,
         recorder=Recorder(database=shared.database, clock=shared.clock, actions=shared.actions),
         clock=shared.clock,
         dice=dice,

@@ -157,7 +157,7 @@ _STEPS = {"live": "pop-up", "sms": "text message"}
 _NOTED = {
     "resent": "sent again to the right address",
     "replied": "“Oops!” to whoever replied",
-    "forwarding_failed": "noted, nobody alarmed",
+    "forwarding_failed": "the address stays in use",
 }
 
 

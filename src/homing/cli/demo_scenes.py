@@ -166,15 +166,17 @@ async def _tried(application: Application, message: Json, times: int) -> bool:
 
 async def forwarder(demo: DemoWorld) -> str:
     """Somebody else's forwarding fails
-    The message was delivered; behind it another server bounces for an address that Janet never wrote to.
+    The message was delivered; behind it another server bounces for an address that Janet never wrote to. So Eve's
+    address stays in use, and Janet is told in words of their own.
     """
     crm = demo.applications[CRM]
     demo.world.mx("alumni.org").forwards("eve@alumni.org", "eve@gone.org")
     message = await crm.send(JANET_ROE, "eve@alumni.org", "Class reunion")
     await crm.event(message, "forwarding_failed")
     delivery = await crm.becomes(message, "delivered")
-    expect(delivery["case"] is None, "the delivery keeps its state, without a case")
-    return "noted on the timeline; nobody is alarmed"
+    expect(delivery["case"]["kind"] == "forwarding_failure", "the delivery keeps its state, and a case is opened")
+    await crm.event(message, "rerouted")
+    return "still delivered; Janet is told that it could not be passed on from there"
 
 
 async def own_domain(demo: DemoWorld) -> str:

@@ -11,6 +11,15 @@ LARGEST = 1 << 20
 
 _SEPARATOR = re.compile(rb"From \S.{0,200}\d\d:\d\d(?::\d\d)?.{0,40}\d{4}\s*\Z")
 _LONGEST_SEPARATOR = 300
+_FIELD = re.compile(rb"[!-9;-~]{1,100}[ \t]*:")
+_BOUNDARY = re.compile(rb"boundary[ \t]*=[ \t]*\"?([^\"\s;]{1,70})", re.IGNORECASE)
+_HEADER = 64 << 10
+_COPY_FOLLOWS = re.compile(
+    rb"(?:copy of|original|unsent|undelivered|returned|rejected|the) (?:the |your |this )?(?:original )?"
+    rb"(?:message|mail)|(?:message|mail)[^\n]{0,20} (?:follow|below|attached|included)",
+    re.IGNORECASE,
+)
+_LAST_WORDS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +70,32 @@ def mails_in(path: str) -> Iterator[Found]:
 
 
 def split(name: str, file: BinaryIO) -> Iterator[Found]:
-    """The mails of an open file, the first MiB of each."""
-    start = file.read(5)
-    if start != b"From ":
-        raw = start + file.read(LARGEST - len(start))
+    """The mails of an open file, the first MiB of each. A file is one mail unless it is an mbox beyond doubt."""
+    first = file.readline(_LONGEST_SEPARATOR)
+    if not _SEPARATOR.match(first):
+        raw = first + file.read(LARGEST - len(first))
         yield Found(name, raw, len(raw))
         return
-    kept, number, end, blank = bytearray(start), 1, len(start), False
-    while line := file.readline(LARGEST):
-        if blank and len(line) < _LONGEST_SEPARATOR and _SEPARATOR.match(line):
+    kept, number, end, blank = bytearray(first), 1, len(first), False
+    line = file.readline(LARGEST)
+    while line:
+        following = file.readline(LARGEST)
+        if blank and _separates(line, following, kept):
             yield Found(f"{name}#{number}", bytes(kept), end)
             kept, number = bytearray(), number + 1
         kept += line[: LARGEST - len(kept)]
         end += len(line)
-        blank = not line.strip()
+        blank, line = not line.strip(), following
     yield Found(name if number == 1 else f"{name}#{number}", bytes(kept), end)
+
+
+def _separates(line: bytes, following: bytes, kept: bytearray) -> bool:
+    """Whether another mail of an mbox begins here: with a "From " line and a header, and not within the mail so far,
+    which may quote an mbox, or return an original that was kept in one."""
+    if len(line) >= _LONGEST_SEPARATOR or not _SEPARATOR.match(line) or not _FIELD.match(following):
+        return False
+    header = bytes(kept[:_HEADER]).replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    boundary = _BOUNDARY.search(header)
+    if boundary and len(kept) < LARGEST:
+        return kept.rfind(b"--" + boundary[1] + b"--") >= 0
+    return not _COPY_FOLLOWS.search(bytes(kept[-_LAST_WORDS:]).rstrip().rpartition(b"\n")[2])

@@ -1,7 +1,6 @@
 """`homing messages`: what was sent, and what became of it."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from homing.cli import timeline
 from homing.cli.client import Gateway, Json, given, segment, with_organization
 from homing.cli.human_senders import sender_id
+from homing.cli.options import Moment, utc
 from homing.cli.output import lines, moment, say, sheet, show, table, told
 from homing.loop.model import State
 
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 messages = typer.Typer(name="messages", help="Messages, and what became of them.", no_args_is_help=True)
-
-Moment = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.", metavar="MOMENT")
-]
 
 
 @messages.command("list")
@@ -37,7 +33,7 @@ def list_messages(  # noqa: PLR0913 - each filter is an option
 ) -> None:
     """List messages, newest first. All filters that are given must hold."""
     query = given(state=state, recipient=recipient, stream=stream, limit=limit, cursor=cursor)
-    query |= given(since=_utc(since), until=_utc(until))
+    query |= given(since=utc(since), until=utc(until))
     if from_person is not None:
         query["human_sender"] = sender_id(gateway, from_person)
     found = gateway.get("/v1/messages", **query)
@@ -128,7 +124,3 @@ def _steps(delivery: Json) -> list[list[object]]:
         [delivery["recipient"], step["kind"], step["state"], results.get(number, "")]
         for number, step in enumerate(delivery["case"]["steps"])
     ]
-
-
-def _utc(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment.isoformat()}Z"

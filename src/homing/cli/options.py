@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,3 +14,12 @@ def config_option(**more: Any) -> Any:
 
 
 Config = Annotated[Path | None, config_option()]
+
+Moment = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.", metavar="MOMENT")
+]
+
+
+def utc(moment: datetime | None) -> str | None:
+    """A moment that was given on the command line, as the API takes it (RFC 3339)."""
+    return None if moment is None else f"{moment.isoformat()}Z"

@@ -38,6 +38,27 @@ class Unanswered:
     receiver: str = ""
 
 
+class Lack(StrEnum):
+    """What a server does not offer, and a message needs. The values are parts of ids of rules."""
+
+    SIZE = "size"
+    """The message is larger than it says that it takes (RFC 1870)."""
+    SMTPUTF8 = "smtputf8"
+    """An address in the message needs RFC 6531."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsupported:
+    """By what the server offers it cannot take the message, so it was not asked."""
+
+    lack: Lack
+    stage: Stage
+    host: str
+    ip: str = ""
+    tls: str = ""
+    receiver: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldBack:
     """Not tried, because the receiver finds us too fast at the moment; it is due again at `until`."""
@@ -130,8 +151,9 @@ class ReportAction(StrEnum):
 class Reported:
     """A mail that came back about this delivery, already understood.
 
-    `names_recipient`: the report names our recipient (as original or final recipient). `names_other`: it names only
-    others, so the failure is a third party's (forwarding). A report that names nobody has both False.
+    `names_recipient`: what failed is our recipient's address, as he is written to or (`rewritten`) as his own house
+    writes it. `names_other`: it is only others' (`final_recipient`), behind his: the target of a forward, a member of a
+    list. A report that names nobody has both False.
     `at_envelope`: it came to the delivery's own return address. `receiver`: of the remote host that it names.
     `authentication`: what SPF, DKIM and DMARC say of the mail, in one line, "" where nobody asked them.
     """
@@ -141,6 +163,7 @@ class Reported:
     strength: Strength
     names_recipient: bool
     names_other: bool
+    rewritten: bool = False
     verdict: Verdict
     inbound: InboundId
     final_recipient: str = ""
@@ -153,6 +176,7 @@ class Reported:
 Evidence = (
     Answered
     | Unanswered
+    | Unsupported
     | HeldBack
     | Unroutable
     | LeaseReleased

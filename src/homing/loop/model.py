@@ -291,7 +291,7 @@ class NewCase:
     """Something that somebody must deal with, and how far its policy has come (one `StepState` per step).
 
     `subject` tells it from the others of its organization and kind (`loop.subject`). `delivery` None: it is about no
-    single one. `failure`, `strength` and `verdict` are None where no delivery has failed.
+    single one. `failure` is None where no delivery has failed; `strength` and `verdict` where nothing was refused.
     """
 
     organization: OrganizationId

@@ -17,6 +17,7 @@ from homing.loop.evidence import (
     CancelRequested,
     Evidence,
     HeldBack,
+    Lack,
     LeaseLost,
     LeaseReleased,
     LifetimeOver,
@@ -27,6 +28,7 @@ from homing.loop.evidence import (
     Unanswered,
     Unroutable,
     Unsubscribed,
+    Unsupported,
     What,
 )
 from homing.loop.lifecycle import allowed, move
@@ -43,7 +45,7 @@ from homing.loop.model import (
     Strength,
     Verdict,
 )
-from homing.loop.suppression import Suppress
+from homing.loop.suppression import Hearsay, Suppress
 from homing.loop.throttle import too_fast
 from homing.mail.reply import HOST_STAGES, Stage
 
@@ -57,8 +59,8 @@ class Outcome:
     `delivery` is the delivery as it now stands (unchanged where the evidence changes nothing); `case` is the case that
     this failure opens, `actions` its first steps. `step` tells how a letter fared for the case that it serves
     (`delivery.case`, `delivery.step`), and `step_why` says it in words where it came to nothing. `suppress`: the
-    address goes on the suppression list. `full`: the message failed because the mailbox is full; `hearsay`: a report in
-    words says that the address is dead. Both put it on the list once they have come often enough (`loop.suppression`).
+    address goes on the suppression list. `full`: the message failed because the mailbox is full; `hearsay`: a report
+    says that the address is dead. Both put it on the list once they have come often enough (`loop.suppression`).
     `alarm` is for the operator: a refusal that is about us, or a message that kills its worker.
     """
 
@@ -70,7 +72,7 @@ class Outcome:
     step_why: str = ""
     suppress: Suppress | None = None
     full: bool = False
-    hearsay: Suppress | None = None
+    hearsay: Hearsay | None = None
     alarm: Alarm | None = None
 
 
@@ -94,8 +96,8 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
             return _unanswered(delivery, evidence, now)
         case HeldBack():
             return _held_back(delivery, evidence)
-        case Unroutable():
-            return _unroutable(delivery, evidence, terms)
+        case Unroutable() | Unsupported():
+            return _never_asked(delivery, evidence, terms)
         case LeaseReleased():
             return _lease_released(delivery, evidence, terms)
         case LeaseLost():
@@ -119,7 +121,7 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
 
 def _routed(delivery: Delivery, evidence: Evidence) -> Delivery:
     """The delivery with the receiver that its last attempt went to, whatever else follows."""
-    if isinstance(evidence, Answered | Unanswered | HeldBack) and evidence.receiver:
+    if isinstance(evidence, Answered | Unanswered | Unsupported | HeldBack) and evidence.receiver:
         return replace(delivery, receiver=evidence.receiver)
     return delivery
 
@@ -171,6 +173,25 @@ def _unanswered(delivery: Delivery, silence: Unanswered, now: datetime) -> Outco
         remote_mta=silence.host,
     )
     return _deferred(delivery, now, event, verdict=verdict, in_doubt=silence.stage is Stage.DOT)
+
+
+def _never_asked(delivery: Delivery, finding: Unroutable | Unsupported, terms: _Terms) -> Outcome:
+    if isinstance(finding, Unsupported):
+        return _unsupported(delivery, finding, terms)
+    return _unroutable(delivery, finding, terms)
+
+
+def _unsupported(delivery: Delivery, finding: Unsupported, terms: _Terms) -> Outcome:
+    event: Facts = {"stage": finding.stage.value, "host": finding.host, "why": f"{finding.lack}-not-offered"}
+    if delivery.state is not State.SENDING:
+        return _noted(delivery, EventType.ATTEMPTED, {**event, "changes": "nothing"})
+    verdict = Verdict(
+        failure_class="message_too_big" if finding.lack is Lack.SIZE else "policy",
+        kind="soft",
+        rule=f"{finding.lack}-not-offered",
+        remote_mta=finding.host,
+    )
+    return _failed(delivery, State.BOUNCED, verdict, terms, event)
 
 
 def _unroutable(delivery: Delivery, finding: Unroutable, terms: _Terms) -> Outcome:
@@ -340,9 +361,8 @@ def _unsubscribed(delivery: Delivery, wish: Unsubscribed) -> Outcome:
 
 def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     facts = _facts(report)
-    if report.names_other and not report.names_recipient:
-        failed = report.action is ReportAction.FAILED
-        return _noted(delivery, EventType.FORWARDING_FAILED if failed else EventType.UNEXPLAINED_RETURN, facts)
+    if report.names_other:
+        return _behind(delivery, report, terms)
     may_change = report.strength is Strength.STRONG or report.names_recipient
     match report.action:
         case ReportAction.FAILED if may_change and _can_bounce(delivery):
@@ -367,6 +387,18 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
             return replace(outcome, alarm=_alarming(report, delivery))
         case _:
             return _noted(delivery, EventType.UNEXPLAINED_RETURN, facts)
+
+
+def _behind(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
+    """An address behind our recipient's failed: no verdict on him, whose server took the message, and who may have it.
+    Somebody is to know all the same, if the report came to the delivery's own return address."""
+    failed = report.action is ReportAction.FAILED
+    noted = _noted(delivery, EventType.FORWARDING_FAILED if failed else EventType.UNEXPLAINED_RETURN, _facts(report))
+    if not failed or delivery.origin.ours or not report.at_envelope:
+        return noted
+    case = policies.forwarding_case(delivery, report, policy=terms.policy, now=terms.now)
+    opened = policies.begin(case)
+    return replace(noted, events=noted.events + opened.events, actions=opened.actions, case=opened.case)
 
 
 def _alarming(report: Reported, delivery: Delivery) -> Alarm | None:
@@ -475,7 +507,7 @@ def _suppressing(outcome: Outcome, suppress: Suppress | None) -> Outcome:
     return replace(outcome, events=(told, *others), suppress=suppress)
 
 
-def _with_hearsay(outcome: Outcome, hearsay: Suppress | None) -> Outcome:
+def _with_hearsay(outcome: Outcome, hearsay: Hearsay | None) -> Outcome:
     return outcome if hearsay is None or outcome.delivery.origin.ours else replace(outcome, hearsay=hearsay)
 
 

@@ -7,9 +7,10 @@ runs at most once. When none is left and nobody was reached, the failure is `unh
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from homing.loop.evidence import Reported
 from homing.loop.model import (
     ActionKind,
     Case,
@@ -29,10 +30,13 @@ from homing.loop.model import (
     Verdict,
     WhenPossiblyDelivered,
 )
-from homing.loop.subject import of_delivery
+from homing.loop.subject import of_delivery, of_forwarding
 
 REPORTS_WORKED_ON = 5
 """Reports per delivery that are worked on; of the rest only those that end it, and the others are counted."""
+
+FORWARDING_ANEW_AFTER = timedelta(days=30)
+"""Time after which a forwarding failure opens a case again, for the same recipient and the same address behind him."""
 
 BUILTIN_DEFAULT = FailurePolicy(
     name="default",
@@ -78,6 +82,21 @@ def failure_case(
     )
 
 
+def forwarding_case(delivery: Delivery, report: Reported, *, policy: FailurePolicy, now: datetime) -> NewCase:
+    """The case of an address behind our recipient's that failed: one for both addresses, whichever message it was."""
+    return NewCase(
+        organization=delivery.organization,
+        kind=CaseKind.FORWARDING_FAILURE,
+        subject=of_forwarding(delivery.recipient, report.final_recipient),
+        delivery=delivery.id,
+        late=True,
+        strength=report.strength,
+        verdict=report.verdict,
+        policy=policy,
+        opened_at=now,
+    )
+
+
 def begin(case: NewCase) -> CaseOutcome[NewCase]:
     """A case with its first steps begun."""
     states = tuple(StepState.WAITING if applies(step, case) else StepState.SKIPPED for step in case.policy.steps)
@@ -105,7 +124,7 @@ def resolve(case: Case) -> Case:
 
 def applies(step: Step, case: NewCase) -> bool:
     """Whether a step is meant for this failure, this evidence, and this much doubt. A step with `kinds` applies only to
-    failures."""
+    failures of deliveries."""
     if step.kinds and not step.kinds & _words(case):
         return False
     if step.min_evidence is Strength.STRONG and case.strength is Strength.WEAK:

@@ -5,7 +5,7 @@ nobody. Only a final refusal of the recipient counts, from the server itself at 
 has been said, or in a strong report. Refusals that are about us, about the message or about the moment never count.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from homing.loop.evidence import Answered, Reported
@@ -28,6 +28,12 @@ HEARSAY_TIMES = 2
 HEARSAY_WITHIN = timedelta(days=30)
 """Hearsay is believed when so many messages to an address had a report in words only within this time."""
 
+LATE_FOR = timedelta(days=30)
+LATE_WITHIN = timedelta(days=90)
+"""A report that comes after the message was taken suppresses for so long: some servers that pass mail on report their
+alias, and cannot be told apart from those whose mailbox is gone. With the report about a second message within
+`LATE_WITHIN`, it is for good."""
+
 COMPLAINTS = frozenset({"complaint", "unsubscribe"})
 """Reasons for which sending again would be wrong, whoever asks for it."""
 
@@ -43,6 +49,14 @@ class Suppress:
     expires_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearsay:
+    """A report that an address is dead, to be believed once another message had one `within` this time."""
+
+    suppress: Suppress
+    within: timedelta
+
+
 def after_answer(said: Answered, now: datetime) -> Suppress | None:
     """A server refused for good. A 5yz reply with a status of class 4 contradicts itself and does not count."""
     final = said.reply.permanent and not said.verdict.enhanced_status_code.startswith("4")
@@ -50,21 +64,28 @@ def after_answer(said: Answered, now: datetime) -> Suppress | None:
 
 
 def after_report(report: Reported, now: datetime) -> Suppress | None:
-    """A report of failure came for this very delivery. One weak one suppresses nobody: anybody may have written it."""
-    return _address_is_dead(report.verdict, now) if report.strength is Strength.STRONG else None
-
-
-def hearsay(report: Reported, now: datetime) -> Suppress | None:
-    """The suppression by a weak report that came to the delivery's own return address and names our recipient in words.
-    It takes effect once another message had the same (`after_hearsay`). Other weak reports are never counted."""
-    if report.strength is Strength.STRONG or not (report.at_envelope and report.names_recipient):
+    """A report of failure came for this very delivery. One weak one suppresses nobody: anybody may have written it; nor
+    does one whose address is another form of our recipient's."""
+    if report.strength is Strength.WEAK or report.rewritten:
         return None
-    return _address_is_dead(report.verdict, now)
+    dead = _address_is_dead(report.verdict, now)
+    return None if dead is None else replace(dead, expires_at=now + LATE_FOR)
 
 
-def after_hearsay(suppress: Suppress, times: int) -> Suppress | None:
-    """`times` messages within HEARSAY_WITHIN, this one among them, had a weak report that the address is dead."""
-    return suppress if times >= HEARSAY_TIMES else None
+def hearsay(report: Reported, now: datetime) -> Hearsay | None:
+    """The suppression for good by a report whose address is that of our recipient, once another message had such a one
+    (`after_hearsay`). Weak reports count if they came to the delivery's own return address."""
+    dead = None if report.rewritten else _address_is_dead(report.verdict, now)
+    if dead is None:
+        return None
+    if report.strength is Strength.STRONG:
+        return Hearsay(suppress=dead, within=LATE_WITHIN)
+    return Hearsay(suppress=dead, within=HEARSAY_WITHIN) if report.at_envelope and report.names_recipient else None
+
+
+def after_hearsay(hearsay: Hearsay, times: int) -> Suppress | None:
+    """`times` messages within `hearsay.within`, this one among them, had a report that the address is dead."""
+    return hearsay.suppress if times >= HEARSAY_TIMES else None
 
 
 def after_complaint(report: Reported) -> Suppress | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from homing.mail.mime import FIELDS, Headers, Mail, read_fields
+from homing.mail.spelling import bare, from_utf8, from_xtext
 
 RECIPIENTS = 1000
 
@@ -28,8 +29,6 @@ _RECIPIENT_FIELDS = _ADDRESS_FIELDS | {
 }
 _TYPED = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9/_.-]{0,30})\s*;\s*(.*)", re.DOTALL)
 _STATUS = re.compile(r"(?<![\d.])([245])\s?\.\s?(\d{1,3})\s?\.\s?(\d{1,3})(?![\d.]*\d)")
-_XTEXT = re.compile(r"\+([0-9A-F]{2})")
-_UTF8_XTEXT = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 _ENCODED_INSIDE = re.compile(
     r"^content-transfer-encoding:[ \t]*base64[ \t]*\n(?:[a-z-]+:.*\n){0,10}\n?([a-z0-9+/=\n]{20,})",
     re.IGNORECASE | re.MULTILINE,
@@ -57,7 +56,8 @@ _KNOWN_ACTIONS = frozenset({"failed", "delayed", "delivered", "relayed", "expand
 class RecipientStatus:
     """The per-recipient fields (RFC 3464 §2.3). Addresses and diagnostics are without their type prefix.
 
-    `action` is one of RFC 3464's five words or ""; `status` an enhanced status code or "".
+    `action` is one of RFC 3464's five words or ""; `status` an enhanced status code or "". Where there is no
+    Diagnostic-Code, `diagnostic_code` is the comment in Status, where some servers quote the reply.
     """
 
     original_recipient: str = ""
@@ -166,7 +166,7 @@ def _recipient(fields: Headers) -> RecipientStatus:
         status=read_status(fields.first("Status")),
         remote_mta=_untyped(fields.first("Remote-MTA"))[1].split(" ", 1)[0].strip("[]()").lower(),
         diagnostic_type=diagnostic_type.lower(),
-        diagnostic_code=diagnostic_code,
+        diagnostic_code=diagnostic_code or _comment(fields.first("Status")),
         fields=fields,
     )
 
@@ -183,6 +183,13 @@ def read_status(value: str) -> str:
     return f"{found[1]}.{int(found[2])}.{int(found[3])}" if found else ""
 
 
+def _comment(status: str) -> str:
+    """The words behind the code of a Status field."""
+    found = _STATUS.search(status)
+    words = status[found.end() :].strip() if found else ""
+    return words[1:-1].strip() if words.startswith("(") and words.endswith(")") else words.strip("() ")
+
+
 def read_recipient(value: str) -> str:
     """The address in an Original- or Final-Recipient field, without type, brackets, comment and encoding.
 
@@ -191,21 +198,14 @@ def read_recipient(value: str) -> str:
     address_type, address = _untyped(value)
     if "<" in address and ">" in address[address.index("<") :]:
         address = address[address.index("<") + 1 :].partition(">")[0]
-    address = address.strip("<> \t")
+    address = bare(address)
     if address[:1] == address[-1:] and address[:1] in {'"', "'"}:
         address = address[1:-1].strip()
     if not address.startswith('"') and " " in address:
         address = next((word for word in address.split() if "@" in word), address).strip("<>()[]\"',;")
     if address_type.lower() == "utf-8":
-        address = _UTF8_XTEXT.sub(_character, address)
-    if "@" not in address:
-        address = _XTEXT.sub(lambda hexed: chr(int(hexed[1], 16)), address)
-    return address[5:] if address[:5].upper() == "SMTP:" else address
-
-
-def _character(hexed: re.Match[str]) -> str:
-    number = int(hexed[1], 16)
-    return chr(number) if 0xA0 <= number < 0xD800 or 0xE000 <= number <= 0x10FFFF else "\ufffd"
+        address = from_utf8(address)
+    return address if "@" in address else bare(from_xtext(address))
 
 
 def _untyped(value: str) -> tuple[str, str]:

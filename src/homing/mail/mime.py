@@ -27,6 +27,7 @@ _RETURNED_TYPES = frozenset(
     {"message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "text/rfc822", "message/global"}
     | {"message/global-headers", "message/partial"}
 )
+_REPORT = "multipart/report"
 _CHARSETS = frozenset(
     re.split(
         r"\s+",
@@ -41,6 +42,8 @@ _UNSHOWABLE_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u
 _PLAIN_BYTES = bytes([9, 10, *range(32, 127)])
 _FIELD = re.compile(r"([!-9;-~]{1,200})[ \t]*:(.*)")
 _WHOLE_FIELD = re.compile(r"^([!-9;-~]{1,200}):(.*(?:\n[ \t].*)*)", re.MULTILINE)
+_NO_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*\n)*")
+"""What stands before some headers: the mark of UTF-8, and lines that are empty or look so."""
 _MBOX_LINE = re.compile(r">?From [^:]*[0-9:]")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z-]{1,20})?\?([bBqQ])\?([^?]*)\?=([ \t]+(?==\?))?")
 _MEDIA_TYPE = re.compile(r"\s*([\w.+-]{1,80})\s*/\s*([\w.+-]{1,80})", re.ASCII)
@@ -121,7 +124,8 @@ class Headers:
 class Part:
     """A leaf of the MIME tree. `text` is decoded for text/* and message/*, "" for others and for a returned mail.
 
-    `original` are the header fields of a returned mail, where the part is one.
+    `original` are the header fields of a returned mail, where the part is one; `enclosed` is that mail, if it is a
+    report of its own.
     """
 
     content_type: str
@@ -129,6 +133,7 @@ class Part:
     headers: Headers
     text: str
     original: Headers | None = None
+    enclosed: "_Entity | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +141,8 @@ class Mail:
     """A mail as far as it could be read.
 
     `prose` is what its writer says in words (plain text, else HTML without tags), up to the copy of an original;
-    `returned` are the header fields of that original.
+    `returned` are the header fields of that original. `enclosed` is a report (RFC 6522) that stands in an attached
+    message, as gateways pass it on.
     """
 
     headers: Headers
@@ -145,6 +151,7 @@ class Mail:
     parts: tuple[Part, ...]
     prose: str
     returned: Headers | None
+    enclosed: "Mail | None" = None
     truncated: bool = False
 
 
@@ -159,11 +166,17 @@ class _Entity(NamedTuple):
 
 def read_mail(raw: bytes) -> Mail:
     """Whatever can be made out of the bytes. Never raises; time is linear, and limits cut rather than fail."""
-    data = raw[:MESSAGE_BYTES].replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n")
-    whole = _entity(data)
+    data = raw[:MESSAGE_BYTES].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    whole = _entity(_from_its_header(data))
+    return _mail(whole, encloses=whole.content_type != _REPORT, truncated=len(raw) > MESSAGE_BYTES)
+
+
+def _mail(whole: _Entity, *, encloses: bool, truncated: bool) -> Mail:
+    """The mail of an entity; what is attached to an enclosed one is left alone."""
     parts: list[Part] = []
     _collect(whole, 0, parts)
     prose, returned = _prose_and_returned(parts)
+    enclosed = next((part.enclosed for part in parts if part.enclosed), None) if encloses else None
     return Mail(
         headers=whole.headers,
         content_type=whole.content_type,
@@ -171,8 +184,14 @@ def read_mail(raw: bytes) -> Mail:
         parts=tuple(parts),
         prose=prose,
         returned=returned,
-        truncated=len(raw) > MESSAGE_BYTES,
+        enclosed=_mail(enclosed, encloses=False, truncated=False) if enclosed else None,
+        truncated=truncated,
     )
+
+
+def _from_its_header(data: bytes) -> bytes:
+    found = _NO_FIELD.match(data)
+    return data[found.end() :] if found else data
 
 
 def read_headers(text: str) -> Headers:
@@ -299,15 +318,19 @@ def _collect(entity: _Entity, depth: int, parts: list[Part]) -> None:
 
 
 def _leaf(headers: Headers, body: bytes, content_type: str, params: dict[str, str]) -> Part:
-    original, text = None, ""
+    original, text, enclosed = None, "", None
     if content_type.startswith(("text/", "message/", "multipart/")):
         data = _transfer_decoded(body, headers.first("Content-Transfer-Encoding"))
         if content_type in _RETURNED_TYPES:
-            original = split_header(data.lstrip(b"\n"))[0]
+            inner = _entity(_from_its_header(data))
+            original = inner.headers
+            enclosed = inner if inner.content_type == _REPORT and inner.body else None
         else:
             text = _decoded(data, params.get("charset", "").lower())
             text = _lines(text) if data.translate(None, _PLAIN_BYTES) else text
-    return Part(content_type=content_type, params=params, headers=headers, text=text, original=original)
+    return Part(
+        content_type=content_type, params=params, headers=headers, text=text, original=original, enclosed=enclosed
+    )
 
 
 def _guess_boundary(body: bytes) -> bytes:

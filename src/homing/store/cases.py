@@ -14,6 +14,7 @@ from homing.loop.model import (
     ActionState,
     Case,
     CaseId,
+    CaseKind,
     DeliveryId,
     EventType,
     NewAction,
@@ -22,7 +23,8 @@ from homing.loop.model import (
     OrganizationId,
     StepState,
 )
-from homing.loop.policy import begin, escalate, resolve
+from homing.loop.policy import FORWARDING_ANEW_AFTER, begin, escalate, resolve
+from homing.loop.subject import SUBJECT
 from homing.store import tables
 from homing.store.dialect import insert, insert_all
 from homing.store.events import Happening, Subject, append
@@ -34,6 +36,8 @@ _C = tables.case
 _A = tables.action
 _D = tables.delivery
 _M = tables.message
+ONCE = (CaseKind.FAILURE, CaseKind.DELAY, CaseKind.FORWARDING_FAILURE)
+"""Kinds of which a subject has one case, resolved or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +74,37 @@ class Task:
 
 def open_all(conn: sa.Connection, cases: Sequence[NewCase]) -> list[CaseId | None]:
     """Open the cases that do not stand yet: returns the id of each opened one, None for the others. A delivery has one
-    case of a kind, however often it fails; any other subject has at most one unresolved case."""
+    case of a kind, however often it fails; a forwarding failure one in `FORWARDING_ANEW_AFTER`; any other subject has
+    at most one unresolved case."""
     if not cases:
         return []
+    _give_way(conn, [case for case in cases if case.kind is CaseKind.FORWARDING_FAILURE])
     ids = [CaseId(fresh(conn, case.opened_at)) for case in cases]
     rows = [case_row(identifier, case) for identifier, case in zip(ids, cases, strict=True)]
     rows.sort(key=lambda row: (row["organization"], row["kind"], row["subject"]))  # the order that all keep
     opened = set(conn.execute(insert(conn, _C).on_conflict_do_nothing().returning(_C.c.id), rows).scalars())
     return [identifier if identifier in opened else None for identifier in ids]
+
+
+def _give_way(conn: sa.Connection, cases: Sequence[NewCase]) -> None:
+    """Let cases that are old enough make place for new ones of the same subject, by adding their id to theirs."""
+    for case in cases:
+        old = sa.and_(_of_subject(case), _C.c.opened_at <= case.opened_at - FORWARDING_ANEW_AFTER)
+        for identifier in conn.execute(sa.select(_C.c.id).where(old)).scalars().all():
+            subject = f"{case.subject}:{identifier.hex}"[-SUBJECT:]
+            conn.execute(_C.update().where(_C.c.id == identifier).values(subject=subject))
+
+
+def standing(conn: sa.Connection, case: NewCase) -> CaseId | None:
+    """The case that stands in a new one's place."""
+    return conn.execute(sa.select(_C.c.id).where(_of_subject(case)).order_by(_C.c.id.desc()).limit(1)).scalar()
+
+
+def _of_subject(case: NewCase) -> sa.ColumnElement[bool]:
+    """On its place; in the words of the index over those that keep it for ever, so that it is used."""
+    keeps = _C.c.kind.in_([sa.literal_column(f"'{kind.value}'") for kind in ONCE])
+    place = (_C.c.organization, case.organization), (_C.c.kind, case.kind.value), (_C.c.subject, case.subject)
+    return sa.and_(keeps, *(column == value for column, value in place))
 
 
 def open_case(conn: sa.Connection, case: NewCase) -> CaseId | None:

@@ -12,10 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from homing.loop import ids
-from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable, Unsubscribed
+from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable, Unsubscribed, Unsupported
 from homing.loop.model import (
     AttemptId,
     CaseId,
+    CaseKind,
     Delivery,
     DeliveryId,
     EventType,
@@ -85,7 +86,7 @@ def record(conn: sa.Connection, findings: list[DeliveryEvidence]) -> list[Outcom
     entries = _conclude(conn, findings, known)
     stale = [finding for finding, entry in zip(findings, entries, strict=True) if entry is None]
     opened = iter(cases.open_all(conn, [entry.outcome.case for entry in entries if entry and entry.outcome.case]))
-    entries = [_of_case(entry, next(opened)) if entry and entry.outcome.case else entry for entry in entries]
+    entries = [_of_case(conn, entry, next(opened)) if entry and entry.outcome.case else entry for entry in entries]
     entries = _sounded(conn, entries)
     _write(conn, [entry for entry in entries if entry])
     _write_stale(conn, [_Stale(finding, known[finding.delivery]) for finding in stale if finding.delivery in known])
@@ -168,20 +169,26 @@ def _holds_lease(delivery: Delivery, epoch: int) -> bool:
 
 def _counted(delivery: Delivery, finding: DeliveryEvidence) -> Delivery:
     """An attempt that ended before its row was opened is counted here; `begin_attempts` counts the others."""
-    tried = isinstance(finding.evidence, Answered | Unanswered | Unroutable)
+    tried = isinstance(finding.evidence, Answered | Unanswered | Unsupported | Unroutable)
     opened_before = finding.attempt is not None and finding.attempt.id is not None
     return replace(delivery, attempts=delivery.attempts + 1) if tried and not opened_before else delivery
 
 
-def _of_case(entry: _Entry, opened: CaseId | None) -> _Entry:
+def _of_case(conn: sa.Connection, entry: _Entry, opened: CaseId | None) -> _Entry:
     """The entry with its actions tied to the case that was opened. A delivery that fails twice keeps its first case,
-    whose actions were taken then."""
+    whose actions were taken then; of a forwarding failure, the event names the case that stands for it already."""
     outcome = entry.outcome
     if opened is not None:
         actions = tuple(replace(action, case=opened) for action in outcome.actions)
         return replace(entry, outcome=replace(outcome, actions=actions))
     of_the_case = {EventType.OPENED_CASE, EventType.UNHEARD}
     events = tuple(event for event in outcome.events if event.type not in of_the_case)
+    if (
+        outcome.case
+        and outcome.case.kind is CaseKind.FORWARDING_FAILURE
+        and (case := cases.standing(conn, outcome.case))
+    ):
+        events = tuple(replace(event, data={**event.data, "case": ids.show("case", case)}) for event in events)
     return replace(entry, outcome=replace(outcome, events=events, actions=(), case=None))
 
 
@@ -346,7 +353,8 @@ def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[su
             )
         if hearsay := entry.outcome.hearsay:
             delivery, now = entry.known.delivery.id, entry.finding.now
-            suppress = after_hearsay(hearsay, suppressions.note_hearsay(conn, _place(entry), delivery, now))
+            times = suppressions.note_hearsay(conn, _place(entry), delivery, now, hearsay.within)
+            suppress = after_hearsay(hearsay, times) or suppress
         if suppress:
             organization, stream, address = _place(entry)
             yield suppressions.Suppression(
@@ -357,6 +365,7 @@ def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[su
                 evidence=_in_words(entry.finding),
                 created_at=entry.finding.now,
                 expires_at=suppress.expires_at,
+                rule=_rule(entry.finding.evidence),
             )
 
 
@@ -393,6 +402,10 @@ def _stale_facts(finding: DeliveryEvidence) -> dict[str, str | int | bool | None
     if result.reply:
         facts |= {"reply_code": result.reply.reply_code, "text": result.reply.text}
     return facts
+
+
+def _rule(evidence: Evidence) -> str | None:
+    return evidence.verdict.rule if isinstance(evidence, Answered | Reported) else None
 
 
 def _in_words(finding: DeliveryEvidence) -> str:

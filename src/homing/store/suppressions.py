@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from homing.loop.model import DeliveryId, OrganizationId
-from homing.loop.suppression import FULL_FORGOTTEN_AFTER, HEARSAY_WITHIN
+from homing.loop.suppression import COMPLAINTS, FULL_FORGOTTEN_AFTER, LATE_WITHIN
 from homing.store import tables
 from homing.store.dialect import insert
 from homing.store.ids import fresh
@@ -17,13 +19,19 @@ _T = tables.suppression
 _F = tables.full_mailbox
 _H = tables.hearsay
 
+_CHANGES = ("reason", "evidence", "created_at", "expires_at", "rule")
+_AT_ONCE = 250
+"""Rows of one statement: databases bound how many values it may have."""
+_FOR_EVER = 2**62
+
 Listed = tuple[OrganizationId, str, str]
 """Organization, stream, folded address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
-    """`evidence` says in words what was seen; `expires_at` None: for ever. `address` is folded to lower case."""
+    """`evidence` says in words what was seen, `rule` which rule's verdict led to it (None: no rule did); `expires_at`
+    None: for ever. `address` is folded to lower case."""
 
     organization: OrganizationId
     stream: str
@@ -32,6 +40,17 @@ class Suppression:
     evidence: str
     created_at: datetime
     expires_at: datetime | None = None
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What became of suppressions from elsewhere: `added`, put in the place of a weaker one (`strengthened`), or not
+    needed, since what was there is at least as strong (`kept`)."""
+
+    added: int
+    strengthened: int
+    kept: int
 
 
 def fold(address: str) -> str:
@@ -40,19 +59,42 @@ def fold(address: str) -> str:
 
 
 def add(conn: sa.Connection, suppressions: Iterable[Suppression]) -> None:
-    """An entry that is there already and still counts stays; one that has expired is replaced."""
+    """An entry that is there already and still counts stays, except that one for good takes the place of one that
+    expires; one that has expired is replaced."""
     for entry in suppressions:
-        row = {name: getattr(entry, name) for name in Suppression.__dataclass_fields__}
-        row |= {"id": fresh(conn, entry.created_at), "address": fold(entry.address)}
-        news = {name: row[name] for name in ("reason", "evidence", "created_at", "expires_at")}
+        row = _row(conn, entry)
+        news = {name: row[name] for name in _CHANGES}
         place = insert(conn, _T).values(row)
         conn.execute(
             place.on_conflict_do_update(
                 index_elements=["organization", "stream", "address"],
                 set_=news,
-                where=_T.c.expires_at <= entry.created_at,
+                where=_T.c.expires_at.is_not(None) if entry.expires_at is None else _T.c.expires_at <= entry.created_at,
             )
         )
+
+
+def merge(conn: sa.Connection, suppressions: Iterable[Suppression]) -> Merged:
+    """Add what is known from elsewhere, a bounded batch. None takes the place of a stronger one: the one that lasts
+    longer is stronger, and of two that last equally long a complaint or an unsubscription."""
+    given = list(suppressions)
+    strongest: dict[Listed, Suppression] = {}
+    for entry in given:
+        place = (entry.organization, entry.stream, fold(entry.address))
+        if place not in strongest or _strength(entry) > _strength(strongest[place]):
+            strongest[place] = entry
+    rows = [_row(conn, strongest[place]) for place in sorted(strongest)]
+    written: set[UUID] = set()
+    for first in range(0, len(rows), _AT_ONCE):
+        put = insert(conn, _T).values(rows[first : first + _AT_ONCE])
+        new = put.excluded
+        stronger = _lasts(new) > _lasts(_T.c), (_lasts(new) == _lasts(_T.c)) & (_complains(new) > _complains(_T.c))
+        changes = {name: new[name] for name in _CHANGES}
+        key = ["organization", "stream", "address"]
+        put = put.on_conflict_do_update(index_elements=key, set_=changes, where=sa.or_(*stronger))
+        written |= set(conn.execute(put.returning(_T.c.id)).scalars())
+    added = len(written.intersection(row["id"] for row in rows))
+    return Merged(added=added, strengthened=len(written) - added, kept=len(given) - len(written))
 
 
 def find(conn: sa.Connection, wanted: Collection[Listed], now: datetime) -> dict[Listed, Suppression]:
@@ -99,25 +141,33 @@ def forget_full(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
     return forget(conn, _F, _F.c.last_at < now - FULL_FORGOTTEN_AFTER, limit)
 
 
+def forget_counts(conn: sa.Connection, places: Collection[Listed]) -> None:
+    """What was counted against these addresses, full mailboxes and hearsay, counts no more."""
+    if places:
+        no_longer_full(conn, places)
+        names = ("b_organization", "b_stream", "b_address")
+        conn.execute(_NO_HEARSAY, [dict(zip(names, place, strict=True)) for place in sorted(places)])
+
+
 def forget_expired(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
     """Erase expired entries."""
     return forget(conn, _T, _T.c.expires_at <= now, limit)
 
 
-def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: datetime) -> int:
-    """Count one more delivery whose address a report in words calls dead; returns how many lately, this one included. A
-    delivery counts once, however many reports name it."""
+def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: datetime, within: timedelta) -> int:
+    """Count one more delivery whose address a report calls dead; returns how many `within` this time, this one
+    included. A delivery counts once, however many reports name it."""
     organization, stream, address = place
     row = {"organization": organization, "stream": stream, "address": address, "delivery": delivery, "said_at": now}
     conn.execute(insert(conn, _H).values(row).on_conflict_do_nothing())
     of_this = sa.tuple_(_H.c.organization, _H.c.stream, _H.c.address) == sa.tuple_(*place)
-    lately = _H.c.said_at > now - HEARSAY_WITHIN
+    lately = _H.c.said_at > now - within
     return conn.execute(sa.select(sa.func.count()).where(of_this, lately)).scalar_one()
 
 
 def forget_hearsay(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
     """Erase hearsay that is too old to count."""
-    return forget(conn, _H, _H.c.said_at <= now - HEARSAY_WITHIN, limit)
+    return forget(conn, _H, _H.c.said_at <= now - LATE_WITHIN, limit)
 
 
 def list_page(
@@ -130,33 +180,51 @@ def list_page(
 ) -> list[Suppression]:
     """Live entries in the order of (address, stream), beginning behind `after`."""
     beyond = sa.tuple_(_T.c.address, _T.c.stream) > sa.tuple_(*after)
-    query = sa.select(*_columns()).where(_T.c.organization == organization, beyond, _counts(now))
+    query = sa.select(*columns()).where(_T.c.organization == organization, beyond, counts(now))
     rows = conn.execute(query.order_by(_T.c.address, _T.c.stream).limit(limit))
     return [Suppression(**row) for row in rows.mappings()]
 
 
-def lift(conn: sa.Connection, organization: OrganizationId, stream: str, address: str) -> bool:
-    """False when the address was not on the list."""
-    query = _T.delete().where(_T.c.organization == organization, _T.c.stream == stream, _T.c.address == fold(address))
-    return conn.execute(query).rowcount == 1
-
-
-def _counts(now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
+def counts(now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
     return _T.c.expires_at.is_(None) | (_T.c.expires_at > now)
 
 
-def _columns() -> list[sa.Column[object]]:
+def _row(conn: sa.Connection, entry: Suppression) -> dict[str, Any]:
+    row = {name: getattr(entry, name) for name in Suppression.__dataclass_fields__}
+    return row | {"id": fresh(conn, entry.created_at), "address": fold(entry.address)}
+
+
+def _strength(entry: Suppression) -> tuple[bool, float, bool]:
+    until = entry.expires_at
+    return until is None, until.timestamp() if until else 0.0, entry.reason in COMPLAINTS
+
+
+def _lasts(columns: sa.sql.base.ReadOnlyColumnCollection[str, Any]) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(sa.type_coerce(columns["expires_at"], sa.BigInteger), _FOR_EVER)
+
+
+def _complains(columns: sa.sql.base.ReadOnlyColumnCollection[str, Any]) -> sa.ColumnElement[int]:
+    return sa.case((columns["reason"].in_(sorted(COMPLAINTS)), 1), else_=0)
+
+
+def columns() -> list[sa.Column[object]]:
     return [_T.c[name] for name in Suppression.__dataclass_fields__]
 
 
 # Asked for every message, at submission and at claim: built once.
-_LISTED = sa.select(*_columns()).where(
+_LISTED = sa.select(*columns()).where(
     sa.tuple_(_T.c.organization, _T.c.stream, _T.c.address).in_(sa.bindparam("wanted", expanding=True)),
-    _counts(sa.bindparam("now", type_=tables.Moment)),
+    counts(sa.bindparam("now", type_=tables.Moment)),
 )
 
 _EMPTIED = _F.delete().where(
     _F.c.organization == sa.bindparam("b_organization"),
     _F.c.stream == sa.bindparam("b_stream"),
     _F.c.address == sa.bindparam("b_address"),
+)
+
+_NO_HEARSAY = _H.delete().where(
+    _H.c.organization == sa.bindparam("b_organization"),
+    _H.c.stream == sa.bindparam("b_stream"),
+    _H.c.address == sa.bindparam("b_address"),
 )

@@ -178,9 +178,30 @@ suppression = sa.Table(
     sa.Column("evidence", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("expires_at", Moment),
+    sa.Column("rule", sa.Text),  # of the verdict that led to it; null: nobody's
     sa.UniqueConstraint("organization", "stream", "address"),
     sa.Index("ix_suppression_address", "organization", "address", "stream"),
     _where("ix_suppression_expires", "expires_at", only="expires_at IS NOT NULL"),
+    # To lift what a rule caused, or all for one reason, and to look at no other rows.
+    _where("ix_suppression_rule", "rule", "created_at", "id", only="rule IS NOT NULL"),
+    sa.Index("ix_suppression_reason", "organization", "reason", "created_at", "id"),
+)
+
+lifted_suppression = sa.Table(
+    "lifted_suppression",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("stream", sa.String(64), nullable=False),
+    sa.Column("address", sa.String(320), nullable=False),  # folded to lower case
+    sa.Column("reason", sa.String(64), nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text),
+    sa.Column("suppressed_at", Moment, nullable=False),
+    sa.Column("lifted_at", Moment, nullable=False, index=True),
+    sa.Column("why", sa.Text, nullable=False),  # it was lifted, in words
+    sa.Index(None, "organization", "id"),
+    _where("ix_lifted_suppression_rule", "rule", only="rule IS NOT NULL"),
 )
 
 full_mailbox = sa.Table(
@@ -428,15 +449,16 @@ case = sa.Table(
     _one_of("kind", CaseKind),
     _one_of("state", CaseState),
     sa.Index("ix_case_organization_id", "organization", "id"),
-    # A delivery fails once; the others may come again after somebody has dealt with them.
+    # A delivery fails once, and an old forwarding failure makes place for a new one (`cases.open_all`); the others may
+    # come again after somebody has dealt with them.
     sa.Index(
         "uq_case_subject",
         "organization",
         "kind",
         "subject",
         unique=True,
-        sqlite_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay')"),
-        postgresql_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay')"),
+        sqlite_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay', 'forwarding_failure')"),
+        postgresql_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay', 'forwarding_failure')"),
     ),
     sa.Index("ix_case_organization_state_id", "organization", "state", "id"),
     _where("ix_case_unsettled", "state", only="state IN ('open', 'unheard')"),

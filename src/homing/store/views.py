@@ -89,7 +89,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryView:
-    """A delivery with its attempts, and with the case of its failure and that one's actions."""
+    """A delivery with its attempts, and with the case of its failure, or else of one behind it, and that one's
+    actions."""
 
     delivery: Delivery
     role: Role
@@ -311,7 +312,8 @@ def _attempts(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[Del
 
 
 def _cases(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[DeliveryId, Case]:
-    query = _C.select().where(_C.c.delivery.in_(deliveries), _C.c.kind == CaseKind.FAILURE.value)
+    kinds = [CaseKind.FORWARDING_FAILURE.value, CaseKind.FAILURE.value]  # the last one found counts
+    query = _C.select().where(_C.c.delivery.in_(deliveries), _C.c.kind.in_(kinds)).order_by(_C.c.kind.desc())
     rows = conn.execute(query).mappings()
     return {row["delivery"]: to_case(row) for row in rows}
 

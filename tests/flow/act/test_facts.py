@@ -36,7 +36,13 @@ def test_the_link_that_corrects_names_the_delivery_and_lives_for_thirty_days() -
         TOKENS.open(Purpose.CORRECTION, token, now=NOW + timedelta(days=31))
 
 
-@pytest.mark.parametrize("kind", sorted(set(CaseKind) - {CaseKind.FAILURE}))
+def test_where_the_address_itself_has_not_failed_there_is_nothing_to_correct() -> None:
+    case = replace(CASE, kind=CaseKind.FORWARDING_FAILURE, failure=None)
+    facts = FACTS_OF(replace(CONTEXT, case=case))
+    assert (facts.failure, facts.correct_link, facts.verdict) == (None, None, VERDICT)
+
+
+@pytest.mark.parametrize("kind", sorted(set(CaseKind) - {CaseKind.FAILURE, CaseKind.FORWARDING_FAILURE}))
 def test_other_kinds_have_no_words_yet(kind: CaseKind) -> None:
     for context in (CONTEXT, ALARM):
         with pytest.raises(NoText, match=kind.value):

@@ -12,7 +12,7 @@ from homing.flow.act.webhook import Webhook
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.lab.webhook import SECRET, WebhookSink
 from homing.loop import ids
-from homing.loop.model import ActionKind, ActionState, EventType, StepState
+from homing.loop.model import ActionKind, ActionState, CaseKind, EventType, StepState
 from homing.loop.sealing import Sealer
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.fetch import Fetcher
@@ -42,6 +42,14 @@ async def channel() -> AsyncIterator[Webhook]:
 def calling(url: str, context: CaseContext = CONTEXT) -> CaseContext:
     sealed = SAFE.seal_webhook_secret(SECRET, ORGANIZATION.id)
     return replace(context, organization=replace(ORGANIZATION, webhook_url=url, sealed_webhook_secret=sealed))
+
+
+async def test_a_failure_behind_the_recipient_has_a_type_of_its_own(sink: WebhookSink, channel: Webhook) -> None:
+    case = replace(CASE, kind=CaseKind.FORWARDING_FAILURE, failure=None)
+    assert isinstance(await channel(assigned(ActionKind.WEBHOOK, replace(calling(sink.url), case=case))), Ended)
+    [received] = sink.received
+    body = json.loads(received.body)
+    assert (body["type"], body["data"]["case"]) == ("delivery.forwarding_failed", ids.show("case", CASE.id))
 
 
 async def test_the_failure_arrives_whole_and_signed(sink: WebhookSink, channel: Webhook) -> None:

@@ -28,7 +28,7 @@ from homing.loop.model import (
     StepState,
 )
 from homing.loop.sealing import Sealer
-from homing.loop.subject import of_alarm, of_delivery, of_forwarding
+from homing.loop.subject import of_alarm, of_delivery
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.fetch import Fetcher
 from homing.store import actions, cases, policies, tables
@@ -183,13 +183,11 @@ async def _about_a_delivery(database: Database, kind: CaseKind, subject: Callabl
     )
 
 
-@pytest.mark.parametrize("kind", [CaseKind.DELAY, CaseKind.FORWARDING_FAILURE, CaseKind.ALARM])
+@pytest.mark.parametrize("kind", [CaseKind.DELAY, CaseKind.ALARM])
 async def test_a_case_without_words_opens_and_its_steps_fail_on_record(database: Database, kind: CaseKind) -> None:
     match kind:
         case CaseKind.DELAY:
             new = await _about_a_delivery(database, kind, of_delivery)
-        case CaseKind.FORWARDING_FAILURE:
-            new = await _about_a_delivery(database, kind, lambda _: of_forwarding("john@example.net", "j@x.org"))
         case _:
             new = replace(new_case(FailurePolicy(name="x", steps=(LETTER, ADMINISTRATOR))), subject=of_alarm("listed"))
             assert (new.organization, new.delivery) == (OPERATOR, None)

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from homing.flow.deliver.result import Recorder, evidence_of, finds_us_too_fast, host_results
+from homing.flow.deliver.result import Reader, Recorder, evidence_of, finds_us_too_fast, host_results
 from homing.flow.rules import reading_rules
-from homing.loop.evidence import Answered, Unanswered
+from homing.loop.evidence import Answered, Lack, Unanswered, Unsupported
 from homing.loop.model import AttemptId, State
+from homing.loop.reading.ours import Ours
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Transcript
 from homing.net.route import Skipped
@@ -39,45 +40,65 @@ def said(stage: Stage, reply: str | None = None, silence: str | None = None, hos
         (said(Stage.DOT, "250 2.0.0 Ok"), Stage.DOT, "delivered"),
         (said(Stage.RCPT_TO, "550 5.1.1 No such user"), Stage.RCPT_TO, "invalid_recipient"),
         (said(Stage.DATA, "552 5.3.4 Too big"), Stage.DATA, "message_too_big"),
-        (said(Stage.EHLO, silence="smtputf8_not_offered"), Stage.DATA, "content"),
-        (said(Stage.MAIL_FROM, silence="size_exceeded"), Stage.DATA, "message_too_big"),
     ],
-    ids=["taken", "no-such-user", "too-big", "our-finding-smtputf8", "our-finding-size"],
+    ids=["taken", "no-such-user", "too-big"],
 )
 def test_a_reply_is_evidence_with_a_verdict(transcript: Transcript, stage: Stage, failure_class: str) -> None:
-    evidence = evidence_of(transcript, "corp.com", RULES)
+    evidence = evidence_of(transcript, "corp.com", Reader(rules=RULES))
     assert isinstance(evidence, Answered)
     assert (evidence.stage, evidence.verdict.failure_class) == (stage, failure_class)
     assert (evidence.host, evidence.ip, evidence.tls) == ("mx.corp.com", "192.0.2.1", "TLSv1.3")
     assert evidence.receiver == "corp.com"
 
 
+@pytest.mark.parametrize(("silence", "lack"), [("smtputf8_not_offered", Lack.SMTPUTF8), ("size_exceeded", Lack.SIZE)])
+def test_what_a_server_does_not_offer_is_our_own_finding(silence: str, lack: Lack) -> None:
+    evidence = evidence_of(said(Stage.EHLO, silence=silence), "corp.com", Reader(rules=RULES))
+    assert isinstance(evidence, Unsupported)
+    assert (evidence.lack, evidence.stage, evidence.host, evidence.receiver) == (
+        lack,
+        Stage.EHLO,
+        "mx.corp.com",
+        "corp.com",
+    )
+
+
+def test_a_reply_that_refuses_one_of_our_names_is_about_us() -> None:
+    reader = Reader(rules=RULES, ours=Ours(helo="mx.acme-mail.com"), recipient="john@corp.com")
+    for line in ("550 <mx.acme-mail.com> unknown", "550 198.51.100.7 does not resolve"):
+        evidence = evidence_of(said(Stage.RCPT_TO, line), "corp.com", reader)
+        assert isinstance(evidence, Answered)
+        assert evidence.verdict.about_us
+
+
 @pytest.mark.parametrize("stage", [Stage.CONNECT, Stage.RCPT_TO, Stage.DOT])
 def test_silence_is_evidence_without_a_verdict(stage: Stage) -> None:
-    evidence = evidence_of(said(stage, silence="timeout"), "corp.com", RULES)
+    evidence = evidence_of(said(stage, silence="timeout"), "corp.com", Reader(rules=RULES))
     assert isinstance(evidence, Unanswered)
     assert (evidence.stage, evidence.why) == (stage, "timeout")
 
 
 def test_who_finds_us_too_fast_says_so() -> None:
-    assert finds_us_too_fast(said(Stage.MAIL_FROM, f"421 {TOO_FAST}"), RULES)
-    assert not finds_us_too_fast(said(Stage.DOT, f"250 {TOO_FAST}"), RULES)
-    assert not finds_us_too_fast(said(Stage.RCPT_TO, "451 4.2.0 Greylisted"), RULES)
-    assert not finds_us_too_fast(said(Stage.CONNECT, silence="timeout"), RULES)
+    assert finds_us_too_fast(said(Stage.MAIL_FROM, f"421 {TOO_FAST}"), Reader(rules=RULES))
+    assert not finds_us_too_fast(said(Stage.DOT, f"250 {TOO_FAST}"), Reader(rules=RULES))
+    assert not finds_us_too_fast(said(Stage.RCPT_TO, "451 4.2.0 Greylisted"), Reader(rules=RULES))
+    assert not finds_us_too_fast(said(Stage.CONNECT, silence="timeout"), Reader(rules=RULES))
 
 
 def test_what_each_host_said_is_kept_and_the_last_one_decides() -> None:
     later = NOW + timedelta(seconds=5)
     attempt = AttemptId(fresh())
     hosts = [(NOW, said(Stage.CONNECT, silence="refused", host="mx1")), (later, said(Stage.DOT, silence="closed"))]
-    unasked, first, last = host_results(hosts, [Skipped("mx0", "our own address")], "corp.com", RULES, attempt)
+    unasked, first, last = host_results(
+        hosts, [Skipped("mx0", "our own address")], "corp.com", Reader(rules=RULES), attempt
+    )
     assert (unasked.host, unasked.stage, unasked.silence) == ("mx0", Stage.ROUTE, "our own address")
     assert (first.host, first.started_at, first.ended_at, first.id) == ("mx1", NOW, later, None)
     assert (last.started_at, last.ended_at, last.id) == (later, None, attempt)
     assert {one.receiver for one in (unasked, first, last)} == {"corp.com"}
     assert [one.egress_ip for one in (unasked, first, last)] == ["", "198.51.100.7", "198.51.100.7"]
     assert [one.in_doubt for one in (unasked, first, last)] == [False, False, True], "after the dot alone"
-    (taken,) = host_results([(NOW, said(Stage.DOT, "250 2.0.0 Ok"))], (), "corp.com", RULES, attempt)
+    (taken,) = host_results([(NOW, said(Stage.DOT, "250 2.0.0 Ok"))], (), "corp.com", Reader(rules=RULES), attempt)
     assert not taken.in_doubt
 
 
@@ -85,9 +106,9 @@ def test_the_dialogue_is_kept_unless_it_ended_with_a_plain_250() -> None:
     refused, taken = said(Stage.RCPT_TO, "550 5.1.1 No such user"), said(Stage.DOT, "250 2.0.0 Ok")
     for transcript in (refused, taken):
         transcript.log.sent(b"MAIL FROM:<b+token@b.post.example>\r\n")
-    first, last = host_results([(NOW, refused), (NOW, taken)], (), "corp.com", RULES)
+    first, last = host_results([(NOW, refused), (NOW, taken)], (), "corp.com", Reader(rules=RULES))
     assert (first.dialogue, last.dialogue) == ("> MAIL FROM:<b+token@b.post.example>", None)
-    (nothing,) = host_results([(NOW, said(Stage.CONNECT, silence="busy"))], (), "corp.com", RULES)
+    (nothing,) = host_results([(NOW, said(Stage.CONNECT, silence="busy"))], (), "corp.com", Reader(rules=RULES))
     assert nothing.dialogue is None
 
 
@@ -96,7 +117,9 @@ async def test_what_is_found_is_written_and_actions_are_woken(scene: Scene) -> N
     recorder: Recorder = scene.agent.recorder
     refused = said(Stage.RCPT_TO, "550 5.1.1 No such user")
     await recorder.record(
-        leased, evidence_of(refused, "corp.com", RULES), *host_results([(NOW, refused)], (), "corp.com", RULES)
+        leased,
+        evidence_of(refused, "corp.com", Reader(rules=RULES)),
+        *host_results([(NOW, refused)], (), "corp.com", Reader(rules=RULES)),
     )
     assert (await scene.delivery(leased)).state is State.BOUNCED
     (attempt,) = await scene.attempts()
@@ -110,6 +133,6 @@ async def test_under_a_lease_that_is_lost_nothing_changes(scene: Scene) -> None:
     scene.clock.now += timedelta(hours=1)
     await scene.database.write(deliveries.recover, NOW, "this-process".__eq__, given_back=True)
     await scene.agent.recorder.record(
-        leased, evidence_of(said(Stage.RCPT_TO, "550 5.1.1 No such user"), "corp.com", RULES)
+        leased, evidence_of(said(Stage.RCPT_TO, "550 5.1.1 No such user"), "corp.com", Reader(rules=RULES))
     )
     assert (await scene.delivery(leased)).state is State.QUEUED

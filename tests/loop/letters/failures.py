@@ -77,6 +77,19 @@ FAILURES = {
     "inactive": replace(
         UNKNOWN_PERSON, verdict=verdict("inactive_mailbox", kind="hard", reply="550 5.2.1 This mailbox is disabled")
     ),
+    "smtputf8": replace(
+        UNKNOWN_PERSON, recipient="jörg@example.com", verdict=verdict("policy", rule="smtputf8-not-offered")
+    ),
+    "forwarding": replace(
+        UNKNOWN_PERSON,
+        failure=None,
+        late=True,
+        failed_at=SENT + timedelta(minutes=3),
+        correct_link=None,
+        verdict=verdict(
+            "invalid_recipient", kind="hard", reply="550 5.1.1 <gone@elsewhere.example>: Recipient address rejected"
+        ),
+    ),
     "too_big": replace(
         UNKNOWN_PERSON, verdict=verdict("message_too_big", reply="552 5.3.4 Message size exceeds fixed limit")
     ),

@@ -49,7 +49,7 @@ def test_a_row_for_each_recipient_in_order() -> None:
         "action": "failed",
     }
     assert first["reason"]
-    assert (second["address"], second["class"], second["kind"]) == ("info@corp.example", "mailbox_full", "soft")
+    assert (second["address"], second["class"], second["kind"]) == ("ann@corp.example", "mailbox_full", "soft")
 
 
 def test_a_late_message_is_no_failure() -> None:

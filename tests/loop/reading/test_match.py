@@ -1,10 +1,11 @@
 """How much a mail that came back may change: whose word a complaint is, and about which message."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
-from homing.loop.evidence import ReportAction, What
+from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import InboundId, State, Strength
 from homing.loop.reading.match import evidence_from, is_feedback_of
 from homing.loop.reading.understand import RecipientReport, Understood
@@ -80,3 +81,71 @@ def test_a_provider_vouches_by_the_signature_of_a_domain_that_was_agreed_on(
 ) -> None:
     assert is_feedback_of({"arf.provider.net"}, authentication) is vouches
     assert not is_feedback_of(frozenset(), authentication)
+
+
+def bounce(final: str, *, original: str = "john@corp.com", behind: str = "", **verdict: str) -> Reported:
+    """A strong report to the live return address of a delivery to john@corp.com."""
+    report = RecipientReport(
+        original_recipient=original,
+        final_recipient=final,
+        behind=behind,
+        action=ReportAction.FAILED,
+        verdict=replace(VERDICT, **verdict),
+    )
+    return evidence_from(
+        Understood(what=What.BOUNCE, rule="dsn", reports=(report,)),
+        delivery(State.DELIVERED, recipient="john@corp.com"),
+        message_id=OURS,
+        inbound=InboundId(UUID(int=7)),
+        by_envelope=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("final", "behind", "names_recipient", "names_other", "rewritten"),
+    [
+        ("john@corp.com", "", True, False, False),
+        ("JOHN@corp.com", "", True, False, False),
+        ("john@mx.corp.com", "", True, False, True),
+        ("john@else.com", "", False, True, False),  # our ORCPT, echoed as Original-Recipient, proves nothing
+        ("john@corp.com", "gone@else.com", False, True, False),
+        ("john@corp.com", "john@mx.corp.com", False, True, False),  # expanded from his
+        ("|/usr/bin/filter", "", True, False, True),
+        ("", "", True, False, False),
+    ],
+)
+def test_whom_a_report_is_about(
+    final: str, behind: str, names_recipient: bool, names_other: bool, rewritten: bool
+) -> None:
+    found = bounce(final, behind=behind)
+    assert (found.names_recipient, found.names_other, found.rewritten) == (names_recipient, names_other, rewritten)
+    assert found.final_recipient == (behind or final)
+
+
+def test_of_several_reports_the_one_about_our_recipient_counts() -> None:
+    reports = tuple(
+        RecipientReport(final_recipient=final, action=ReportAction.FAILED, verdict=replace(VERDICT, text=final))
+        for final in ("gone@else.com", "john@mx.corp.com", "john@corp.com")
+    )
+    for kept, expected in (
+        (reports, "john@corp.com"),
+        (reports[:2], "john@mx.corp.com"),
+        (reports[:1], "gone@else.com"),
+    ):
+        found = evidence_from(
+            Understood(what=What.BOUNCE, rule="dsn", reports=kept),
+            delivery(State.DELIVERED, recipient="john@corp.com"),
+            message_id=OURS,
+            inbound=InboundId(UUID(int=7)),
+            by_envelope=True,
+        )
+        assert found.final_recipient == expected
+
+
+def test_a_domain_that_has_just_taken_the_message_exists() -> None:
+    found = bounce("john@corp.com", failure_class="invalid_domain", kind="hard")
+    assert (found.verdict.failure_class, found.verdict.kind, found.verdict.rule) == (
+        "unreachable",
+        "soft",
+        VERDICT.rule,
+    )

@@ -434,3 +434,142 @@ def test_what_a_signature_matched_stands_in_the_field(signature: Signature) -> N
         found = signature.found_in(value)
         assert found
         assert all(piece in value for piece in found.split(" … "))
+
+
+WRAPPER = """From: {sender}
+Subject: {subject}
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=w
+
+--w
+Content-Type: text/plain
+
+See the attached message.
+--w
+Content-Type: message/rfc822
+
+From: MAILER-DAEMON@inner.example
+Subject: Returned mail
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; inner.example
+
+Final-Recipient: rfc822; joe@corp.example
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 User unknown
+--b--
+--w--
+"""
+
+
+def test_a_report_that_a_gateway_passes_on_as_an_attached_message() -> None:
+    passed_on = WRAPPER.format(sender="MAILER-DAEMON@gateway.example", subject="Returned mail")
+    found = understand(passed_on.encode(), rules=RULES)
+    assert [(report.address, report.verdict.kind) for report in found.reports] == [("joe@corp.example", "hard")]
+
+
+@pytest.mark.parametrize("subject", ["Fwd: Returned mail", "Re: your note", "What does this mean?"])
+def test_a_report_that_a_person_attaches_is_no_bounce(subject: str) -> None:
+    asked = WRAPPER.format(sender="ann@corp.example", subject=subject)
+    assert understand(asked.encode(), rules=RULES).reports == ()
+
+
+def from_a_person(subject: str, text: str, fields: str = "") -> What:
+    mail = f"From: Ann <ann@corp.example>\nSubject: {subject}\n{fields}\n{text}\n"
+    return understand(mail.encode(), rules=RULES).what
+
+
+ABSENT = [
+    ("Re: Offer", "I am away.", ""),
+    ("Re: Offer", "Ich bin bis Montag im Urlaub.", ""),
+    ("Re: Offer", "Jsem na dovolené do pondělí.", "Precedence: bulk\nIn-Reply-To: <m1@post.example>\n"),
+    (
+        "Antw: Offer",
+        "Bin bis Montag nicht im Büro.",
+        "Sender: Postmaster@corp.example\nReferences: <m1@post.example>\n",
+    ),
+    ("Offer", "I am on leave.", ""),
+    ("(Automatic reply) Offer", "See you.", ""),
+    ("[Ticket received] Offer", "Thank you.", "References: <m1@post.example>\n"),
+    ("Out of office: Offer", "See you.", "List-Id: <sales.corp.example>\n"),
+    ("[#4711] Offer", "Your request has been received.", "In-Reply-To: <m1@post.example>\n"),
+    ("Offer", "This mailbox is no longer in use.", "In-Reply-To: <m1@post.example>\n"),
+    ("Re: Offer", "Olen vuosilomalla.", ""),
+]
+
+
+@pytest.mark.parametrize(("subject", "text", "fields"), ABSENT)
+def test_an_automatic_answer_is_known_by_its_words(subject: str, text: str, fields: str) -> None:
+    assert from_a_person(subject, text, fields) is What.AUTO_REPLY
+
+
+ATTENDED = [
+    ("Re: Offer", "I am away until Monday.", "In-Reply-To: <m1@post.example>\n"),
+    ("Re: Offer", "I am away until Monday.\n\n> Shall we meet?", ""),
+    ("Offer", "I am away until Monday, so shall we meet on Tuesday?", ""),
+    ("Offer", "I am away until Monday. " + "Then we can talk about it all. " * 20, ""),
+    ("Re: Offer", "I am out of the office.", "List-Id: <sales.corp.example>\n"),
+]
+
+
+@pytest.mark.parametrize(("subject", "text", "fields"), ATTENDED)
+def test_what_a_person_writes_is_no_automatic_answer(subject: str, text: str, fields: str) -> None:
+    assert from_a_person(subject, text, fields) is not What.AUTO_REPLY
+
+
+def test_a_notification_with_the_null_sender_answers_nothing() -> None:
+    assert from_a_person("New ticket notification", "Hello.", "Return-Path: <>\n") is What.UNKNOWN
+    answer = "Return-Path: <>\nIn-Reply-To: <m1@post.example>\n"
+    assert from_a_person("New ticket notification", "Hello.", answer) is What.AUTO_REPLY
+
+
+DEAD = "Your message could not be delivered to the following recipient:\n\njoe@corp.example\n550 5.1.1 User unknown"
+
+
+def test_hard_is_only_what_a_mail_system_says() -> None:
+    for sender, null, kind in (
+        ("ann", "", "soft"),
+        ("ann", "Return-Path: <>\n", "hard"),
+        ("mailer-daemon", "", "hard"),
+    ):
+        mail = f"From: {sender}@corp.example\n{null}Subject: Undelivered mail\n\n{DEAD}\n"
+        (report,) = understand(mail.encode(), rules=RULES).reports
+        assert (report.verdict.failure_class, report.verdict.kind) == ("invalid_recipient", kind)
+
+
+def test_what_a_courier_could_not_deliver_is_no_mail() -> None:
+    assert from_a_person("Delivery problem", "The parcel could not be delivered to joe@corp.example") is What.UNKNOWN
+    assert from_a_person("Delivery problem", "The mail could not be delivered to joe@corp.example") is What.BOUNCE
+
+
+@pytest.mark.parametrize("subject", ["Devolución", "Zwrot", "Возврат", "Nedoručený balík", "Undelivered parcel"])
+def test_a_parcel_that_came_back_is_no_bounce(subject: str) -> None:
+    assert from_a_person(subject, "My address joe@corp.example does not exist any more.") is What.UNKNOWN
+
+
+def test_a_comment_in_status_is_the_reply() -> None:
+    report = dsn("Final-Recipient: rfc822; joe@corp.example\nAction: failed\nStatus: 5.1.2 (550 Tried all MXs)")
+    (found,) = read(report).reports
+    assert (found.diagnostic_code, found.verdict.failure_class) == ("550 Tried all MXs", "unreachable")
+    both = dsn("Final-Recipient: rfc822; joe@corp.example\nStatus: 5.0.0 (no)\nDiagnostic-Code: smtp; 550 User unknown")
+    assert read(both).reports[0].diagnostic_code == "550 User unknown"
+
+
+EXPIRED = "    A message is delayed for more than 0 seconds for the following\n    list of recipients:\n\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "action"),
+    [("Envelope expired", ReportAction.FAILED), ("Connection timed out", ReportAction.DELAYED)],
+)
+def test_a_final_notice_that_is_labelled_delayed_is_final(reason: str, action: ReportAction) -> None:
+    prose = f"{EXPIRED}joe@corp.example: {reason}\n"
+    labelled = dsn("Final-Recipient: rfc822; joe@corp.example\nAction: delayed\nStatus: 4.4.7", prose=prose)
+    alone = f"From: MAILER-DAEMON@mx.corp.example\nSubject: Delivery status notification: delayed\n\n{prose}"
+    for mail in (labelled, alone):
+        (report,) = read(mail).reports
+        assert (report.action, report.verdict.failure_class) == (action, "unreachable")

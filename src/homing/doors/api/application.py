@@ -18,6 +18,8 @@ from homing.doors.api import (
     organizations,
     policies,
     problems,
+    suppression_imports,
+    suppression_lifts,
     suppressions,
 )
 from homing.doors.api.body import LARGEST_BODY
@@ -51,6 +53,8 @@ def api_router() -> APIRouter:
         human_senders,
         policies,
         suppressions,
+        suppression_lifts,
+        suppression_imports,
         organizations,
         administrators,
         dkim,

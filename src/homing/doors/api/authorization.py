@@ -67,10 +67,7 @@ class Allow:
         if caller.organization is not None:
             return Access(caller.organization, caller)
         if homing_organization is None:
-            detail = "Name one in the header Homing-Organization, or use a key of its own."
-            raise refused(
-                403, "organization-required", "An administrator's key stands for no organization.", detail=detail
-            )
+            raise organization_required()
         return Access(await find_organization(parts, homing_organization), caller)
 
 
@@ -97,6 +94,22 @@ async def watching_organization(
     return (await Allow((Scope.READ,))(parts, caller, homing_organization)).id
 
 
+async def managed_organization(
+    parts: Parts, caller: Known, homing_organization: OnBehalfOf = None
+) -> OrganizationId | None:
+    """The organization whose objects the caller may change; None: an administrator, who may change all."""
+    if caller.organization is None and homing_organization is None:
+        await administrator(caller)
+        return None
+    return (await Allow((Scope.MANAGE,))(parts, caller, homing_organization)).id
+
+
+def organization_required() -> Exception:
+    """For an administrator who named none where one is needed."""
+    detail = "Name one in the header Homing-Organization, or use a key of its own."
+    return refused(403, "organization-required", "An administrator's key stands for no organization.", detail=detail)
+
+
 async def administrator(caller: Known) -> Caller:
     """An administrator. Raises Rejected (403)."""
     if not caller.may(Scope.ADMIN):
@@ -116,4 +129,5 @@ SendOrManageAccess = Annotated[Access, Depends(Allow((Scope.SEND, Scope.MANAGE))
 AdministratorAccess = Annotated[Access, Depends(Allow((Scope.ADMIN,)))]
 """An administrator at work for one organization."""
 WatchingOrganization = Annotated[OrganizationId | None, Depends(watching_organization)]
+ManagedOrganization = Annotated[OrganizationId | None, Depends(managed_organization)]
 Administrator = Annotated[Caller, Depends(administrator)]

@@ -99,12 +99,13 @@ class StepOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """A failure that somebody must deal with, and how far its failure policy has come."""
+    """A failure that somebody must deal with, and how far its failure policy has come. `failure` null: the recipient's
+    server took the message, and an address behind it failed (`kind` forwarding_failure)."""
 
     id: str
     kind: CaseKind
     state: CaseState
-    failure: State
+    failure: State | None
     late: bool
     possibly_delivered: bool
     failure_policy: str
@@ -286,7 +287,6 @@ def verdict_out(verdict: Verdict | None) -> VerdictOut | None:
 
 
 def _case(case: Case, actions: tuple[Action, ...]) -> CaseOut:
-    assert case.failure is not None
     return CaseOut(
         id=ids.show("case", case.id),
         kind=case.kind,

@@ -8,43 +8,53 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from homing.doors.api.authorization import ManageAccess, ReadAccess
+from homing.doors.api.authorization import ManageAccess, ReadAccess, WatchingOrganization, organization_required
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.message_input import Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.doors.api.setting_checks import text_faults
+from homing.doors.api.suppression_shapes import (
+    NAME,
+    REASON,
+    CriteriaIn,
+    StreamName,
+    SuppressionOut,
+    criteria_of,
+    cursor_invalid,
+    cursor_of,
+    place_at,
+    shown,
+)
 from homing.loop.problem import Fault
 from homing.loop.request import LETTERS, RESERVED
 from homing.mail.address import AddressError, parse_address
-from homing.store import organizations, suppressions
+from homing.store import lifts, organizations, suppressions
 from homing.store.organizations import Stream
 from homing.store.suppressions import Suppression
 
 router = APIRouter(route_class=JsonRoute, tags=["suppressions"])
 
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-StreamName = Annotated[str, Field(pattern=_NAME, examples=["default"])]
-
 
 class SuppressionIn(Strict):
     address: str = Field(examples=["john@example.org"])
     stream: StreamName = "default"
-    reason: str = Field("manual", pattern=r"^[a-z_]{1,64}$")
+    reason: str = Field("manual", pattern=REASON)
     evidence: str = Field("", description="In words: who asked for it, and when.")
     expires_at: AwareDatetime | None = Field(None, description="Null: for ever.")
 
 
-class SuppressionOut(BaseModel):
-    address: str
-    stream: str
-    reason: str
-    evidence: str
-    created_at: datetime
-    expires_at: datetime | None
+class SuppressionQuery(CriteriaIn):
+    """Which suppressions. All that is given must hold; a stream or a period takes a reason or a rule besides."""
+
+    limit: int = Field(100, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=1000)
 
 
 class SuppressionPage(BaseModel):
+    """`cursor` leads to the next page; null on the last. By reason or rule a page looks through 5,000 suppressions at
+    most: it may be short, or empty, and still not be the last."""
+
     suppressions: list[SuppressionOut]
     cursor: str | None
 
@@ -65,17 +75,23 @@ class Streams(BaseModel):
 
 @router.get("/v1/suppressions", summary="List suppressions")
 async def list_suppressions(
-    access: ReadAccess,
-    parts: Parts,
-    cursor: Annotated[str | None, Query(max_length=1000)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    question: Annotated[SuppressionQuery, Query()], organization: WatchingOrganization, parts: Parts
 ) -> SuppressionPage:
-    """In the order of their addresses."""
+    """In the order of their addresses; those for a reason or by a rule in the order in which they came onto the list.
+    By a rule an administrator may ask without naming an organization: of all."""
+    now, limit = parts.clock(), question.limit
+    if question.narrow:
+        criteria = await criteria_of(parts, organization, question, "/query:")
+        after = place_at(question.cursor, "/query:cursor")
+        page = await parts.database.read(lifts.matching, criteria, now, after=after, limit=limit)
+        return SuppressionPage(suppressions=[shown(one) for one in page.suppressions], cursor=cursor_of(page.further))
+    if organization is None:
+        raise organization_required()
     found = await parts.database.read(
-        suppressions.list_page, access.id, parts.clock(), after=_read_cursor(cursor), limit=limit
+        suppressions.list_page, organization, now, after=_read_cursor(question.cursor), limit=limit
     )
     more = _cursor(found[-1]) if len(found) == limit else None
-    return SuppressionPage(suppressions=[_out(entry) for entry in found], cursor=more)
+    return SuppressionPage(suppressions=[shown(entry) for entry in found], cursor=more)
 
 
 @router.post("/v1/suppressions", status_code=201, summary="Suppress an address")
@@ -103,7 +119,7 @@ async def create_suppression(body: SuppressionIn, access: ManageAccess, parts: P
     )
     await parts.database.write(suppressions.add, [entry])
     place = (access.id, entry.stream, entry.address)
-    return _out((await parts.database.read(suppressions.find, [place], now))[place])
+    return shown((await parts.database.read(suppressions.find, [place], now))[place])
 
 
 @router.delete("/v1/suppressions", status_code=204, summary="Lift a suppression")
@@ -111,9 +127,11 @@ async def lift_suppression(
     access: ManageAccess,
     parts: Parts,
     address: Annotated[str, Query(max_length=320, pattern=r"^\P{C}*$")],
-    stream: Annotated[str, Query(pattern=_NAME)] = "default",
+    stream: Annotated[str, Query(pattern=NAME)] = "default",
+    why: Annotated[str, Query(max_length=500, pattern=r"^\P{C}*$")] = "",
 ) -> Response:
-    if not await parts.database.write(suppressions.lift, access.id, stream, address):
+    """What it was, and `why` it was lifted, is kept for 400 days."""
+    if not await parts.database.write(lifts.lift, access.id, stream, address, now=parts.clock(), why=why):
         raise not_found("The address is not on the list of this stream. Is it on another one's?")
     return Response(status_code=204)
 
@@ -126,7 +144,7 @@ async def list_streams(access: ReadAccess, parts: Parts) -> Streams:
 
 
 @router.get("/v1/streams/{name}", summary="Look up a stream", tags=["streams"])
-async def get_stream(name: Annotated[str, Path(pattern=_NAME)], access: ReadAccess, parts: Parts) -> StreamOut:
+async def get_stream(name: Annotated[str, Path(pattern=NAME)], access: ReadAccess, parts: Parts) -> StreamOut:
     stream = await parts.database.read(organizations.get_stream, access.id, name)
     if stream is None:
         raise not_found()
@@ -135,7 +153,7 @@ async def get_stream(name: Annotated[str, Path(pattern=_NAME)], access: ReadAcce
 
 @router.put("/v1/streams/{name}", summary="Create a stream", tags=["streams"])
 async def put_stream(
-    name: Annotated[str, Path(pattern=_NAME)], body: StreamIn, access: ManageAccess, parts: Parts
+    name: Annotated[str, Path(pattern=NAME)], body: StreamIn, access: ManageAccess, parts: Parts
 ) -> StreamOut:
     """A stream is created once; what it is for does not change afterwards (409 `stream-differs`)."""
     if name == LETTERS:
@@ -147,10 +165,6 @@ async def put_stream(
     if stored.bulk != body.bulk:
         raise refused(409, "stream-differs", "This stream already exists, for another kind of mail.")
     return _stream(stored)
-
-
-def _out(entry: Suppression) -> SuppressionOut:
-    return SuppressionOut(**{name: getattr(entry, name) for name in SuppressionOut.model_fields})
 
 
 def _stream(stream: Stream) -> StreamOut:
@@ -170,5 +184,5 @@ def _read_cursor(cursor: str | None) -> tuple[str, str]:
     except (ValueError, binascii.Error):
         space = ""
     if not space or "\0" in stream + address:
-        raise invalid([Fault("/query:cursor", "cursor-invalid", "Use the cursor of the last answer, or none.")])
+        raise cursor_invalid("/query:cursor")
     return (address, stream)

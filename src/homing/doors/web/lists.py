@@ -12,7 +12,7 @@ from homing.doors.web.rendering import message_page, page
 from homing.doors.web.visitors import Visitor, Visitors, read_form, same_origin
 from homing.loop.letters.alarm_letter import advice
 from homing.mail.text import clean
-from homing.store import alarms, organizations, suppressions
+from homing.store import alarms, lifts, organizations, suppressions
 
 PAGE = 100
 _Do = Callable[[Visitor, dict[str, str]], Awaitable[str]]
@@ -88,7 +88,7 @@ class Lists:
     async def _lift(self, visitor: Visitor, form: dict[str, str]) -> str:
         if visitor.organization is not None:
             place = (form.get("stream", "").replace("\0", ""), form.get("address", "").replace("\0", ""))
-            await self.parts.database.write(suppressions.lift, visitor.organization.id, *place)
+            await self.parts.database.write(lifts.lift, visitor.organization.id, *place, now=self.parts.clock())
         return f"/suppressions?{visitor.question}" if visitor.question else "/suppressions"
 
 

@@ -179,10 +179,10 @@ _PLAIN: Mapping[EventType, str] = {
     EventType.CANCELED: "The message to {recipient} was canceled.",
     EventType.COMPLAINED: "{recipient} reported the message as unwanted.",
     EventType.REPLIED: "{recipient} replied to an address that nobody reads.",
-    EventType.OPENED_CASE: "A case was opened: somebody must be told that {recipient} did not get it.",
-    EventType.UNHEARD: "Nobody could be told that {recipient} did not get it.",
+    EventType.OPENED_CASE: "A case was opened: somebody must be told what became of the message to {recipient}.",
+    EventType.UNHEARD: "Nobody could be told what became of the message to {recipient}.",
     EventType.UNEXPLAINED_RETURN: "Something came back about the message to {recipient} that we do not understand.",
-    EventType.FORWARDING_FAILED: "{recipient} received it, but it could not be forwarded from there.",
+    EventType.FORWARDING_FAILED: "The mail server of {recipient} took it, but behind this address it failed.",
     EventType.SIGNED_ANEW: "The message to {recipient} was signed again with another key: the first one was revoked.",
     EventType.DOMAIN_CHANGED: "The DNS records of a sending domain have changed.",
 }

@@ -13,16 +13,16 @@ from homing.loop.token import Purpose, Tokens
 from homing.mail.address import domain_of
 from homing.store.case_context import CaseContext
 
+_FAILURES = frozenset({CaseKind.FAILURE, CaseKind.FORWARDING_FAILURE})
 CORRECTION_LIFETIME = timedelta(days=30)
 
 
 def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> FailureFacts:
-    """The facts, with a link by which the human sender corrects the address; the same link whenever it is made. Raises
-    NoText for a case that is no failure of a delivery."""
+    """The facts, with a link by which the human sender corrects the address; the same link whenever it is made. There
+    is none where the address itself has not failed. Raises NoText for a case that is no failure."""
     case, sent = context.case, context.sent
-    if case.kind is not CaseKind.FAILURE or case.delivery is None or sent is None:
+    if case.kind not in _FAILURES or case.delivery is None or sent is None:
         raise NoText(case.kind)
-    assert case.failure is not None
     assert case.verdict is not None
     last_day = (case.opened_at + CORRECTION_LIFETIME).date()
     token = tokens.mint(Purpose.CORRECTION, case.delivery, made=case.opened_at, last_day=last_day)
@@ -39,7 +39,7 @@ def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> F
         possibly_delivered=case.possibly_delivered,
         verdict=case.verdict,
         suggestion=suggest(domain_of(sent.recipient)),
-        correct_link=f"{public_url}/correct/{token}",
+        correct_link=f"{public_url}/correct/{token}" if case.failure else None,
         attempts=sent.attempts,
         resent_from=sent.resent_from,
     )

@@ -50,14 +50,15 @@ def _delivered(status: int) -> Ended:
 
 
 def _body(context: CaseContext) -> dict[str, object]:
-    """`{type, timestamp, data}`. Raises NoText for a case that is no failure of a delivery."""
+    """`{type, timestamp, data}`. Raises NoText for a case that is no failure."""
     case, sent = context.case, context.sent
-    if case.kind is not CaseKind.FAILURE or case.delivery is None or sent is None:
+    forwarding = case.kind is CaseKind.FORWARDING_FAILURE
+    if not (forwarding or case.kind is CaseKind.FAILURE) or case.delivery is None or sent is None:
         raise NoText(case.kind)
-    assert case.failure is not None
     assert case.verdict is not None
+    state = EventType.FORWARDING_FAILED if case.failure is None else case.failure
     return {
-        "type": f"delivery.{case.failure.value}",
+        "type": f"delivery.{state.value}",
         "timestamp": case.opened_at.isoformat(),
         "data": {
             "delivery": ids.show("delivery", case.delivery),

@@ -12,7 +12,7 @@ import structlog
 
 from homing.flow import metrics
 from homing.flow.alarms import raise_alarm
-from homing.flow.deliver.result import HostResult, Recorder, evidence_of, finds_us_too_fast, host_results
+from homing.flow.deliver.result import HostResult, Reader, Recorder, evidence_of, finds_us_too_fast, host_results
 from homing.flow.deliver.sign import Plan, Signer
 from homing.flow.identity_facts import IdentityFacts
 from homing.flow.outgoing import Clock, Dice, Outgoing
@@ -22,6 +22,7 @@ from homing.loop.evidence import HeldBack, Unanswered, Unroutable
 from homing.loop.ids import new_id
 from homing.loop.model import AttemptId, Identity, Origin
 from homing.loop.reading.classify import Rules
+from homing.loop.reading.ours import Ours
 from homing.loop.receivers import receiver_of
 from homing.loop.throttle import Throttles
 from homing.mail.address import domain_of
@@ -62,7 +63,8 @@ class _Try:
 
 @dataclass(slots=True, kw_only=True)
 class DeliveryAgent:
-    """Attempts claimed deliveries, one at each call, and records what came of each. `longest`: seconds for one."""
+    """Attempts claimed deliveries, one at each call, and records what came of each. `longest`: seconds for one. `helo`:
+    the name that we give ourselves."""
 
     database: Database
     outgoing: Outgoing
@@ -77,6 +79,7 @@ class DeliveryAgent:
     clock: Clock
     dice: Dice
     longest: float = LONGEST
+    helo: str = ""
 
     async def close(self) -> None:
         """Close connections and the signer's threads, once nothing runs any more."""
@@ -112,7 +115,7 @@ class DeliveryAgent:
         try:
             await self._attempt(trial, route)
         finally:
-            complaint = next((said for _, said in trial.hosts if finds_us_too_fast(said, self.rules)), None)
+            complaint = next((said for _, said in trial.hosts if finds_us_too_fast(said, self._reader(trial))), None)
             self.throttles.end(turn, well=complaint is None and _answered(trial))
             if complaint is not None:
                 self._slow_down(receiver, complaint)
@@ -185,7 +188,7 @@ class DeliveryAgent:
                     return False
                 trial.hosts.append((self.clock(), await self._send(trial, host, connection, content)))
             last = trial.hosts[-1][1]
-            if finds_us_too_fast(last, self.rules) or not _worth_another_host(last):
+            if finds_us_too_fast(last, self._reader(trial)) or not _worth_another_host(last):
                 break
         return True
 
@@ -226,9 +229,15 @@ class DeliveryAgent:
 
     async def _conclude(self, trial: _Try) -> None:
         """The last host decides; what came of those before it is kept beside."""
-        results = host_results(trial.hosts, trial.skipped, trial.receiver, self.rules, trial.attempt)
-        evidence = evidence_of(trial.hosts[-1][1], trial.receiver, self.rules)
+        reader = self._reader(trial)
+        results = host_results(trial.hosts, trial.skipped, trial.receiver, reader, trial.attempt)
+        evidence = evidence_of(trial.hosts[-1][1], trial.receiver, reader)
         await self.recorder.record(trial.leased, evidence, *results)
+
+    def _reader(self, trial: _Try) -> Reader:
+        identity = trial.leased.identity
+        ours = Ours(return_domain=identity.return_domain, from_domain=domain_of(identity.header_from), helo=self.helo)
+        return Reader(rules=self.rules, ours=ours, recipient=trial.leased.delivery.recipient)
 
     async def _open_attempt(self, trial: _Try, host: Host, egress_ip: str) -> AttemptId | None:
         now, leased = self.clock(), trial.leased

@@ -12,11 +12,12 @@ from homing.flow import metrics
 from homing.flow.alarms import noted
 from homing.flow.outgoing import Clock
 from homing.flow.wakeup import WakeUp
-from homing.loop.evidence import Answered, Evidence, Unanswered
+from homing.loop.evidence import Answered, Evidence, Lack, Unanswered, Unsupported
 from homing.loop.ids import show
 from homing.loop.model import AttemptId, Verdict
 from homing.loop.outcome import Outcome
 from homing.loop.reading.classify import Rules, classify
+from homing.loop.reading.ours import NOBODY, Ours, about_us
 from homing.loop.throttle import too_fast
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Silence, Transcript
@@ -29,42 +30,54 @@ from homing.store.record import AttemptResult, DeliveryEvidence, record
 HostResult = tuple[datetime, Transcript]
 """What came of one host, and since when it was tried."""
 
-_OUR_OWN_FINDINGS = {
-    Silence.SMTPUTF8_NOT_OFFERED.value: Reply(
-        553, "5.6.7", "The recipient's server does not take internationalized addresses (SMTPUTF8 is not offered)."
-    ),
-    Silence.SIZE_EXCEEDED.value: Reply(
-        552, "5.3.4", "The message is larger than the recipient's server says it takes (SIZE)."
-    ),
+_NOT_OFFERED = {
+    Silence.SMTPUTF8_NOT_OFFERED.value: Lack.SMTPUTF8,
+    Silence.SIZE_EXCEEDED.value: Lack.SIZE,
 }
-"""Faults that we find without asking the server: permanent, and about the message."""
 
 _log = structlog.get_logger()
 
 
-def evidence_of(transcript: Transcript, receiver: str, rules: Rules) -> Evidence:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Reads the replies to one attempt: by the rules, and by what a server may call us and the recipient."""
+
+    rules: Rules
+    ours: Ours = NOBODY
+    recipient: str = ""
+
+    def verdict(self, reply: Reply, transcript: Transcript) -> Verdict:
+        if reply.positive:
+            return Verdict(failure_class="delivered", kind="none", rule="reply-positive", reply_code=reply.reply_code)
+        said = classify(reply, stage=transcript.stage, status="", text="", remote_mta=transcript.host, rules=self.rules)
+        return about_us(said, replace(self.ours, egress_address=transcript.egress_ip), self.recipient)
+
+
+def evidence_of(transcript: Transcript, receiver: str, reader: Reader) -> Evidence:
     """What the end of a dialogue says about the delivery. `receiver`: whose mail hosts the attempt went to."""
     found = {"host": transcript.host, "ip": transcript.ip, "tls": transcript.tls, "receiver": receiver}
-    reply = transcript.reply or _OUR_OWN_FINDINGS.get(transcript.silence or "")
-    if reply is None:
-        return Unanswered(stage=transcript.stage, why=transcript.silence or "silence", **found)
-    stage = transcript.stage if transcript.reply else Stage.DATA
-    return Answered(stage=stage, reply=reply, verdict=_verdict(reply, stage, transcript.host, rules), **found)
+    reply, silence = transcript.reply, transcript.silence or "silence"
+    if reply is not None:
+        verdict = reader.verdict(reply, transcript)
+        return Answered(stage=transcript.stage, reply=reply, verdict=verdict, **found)
+    if silence in _NOT_OFFERED:
+        return Unsupported(lack=_NOT_OFFERED[silence], stage=transcript.stage, **found)
+    return Unanswered(stage=transcript.stage, why=silence, **found)
 
 
-def finds_us_too_fast(transcript: Transcript, rules: Rules) -> bool:
+def finds_us_too_fast(transcript: Transcript, reader: Reader) -> bool:
     """Whether the host's reply complains about our pace."""
     reply = transcript.reply
     if reply is None or reply.positive:
         return False
-    return too_fast(_verdict(reply, transcript.stage, transcript.host, rules))
+    return too_fast(reader.verdict(reply, transcript))
 
 
 def host_results(
     hosts: Sequence[HostResult],
     skipped: Sequence[Skipped],
     receiver: str,
-    rules: Rules,
+    reader: Reader,
     attempt: AttemptId | None = None,
 ) -> tuple[AttemptResult, ...]:
     """The results to store for an attempt: hosts not tried, hosts passed over, and last the one that decides.
@@ -81,13 +94,13 @@ def host_results(
         )
         for one in skipped
     ]
-    *before, last = [_result(one, transcript, receiver, rules) for one, transcript in hosts]
+    *before, last = [_result(one, transcript, receiver, reader) for one, transcript in hosts]
     passed_over = [replace(one, ended_at=end) for one, end in zip(before, since[1:], strict=True)]
     return (*unasked, *passed_over, replace(last, id=attempt))
 
 
-def _result(since: datetime, transcript: Transcript, receiver: str, rules: Rules) -> AttemptResult:
-    evidence = evidence_of(transcript, receiver, rules)
+def _result(since: datetime, transcript: Transcript, receiver: str, reader: Reader) -> AttemptResult:
+    evidence = evidence_of(transcript, receiver, reader)
     return AttemptResult(
         started_at=since,
         stage=transcript.stage,
@@ -102,12 +115,6 @@ def _result(since: datetime, transcript: Transcript, receiver: str, rules: Rules
         in_doubt=transcript.stage is Stage.DOT and transcript.reply is None,
         dialogue=None if transcript.clean else transcript.log.text or None,
     )
-
-
-def _verdict(reply: Reply, stage: Stage, host: str, rules: Rules) -> Verdict:
-    if reply.positive:
-        return Verdict(failure_class="delivered", kind="none", rule="reply-positive", reply_code=reply.reply_code)
-    return classify(reply, stage=stage, status="", text="", remote_mta=host, rules=rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ class FailureFacts:
 
     `suggestion` is a well-known domain that the recipient's domain looks like. `correct_link` leads to the page where
     the human sender corrects the address and sends again. `resent_from` is the recipient that this delivery replaced.
+    `failure` None: the recipient's server took the message, and an address behind his failed.
     """
 
     message_subject: str
@@ -29,7 +30,7 @@ class FailureFacts:
     organization_name: str
     sent_at: datetime
     failed_at: datetime
-    failure: State
+    failure: State | None
     late: bool
     possibly_delivered: bool
     verdict: Verdict

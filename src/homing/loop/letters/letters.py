@@ -194,6 +194,8 @@ def _outcome(known: FailureFacts) -> str:
         return "Perhaps not delivered"
     if known.failure is State.SUPPRESSED:
         return "Not sent"
+    if known.failure is None:
+        return "Not passed on"
     return "Came back" if known.late else "Not delivered"
 
 
@@ -202,6 +204,8 @@ def _opening(known: FailureFacts) -> str:
         return "Your message may not have arrived."
     if known.failure is State.SUPPRESSED:
         return "Your message was not sent."
+    if known.failure is None:
+        return "Your message may not have reached everybody."
     return "Your message came back." if known.late else "Your message was not delivered."
 
 
@@ -211,6 +215,8 @@ def _which(known: FailureFacts) -> Table:
             end = "Given up"
         case State.SUPPRESSED:
             end = "Stopped"
+        case None:
+            end = "Reported"
         case _:
             end = "Came back" if known.late else "Failed"
     return Table(
@@ -266,7 +272,7 @@ def _technical(known: FailureFacts, *more: tuple[str, str]) -> tuple[Block, ...]
     verdict = known.verdict
     reply = f"{verdict.reply_code or ''} {verdict.enhanced_status_code}".strip()
     rows = (
-        ("State", f"{known.failure}, late" if known.late else str(known.failure)),
+        ("State", _state(known)),
         ("May have arrived", "yes" if known.possibly_delivered else "no"),
         ("Class", f"{verdict.failure_class} ({verdict.kind})"),
         ("Rule", verdict.rule),
@@ -279,6 +285,12 @@ def _technical(known: FailureFacts, *more: tuple[str, str]) -> tuple[Block, ...]
     return Fold(), Heading("Technical details for your administrator"), Table(rows), *words
 
 
+def _state(known: FailureFacts) -> str:
+    if known.failure is None:
+        return "accepted by the recipient's server; an address behind it failed"
+    return f"{known.failure}, late" if known.late else str(known.failure)
+
+
 def _gently(text: str) -> str:
     """A reply's words without the codes, addresses and links that would only frighten or mislead."""
     return _CODES.sub("", without_links(text[:600]))
@@ -289,6 +301,8 @@ def _name_and_address(known: FailureFacts) -> str:
 
 
 def _missed(person: str, known: FailureFacts) -> str:
+    if known.failure is None:
+        return f"A message from {person} reached the recipient's server, but not an address to which it is passed on."
     verb = "may not have reached" if known.possibly_delivered else "did not reach"
     return f"A message from {person} {verb} its recipient."
 

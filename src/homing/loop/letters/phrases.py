@@ -233,6 +233,26 @@ _TABLE = (
         short="the recipient wants no more mail like this",
     ),
     Cause(
+        key="smtputf8",
+        headline="The mail server of {domain} cannot take an address in your message.",
+        explanation="An address in your message has letters beyond a to z, and that server does not know how to handle "
+        "such addresses yet. It may be that of {recipient}, or that of somebody else who gets the same message.",
+        next_step="If the address of {recipient} has only plain letters, send the message to this person alone. "
+        "Otherwise ask the person for another address.",
+        resend=_ELSEWHERE,
+        short="that mail server cannot take an address with such letters",
+    ),
+    Cause(
+        key="forwarding_failed",
+        headline="It reached the mail server of {domain}, which passes mail on; behind this address it failed.",
+        explanation="{recipient} stands for another address, or for several, as with forwarding and mailing lists. One "
+        "of them could not take your message. It may have reached others.",
+        next_step="Ask the person in another way whether the message is there. Whoever looks after {recipient} will "
+        "want to know that mail cannot be passed on from it.",
+        resend="",
+        short="it arrived there, but behind this address it failed",
+    ),
+    Cause(
         key="failed",
         headline="A fault in our own service kept it from going out.",
         explanation="We accepted your message and then failed to send it. You did nothing wrong, nor did the "
@@ -266,6 +286,8 @@ NOT_FAILURES: Mapping[str, str] = MappingProxyType(
 """Classes that are no failure: what they mean."""
 
 _ABOUT_US = frozenset({"auth", "reputation"})
+_SMTPUTF8 = frozenset({"smtputf8-not-offered", "words.smtputf8", "code.6.7"})
+"""Our own finding, and the rules by which a server says the same (RFC 6531 §3.5)."""
 _UNWANTED = frozenset({"complaint", "unsubscribe"})
 _SILENT = frozenset({"unreachable", "undetermined"})
 _PERHAPS_ELSEWHERE = frozenset({"invalid_recipient", "unreachable", "expired", "undetermined", "unexplained"})
@@ -292,7 +314,7 @@ def cause(facts: FailureFacts) -> Cause:
         "times": times(known.attempts),
     }
     explanation = chosen.explanation
-    if known.late:
+    if known.late and known.failure is not None:
         explanation = f"The message was accepted at first, but came back later. {explanation}"
     if known.failure is State.EXPIRED and chosen.key not in {"expired", "in_doubt"}:
         explanation = f"{explanation} We tried {{times}} within {{span}} and have now stopped."
@@ -314,6 +336,8 @@ def cause_key(facts: FailureFacts) -> str:
     verdict = facts.verdict
     failure_class = verdict.failure_class
     match facts.failure:
+        case None:
+            return "forwarding_failed"
         case State.FAILED:
             return "failed_in_doubt" if facts.possibly_delivered else "failed"
         case State.SUPPRESSED:
@@ -322,6 +346,8 @@ def cause_key(facts: FailureFacts) -> str:
             return "suppressed_mailbox_full" if verdict.matched == "mailbox_full" else "suppressed"
         case State.EXPIRED if failure_class in _SILENT or failure_class not in CLASSES:
             return "in_doubt" if facts.possibly_delivered else "expired"
+    if verdict.rule in _SMTPUTF8:
+        return "smtputf8"
     if failure_class != "rate_limited" and (verdict.about_us or failure_class in _ABOUT_US):
         return "about_us"
     if failure_class == "invalid_domain" and facts.suggestion:

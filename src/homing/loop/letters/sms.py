@@ -54,6 +54,7 @@ def septets(text: str) -> int | None:
 def _to_human_sender(known: FailureFacts, name: int, subject: int, address: int) -> str:
     organization = _named(known.organization_name, name)
     verb = "may not have arrived" if known.possibly_delivered else "was not delivered"
+    verb = "was not passed on" if known.failure is None else verb
     told = cause(known).short
     text = f"{organization}: your" if organization else "Your"
     text += f' e-mail "{_named(known.message_subject, subject)}" to {clean(known.recipient, address)} {verb}: {told}'
@@ -63,7 +64,8 @@ def _to_human_sender(known: FailureFacts, name: int, subject: int, address: int)
 def _to_recipient(known: FailureFacts, name: int, subject: int, address: int) -> str:
     person, organization = _named(known.human_sender_name, name), _named(known.organization_name, name)
     writer = f"{person} ({organization})" if person and organization else person or organization or "Somebody"
-    verb = "may not have arrived" if known.possibly_delivered else "could not be delivered"
+    doubtful = known.possibly_delivered or known.failure is None
+    verb = "may not have arrived" if doubtful else "could not be delivered"
     text = (
         f'{writer} sent you an e-mail, "{_named(known.message_subject, subject)}", which {verb}. '
         f"Please write to {clean(known.human_sender_address, address)}"

@@ -7,13 +7,14 @@ Rules about us come before rules about the address, because a wrong "hard" burns
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from homing.loop.model import Verdict
+from homing.loop.reading.aside import servers_words, without_advice
 from homing.loop.reading.rulebook import CLASSES, FAMILIES, HARD, Rule, Rules, RulesError, kind_of, load_rules
 from homing.loop.reading.wording import Phrase, fold, phrase_in
-from homing.mail.reply import Reply, Stage
+from homing.mail.reply import HOST_STAGES, Reply, Stage
 
 __all__ = [
     "CLASSES",
@@ -30,12 +31,19 @@ __all__ = [
 ]
 
 _ABOUT_THE_RECIPIENT = HARD | {"recipient_refused", "mailbox_full", "undetermined"}
+_OF_THE_WAY = frozenset({"message_too_big", "system"})
+"""Classes that are about the message or the server, at whichever command."""
+
+_ABOUT_THE_MESSAGE = frozenset({"words.smtputf8", "code.6.7"})
+"""Rules that hold as early as MAIL FROM and are not about us, as the size is not (RFC 1870 §6.1, RFC 6531 §3.4)."""
 TEXT_CHARACTERS = 4096
+_TOO_MUCH = 552
 _STATUS = re.compile(r"([245])(?<![\d.].)\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _CODE = re.compile(r"([45](?<![\d.\[].)\d\d)(?=[ \-#:]|$)")
 _LITERAL = re.compile(r"\d(?<![\d.].)\d{0,2}(?:\.\d{1,3}){3}(?![\d.]*\d)")
 _VAGUE_CODES = frozenset({"1.5", "1.9", "5.0", "2.0", "3.0", "4.0", "7.0"})
 _VAGUE_STATUS = re.compile(r"[45]\.(?:\d{1,3}\.0|7\.1|5\.[14]|3\.5)")
+_OF_A_MAILBOX = HARD | {"recipient_refused", "mailbox_full"}
 _STAGES: tuple[tuple[str, tuple[str, ...], Stage], ...] = tuple(
     (command, tuple(f"{before} {command}" for before in befores), stage)
     for command, befores, stage in (
@@ -47,11 +55,14 @@ _STAGES: tuple[tuple[str, tuple[str, ...], Stage], ...] = tuple(
     )
 )
 """A command, the words in which servers tell that they answer it, and the stage to which it belongs."""
+_IN_THE_GREETING = "refused to talk to me"
+"""Postfix, of a host that refused it before any command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
     text: str
+    said: str
     reply_code: int | None
     statuses: tuple[str, ...]
     stage: Stage | None
@@ -76,8 +87,11 @@ def classify(
     transient = reply is not None and reply.transient
     failure_class, kind, about_us = rule.failure_class, rule.kind, rule.about_us
     if facts.stage is Stage.MAIL_FROM and not transient:  # the server has not heard of the recipient yet
-        failure_class = failure_class if failure_class not in _ABOUT_THE_RECIPIENT else "policy"
-        kind, about_us = "soft", True
+        if failure_class in _ABOUT_THE_RECIPIENT:
+            failure_class = "message_too_big" if _is_the_size(failure_class, facts) else "policy"
+        kind, about_us = "soft", failure_class not in _OF_THE_WAY and rule.id not in _ABOUT_THE_MESSAGE
+    if facts.stage in HOST_STAGES and failure_class in _OF_A_MAILBOX:  # it has heard of nobody yet
+        failure_class, kind = "unreachable", "soft"
     return Verdict(
         failure_class=failure_class,
         kind="soft" if transient and kind == "hard" else kind,
@@ -92,6 +106,11 @@ def classify(
     )
 
 
+def _is_the_size(failure_class: str, facts: _Facts) -> bool:
+    """Whether a server that knows no recipient yet has no room for the size that was announced (RFC 1870 §6.1)."""
+    return failure_class == "mailbox_full" and facts.reply_code == _TOO_MUCH and "sender" not in facts.text
+
+
 def plain_verdict(failure_class: str, rule: str, matched: str = "") -> Verdict:
     """A verdict that needs no words of a server: complaints, automatic answers, reports of success."""
     return Verdict(failure_class=failure_class, kind=kind_of(failure_class), rule=rule, matched=matched)
@@ -99,21 +118,30 @@ def plain_verdict(failure_class: str, rule: str, matched: str = "") -> Verdict:
 
 def _facts(reply: Reply | None, stage: Stage | None, status: str, text: str, remote_mta: str) -> _Facts:
     bounded = text[:TEXT_CHARACTERS]
+    words = servers_words(bounded)
+    said = without_advice(words)
     inner = [f"{found[1]}.{int(found[2])}.{int(found[3])}" for found in _STATUS.finditer(bounded)]
-    folded = _LITERAL.sub("<#>", fold(bounded))
+    folded = _folded(words)
     code = _CODE.search(bounded)
     return _Facts(
         text=folded,
+        said=_folded(said) if said and len(said) < len(words) else folded,
         reply_code=reply.reply_code if reply else int(code[1]) if code else None,
         statuses=(*reversed(inner), *((status,) if status else ())),
-        stage=stage or stage_in(folded),
+        stage=stage or stage_in(bounded),
         remote_mta=remote_mta.lower().rstrip("."),
     )
+
+
+def _folded(text: str) -> str:
+    return _LITERAL.sub("<#>", fold(text))
 
 
 def stage_in(text: str) -> Stage | None:
     """The stage of the SMTP dialogue that a server's words are reported for, None if they do not tell."""
     folded = text.lower()
+    if _IN_THE_GREETING in folded:
+        return Stage.BANNER
     return next(
         (stage for command, told, stage in _STAGES if command in folded and any(each in folded for each in told)), None
     )
@@ -125,30 +153,45 @@ def _decide(facts: _Facts, rules: Rules) -> tuple[Rule, str]:
 
 def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
     """The rules that hold, in the order in which they are asked, each with what it matched."""
+    of_receivers, of_words = range(len(rules.receiver)), range(len(rules.receiver), len(rules.worded))
     candidates = rules.worded_index.find(facts.text)
-    for number in sorted({*candidates, *rules.unworded}):
-        matched = _holds(rules.worded[number], facts, candidates.get(number, ()))
-        if matched:
-            yield rules.worded[number], matched
+    yield from _worded(of_receivers, candidates, facts.text, facts, rules)
     coded = [(rule, status) for status in facts.statuses if (rule := _by_code(status, rules))]
-    yield from (each for each in coded if each[1].partition(".")[2] not in _VAGUE_CODES)
+    genuine = [each for each in coded if each[1].partition(".")[2] not in _VAGUE_CODES]
+    if facts.said != facts.text:
+        yield from _worded(of_words, rules.worded_index.find(facts.said), facts.said, facts, rules)
+        yield from (each for each in genuine if each[0].failure_class not in HARD)  # before the words of advice
+    yield from _worded(of_words, candidates, facts.text, facts, rules)
+    yield from genuine
     for number, phrases in rules.hint_index.find(facts.text).items():
-        matched = _holds(rules.hints[number], facts, phrases)
+        matched = _holds(rules.hints[number], facts, phrases, facts.text)
         if matched:
             yield rules.hints[number], matched
     yield from coded
     for rule in rules.replies:
-        matched = _holds(rule, facts, ())
+        matched = _holds(rule, facts, (), facts.text)
         if matched:
             yield rule, matched
 
 
+def _worded(
+    asked: range, candidates: Mapping[int, Sequence[Phrase]], text: str, facts: _Facts, rules: Rules
+) -> Iterator[tuple[Rule, str]]:
+    for number in sorted({*candidates, *rules.unworded}):
+        matched = _holds(rules.worded[number], facts, candidates.get(number, ()), text) if number in asked else ""
+        if matched:
+            yield rules.worded[number], matched
+
+
 def _by_code(status: str, rules: Rules) -> Rule | None:
+    if status.startswith("2"):  # success, as a session shows it of the commands before
+        return None
     return rules.codes.get(status) or rules.codes.get(status.partition(".")[2])
 
 
-def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase]) -> str:
-    """What made the rule hold, "" if it does not. `phrases` are those of its words that may occur."""
+def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase], text: str) -> str:
+    """What made the rule hold, "" if it does not. `phrases` are those of its words that may
+    occur in `text`."""
     if rule.hosts and not any(facts.remote_mta == host or facts.remote_mta.endswith(f".{host}") for host in rule.hosts):
         return ""
     if rule.reply_codes and facts.reply_code not in rule.reply_codes:
@@ -159,7 +202,6 @@ def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase]) -> str:
         return ""
     if not rule.words:
         return facts.statuses[0] if rule.statuses else str(facts.reply_code or facts.stage)
-    text = facts.text
     found = next((phrase for phrase in phrases if phrase_in(phrase, text)), None)
     if found is None or any(phrase[0] in text and phrase_in(phrase, text) for phrase in rule.unless):
         return ""

@@ -22,11 +22,13 @@ from homing.loop.model import (
 from homing.loop.outcome import Outcome, conclude
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.reading.match import evidence_from
+from homing.loop.reading.returned_mail import softened
 from homing.loop.reading.understand import RecipientReport, Understood
 from homing.mail.address import domain_of
 
 Row = TypedDict("Row", {"address": str, "status": str, "reason": str, "class": str, "kind": str, "action": str})
-"""What the mail says of one recipient. `address` "": it names nobody. `reason` is the id of the rule that decided."""
+"""What the mail says of one recipient. `address` "": it names nobody. `reason` is the id of the rule that decided.
+`kind` is never hard where the notice says that another address stood behind this one: it failed, not this one."""
 
 WHAT_IT_IS = {
     What.BOUNCE: "a report about the delivery of a message",
@@ -58,7 +60,7 @@ def rows(understood: Understood) -> tuple[Row, ...]:
                 "status": report.verdict.enhanced_status_code or report.status,
                 "reason": report.verdict.rule,
                 "class": report.verdict.failure_class,
-                "kind": report.verdict.kind,
+                "kind": softened(report.verdict, report.action, report.behind).kind,
                 "action": report.action.value,
             }
         )
@@ -88,7 +90,7 @@ def consequence(understood: Understood, report: RecipientReport | None, now: dat
         id=DeliveryId(_NOBODY),
         organization=OrganizationId(_NOBODY),
         message=MessageId(_NOBODY),
-        recipient=report.address if report else "",
+        recipient=_written_to(report) if report else "",
         state=State.DELIVERED,
         origin=Origin.API,
         created_at=now,
@@ -103,6 +105,13 @@ def consequence(understood: Understood, report: RecipientReport | None, now: dat
         vouched=understood.what is What.COMPLAINT,
     )
     return conclude(delivery, evidence, BUILTIN_DEFAULT, now)
+
+
+def _written_to(report: RecipientReport) -> str:
+    """The address that we wrote to; where another stood behind it, the original recipient tells, or nobody knows."""
+    if not report.behind or report.final_recipient != report.behind:
+        return report.address
+    return report.original_recipient
 
 
 _WITHOUT_REPORTS = {

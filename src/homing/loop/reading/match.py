@@ -5,9 +5,11 @@ to be about somebody else. It can never point at another delivery.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import Delivery, InboundId, Strength, Verdict
+from homing.loop.reading.relation import Relation, relation
 from homing.loop.reading.understand import RecipientReport, Understood
 from homing.mail.authentication import Authentication
 from homing.mail.dkim import Result
@@ -41,9 +43,8 @@ def evidence_from(
     `by_envelope`: it came to the delivery's live envelope sender; `vouched`: the returned original carries the
     delivery's own trace token, or a provider has signed that it says so (`is_feedback_of`).
     """
-    report = _about(understood.reports, delivery.recipient)
-    named = [each for each in understood.reports if each.original_recipient or each.final_recipient]
-    names_recipient = report is not None and _names(report, delivery.recipient)
+    report, related = _about(understood.reports, delivery.recipient)
+    names_recipient = related in {Relation.SAME, Relation.REWRITTEN}
     what = understood.what
     quotes_another = _quotes_another(understood.returned_message_id, message_id)
     if what in {What.BOUNCE, What.DELAY} and quotes_another:
@@ -53,10 +54,11 @@ def evidence_from(
         action=report.action if report else ReportAction.NONE,
         strength=_strength(understood, by_envelope=by_envelope, vouched=vouched and not quotes_another),
         names_recipient=names_recipient,
-        names_other=bool(named) and not names_recipient,
-        verdict=report.verdict if report else NOTHING_SAID,
+        names_other=related is Relation.OTHER,
+        rewritten=related is Relation.REWRITTEN,
+        verdict=_from_behind(report.verdict) if report else NOTHING_SAID,
         inbound=inbound,
-        final_recipient=report.final_recipient if report else "",
+        final_recipient=(report.behind or report.final_recipient) if report else "",
         reporting_mta=understood.reporting_mta,
         at_envelope=by_envelope,
     )
@@ -71,17 +73,34 @@ def is_feedback_of(domains: Collection[str], authentication: Authentication) -> 
     return author in domains and any(author == signer or author.endswith(f".{signer}") for signer in signers)
 
 
-def _about(reports: tuple[RecipientReport, ...], recipient: str) -> RecipientReport | None:
-    """The report that names our recipient, else the gravest: one mail may speak of thousands."""
-    if not reports:
-        return None
-    ours = [report for report in reports if _names(report, recipient)]
-    return min(ours or reports, key=lambda report: _GRAVITY.index(report.action))
+def _about(reports: tuple[RecipientReport, ...], recipient: str) -> tuple[RecipientReport | None, Relation | None]:
+    """The report that names our recipient as he is written to, else as his house writes him, else the gravest, and how
+    it stands to him: one mail may speak of thousands. None: it names nobody."""
+    related = [(_related(report, recipient), report) for report in reports]
+    for wanted in (Relation.SAME, Relation.REWRITTEN, None, Relation.OTHER):
+        found = [report for how, report in related if how is wanted]
+        if found:
+            return min(found, key=lambda report: _GRAVITY.index(report.action)), wanted
+    return None, None
 
 
-def _names(report: RecipientReport, recipient: str) -> bool:
-    wanted = recipient.lower()
-    return wanted in {report.original_recipient.lower(), report.final_recipient.lower()}
+def _related(report: RecipientReport, recipient: str) -> Relation | None:
+    """How the address that failed stands to our recipient; None if there is none. One that was expanded from his is
+    another's, however it is written, and an original recipient beside something that is no address may be he."""
+    if report.behind:
+        return Relation.SAME if relation(recipient, report.behind) is Relation.SAME else Relation.OTHER
+    if "@" in report.final_recipient or not report.original_recipient:
+        return relation(recipient, report.final_recipient) if report.final_recipient else None
+    related = relation(recipient, report.original_recipient)
+    return Relation.REWRITTEN if report.final_recipient and related is Relation.SAME else related
+
+
+def _from_behind(verdict: Verdict) -> Verdict:
+    """The verdict of a report. A domain whose server has taken the message exists, so what was not found is a host
+    behind it, or another domain."""
+    if verdict.failure_class != "invalid_domain":
+        return verdict
+    return replace(verdict, failure_class="unreachable", kind="soft")
 
 
 def _strength(understood: Understood, *, by_envelope: bool, vouched: bool) -> Strength:

@@ -22,6 +22,7 @@ _LINES = 2000
 _REASON_LINES = 20
 _REASON_CHARACTERS = 2000
 _TRANSCRIPT_LINES = 20
+_BLOCKS = 20
 
 _ADDRESS = r"""(?:"[^"\n]{1,64}"|[^\s<>()\[\]:;,"'@\\|：，；（）【】「」、]{1,64})@[A-Za-z0-9][\w.-]{1,252}\w"""
 _NAMING_LINE = re.compile(
@@ -49,6 +50,10 @@ _FAILS = re.compile(
     r"could not|cannot|can't|does(?: not|n't)|unknown|rejected|refused|undeliverable|[45]\d\d[ -])",
     re.IGNORECASE,
 )
+_EXPANDED = re.compile(rf"(?:generated|expanded)\s+from:?\s{{0,12}}<?({_ADDRESS})>?\s{{0,12}}\)", re.IGNORECASE)
+_AT_LINE_START = re.compile(rf"[ \t]{{0,8}}<?({_ADDRESS}|[\w.+-]{{1,64}})>?(?=[\s:(]|$)")
+_EXPANDED_WITHIN = 12
+"""Lines between an address that failed and the words that tell from which it was expanded."""
 _GENERATED = re.compile(rf"generated (?:from|by) <?({_ADDRESS})", re.IGNORECASE)
 _NAME_LINE = re.compile(r"[ \t]+([A-Za-z0-9][\w.+-]{0,62})(?:[ \t]{2,}(.*))?$")
 _GATEWAY_PREFIX = re.compile(r"(?:.{0,40}[=;:])?(?:smtp|rfc-?822)=", re.IGNORECASE)
@@ -85,7 +90,11 @@ class Notice:
 def read_plain(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
     """The addresses that the notice names, each with its reason; one nameless entry if it names none. `phrases` are ids
     of forms whose first words stand in the first `PROSE_CHARACTERS` of its prose; other ids do not matter."""
+    if spoken := _by_dialogue(mail.prose[:PROSE_CHARACTERS]):
+        return Notice(named=spoken, words=spoken[-1].reason)
     notice = _by_form(mail, phrases, rules)
+    if notice.form is None or notice.form.family == "general":
+        notice = replace(notice, named=_by_caption(mail) or notice.named)
     listed = [found for value in mail.headers.all("X-Failed-Recipients") for found in _all(value)]
     if listed:
         known = {each.address.lower(): each for each in notice.named or _by_shape(mail)}
@@ -93,6 +102,46 @@ def read_plain(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
         named = tuple(known.get(address.lower(), Named(address, notice.words)) for address in addresses)
         return replace(notice, named=named)
     return replace(notice, named=notice.named or _by_shape(mail) or _by_mention(mail))
+
+
+_TURN = re.compile(
+    r"^(?:[ \t]*(In|Out):|[ \t\w:.,/()\[\]-]{0,60}(?<![\w-])(-->|<--)(?![-\w]))[ \t]+(.{0,1000})", re.MULTILINE
+)
+_RCPT = re.compile(rf"rcpt to:[ \t]*<?({_ADDRESS})", re.IGNORECASE)
+
+
+def _by_dialogue(prose: str) -> tuple[Named, ...]:
+    """The recipients of a session that is shown command by command, as Postfix and MDaemon show it, with what was said
+    to each; what refuses the message refuses all who were accepted before it. A greeting refuses nobody."""
+    if " Out:" not in prose and "<--" not in prose:
+        return ()
+    refused: dict[str, str] = {}
+    accepted: list[str] = []
+    asked = said = ""
+    for turn in _TURN.finditer(prose):
+        if turn[1] == "In" or turn[2] == "-->":
+            found = _RCPT.match(turn[3])
+            asked, said = found[1] if found else "", ""
+        elif turn[3].startswith(("4", "5")):
+            said = f"{said}\n{turn[3]}" if said else turn[3]
+            refused |= dict.fromkeys([asked] if asked else accepted, said)
+        elif asked and len(accepted) < RECIPIENTS:
+            accepted.append(asked)
+    return tuple(Named(address, reply) for address, reply in refused.items())
+
+
+_CAPTION = re.compile(
+    rf"^[ \t>*-]{{0,8}}(?:intended |failed |original )?"
+    rf"(?:recipients?|recipient\(s\)|empfänger|destinataires?|destinatari[oi]s?|"
+    rf"destinatários?|ontvangers?|odbiorc[ay]|получател[ьи])[ \t]*[:：][ \t]*\n?[ \t]*<?({_ADDRESS})>?[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def _by_caption(mail: Mail) -> tuple[Named, ...]:
+    """The addresses below or behind a caption that says that they are the recipients."""
+    found = {each[1].lower(): each[1] for each in islice(_CAPTION.finditer(mail.prose[:PROSE_CHARACTERS]), RECIPIENTS)}
+    return tuple(Named(address, "") for address in found.values())
 
 
 def _by_form(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
@@ -109,11 +158,21 @@ def _by_form(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
         start = prose[began.start() : began.end()]
         named = _at_place(form, start, rest, mail)
         if named:
+            named += _further(form, lowered, prose, began.end()) if form.place == "next" else ()
             spoken = form.place in {"inside", "next"}
             return Notice(named=named, words=f"{start} {rest}" if spoken else rest, form=form, at=began.start())
         if first.form is None:
             first = Notice(named=(), words=prose, form=form, at=began.start())
     return first
+
+
+def _further(form: Form, lowered: str, prose: str, at: int) -> tuple[Named, ...]:
+    """What the blocks say that begin with the form's words again."""
+    named: list[Named] = []
+    while len(named) < _BLOCKS and (began := form.start.search(lowered, at)):
+        at = began.end()
+        named += _next(_until_stop(form, prose[at:]))
+    return tuple(named)
 
 
 def _until_stop(form: Form, rest: str) -> str:
@@ -129,10 +188,7 @@ def _at_place(form: Form, start: str, rest: str, mail: Mail) -> tuple[Named, ...
         case "inside":
             return tuple(Named(each, rest[:_REASON_CHARACTERS]) for each in _addresses(start))
         case "next":
-            at, end = next(addresses_in(rest[:_REASON_CHARACTERS]), (0, 0))
-            paragraph = rest[end : end + _REASON_CHARACTERS].strip(" :;.\n>])'\"").partition("\n\n")[0]
-            reason = f"{paragraph}\n{rest[:at]}".strip(" :\n>")
-            return (Named(_cleaned(rest[at:end]), reason),) if end else ()
+            return _next(rest)
         case "every":
             return tuple(_every(rest))
         case "names":
@@ -141,6 +197,13 @@ def _at_place(form: Form, start: str, rest: str, mail: Mail) -> tuple[Named, ...
             return _by_line(rest, frozenset(), loosely=True) or _generated(rest)
         case _:
             return ()
+
+
+def _next(rest: str) -> tuple[Named, ...]:
+    at, end = next(addresses_in(rest[:_REASON_CHARACTERS]), (0, 0))
+    paragraph = rest[end : end + _REASON_CHARACTERS].strip(" :;.\n>])'\"").partition("\n\n")[0]
+    reason = f"{paragraph}\n{rest[:at]}".strip(" :\n>")
+    return (Named(_cleaned(rest[at:end]), reason),) if end else ()
 
 
 def _addresses(text: str) -> list[str]:
@@ -203,6 +266,20 @@ def _by_sentence(prose: str, ours: frozenset[str]) -> Iterator[Named]:
             if line[start:end].lower() not in seen and _FAILS.match(line, end) and len(seen) - len(ours) < RECIPIENTS:
                 seen.add(line[start:end].lower())
                 yield Named(_cleaned(line[start:end]), line[end:].strip(" >)\"':"))
+
+
+def expansions(prose: str) -> Iterator[tuple[str, str]]:
+    """The addresses that failed and those from which they were expanded, as Exim, Sendmail and Postfix tell: the one
+    stands at the beginning of a line, the other in brackets behind it or below."""
+    for found in islice(_EXPANDED.finditer(prose), RECIPIENTS):
+        before = prose[max(0, found.start() - _REASON_CHARACTERS) : found.start()].split("\n")
+        for line in reversed(before[-_EXPANDED_WITHIN:]):
+            failed = _AT_LINE_START.match(line)
+            if failed:
+                yield failed[1], found[1]
+                break
+            if not line.strip():
+                break
 
 
 def returned_recipients(mail: Mail) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from dataclasses import replace
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import plain_verdict, stage_in
-from homing.loop.reading.prose import Named, returned_recipients
+from homing.loop.reading.prose import Named, expansions, returned_recipients
+from homing.loop.reading.relation import Relation, relation
 from homing.loop.reading.returned_mail import (
     DIAGNOSTIC,
     FEW,
@@ -23,15 +24,20 @@ from homing.loop.reading.returned_mail import (
     judge,
     softened,
 )
+from homing.mail.address import domain_of
 from homing.mail.arf import COMPLAINTS, UNSUBSCRIBES, Feedback, find_feedback
 from homing.mail.dsn import DeliveryStatus, RecipientStatus, find_dsn, find_in_text, read_recipient
 from homing.mail.mime import Headers, read_headers
 from homing.mail.sns import Notification, NotifiedRecipient, find_notification
+from homing.mail.spelling import split
 from homing.mail.text import clean
 
 _READ_IN_FULL = 50
 _STAGE_CHARACTERS = 4000
 _MEANT = ("X-Actual-Recipient", "X-Original-Recipient")
+_PROGRAM = "x-unix"
+_TELLING_TYPES = frozenset({_PROGRAM, "x-boxbe-notice"})
+"""Types of a Diagnostic-Code that say something: a program's exit code (sysexits.h), a challenge. Others are names."""
 _AGENT_REJECTED = re.compile(r"was automatically rejected:\s*(\S.{0,400})", re.DOTALL)
 
 
@@ -90,16 +96,17 @@ def delivery_status(seen: Seen) -> Reading | None:
 
 def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
     reports: list[RecipientReport] = []
+    behind = _Behind(seen)
     for each in status.recipients:
         recipient, action = each, _action(each, seen)
         if action in {ReportAction.FAILED, ReportAction.DELAYED}:
             alone = len(status.recipients) == 1
             recipient = _addressed(recipient, seen) if alone else recipient
             said = _said(recipient, seen, among=len(status.recipients), in_full=len(reports) < _READ_IN_FULL)
-            verdict = judge(said, action, seen.rules)
+            verdict = _where_it_arrived(judge(said, action, seen.rules), recipient, status.reporting_mta, seen)
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
-        reports.append(_report(recipient, action, verdict))
+        reports.append(replace(_report(recipient, action, verdict), behind=clean(behind.of(recipient), LINE)))
     return Reading(
         what=what_of(reports),
         rule=rule,
@@ -107,6 +114,47 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
         reporting_mta=clean(status.reporting_mta, LINE),
         original_envelope_id=clean(status.original_envelope_id, LINE),
     )
+
+
+class _Behind:
+    """Which addresses stand behind the recipients of a report, by the words of the notice and Sendmail's own field."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._failed: set[tuple[str, str]] = set()
+        self._of_source: dict[tuple[str, str], list[str]] = {}
+        for failed, source in expansions(seen.mail.prose):
+            if split(failed) != split(source):
+                self._failed.add(split(failed))
+                self._of_source.setdefault(split(source), []).append(failed)
+
+    def of(self, recipient: RecipientStatus) -> str:
+        """The address that failed for a recipient, if it is another than his; each is told once, as several may stand
+        behind one."""
+        final = recipient.final_recipient
+        actual = read_recipient(recipient.fields.first("X-Actual-Recipient"))
+        if actual and relation(final, actual) is Relation.OTHER:
+            return actual
+        if split(final) in self._failed:
+            return final
+        failed = self._of_source.get(split(final), [""])
+        return failed.pop(0) if len(failed) > 1 else failed[0]
+
+
+_BY = re.compile(r"\bby\s+([A-Za-z0-9.-]{1,255})")
+_HOPS = 10
+
+
+def _where_it_arrived(verdict: Verdict, recipient: RecipientStatus, reporting_mta: str, seen: Seen) -> Verdict:
+    """The verdict; but the domain of a recipient is there, if one of its own hosts took the mail and now reports that a
+    host behind it is not (the trace of the returned mail: RFC 5321 §4.4)."""
+    domain = domain_of(recipient.final_recipient or recipient.original_recipient)
+    if verdict.failure_class != "invalid_domain" or not domain:
+        return verdict
+    trace = seen.mail.returned.all("Received")[:_HOPS] if seen.mail.returned else ()
+    hosts = [reporting_mta, *(found[1] for value in trace if (found := _BY.search(value)))]
+    if any(f".{host.lower().rstrip('.')}".endswith(f".{domain}") for host in hosts):
+        return replace(verdict, failure_class="unreachable", kind="soft")
+    return verdict
 
 
 def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict) -> RecipientReport:
@@ -130,6 +178,8 @@ def what_of(reports: list[RecipientReport]) -> What:
 
 
 def _action(recipient: RecipientStatus, seen: Seen) -> ReportAction:
+    if recipient.action == ReportAction.DELAYED and _is_over(recipient, seen):
+        return ReportAction.FAILED
     if recipient.action:
         return ReportAction(recipient.action)
     match recipient.status[:1]:
@@ -141,9 +191,23 @@ def _action(recipient: RecipientStatus, seen: Seen) -> ReportAction:
             return plain_action(seen)
 
 
+_OVER = re.compile(r"\b(?:envelope|message|mail) (?:has |is |was )?expired\b", re.IGNORECASE)
+
+
+def has_expired(reason: str) -> bool:
+    """Whether a server gave up, whatever it calls its notice: the last one of OpenSMTPD is labelled "delayed"."""
+    return _OVER.search(reason) is not None
+
+
+def _is_over(recipient: RecipientStatus, seen: Seen) -> bool:
+    about = _about(recipient, seen.notice.named)
+    return has_expired(recipient.diagnostic_code) or (about is not None and has_expired(about.reason))
+
+
 def plain_action(seen: Seen) -> ReportAction:
-    """Failed or delayed, by the words."""
-    delayed = seen.signature("delay") and not seen.signature("final")
+    """Failed or delayed, by the words; the text knows better than the subject, which may say failure of a delay."""
+    final, delay = seen.signatures("final"), seen.signatures("delay")
+    delayed = delay and (not final or (final == ("final.subject",) and "delay.text" in delay))
     return ReportAction.DELAYED if delayed else ReportAction.FAILED
 
 
@@ -182,16 +246,23 @@ def _words(recipient: RecipientStatus, seen: Seen, *, alone: bool) -> Iterator[s
     agent = _AGENT_REJECTED.search(seen.mail.prose) if alone else None
     if agent:
         yield agent[1]
-    private = f"{recipient.diagnostic_type}; " if recipient.diagnostic_type.startswith("x-") else ""
-    yield private + recipient.diagnostic_code
+    telling = recipient.diagnostic_type in _TELLING_TYPES
+    yield f"{recipient.diagnostic_type}; {recipient.diagnostic_code}" if telling else recipient.diagnostic_code
     about = _about(recipient, seen.notice.named)
-    if about:
+    if about and (recipient.diagnostic_type != _PROGRAM or _tells_of_room(about.reason)):
         yield about.reason
         yield about.context
     yield from _categories(recipient.fields)
 
 
+def _tells_of_room(printed: str) -> bool:
+    """Whether a program that took the mail printed that there is no room; what else it prints is no reply."""
+    return any(word in printed.lower() for word in ("quota", "mailbox full", "mailbox is full"))
+
+
 def _prose(recipient: RecipientStatus, seen: Seen, *, alone: bool) -> Iterator[str]:
+    if recipient.diagnostic_type == _PROGRAM and not _tells_of_room(seen.mail.prose):
+        return
     if alone or not _about(recipient, seen.notice.named):
         yield seen.notice.words
         yield seen.mail.prose

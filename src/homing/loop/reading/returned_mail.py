@@ -12,6 +12,7 @@ from homing.loop.reading.classify import classify, weight
 from homing.loop.reading.prose import PROSE_CHARACTERS, Notice, first_address, read_plain
 from homing.loop.reading.rulebook import HARD, Form, Rules, Signature
 from homing.loop.reading.wording import Phrase, fold
+from homing.mail.address import domain_of
 from homing.mail.mime import Headers, Mail
 from homing.mail.reply import Stage
 from homing.mail.text import clean
@@ -21,8 +22,9 @@ DIAGNOSTIC = 2000
 MATCHED = 100
 """Characters of what a rule matched that are kept."""
 _OPENING_CHARACTERS = 1500
-_VIEWS = frozenset({"subject", "text", "from-local"})
+_VIEWS = frozenset({"subject", "subject-text", "text", "from-local"})
 """Fields of signatures that are no header fields, or are read folded."""
+_BEFORE_WORDS = "[({<*-\"' "
 
 _STRONG, _GENUINE, _VAGUE = 3, 2, 1
 FEW = 5
@@ -32,6 +34,11 @@ _LONG = 250
 """Characters. No server says so much at once."""
 
 _REPLY = re.compile(r"""(?:^|[\s:'"(<\[])([45]\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4})""")
+_REPLY_ENDS = re.compile(
+    r"\n\s*(?:i'm not going to try again|giving up on|i've given up|starttls proto)|\(in reply to", re.IGNORECASE
+)
+_BEFORE_A_REPLY = 60
+"""Characters. If so many words stand before a reply, they are a program's own."""
 _SENTENCE = re.compile(r"\s(?:(?<=[^\d\s][.!?。]\s)\s*|(?<=\n)\s*\n)")
 _REASON = re.compile(
     r"^[ \t>*-]{0,20}(?:the )?(?:reason|error|cause|explanation|diagnosis|diagnostic|description|details?|grund|"
@@ -43,7 +50,11 @@ _REASON = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientReport:
-    """What the mail says of one recipient, under RFC 3464's names. An address may be "": the mail names nobody."""
+    """What the mail says of one recipient, under RFC 3464's names. An address may be "": the mail names nobody.
+
+    `behind`: the address that failed, where the notice says that it was generated or expanded from another one; ""
+    where it does not say so.
+    """
 
     original_recipient: str = ""
     final_recipient: str = ""
@@ -51,13 +62,15 @@ class RecipientReport:
     status: str = ""
     diagnostic_code: str = ""
     remote_mta: str = ""
+    behind: str = ""
     verdict: Verdict
 
     @property
     def address(self) -> str:
-        """The address that the report is about: the one that was written to, if given, else the one that failed."""
+        """The address that the report is about: the final recipient, except where that is no address with a full
+        domain. The original one only echoes what the sender wrote (RFC 3461 §5.2.8)."""
         original, final = self.original_recipient, self.final_recipient
-        return original if "@" in original or not final else final
+        return final if "." in domain_of(final) or "@" not in original else original
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +179,8 @@ class Seen:
         match name:
             case "subject":
                 return self.subject
+            case "subject-text":  # as a program puts its own words into brackets before the subject that it answers
+                return self.subject.lstrip(_BEFORE_WORDS)
             case "text":
                 return self.opening
             case "from-local":
@@ -243,15 +258,19 @@ def _told(said: Said) -> Iterator[tuple[str, int]]:
     words: the reply that it quotes, or the reason that it gives, comes first, and its single sentences last."""
     texts = chain(zip(said.words, repeat(_STRONG)), zip(said.prose, (_GENUINE, _VAGUE), strict=False))
     for text, enough in texts:
-        if len(text) > _LONG and (quoted := _REPLY.search(text) or _REASON.search(text)):
-            yield quoted[1], enough
-        yield text, enough
+        quoted, around = _REPLY.search(text), enough
+        if quoted and (quoted.start() > _BEFORE_A_REPLY or len(text) > _LONG):
+            yield _REPLY_ENDS.split(quoted[1], maxsplit=1)[0], enough
+            around = min(enough, _GENUINE)  # a reply with a code of its own beats the words around it
+        elif len(text) > _LONG and (reason := _REASON.search(text)):
+            yield reason[1], enough
+        yield text, around
         if said.closely and len(text) > _LONG:
             yield from ((sentence, enough) for sentence in _SENTENCE.split(text[:4000]) if len(sentence) > 12)
 
 
-def softened(verdict: Verdict, action: ReportAction) -> Verdict:
-    """The verdict, never hard for a delay, which is not held against an address."""
-    if action is ReportAction.DELAYED and verdict.failure_class in HARD:
+def softened(verdict: Verdict, action: ReportAction, behind: str = "") -> Verdict:
+    """The verdict, never hard for a delay, which is not held against an address, nor where another one failed."""
+    if (action is ReportAction.DELAYED or behind) and verdict.failure_class in HARD:
         return replace(verdict, kind="soft")
     return verdict

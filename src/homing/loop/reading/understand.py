@@ -14,12 +14,14 @@ from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import plain_verdict, stage_in
 from homing.loop.reading.marks import marks_in, senders_in
-from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, returned_recipients
+from homing.loop.reading.ours import Ours, about_us
+from homing.loop.reading.prose import PROSE_CHARACTERS, RECIPIENTS, Named, Notice, first_address, returned_recipients
 from homing.loop.reading.reports import (
     delivery_status,
     disposition,
     domain_report,
     feedback_report,
+    has_expired,
     notification,
     plain_action,
     what_of,
@@ -38,27 +40,38 @@ from homing.loop.reading.returned_mail import (
 )
 from homing.loop.reading.rulebook import Rules, kind_of
 from homing.loop.reading.wording import addresses_in
+from homing.mail.address import domain_of
+from homing.mail.dsn import find_dsn
 from homing.mail.header import TRACE_HEADER
-from homing.mail.mime import Headers, read_mail
+from homing.mail.mime import Headers, Mail, read_mail
 from homing.mail.text import clean
 
 __all__ = ["RecipientReport", "Understood", "understand"]
 
+_OF_THE_CLIENT = frozenset({"words.helo", "words.reverse-dns"})
+"""Rules about who connects."""
+
 _SHORT = 1200
 """Characters. A note of absence is no longer than that."""
+
+_LITTLE = 400
+"""Characters. If it does not say that it is one, it is shorter."""
 
 
 def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Understood:
     """Read a mail that came back. Never raises. `null_sender`: it came with MAIL FROM:<>."""
     mail = read_mail(raw)
     seen = see(mail, rules, null_sender=null_sender)
+    if mail.enclosed is not None and _passed_on(seen):
+        mail = mail.enclosed
+        seen = see(mail, rules, null_sender=seen.null_sender)
     reading = next(reading for reader in _READERS if (reading := reader(seen)) is not None)
     returned = mail.returned or Headers()
     return Understood(
         what=reading.what,
         rule=reading.rule,
         matched=reading.matched or seen.matched(reading.rule),
-        reports=reading.reports,
+        reports=tuple(_blamed(report, mail) for report in reading.reports),
         subject=clean(mail.headers.first("Subject"), LINE),
         from_address=seen.from_address,
         auto_submitted=clean(mail.headers.first("Auto-Submitted"), LINE).lower(),
@@ -71,6 +84,28 @@ def understand(raw: bytes, *, rules: Rules, null_sender: bool = False) -> Unders
         returned_recipients=returned_recipients(mail),
         headers=mail.headers,
     )
+
+
+def _passed_on(seen: Seen) -> bool:
+    """Whether a mail system wrapped a report into a mail of its own; a person who forwards one asks what it means."""
+    if find_dsn(seen.mail) is not None or seen.signature("human") or seen.signature("forward"):
+        return False
+    return seen.null_sender or not _SENDERS.isdisjoint(seen.signatures("bounce"))
+
+
+def _blamed(report: RecipientReport, mail: Mail) -> RecipientReport:
+    """The report, with a verdict that rests on a name of ours as one about us: the notice came to our envelope sender,
+    and the original bears our domain in From. A name at HELO and a connecting host are those of the server that
+    reports, since ours has got in."""
+    returned = mail.returned or Headers()
+    ours = Ours(
+        return_domain=domain_of(first_address(mail.headers.first("To"))),
+        from_domain=domain_of(first_address(returned.first("From"))),
+    )
+    verdict = report.verdict
+    theirs = verdict.rule in _OF_THE_CLIENT
+    verdict = about_us(replace(verdict, about_us=False) if theirs else verdict, ours, report.address)
+    return report if verdict == report.verdict else replace(report, verdict=verdict)
 
 
 # -- notices in words ------------------------------------------------------------------------------------------------
@@ -93,17 +128,38 @@ def _plain_bounce(seen: Seen) -> Reading | None:
     official = _official(seen, signatures, known=known)
     known = known and (official or not _SENDERS.isdisjoint(signatures) or notice.at < _NEAR_THE_TOP)
     told = sum(signature not in _SENDERS for signature in signatures) + known
-    if seen.signature("held") or (not signatures and not known) or (not official and _is_other_mail(seen, told)):
+    if (
+        _held_by_a_list(seen, signatures)
+        or not (signatures or known or _from_nobody(seen))
+        or (not official and _is_other_mail(seen, told))
+    ):
         return None
     action = _action(notice, seen)
     reports = _plain_reports(notice, action, seen)
     sufficient = official and (seen.null_sender or told > 0 or not _SUFFICIENT.isdisjoint(signatures))
-    if not sufficient and not _convincing(signatures, reports, official=official, known=known):
+    if not sufficient and not _convincing(
+        signatures, reports, official=official, known=known, of_mail=_speaks_of_mail(seen)
+    ):
         return None
     if not official and not known and not _quotes_a_reply(reports) and seen.signature("auto_reply"):
         return None
-    rule = notice.form.id if known and notice.form is not None else signatures[0]
+    if not official and _SENDERS.isdisjoint(signatures) and not seen.null_sender:
+        reports = [_hearsay(report) for report in reports]
+    rule = notice.form.id if known and notice.form is not None else next(iter(signatures), "bounce.from-nobody")
     return Reading(what=what_of(reports), rule=rule, reports=tuple(reports))
+
+
+def _held_by_a_list(seen: Seen, signatures: tuple[str, ...]) -> bool:
+    """Whether a list waits for its owner. A gateway quotes the subject of such a note when it cannot deliver it."""
+    return bool(seen.signature("held")) and _FAILED.isdisjoint(signatures)
+
+
+_FAILED = frozenset({"bounce.subject", "bounce.opening", "bounce.failed-recipients"})
+
+
+def _from_nobody(seen: Seen) -> bool:
+    """Whether neither the envelope nor the header names a sender, as only servers write (RFC 5321 §4.5.5)."""
+    return seen.null_sender and not seen.from_address and bool(seen.mail.headers.first("From"))
 
 
 def _official(seen: Seen, signatures: tuple[str, ...], *, known: bool) -> bool:
@@ -126,15 +182,36 @@ def _known(notice: Notice) -> bool:
     return notice.form is not None and notice.form.family != "general" and bool(notice.named[0].address)
 
 
-def _convincing(signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool) -> bool:
+def _convincing(
+    signatures: tuple[str, ...], reports: list[RecipientReport], *, official: bool, known: bool, of_mail: bool
+) -> bool:
     """Whether the words suffice: a daemon that quotes a server, or anybody who names a recipient and a reason."""
     telling = any(report.verdict.failure_class != "undetermined" for report in reports)
     names_somebody = any(report.final_recipient for report in reports)
     if official:
         return telling and (names_somebody or _quotes_a_reply(reports))
-    headed = "bounce.subject" in signatures or not _SENDERS.isdisjoint(signatures)
-    worded = "bounce.opening" in signatures or known
-    return names_somebody and ((headed and (worded or telling)) or (known and telling))
+    headed = ("bounce.subject" in signatures and of_mail) or not _SENDERS.isdisjoint(signatures)
+    worded = "bounce.opening" in signatures or known or _quotes_a_reply(reports)
+    worded = worded or any(report.verdict.failure_class == "content" for report in reports)  # of scanners
+    worded = worded or (telling and not _SENDERS.isdisjoint(signatures))
+    return names_somebody and ((headed and worded) or (known and telling))
+
+
+def _speaks_of_mail(seen: Seen) -> bool:
+    """Whether it is mail that was not delivered: parcels, payments and goods come back too."""
+    return _MAIL.search(seen.prose) is not None
+
+
+_MAIL = re.compile(
+    r"\b(?:e-?)?mails?\b|message|nachricht|mensaje|correo|messag|courri|bericht|meddelande|besked|melding|viesti|wiadomo"
+    r"|zpráv|sprav|üzenet|mesaj|ileti|сообщен|письм|повідомл|メール|メッセージ|邮件|郵件|信件|메일|smtp|rcpt|posting|virus"
+)
+
+
+def _hearsay(report: RecipientReport) -> RecipientReport:
+    """What somebody who is no mail system says: a person may write that an address is dead, and shuts no mailbox."""
+    hard = report.verdict.kind == "hard"
+    return replace(report, verdict=replace(report.verdict, kind="soft")) if hard else report
 
 
 def _quotes_a_reply(reports: list[RecipientReport]) -> bool:
@@ -154,7 +231,8 @@ def _in_thread(headers: Headers) -> bool:
 
 def _action(notice: Notice, seen: Seen) -> ReportAction:
     if notice.form is not None and notice.form.action == "delayed" and "final.text" not in seen.signatures("final"):
-        return ReportAction.DELAYED
+        over = all(has_expired(named.reason) for named in notice.named)
+        return ReportAction.FAILED if over else ReportAction.DELAYED
     return plain_action(seen)
 
 
@@ -185,12 +263,20 @@ def _plain_verdict(named: Named, notice: Notice, action: ReportAction, seen: See
     said = Said(words=(named.context, named.reason), prose=prose, stage=stage, closely=closely)
     verdict = judge(said, action, seen.rules)
     if not alone and verdict.failure_class == "undetermined":
-        shared = judge(Said(words=(notice.words,), closely=closely), action, seen.rules)
+        shared = judge(Said(words=(_said_of_nobody(notice),), closely=closely), action, seen.rules)
         verdict = shared if shared.kind != "hard" else verdict  # it may be said of the others
     if form is not None and verdict.failure_class == "undetermined" and form.failure_class != "undetermined":
         meant = replace(verdict, failure_class=form.failure_class, kind=kind_of(form.failure_class), rule=form.id)
         verdict = softened(meant, action)
     return verdict
+
+
+def _said_of_nobody(notice: Notice) -> str:
+    """The words of a notice without the lines that it says of single recipients."""
+    if notice.form is not None and notice.form.place != "line":
+        return notice.words
+    taken = {line.strip() for named in notice.named for line in named.reason.split("\n")}
+    return "\n".join(line for line in notice.words.split("\n") if not any(each and each in line for each in taken))
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -230,6 +316,18 @@ def _challenger(seen: Seen) -> str:
     return clean(from_address if from_address in named or not neighbours else neighbours[0], LINE)
 
 
+def _plain_answer(seen: Seen) -> Reading | None:
+    """An automatic answer that says so, though it passed through a list that added its List-Id."""
+    if set(seen.signatures("other")) - {"none.list"} or seen.signature("forward"):
+        return None
+    rule = next((each for each in seen.signatures("auto_reply") if each in _STRONG_ANSWERS), "")
+    return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule and seen.signature("other") else None
+
+
+_STRONG_ANSWERS = frozenset({"auto-reply.subject", "auto-reply.x-autoreply", "auto-reply.x-autorespond"})
+"""Signatures that no member of a list bears."""
+
+
 def _auto_reply(seen: Seen) -> Reading | None:
     if seen.signature("forward"):
         return None
@@ -238,11 +336,43 @@ def _auto_reply(seen: Seen) -> Reading | None:
     generated = headers.first("Auto-Submitted").lower().startswith("auto-generated")
     if not rule and generated and "X-Auto-Response-Suppress" in headers and "In-Reply-To" in headers:
         return _automatic(What.AUTO_REPLY, "auto_reply", "auto-reply.exchange", seen, "x-auto-response-suppress")
-    if not rule and seen.null_sender and seen.from_address and not _SENDERS.intersection(seen.signatures("bounce")):
+    if not rule and seen.null_sender and seen.from_address and _is_answer(seen):
         return _automatic(What.AUTO_REPLY, "auto_reply", "auto-reply.null-sender", seen, "MAIL FROM:<>")
-    if not rule and len(seen.mail.prose) < _SHORT and not _is_other_mail(seen, 0) and not seen.signature("bulk"):
-        rule = seen.signature("absence")
+    if not rule and len(seen.mail.prose) < _SHORT and _unattended(seen):
+        rule = seen.signature("absence") or (seen.signature("away") if _says_little(seen.mail.prose) else "")
+        rule = rule or (seen.signature("received") if _in_thread(headers) else "")
     return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
+
+
+def _is_answer(seen: Seen) -> bool:
+    """Whether a mail with the null sender answers another one, and neither reports a failure nor announces news."""
+    if not _SENDERS.isdisjoint(seen.signatures("bounce")):
+        return False
+    return not seen.signature("notification") or bool(seen.signature("human")) or _in_thread(seen.mail.headers)
+
+
+def _unattended(seen: Seen) -> bool:
+    """Whether no person needs to have written it. The mail programs of people say what a reply answers (RFC 5322
+    §3.6.4) and quote it; a program that only puts "Re:" before the subject does neither."""
+    if seen.signature("other") or seen.signature("forward"):
+        return False
+    replies, threads = bool(seen.signature("human")), _in_thread(seen.mail.headers)
+    if not replies and not threads:
+        return not seen.signature("bulk")
+    if _QUOTES.search(seen.mail.prose):
+        return False
+    return bool(seen.signature("robot")) or not (replies and threads)
+
+
+def _says_little(prose: str) -> bool:
+    """Whether it is as short as a note of absence, and asks nothing: people say such things in passing."""
+    return len(prose) < _LITTLE and "?" not in prose
+
+
+_QUOTES = re.compile(
+    r"^(?:>|-{2,} ?(?:original|ursprüngliche|forwarded)|from: |von: |de : )", re.IGNORECASE | re.MULTILINE
+)
+"""What a person's reply has below it."""
 
 
 def _automatic(what: What, failure_class: str, rule: str, seen: Seen, matched: str = "") -> Reading:
@@ -274,6 +404,7 @@ _READERS: tuple[Callable[[Seen], Reading | None], ...] = (
     notification,
     _plain_bounce,
     _held,
+    _plain_answer,
     _no_answer,
     _challenge,
     _auto_reply,

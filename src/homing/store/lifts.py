@@ -1,0 +1,182 @@
+"""How suppressions are lifted: one, all that a rule caused, or all for one reason; and what is remembered of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from homing.loop.model import OrganizationId
+from homing.store import pages, tables
+from homing.store.dialect import insert_all
+from homing.store.ids import fresh
+from homing.store.suppressions import Suppression, columns, counts, fold, forget_counts
+from homing.store.tidy import forget
+
+KEPT = timedelta(days=400)
+"""As long as complaints about a message are understood, so long it can be told why an address was written to again."""
+
+_T = tables.suppression
+_L = tables.lifted_suppression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """Which suppressions are meant: those that a rule caused, of one organization or (None) of all; or those of an
+    organization for one reason. `since` and `until` bound when they came onto the list; `until` itself is beyond it."""
+
+    organization: OrganizationId | None
+    rule: str | None = None
+    reason: str | None = None
+    stream: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule is None and (self.reason is None or self.organization is None):
+            raise ValueError("name a rule, or an organization and a reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ends: of suppressions in the order in which they came onto the list."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A page. `further`: where the next one begins; None: there is none. It may be short, or empty, before that."""
+
+    suppressions: Sequence[Suppression]
+    further: Place | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifted:
+    """A suppression that was lifted. `why` says so in words."""
+
+    id: UUID
+    organization: OrganizationId
+    stream: str
+    address: str
+    reason: str
+    evidence: str
+    rule: str | None
+    suppressed_at: datetime
+    lifted_at: datetime
+    why: str
+
+
+def matching(
+    conn: sa.Connection, criteria: Criteria, now: datetime, *, after: Place | None = None, limit: int = 100
+) -> Found:
+    """Live suppressions of that kind, the oldest first. A page looks at a bounded number of rows, all of that rule, or
+    of that organization and reason."""
+    rows, further = _page(conn, criteria, now, after, limit, lock=False)
+    return Found(suppressions=[_suppression(row) for row in rows], further=further)
+
+
+def lift_matching(
+    conn: sa.Connection, criteria: Criteria, why: str, now: datetime, *, after: Place | None = None, limit: int = 500
+) -> Found:
+    """Lift a page of `matching`, and return what was lifted of it. Ask again from `further` until that is None."""
+    rows, further = _page(conn, criteria, now, after, limit, lock=True)
+    lifted = _lift(conn, _T.c.id.in_([row["id"] for row in rows]), why, now) if rows else []
+    return Found(suppressions=lifted, further=further)
+
+
+def lift(
+    conn: sa.Connection, organization: OrganizationId, stream: str, address: str, *, now: datetime, why: str = ""
+) -> bool:
+    """False when the address was not on the list."""
+    wanted = (_T.c.organization == organization) & (_T.c.stream == stream) & (_T.c.address == fold(address))
+    return bool(_lift(conn, wanted, why, now))
+
+
+def rule_named(conn: sa.Connection, rule: str) -> bool:
+    """Whether a suppression names this rule, or one that was lifted does."""
+    named = (sa.exists().where(table.c.rule == rule, table.c.rule.is_not(None)) for table in (_T, _L))
+    return bool(conn.execute(sa.select(sa.or_(*named))).scalar())
+
+
+def list_lifted(
+    conn: sa.Connection, organization: OrganizationId, *, before: UUID | None = None, limit: int = 100
+) -> list[Lifted]:
+    """What was lifted, the latest first."""
+    query = sa.select(_L).where(_L.c.organization == organization)
+    if before is not None:
+        query = query.where(_L.c.id < before)
+    rows = conn.execute(query.order_by(_L.c.id.desc()).limit(limit)).mappings()
+    return [Lifted(**row) for row in rows]
+
+
+def forget_lifted(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:
+    """Erase what is remembered of lifts long ago."""
+    return forget(conn, _L, _L.c.lifted_at < now - KEPT, limit)
+
+
+def _page(
+    conn: sa.Connection, criteria: Criteria, now: datetime, after: Place | None, limit: int, *, lock: bool
+) -> tuple[Sequence[sa.RowMapping], Place | None]:
+    indexed = _indexed(criteria)
+    if after is not None:
+        indexed &= sa.tuple_(_T.c.created_at, _T.c.id) > _literal(after)
+    order = (_T.c.created_at, _T.c.id)
+    floor = conn.execute(
+        sa.select(*order).where(indexed).order_by(*order).offset(pages.LOOKED_THROUGH - 1).limit(1)
+    ).one_or_none()
+    last = Place(*floor) if floor else None
+    if last is not None:
+        indexed &= sa.tuple_(_T.c.created_at, _T.c.id) <= _literal(last)
+    query = sa.select(_T.c.id, *columns()).where(indexed, _meant(criteria, now)).order_by(*order).limit(limit)
+    rows = conn.execute(query.with_for_update() if lock else query).mappings().all()
+    return rows, Place(rows[-1]["created_at"], rows[-1]["id"]) if len(rows) == limit else last
+
+
+def _indexed(criteria: Criteria) -> sa.ColumnElement[bool]:
+    """What an index finds."""
+    if criteria.rule is not None:
+        found = (_T.c.rule == criteria.rule) & _T.c.rule.is_not(None)
+    else:
+        found = (_T.c.organization == criteria.organization) & (_T.c.reason == criteria.reason)
+    if criteria.since is not None:
+        found &= _T.c.created_at >= criteria.since
+    if criteria.until is not None:
+        found &= _T.c.created_at < criteria.until
+    return found
+
+
+def _meant(criteria: Criteria, now: datetime) -> sa.ColumnElement[bool]:
+    """The rest, which rows are looked at for."""
+    named = {name: getattr(criteria, name) for name in ("organization", "rule", "reason", "stream")}
+    return sa.and_(counts(now), *(_T.c[name] == value for name, value in named.items() if value is not None))
+
+
+def _literal(place: Place) -> sa.ColumnElement[Any]:
+    return sa.tuple_(sa.literal(place.created_at, tables.Moment), sa.literal(place.id, sa.Uuid))
+
+
+def _lift(conn: sa.Connection, wanted: sa.ColumnElement[bool], why: str, now: datetime) -> list[Suppression]:
+    """Whoever lifts a suppression says that what led to it was wrong, so nothing that was counted for it counts on."""
+    rows = conn.execute(_T.delete().where(wanted).returning(*columns())).mappings().all()
+    found = sorted((_suppression(row) for row in rows), key=lambda entry: (entry.created_at, entry.address))
+    same = ("organization", "stream", "address", "reason", "evidence", "rule")
+    insert_all(
+        conn,
+        _L,
+        [
+            {name: getattr(entry, name) for name in same}
+            | {"id": fresh(conn, now), "suppressed_at": entry.created_at, "lifted_at": now, "why": why}
+            for entry in found
+        ],
+    )
+    forget_counts(conn, {(entry.organization, entry.stream, entry.address) for entry in found})
+    return found
+
+
+def _suppression(row: sa.RowMapping) -> Suppression:
+    return Suppression(**{name: row[name] for name in Suppression.__dataclass_fields__})

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from .cell import Finding
-from .scenarios import Expected, Scenario
+from .scenarios import Expected
 
 
-def judge(finding: Finding, scenario: Scenario) -> list[str]:
+def judge(finding: Finding, wanted: Expected) -> list[str]:
     """The differences, in words; none where all is as it should be."""
     if not finding.state:
         return [finding.why]
-    return [*filter(None, [finding.why]), *_differences(finding, scenario.expected)]
+    return [*filter(None, [finding.why]), *_differences(finding, wanted)]
 
 
 def _differences(finding: Finding, wanted: Expected) -> Iterator[str]:

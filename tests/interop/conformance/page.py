@@ -93,6 +93,9 @@ def _section(name: str, scenario: Scenario, found: Results, table: _Table) -> It
     same = [SERVERS[server].title for server in found if name in SERVERS[server].words_of]
     if same:
         yield f"{', '.join(same)}: its words are those of an unknown user, and are taken for that.\n\n"
+    silent = [SERVERS[server].title for server in found if name in SERVERS[server].silent]
+    if silent:
+        yield f"{', '.join(silent)}: its notice does not say why, so nothing but `undetermined` can be concluded.\n\n"
     yield _row(["Server", "What it said", "What was concluded"]) + _row(["---"] * 3)
     for server in found:
         cell = table.get((server, name))

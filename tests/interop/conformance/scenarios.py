@@ -315,13 +315,17 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 QUICK = (
     "unknown_user",
-    "full_behind",
+    "unknown_user_behind",
     "full_lmtp",
     "relay_denied",
-    "too_big",
     "content",
     "sender_behind",
+    "command_behind",
     "delay",
+    "list_member",
+    "forward",
+    "sieve_redirect",
+    "srs",
     "sieve_vacation",
     "greylisting",
 )

@@ -201,5 +201,6 @@ EXIM = Server(
     title="Exim",
     start=_start,
     version=("/usr/sbin/exim4", "-bV", r"Exim version ([\d.]+)"),
+    silent=frozenset({"lost_behind", "loop"}),
     packages=("exim4-daemon-heavy", *dovecot.PACKAGES),
 )

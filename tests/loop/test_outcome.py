@@ -334,3 +334,14 @@ def test_conclude_is_total_and_keeps_to_the_table(before, evidence) -> None:
     if outcome.suppress:
         assert getattr(evidence, "strength", Strength.STRONG) is Strength.STRONG
         assert isinstance(evidence, Unsubscribed) or not evidence.verdict.about_us
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_failure_behind_the_recipient_is_told_where_his_server_has_taken_the_message(state: State) -> None:
+    report = replace(reported(ours=False, other=True), at_envelope=True)
+    outcome = conclude(delivery(state), report, BUILTIN_DEFAULT, NOW)
+    assert outcome.delivery.state is state
+    assert outcome.events[0].type is EventType.FORWARDING_FAILED
+    assert (outcome.case is not None) == (state in {State.DELIVERED, State.SENDING})
+    elsewhere = conclude(delivery(state), replace(report, at_envelope=False), BUILTIN_DEFAULT, NOW)
+    assert (elsewhere.case, elsewhere.actions) == (None, ())

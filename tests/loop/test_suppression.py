@@ -97,6 +97,12 @@ def test_after_a_complaint() -> None:
     assert {outcome.events[0].type for outcome in told} == {EventType.COMPLAINED}
 
 
+def test_a_complaint_is_heard_however_many_reports_came_before_it() -> None:
+    complaint = reported(What.COMPLAINT, ReportAction.NONE)
+    outcome = conclude(delivery(State.DELIVERED, reports=50), complaint, BUILTIN_DEFAULT, NOW)
+    assert (outcome.suppress, outcome.events) == (Suppress(reason="complaint"), ())
+
+
 def test_a_wish_to_leave_is_heard_each_time_and_told_a_few_times() -> None:
     wish, one = Unsubscribed(by="mail"), delivery(State.DELIVERED)
     told = []

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import pytest
+
 from homing.loop.evidence import Answered, ReportAction, Reported, What
 from homing.loop.model import DeliveryId, InboundId, OrganizationId, State, Strength, Verdict
 from homing.mail.reply import Reply, Stage
@@ -231,3 +233,29 @@ async def test_what_counts_no_more_is_forgotten_in_bites(database: Database) -> 
     assert [await database.write(suppressions.forget_expired, now, 2) for _ in range(3)] == [2, 1, 0]
     assert await database.read(suppressions.list_page, organization.id, now) == before
     assert [entry.address for entry in before] == ["a0@example.net", "a4@example.net", "a5@example.net"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ("invalid_recipient", "unsubscribe", "unsubscribe"),
+        ("complaint", "invalid_recipient", "complaint"),
+        ("complaint", "unsubscribe", "complaint"),
+        ("invalid_recipient", "inactive_mailbox", "invalid_recipient"),
+    ],
+)
+async def test_a_wish_outweighs_a_refusal(database: Database, first: str, second: str, kept: str) -> None:
+    """Else whoever left would be written to again when the refusal's entry is lifted."""
+    organization = await an_organization(database)
+    for reason in (first, second):
+        entry = Suppression(
+            organization=organization.id,
+            stream="default",
+            address="a@example.net",
+            reason=reason,
+            evidence="",
+            created_at=NOW,
+        )
+        await database.write(suppressions.add, [entry])
+    (entry,) = await listed(database, organization.id, NOW)
+    assert entry.reason == kept

@@ -321,11 +321,11 @@ def _canceled(delivery: Delivery, request: CancelRequested) -> Outcome:
 
 def _reported(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     """The first few reports are worked on, the others counted; but one that ends the delivery is always worked on, as
-    it may follow any number of warnings that a message is delayed."""
+    it may follow any number of warnings that a message is delayed, and a complaint always suppresses."""
     delivery = replace(delivery, reports=delivery.reports + 1)
     outcome = _said(delivery, report, terms)
     if delivery.reports > policies.REPORTS_WORKED_ON and outcome.delivery.state is delivery.state:
-        return Outcome(delivery=delivery)
+        return Outcome(delivery=delivery, suppress=outcome.suppress)
     return outcome
 
 
@@ -391,10 +391,12 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
 
 def _behind(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     """An address behind our recipient's failed: no verdict on him, whose server took the message, and who may have it.
-    Somebody is to know all the same, if the report came to the delivery's own return address."""
+    Somebody is to know all the same, if the report came to the delivery's own return address, and the server has taken
+    the message (its 250 may still be on its way to us)."""
     failed = report.action is ReportAction.FAILED
     noted = _noted(delivery, EventType.FORWARDING_FAILED if failed else EventType.UNEXPLAINED_RETURN, _facts(report))
-    if not failed or delivery.origin.ours or not report.at_envelope:
+    taken = delivery.state is State.DELIVERED or (delivery.state is State.SENDING and not delivery.origin.ours)
+    if not (failed and taken and report.at_envelope) or delivery.origin.ours:
         return noted
     case = policies.forwarding_case(delivery, report, policy=terms.policy, now=terms.now)
     opened = policies.begin(case)

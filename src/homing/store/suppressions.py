@@ -59,8 +59,8 @@ def fold(address: str) -> str:
 
 
 def add(conn: sa.Connection, suppressions: Iterable[Suppression]) -> None:
-    """An entry that is there already and still counts stays, except that one for good takes the place of one that
-    expires; one that has expired is replaced."""
+    """An entry that is there already and still counts stays, except that a complaint or an unsubscription takes the
+    place of any other reason, and one for good that of one that expires; one that has expired is replaced."""
     for entry in suppressions:
         row = _row(conn, entry)
         news = {name: row[name] for name in _CHANGES}
@@ -69,9 +69,18 @@ def add(conn: sa.Connection, suppressions: Iterable[Suppression]) -> None:
             place.on_conflict_do_update(
                 index_elements=["organization", "stream", "address"],
                 set_=news,
-                where=_T.c.expires_at.is_not(None) if entry.expires_at is None else _T.c.expires_at <= entry.created_at,
+                where=_weaker(entry),
             )
         )
+
+
+def _weaker(entry: Suppression) -> sa.ColumnElement[bool]:
+    """Whether what is there makes place for an entry of ours."""
+    expired = _T.c.expires_at <= entry.created_at
+    other_reason = _T.c.reason.not_in(sorted(COMPLAINTS))
+    if entry.reason in COMPLAINTS:
+        return sa.or_(expired, other_reason)
+    return sa.or_(expired, sa.and_(_T.c.expires_at.is_not(None), other_reason)) if entry.expires_at is None else expired
 
 
 def merge(conn: sa.Connection, suppressions: Iterable[Suppression]) -> Merged:

@@ -149,3 +149,18 @@ def test_a_domain_that_has_just_taken_the_message_exists() -> None:
         "soft",
         VERDICT.rule,
     )
+
+
+def test_expanded_announces_those_behind_him() -> None:
+    """RFC 3464 §2.3.3: what is said of the members counts, as no more is said of him."""
+    expanded = RecipientReport(final_recipient="john@corp.com", action=ReportAction.EXPANDED, verdict=VERDICT)
+    failed = RecipientReport(final_recipient="m@else.com", action=ReportAction.FAILED, verdict=VERDICT)
+    for kept, action, names_other in (((expanded, failed), "failed", True), ((expanded,), "expanded", False)):
+        found = evidence_from(
+            Understood(what=What.BOUNCE, rule="dsn", reports=kept),
+            delivery(State.DELIVERED, recipient="john@corp.com"),
+            message_id=OURS,
+            inbound=InboundId(UUID(int=7)),
+            by_envelope=True,
+        )
+        assert (found.action, found.names_other) == (action, names_other)

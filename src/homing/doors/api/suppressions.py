@@ -96,7 +96,7 @@ async def list_suppressions(
 
 @router.post("/v1/suppressions", status_code=201, summary="Suppress an address")
 async def create_suppression(body: SuppressionIn, access: ManageAccess, parts: Parts) -> SuppressionOut:
-    """An entry that is there already stays as it is."""
+    """An entry that is there already stays as it is, unless it expires or is weaker than this one."""
     faults = text_faults("/evidence", body.evidence, 500)
     address = ""
     try:

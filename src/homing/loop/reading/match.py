@@ -26,6 +26,8 @@ _GRAVITY = (
     ReportAction.NONE,
 )
 
+_PASSED_ON = frozenset({ReportAction.EXPANDED, ReportAction.RELAYED})
+
 NOTHING_SAID = Verdict(failure_class="undetermined", kind="none", rule="nothing-said")
 
 
@@ -77,6 +79,9 @@ def _about(reports: tuple[RecipientReport, ...], recipient: str) -> tuple[Recipi
     """The report that names our recipient as he is written to, else as his house writes him, else the gravest, and how
     it stands to him: one mail may speak of thousands. None: it names nobody."""
     related = [(_related(report, recipient), report) for report in reports]
+    passed_on = any(how is Relation.OTHER and report.action is ReportAction.FAILED for how, report in related)
+    if passed_on:  # "expanded" and "relayed" announce what is said of those behind him (RFC 3464 §2.3.3)
+        related = [each for each in related if each[1].action not in _PASSED_ON]
     for wanted in (Relation.SAME, Relation.REWRITTEN, None, Relation.OTHER):
         found = [report for how, report in related if how is wanted]
         if found:

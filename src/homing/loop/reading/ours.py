@@ -26,6 +26,7 @@ _ABSENT = (
     r"(?:unknown|invalid|not found|not (?:a )?valid|not exist|doesn'?t exist|do(?:es)? not (?:exist|resolve)|"
     r"not resolve|nonexist|non-exist|unresolvable|unverifiable|no such|no (?:valid )?(?:mx|a|dns|ptr)\b|no mail host|"
     r"(?:could|can) ?not be (?:found|resolved|verified|reached)|can'?t be (?:found|resolved|verified))"
+    r"(?!\s+(?:(?:local|such)\s+)?(?:user|recipient|mailbox|account|address|addressee|person))"
 )
 _ABSENT_TRANSLATED = (
     r"(?:n['’]existe p|est inconnu|inconnue?\b|introuvable|n['’]est pas (?:abonn|inscrit|autoris|membre|valide)|"
@@ -45,11 +46,12 @@ _AFTER = re.compile(
 )
 _BEFORE = re.compile(
     r"(?:impersonating|(?:unknown|invalid|bad|unverified|unresolvable|nonexistent) (?:helo|ehlo|sender|domain|"
-    r"host ?name|host)|(?:helo|ehlo)(?: name)?|"
+    r"host ?name|host)|"
     r"(?:cannot|can'?t|could not|couldn'?t|unable to|failed to) (?:find|resolve|"
     r"verify|look ?up|reach|connect to)|(?:verification|verify|callout|callback|call-back|look-?up) (?:failed|failure)|"
     r"no (?:valid )?(?:mx|a|dns|ptr)\w*)"
-    rf"[^.;<>]{{0,60}}[<\[(\"']{{0,2}}{_OUR}"
+    r"(?:[\s:,()\"'\[-]{1,4}(?!(?:user|mailbox|recipient|account|addressee|message|mail|from)\b)[\w'/-]{1,24}){0,5}"
+    rf"[\s:,()\"'\[<-]{{0,4}}{_OUR}"
 )
 
 

@@ -33,6 +33,7 @@ ABOUT_US = [
     "550 203.0.113.7 does not resolve",
     "550 5.7.25 cannot resolve your host name [203.0.113.7]",
     "550 unknown domain post.acme-mail.com",
+    "554 5.7.1 <b+aea2ekip@b.post.acme-mail.com>: no such user",
     "550 No MX record for b.post.acme-mail.com",
 ]
 ABOUT_THE_RECIPIENT = [

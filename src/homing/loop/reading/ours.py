@@ -26,8 +26,8 @@ _ABSENT = (
     r"(?:unknown|invalid|not found|not (?:a )?valid|not exist|doesn'?t exist|do(?:es)? not (?:exist|resolve)|"
     r"not resolve|nonexist|non-exist|unresolvable|unverifiable|no such|no (?:valid )?(?:mx|a|dns|ptr)\b|no mail host|"
     r"(?:could|can) ?not be (?:found|resolved|verified|reached)|can'?t be (?:found|resolved|verified))"
-    r"(?!\s+(?:(?:local|such)\s+)?(?:user|recipient|mailbox|account|address|addressee|person))"
 )
+_OF_NOBODY = r"(?!\s+(?:(?:local|such)\s+)?(?:user|recipient|mailbox|account|address|addressee|person))"
 _ABSENT_TRANSLATED = (
     r"(?:n['’]existe p|est inconnu|inconnue?\b|introuvable|n['’]est pas (?:abonn|inscrit|autoris|membre|valide)|"
     r"existiert nicht|(?:ist )?unbekannt|(?:ist |wurde )?nicht (?:gefunden|bekannt|vorhanden|abonniert|eingetragen)|"
@@ -41,7 +41,8 @@ _ABSENT_TRANSLATED = (
 )
 _OURS = r"(?:helo|ehlo|sender|domain|host ?name|host|client|mail from|return path|envelope)"
 _AFTER = re.compile(
-    rf"{_OUR}[\s>\])\"'»”:;,.-]{{0,6}}(?:{_BETWEEN}{{0,6}}{_ABSENT}|{_ABSENT_TRANSLATED}|"
+    rf"(?<!from )(?<!from <){_OUR}[\s>\])\"'»”:]{{0,4}}{_ABSENT}|"
+    rf"{_OUR}[\s>\])\"'»”:;,.-]{{0,6}}(?:{_BETWEEN}{{0,6}}{_ABSENT}{_OF_NOBODY}|{_ABSENT_TRANSLATED}|"
     rf"{_BETWEEN}{{0,3}}{_OURS}\s(?:{_BETWEEN}{{0,3}})(?:rejected|refused|denied|failed|blocked|not allowed))"
 )
 _BEFORE = re.compile(

@@ -55,7 +55,12 @@ _GREETING = re.compile(
     re.IGNORECASE,
 )
 _SIGNATURE = re.compile(r"^[ \t]*the [^.\n]{1,40} (?:program|agent|daemon|robot)[ \t]*$", re.IGNORECASE | re.MULTILINE)
-_CHECKED = r"(?:examined|scanned|checked|verified|screened|inspected|protected|processed|certified|cleaned|swept)"
+_PROGRAMS = (" program", " agent", " daemon", " robot")
+_CHECKING = (
+    *("examined", "scanned", "checked", "verified", "screened", "inspected"),
+    *("protected", "processed", "certified", "cleaned", "swept"),
+)
+_CHECKED = rf"(?:{'|'.join(_CHECKING)})"
 _SCANNED = re.compile(
     rf"\b(?:this|the|your) (?:e-?mail|message|mail)(?: and any attachments?)? (?:was|has been|have been|is) (?:also )?"
     rf"(?:automatically )?{_CHECKED}\b"
@@ -85,6 +90,9 @@ _ADVICE_BEGINS = re.compile(
 
 _ADVISING = ("what ", "how ", "possible ", "suggested ", "next steps", "recommended ", "sie tun", "que faire", "hacer")
 """One of these is in each beginning, and in few texts."""
+
+_SHORTEST_ADVICE = 40
+"""Characters of what was said and what could be done about it."""
 
 _LINK = re.compile(r"<?https?://\S+", re.IGNORECASE)
 
@@ -124,9 +132,9 @@ def _without_notes(text: str, lowered: str) -> str:
         text = _DONE.sub(" ", text)
     if "this is the " in lowered or "created automatically" in lowered:
         text = _GREETING.sub(" ", text)
-    if "the " in lowered:
+    if "the " in lowered and any(word in lowered for word in _PROGRAMS):
         text = _SIGNATURE.sub(" ", text)
-    if "ed by " in lowered or " been " in lowered or " was " in lowered:
+    if any(word in lowered for word in _CHECKING):
         text = _SCANNED.sub(" ", text)
     if "confidential" in lowered or "privileged" in lowered:
         text = _SECRET.sub(" ", text)
@@ -135,6 +143,8 @@ def _without_notes(text: str, lowered: str) -> str:
 
 def without_advice(text: str) -> str:
     """A text without what could be done about it, and without links to that; "" if it is nothing else."""
+    if len(text) < _SHORTEST_ADVICE:
+        return text
     lowered = text.lower()
     if any(word in lowered for word in _ADVISING) and (begins := _ADVICE_BEGINS.search(text)):
         text = text[: begins.start()]

@@ -89,9 +89,10 @@ def about_us(verdict: Verdict, ours: Ours, recipient: str = "") -> Verdict:
 
 def _refused(text: str, names: tuple[str, ...]) -> str:
     """The words by which a text refuses one of the names, "" if it does not."""
-    lowered = " ".join(text.lower().split())
+    lowered = text.lower()
     if not any(name in lowered for name in names):
         return ""
+    lowered = " ".join(lowered.split())
     named = re.compile(rf"(?<![\w.-])(?:[\w.+=-]{{1,80}}@)?(?:{'|'.join(map(re.escape, names))})(?![\w-]|\.\w)")
     marked = named.sub(_OUR, lowered)
     found = _AFTER.search(marked) or _BEFORE.search(marked)

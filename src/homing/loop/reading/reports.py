@@ -106,7 +106,7 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
             verdict = _where_it_arrived(judge(said, action, seen.rules), recipient, status.reporting_mta, seen)
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
-        reports.append(replace(_report(recipient, action, verdict), behind=clean(behind.of(recipient), LINE)))
+        reports.append(_report(recipient, action, verdict, behind.of(recipient)))
     return Reading(
         what=what_of(reports),
         rule=rule,
@@ -122,7 +122,8 @@ class _Behind:
     def __init__(self, seen: Seen) -> None:
         self._failed: set[tuple[str, str]] = set()
         self._of_source: dict[tuple[str, str], list[str]] = {}
-        for failed, source in expansions(seen.mail.prose):
+        told = "expanded from" in seen.prose or "generated from" in seen.prose
+        for failed, source in expansions(seen.mail.prose) if told else ():
             if split(failed) != split(source):
                 self._failed.add(split(failed))
                 self._of_source.setdefault(split(source), []).append(failed)
@@ -134,6 +135,8 @@ class _Behind:
         actual = read_recipient(recipient.fields.first("X-Actual-Recipient"))
         if actual and relation(final, actual) is Relation.OTHER:
             return actual
+        if not self._failed:
+            return ""
         if split(final) in self._failed:
             return final
         failed = self._of_source.get(split(final), [""])
@@ -157,7 +160,7 @@ def _where_it_arrived(verdict: Verdict, recipient: RecipientStatus, reporting_mt
     return verdict
 
 
-def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict) -> RecipientReport:
+def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict, behind: str) -> RecipientReport:
     return RecipientReport(
         original_recipient=clean(recipient.original_recipient, LINE),
         final_recipient=clean(recipient.final_recipient, LINE),
@@ -165,6 +168,7 @@ def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict) 
         status=recipient.status,
         diagnostic_code=clean(recipient.diagnostic_code, DIAGNOSTIC),
         remote_mta=clean(recipient.remote_mta, LINE),
+        behind=clean(behind, LINE) if behind else "",
         verdict=verdict,
     )
 

@@ -7,6 +7,7 @@ Rules about us come before rules about the address, because a wrong "hard" burns
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -153,13 +154,15 @@ def _decide(facts: _Facts, rules: Rules) -> tuple[Rule, str]:
 
 def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
     """The rules that hold, in the order in which they are asked, each with what it matched."""
-    of_receivers, of_words = range(len(rules.receiver)), range(len(rules.receiver), len(rules.worded))
     candidates = rules.worded_index.find(facts.text)
+    numbers = sorted({*candidates, *rules.unworded})
+    at = bisect_left(numbers, len(rules.receiver))
+    of_receivers, of_words = numbers[:at], numbers[at:]
     yield from _worded(of_receivers, candidates, facts.text, facts, rules)
     coded = [(rule, status) for status in facts.statuses if (rule := _by_code(status, rules))]
     genuine = [each for each in coded if each[1].partition(".")[2] not in _VAGUE_CODES]
     if facts.said != facts.text:
-        yield from _worded(of_words, rules.worded_index.find(facts.said), facts.said, facts, rules)
+        yield from _worded(of_words, candidates, facts.said, facts, rules)  # its words stand in the whole text too
         yield from (each for each in genuine if each[0].failure_class not in HARD)  # before the words of advice
     yield from _worded(of_words, candidates, facts.text, facts, rules)
     yield from genuine
@@ -175,10 +178,10 @@ def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
 
 
 def _worded(
-    asked: range, candidates: Mapping[int, Sequence[Phrase]], text: str, facts: _Facts, rules: Rules
+    numbers: Sequence[int], candidates: Mapping[int, Sequence[Phrase]], text: str, facts: _Facts, rules: Rules
 ) -> Iterator[tuple[Rule, str]]:
-    for number in sorted({*candidates, *rules.unworded}):
-        matched = _holds(rules.worded[number], facts, candidates.get(number, ()), text) if number in asked else ""
+    for number in numbers:
+        matched = _holds(rules.worded[number], facts, candidates.get(number, ()), text)
         if matched:
             yield rules.worded[number], matched
 

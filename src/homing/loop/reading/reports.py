@@ -122,8 +122,8 @@ class _Behind:
     def __init__(self, seen: Seen) -> None:
         self._failed: set[tuple[str, str]] = set()
         self._of_source: dict[tuple[str, str], list[str]] = {}
-        told = "expanded from" in seen.prose or "generated from" in seen.prose
-        for failed, source in expansions(seen.mail.prose) if told else ():
+        prose = seen.mail.prose
+        for failed, source in expansions(prose) if "expanded" in prose or "generated" in prose else ():
             if split(failed) != split(source):
                 self._failed.add(split(failed))
                 self._of_source.setdefault(split(source), []).append(failed)

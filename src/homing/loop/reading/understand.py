@@ -174,10 +174,12 @@ def _demands_proof(seen: Seen) -> str:
     """The signature by which the sender is to confirm before the message is delivered, "" if there is none. That is no
     failure, whatever its words: a program that guards a mailbox says so in its header, or the words ask for it and show
     where. None quotes a reply."""
-    prose = seen.mail.prose[:PROSE_CHARACTERS]
-    if seen.signature("forward") or _A_REPLY.search(prose):
-        return ""
     challenges = seen.signatures("challenge")
+    if not (challenges or seen.signature("demand")) or seen.signature("forward"):
+        return ""
+    prose = seen.mail.prose[:PROSE_CHARACTERS]
+    if _A_REPLY.search(prose):
+        return ""
     where = _WHERE.search(f"{seen.mail.headers.first('Reply-To')}\n{prose}")
     if set(challenges) - _CHALLENGE_WORDS or (challenges and where):
         return challenges[0]

@@ -105,7 +105,7 @@ class PhraseIndex(Generic[Owner]):
 
     def __init__(self, phrases: Iterable[tuple[Owner, Phrase]]) -> None:
         self._by_pieces: dict[str, dict[str, list[tuple[int, Owner, Phrase]]]] = {}
-        self._by_words: dict[str, dict[str, list[str]]] = {}
+        self._by_words: dict[_Key, list[str]] = {}
         self._alone: dict[str, list[str]] = {}
         self._keyless: list[str] = []
         for number, (owner, phrase) in enumerate(phrases):
@@ -115,8 +115,10 @@ class PhraseIndex(Generic[Owner]):
         common = Counter(key for each in keys.values() for key in set(each))
         for piece, known_by in keys.items():
             word, beginning = min(known_by, key=common.__getitem__, default=("", ""))
-            following = self._by_words.setdefault(word, {}) if word else self._alone
-            (following.setdefault(beginning, []) if beginning else self._keyless).append(piece)
+            if word:
+                self._by_words.setdefault((word, beginning), []).append(piece)
+            else:
+                (self._alone.setdefault(beginning, []) if beginning else self._keyless).append(piece)
 
     def find(self, text: str) -> dict[Owner, list[Phrase]]:
         """The phrases whose first and last pieces stand somewhere in the folded text, by owner, in their order."""
@@ -141,10 +143,8 @@ class PhraseIndex(Generic[Owner]):
         beginnings = [word[:_BEGINNING] for word in words]
         for beginning in self._alone.keys() & set(beginnings if text.isascii() else [*beginnings, *text]):
             pieces.update(self._alone[beginning])
-        for word, beginning in zip(words, beginnings[1:], strict=False):
-            following = self._by_words.get(word)
-            if following and beginning in following:
-                pieces.update(following[beginning])
+        for pair in self._by_words.keys() & set(zip(words, beginnings[1:], strict=False)):
+            pieces.update(self._by_words[pair])
         return pieces
 
 

@@ -345,3 +345,8 @@ def test_a_failure_behind_the_recipient_is_told_where_his_server_has_taken_the_m
     assert (outcome.case is not None) == (state in {State.DELIVERED, State.SENDING})
     elsewhere = conclude(delivery(state), replace(report, at_envelope=False), BUILTIN_DEFAULT, NOW)
     assert (elsewhere.case, elsewhere.actions) == (None, ())
+
+
+def test_a_receipt_of_a_help_desk_has_reached_somebody() -> None:
+    received = conclude(letter(State.DELIVERED), replace(reported(What.AUTO_REPLY), receipt=True), BUILTIN_DEFAULT, NOW)
+    assert (received.step, received.step_why) == (StepState.HEARD, "")

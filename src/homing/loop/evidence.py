@@ -153,7 +153,8 @@ class Reported:
 
     `names_recipient`: what failed is our recipient's address, as he is written to or (`rewritten`) as his own house
     writes it. `names_other`: it is only others' (`final_recipient`), behind his: the target of a forward, a member of a
-    list. A report that names nobody has both False.
+    list. A report that names nobody has both False. `receipt`: it is an automatic answer by which a help desk confirms
+    that it has the message.
     `at_envelope`: it came to the delivery's own return address. `receiver`: of the remote host that it names.
     `authentication`: what SPF, DKIM and DMARC say of the mail, in one line, "" where nobody asked them.
     """
@@ -164,6 +165,7 @@ class Reported:
     names_recipient: bool
     names_other: bool
     rewritten: bool = False
+    receipt: bool = False
     verdict: Verdict
     inbound: InboundId
     final_recipient: str = ""

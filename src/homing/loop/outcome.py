@@ -340,6 +340,8 @@ def _said(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
             noted = _noted(delivery, EventType.AUTORESPONDED, _facts(report))
             if delivery.case is None:
                 return noted
+            if report.receipt:
+                return replace(noted, step=StepState.HEARD)
             return replace(noted, step=StepState.UNHEARD, step_why=_ANSWERED_BY_A_PROGRAM)
         case What.HUMAN_REPLY:
             return _noted(delivery, EventType.REPLIED, _facts(report))

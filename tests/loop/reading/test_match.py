@@ -8,13 +8,15 @@ import pytest
 from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import InboundId, State, Strength
 from homing.loop.reading.match import evidence_from, is_feedback_of
-from homing.loop.reading.understand import RecipientReport, Understood
+from homing.loop.reading.understand import RecipientReport, Understood, understand
 from homing.mail.authentication import Authentication
 from homing.mail.dkim import Result, Signature, Verification
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from tests.loop.made import VERDICT, delivery
+
+from .rules import RULES
 
 OURS = "m1@post.acme.example"
 
@@ -164,3 +166,22 @@ def test_expanded_announces_those_behind_him() -> None:
             by_envelope=True,
         )
         assert (found.action, found.names_other) == (action, names_other)
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "receipt"),
+    [
+        ("Ticket Received - 4711", "We have created a ticket for you.", True),
+        ("[#4711] Your letter", "Your request has been received. Its number is 4711.", True),
+        ("Out of office: Your letter", "I am out of the office until Monday and do not read my mail.", False),
+        ("Automatic reply: Your letter", "I am away. Your request has been received.", False),
+    ],
+)
+def test_a_receipt_is_told_from_an_absence(subject: str, text: str, receipt: bool) -> None:
+    raw = f"From: desk@corp.com\nTo: b+x@b.post.example\nSubject: {subject}\nAuto-Submitted: auto-replied\n\n{text}\n"
+    understood = understand(raw.encode(), rules=RULES)
+    assert understood.what is What.AUTO_REPLY
+    found = evidence_from(
+        understood, delivery(State.DELIVERED), message_id=OURS, inbound=InboundId(UUID(int=7)), by_envelope=True
+    )
+    assert found.receipt is receipt

@@ -134,7 +134,19 @@ def auto_reply(seen: Seen) -> Reading | None:
         rule = seen.signature("absence") or (seen.signature("away") if _says_little(seen.mail.prose) else "")
         rule = rule or (seen.signature("received") if in_thread(headers) else "")
     rule = rule or _by_two_signs(seen)
-    return _automatic(What.AUTO_REPLY, "auto_reply", rule, seen) if rule else None
+    return _automatic(What.AUTO_REPLY, "auto_reply", _receipt(seen) or rule, seen) if rule else None
+
+
+RECEIPTS = frozenset({"auto-reply.request-received", "auto-reply.received", "auto-reply.registered"})
+"""Rules by which an automatic answer is a desk's receipt: it has the message, and somebody will see to it."""
+
+
+def _receipt(seen: Seen) -> str:
+    """The rule by which an automatic answer is a receipt, "" if it is none, or says that somebody is away."""
+    if any(seen.signature(what) for what in ("absence", "away", "closed", "unread")):
+        return ""
+    confirmed = next((rule for rule in seen.signatures("auto_reply") if rule in RECEIPTS), "")
+    return confirmed or (seen.signature("received") or seen.signature("registered") if seen.signature("desk") else "")
 
 
 def _by_two_signs(seen: Seen) -> str:

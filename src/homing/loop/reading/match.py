@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import Delivery, InboundId, Strength, Verdict
+from homing.loop.reading.answers import RECEIPTS
 from homing.loop.reading.relation import Relation, relation
 from homing.loop.reading.understand import RecipientReport, Understood
 from homing.mail.authentication import Authentication
@@ -58,6 +59,7 @@ def evidence_from(
         names_recipient=names_recipient,
         names_other=related is Relation.OTHER,
         rewritten=related is Relation.REWRITTEN,
+        receipt=what is What.AUTO_REPLY and understood.rule in RECEIPTS,
         verdict=_from_behind(report.verdict) if report else NOTHING_SAID,
         inbound=inbound,
         final_recipient=(report.behind or report.final_recipient) if report else "",

@@ -397,7 +397,7 @@ def _behind(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     the message (its 250 may still be on its way to us)."""
     failed = report.action is ReportAction.FAILED
     noted = _noted(delivery, EventType.FORWARDING_FAILED if failed else EventType.UNEXPLAINED_RETURN, _facts(report))
-    taken = delivery.state is State.DELIVERED or (delivery.state is State.SENDING and not delivery.origin.ours)
+    taken = delivery.state in {State.DELIVERED, State.SENDING}
     if not (failed and taken and report.at_envelope) or delivery.origin.ours:
         return noted
     case = policies.forwarding_case(delivery, report, policy=terms.policy, now=terms.now)

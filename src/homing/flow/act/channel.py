@@ -52,6 +52,9 @@ class Assignment:
 
 Channel = Callable[[Assignment], Awaitable[End]]
 
+FAILURES = frozenset({CaseKind.FAILURE, CaseKind.FORWARDING_FAILURE})
+"""The kinds of cases for which there are texts."""
+
 FactsOf = Callable[[CaseContext], FailureFacts]
 """Raises NoText."""
 

@@ -2,18 +2,17 @@
 
 from datetime import timedelta
 
-from homing.flow.act.channel import NoText
+from homing.flow.act.channel import FAILURES, NoText
 from homing.loop import ids
 from homing.loop.domains.domain_typos import suggest
 from homing.loop.letters.facts import FailureFacts
 from homing.loop.letters.letters import CaseFacts, StepFacts
-from homing.loop.model import CaseKind, StepState
+from homing.loop.model import StepState
 from homing.loop.policy import REACHING
 from homing.loop.token import Purpose, Tokens
 from homing.mail.address import domain_of
 from homing.store.case_context import CaseContext
 
-_FAILURES = frozenset({CaseKind.FAILURE, CaseKind.FORWARDING_FAILURE})
 CORRECTION_LIFETIME = timedelta(days=30)
 
 
@@ -21,7 +20,7 @@ def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> F
     """The facts, with a link by which the human sender corrects the address; the same link whenever it is made. There
     is none where the address itself has not failed. Raises NoText for a case that is no failure."""
     case, sent = context.case, context.sent
-    if case.kind not in _FAILURES or case.delivery is None or sent is None:
+    if case.kind not in FAILURES or case.delivery is None or sent is None:
         raise NoText(case.kind)
     assert case.verdict is not None
     last_day = (case.opened_at + CORRECTION_LIFETIME).date()

@@ -3,11 +3,11 @@
 import json
 from dataclasses import dataclass
 
-from homing.flow.act.channel import Again, Assignment, End, Ended, NoText, failed
+from homing.flow.act.channel import FAILURES, Again, Assignment, End, Ended, NoText, failed
 from homing.flow.outgoing import Clock
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.loop import ids
-from homing.loop.model import ActionState, CaseKind, EventType, NewEvent, StepState
+from homing.loop.model import ActionState, EventType, NewEvent, StepState
 from homing.net import webhook
 from homing.net.fetch import Fetcher
 from homing.store.case_context import CaseContext
@@ -52,8 +52,7 @@ def _delivered(status: int) -> Ended:
 def _body(context: CaseContext) -> dict[str, object]:
     """`{type, timestamp, data}`. Raises NoText for a case that is no failure."""
     case, sent = context.case, context.sent
-    forwarding = case.kind is CaseKind.FORWARDING_FAILURE
-    if not (forwarding or case.kind is CaseKind.FAILURE) or case.delivery is None or sent is None:
+    if case.kind not in FAILURES or case.delivery is None or sent is None:
         raise NoText(case.kind)
     assert case.verdict is not None
     state = EventType.FORWARDING_FAILED if case.failure is None else case.failure

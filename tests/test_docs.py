@@ -2,13 +2,17 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from homing.cli.docs import pages
 from homing.config import Settings
-from homing.loop.model import EventType, State
+from homing.loop import request
+from homing.loop.domains import identity
+from homing.loop.domains.impersonation import Claim
+from homing.loop.model import EventType, Identity, State
 from homing.store.tables import metadata
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +38,19 @@ def test_every_setting_is_described() -> None:
 def test_every_event_state_and_column_is_a_word() -> None:
     columns = {column.name for table in metadata.tables.values() for column in table.columns}
     assert columns | set(EventType) | set(State) <= said("words.md", "states.md")
+
+
+def test_every_reason_of_an_identity_is_explained() -> None:
+    reasons = {value for name, value in vars(identity).items() if name.isupper() and isinstance(value, str)}
+    assert len(reasons) >= 9
+    explained = {word.removesuffix("=…") for word in said("words.md")}
+    assert reasons | set(Claim) <= explained
+
+
+def test_names_that_clients_write_and_read_are_explained() -> None:
+    defaults = {cls: {field.name: field.default for field in fields(cls)} for cls in (Identity, request.MessageRequest)}
+    names = {request.LETTERS, defaults[Identity]["reply_route"], defaults[request.MessageRequest]["stream"]}
+    assert names <= said("words.md")
 
 
 def test_every_page_and_decision_can_be_found_from_the_index() -> None:

@@ -34,6 +34,7 @@ from homing.loop.model import (
     State,
     StepState,
     Strength,
+    Verdict,
 )
 from homing.loop.outcome import conclude
 from homing.loop.policy import BUILTIN_DEFAULT
@@ -123,6 +124,27 @@ def test_a_report_that_outruns_our_own_commit_raises_the_epoch() -> None:
     assert (overtaken.state, overtaken.epoch, overtaken.bounced_late) == (State.BOUNCED, 5, True)
     later = conclude(overtaken, answered(Stage.DOT, "250 ok"), BUILTIN_DEFAULT, NOW)
     assert later.delivery == overtaken
+
+
+def test_a_server_that_gives_up_without_a_word_gave_its_reason_before() -> None:
+    full = Verdict(failure_class="mailbox_full", kind="soft", rule="words.quota", text="552 5.2.2 over quota")
+    bare = Verdict(failure_class="unreachable", kind="soft", rule="hint.expired", text="Envelope expired")
+    delayed = replace(reported(What.DELAY, ReportAction.DELAYED), verdict=full)
+    given_up = replace(reported(), verdict=bare, out_of_time=True)
+
+    accepted = conclude(delivery(verdict=VERDICT), answered(Stage.DOT, "250 ok"), BUILTIN_DEFAULT, NOW).delivery
+    assert accepted.verdict is None, "what was said before the message was taken is no reason any more"
+    late = conclude(accepted, delayed, BUILTIN_DEFAULT, NOW).delivery
+    assert late.state is State.DELIVERED
+    failed = conclude(late, given_up, BUILTIN_DEFAULT, NOW)
+    assert failed.delivery.verdict == replace(full, rule="hint.expired", matched="words.quota")
+    assert failed.suppress is None
+
+    assert conclude(accepted, given_up, BUILTIN_DEFAULT, NOW).delivery.verdict == bare
+    said = replace(given_up, out_of_time=False)
+    assert conclude(late, said, BUILTIN_DEFAULT, NOW).delivery.verdict == bare, "the last word of the server stands"
+    weak = replace(delayed, strength=Strength.WEAK)
+    assert conclude(accepted, weak, BUILTIN_DEFAULT, NOW).delivery.verdict is None, "anybody may write that"
 
 
 def test_a_letter_never_opens_a_case_but_tells_the_one_it_serves() -> None:
@@ -255,7 +277,9 @@ def test_what_is_held_back_was_not_tried_and_is_told_once() -> None:
     first = conclude(delivery(), held, BUILTIN_DEFAULT, NOW)
     assert (first.delivery.state, first.delivery.next_attempt_at) == (State.DEFERRED, held.until)
     assert first.delivery.attempts == delivery().attempts
-    assert [(event.type, event.data["receiver"]) for event in first.events] == [(EventType.DEFERRED, "corp.com")]
+    assert [event.type for event in first.events] == [EventType.DEFERRED]
+    assert first.events[0].data["receiver"] == "corp.com"
+    assert first.events[0].data["why"] == "held-back", "as docs/suppression.md says"
     assert first.alarm is None, "the reply that it waits for has raised it"
     again = conclude(replace(first.delivery, state=State.SENDING), held, BUILTIN_DEFAULT, NOW)
     assert again.events == ()

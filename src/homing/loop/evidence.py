@@ -154,7 +154,7 @@ class Reported:
     `names_recipient`: what failed is our recipient's address, as he is written to or (`rewritten`) as his own house
     writes it. `names_other`: it is only others' (`final_recipient`), behind his: the target of a forward, a member of a
     list. A report that names nobody has both False. `receipt`: it is an automatic answer by which a help desk confirms
-    that it has the message.
+    that it has the message. `out_of_time`: a server has given up, and says no more than that.
     `at_envelope`: it came to the delivery's own return address. `receiver`: of the remote host that it names.
     `authentication`: what SPF, DKIM and DMARC say of the mail, in one line, "" where nobody asked them.
     """
@@ -166,6 +166,7 @@ class Reported:
     names_other: bool
     rewritten: bool = False
     receipt: bool = False
+    out_of_time: bool = False
     verdict: Verdict
     inbound: InboundId
     final_recipient: str = ""

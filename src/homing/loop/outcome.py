@@ -146,7 +146,7 @@ def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
     if delivery.state is not State.SENDING:
         return _noted(delivery, EventType.ATTEMPTED, {**event, "changes": "nothing"})
     if said.reply.positive and said.stage is Stage.DOT:
-        delivered = replace(move(delivery, State.DELIVERED), silent_deaths=0)
+        delivered = replace(move(delivery, State.DELIVERED), silent_deaths=0, verdict=None)
         return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=event),), None)
     passing = said.verdict.passes and delivery.attempts < retry.ASKED_AGAIN
     if said.reply.permanent and said.stage not in HOST_STAGES and not passing:
@@ -371,7 +371,7 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
             outcome = _failed(
                 replace(_overtaken(delivery), bounced_late=True),
                 State.BOUNCED,
-                report.verdict,
+                _with_reason_of_delay(report, delivery),
                 replace(terms, strength=report.strength),
                 {**facts, "late": True},
             )
@@ -379,16 +379,26 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
             outcome = _with_hearsay(outcome, suppression.hearsay(report, terms.now))
             return _suppressing(outcome, suppression.after_report(report, terms.now))
         case ReportAction.DELIVERED if may_change and allowed(delivery.state, State.DELIVERED):
-            delivered = move(_overtaken(delivery), State.DELIVERED)
+            delivered = replace(move(_overtaken(delivery), State.DELIVERED), verdict=None)
             return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=facts),), None)
         case ReportAction.FAILED:
             outcome = _noted(delivery, EventType.BOUNCED, {**facts, "changes": "nothing"})
             return replace(outcome, alarm=_alarming(report, delivery))
         case ReportAction.DELAYED:
-            outcome = _noted(delivery, EventType.DEFERRED, {**facts, "changes": "nothing"})
+            late = delivery.state is State.DELIVERED and report.strength is Strength.STRONG
+            known = replace(delivery, verdict=report.verdict) if late else delivery
+            outcome = _noted(known, EventType.DEFERRED, {**facts, "changes": "nothing"})
             return replace(outcome, alarm=_alarming(report, delivery))
         case _:
             return _noted(delivery, EventType.UNEXPLAINED_RETURN, facts)
+
+
+def _with_reason_of_delay(report: Reported, delivery: Delivery) -> Verdict:
+    """The verdict of a report of failure. A server that gives up may say no more than that time is over: then the
+    reason stood in its last notice of delay."""
+    if not (report.out_of_time and delivery.state is State.DELIVERED and delivery.verdict):
+        return report.verdict
+    return replace(delivery.verdict, kind="soft", rule=report.verdict.rule, matched=delivery.verdict.rule)
 
 
 def _behind(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:

@@ -96,6 +96,12 @@ def _section(name: str, scenario: Scenario, found: Results, table: _Table) -> It
     silent = [SERVERS[server].title for server in found if name in SERVERS[server].silent]
     if silent:
         yield f"{', '.join(silent)}: its notice does not say why, so nothing but `undetermined` can be concluded.\n\n"
+    waiting = [SERVERS[server].title for server in found if name in SERVERS[server].waiting]
+    if waiting:
+        yield (
+            f"{', '.join(waiting)}: it takes the refusal for a delay and gives up only when time is over, without saying "
+            "why. The reason is that of its notice of delay, and such a refusal condemns nobody.\n\n"
+        )
     yield _row(["Server", "What it said", "What was concluded"]) + _row(["---"] * 3)
     for server in found:
         cell = table.get((server, name))

@@ -80,6 +80,8 @@ async def _cell(cell: Cell, server: Server) -> Finding:
 def _expected(server: Server, name: str) -> Expected:
     """What can be concluded from what this server says."""
     expected = SCENARIOS[server.words_of.get(name, name)].expected
+    if name in server.waiting:
+        expected = replace(expected, kinds=("soft",), suppressed=0)
     return replace(expected, classes=("undetermined",)) if name in server.silent else expected
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homing.loop.domains.signing_keys import (
+    ED25519,
     IN_USE,
     KEY_TRANSITIONS,
     RSA,
@@ -23,6 +24,7 @@ from homing.loop.domains.signing_keys import (
     move_key,
     successor,
 )
+from homing.mail.dkim import SigningKey
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SLOTS = ("h1", "h2")
@@ -168,3 +170,8 @@ def test_whatever_happens(happenings: list[tuple[str, int]]) -> None:
                     keys = [move_key(one, state, later) if one.id == key.id else one for one in keys]
         later += TERMS.settle
     assert active_key(keys) is not None
+
+
+def test_an_algorithm_is_called_as_in_the_signatures() -> None:
+    ours = (SigningKey.generate("post.example", "h1"), SigningKey.generate_ed25519("post.example", "h2"))
+    assert tuple(key.algorithm for key in ours) == (RSA, ED25519)

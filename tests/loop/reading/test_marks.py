@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.loop.reading.marks import marks_in, senders_in, unsubscribe_uris
+from homing.loop.reading.marks import (
+    ENVELOPE_LOCAL,
+    UNSUBSCRIBE_LOCAL,
+    UNSUBSCRIBE_PATH,
+    marks_in,
+    senders_in,
+    unsubscribe_uris,
+)
 from homing.mail.mime import Headers, read_headers
 
 A, B, C = "a" * 48, "b" * 48, "c" * 48
@@ -43,3 +50,8 @@ def test_our_envelope_senders_are_found_in_return_path_and_in_what_a_report_tell
     returned = read_headers(f"Return-Path: <b+{A}@b.post.example>\nSubject: b+{B}@b.post.example\n")
     assert senders_in(returned, f"b+{C.upper()}@b.post.example", "") == (A, C)
     assert senders_in(Headers(), "x" * 10**6 + A) == ()
+
+
+def test_what_mail_under_way_bears_is_what_we_look_for() -> None:
+    """Copies in mailboxes and in others' queues keep what they were sent with, whatever we become."""
+    assert (ENVELOPE_LOCAL, UNSUBSCRIBE_LOCAL, UNSUBSCRIBE_PATH) == ("b+", "u+", "/unsubscribe/")

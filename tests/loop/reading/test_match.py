@@ -185,3 +185,29 @@ def test_a_receipt_is_told_from_an_absence(subject: str, text: str, receipt: boo
         understood, delivery(State.DELIVERED), message_id=OURS, inbound=InboundId(UUID(int=7)), by_envelope=True
     )
     assert found.receipt is receipt
+
+
+@pytest.mark.parametrize(
+    ("status", "diagnostic", "out_of_time"),
+    [
+        ("4.4.7", "Envelope expired", True),
+        ("4.4.7", "delivery temporarily suspended", True),
+        ("4.4.7", "550 5.1.1 <john@corp.com>: no such user", False),
+        ("5.4.4", "host not found", False),
+    ],
+)
+def test_a_bare_end_of_time_is_told_from_a_reason(status: str, diagnostic: str, out_of_time: bool) -> None:
+    report = (
+        "From: MAILER-DAEMON@mx.corp.com\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n"
+        "--b\n\nNot delivered.\n\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.corp.com\n\n"
+        "Final-Recipient: rfc822; john@corp.com\nAction: failed\n"
+        f"Status: {status}\nDiagnostic-Code: smtp; {diagnostic}\n\n--b--\n"
+    )
+    found = evidence_from(
+        understand(report.encode(), rules=RULES),
+        delivery(State.DELIVERED),
+        message_id=OURS,
+        inbound=InboundId(UUID(int=7)),
+        by_envelope=True,
+    )
+    assert (found.action, found.out_of_time) == (ReportAction.FAILED, out_of_time)

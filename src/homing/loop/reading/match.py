@@ -18,6 +18,9 @@ from homing.mail.dkim import Result
 _STRUCTURED = frozenset({"dsn"})
 """Rules of `understand` that stand for a machine-readable report (RFC 3464)."""
 
+_OUT_OF_TIME = frozenset({"hint.expired", "code.4.7"})
+"""Rules for what gives no other reason than that a queue has waited long enough (RFC 3463 §3.5, X.4.7)."""
+
 _GRAVITY = (
     ReportAction.FAILED,
     ReportAction.DELAYED,
@@ -60,6 +63,7 @@ def evidence_from(
         names_other=related is Relation.OTHER,
         rewritten=related is Relation.REWRITTEN,
         receipt=what is What.AUTO_REPLY and understood.rule in RECEIPTS,
+        out_of_time=report is not None and report.verdict.rule in _OUT_OF_TIME,
         verdict=_from_behind(report.verdict) if report else NOTHING_SAID,
         inbound=inbound,
         final_recipient=(report.behind or report.final_recipient) if report else "",

@@ -104,6 +104,7 @@ OPENSMTPD = Server(
     version=("/usr/sbin/smtpd", "-h", r"version: OpenSMTPD ([\w.]+)"),
     packages=("opensmtpd", *dovecot.PACKAGES),
     words_of={"relay_denied": "unknown_user"},
+    waiting=frozenset({"unknown_user_lmtp"}),
     lacks={
         "unknown_user_late": "it looks for its own mailboxes at RCPT, always",
         "full": "its own mailboxes have no quota",

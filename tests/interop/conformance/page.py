@@ -99,8 +99,8 @@ def _section(name: str, scenario: Scenario, found: Results, table: _Table) -> It
     waiting = [SERVERS[server].title for server in found if name in SERVERS[server].waiting]
     if waiting:
         yield (
-            f"{', '.join(waiting)}: it takes the refusal for a delay and gives up when time is over, without saying why. "
-            "The reason is that of its notice of delay, and such a refusal condemns nobody.\n\n"
+            f"{', '.join(waiting)}: it takes the refusal for a delay and gives up when time is over, without "
+            "saying why. The reason is that of its notice of delay, and such a refusal condemns nobody.\n\n"
         )
     yield _row(["Server", "What it said", "What was concluded"]) + _row(["---"] * 3)
     for server in found:

@@ -1,6 +1,8 @@
 """Composing: what a draft becomes on the wire."""
 
 import email
+import mailbox
+import re
 from email.header import decode_header, make_header
 from email.utils import getaddresses
 
@@ -111,9 +113,12 @@ def test_text_is_encoded_as_it_needs(text, encoding):
     assert message.get_payload(decode=True).decode().rstrip("\r\n") == text.rstrip("\n")
 
 
-TEXTS = st.text(
-    st.one_of(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), st.sampled_from("\r\n .="))
-)
+TEXTS = st.lists(
+    st.one_of(
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+        st.sampled_from(["\r", "\n", " ", ".", "=", "\nFrom ", "x" * 71]),
+    )
+).map("".join)
 
 
 @settings(max_examples=200)
@@ -126,8 +131,19 @@ def test_any_body_is_carried_whole_in_seven_bits(text, html):
     for part, sent in zip(leaves, (text, html), strict=False):
         expected = sent.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
         assert part.get_payload(decode=True).removesuffix(b"\r\n") == expected.removesuffix(b"\r\n")
+        assert not re.search("^From ", part.get_payload(), re.MULTILINE)
         if part["Content-Transfer-Encoding"] != "7bit":
             assert max(map(len, part.get_payload().splitlines() or [""])) <= 76
+
+
+def test_the_body_survives_an_mbox(tmp_path):
+    raw = wire(text=f"Hello\nFrom here on it is\nFrom {'x' * 71}\n", html="é\nFrom x\n", attachments=(INVOICE,))
+    kept = mailbox.mbox(tmp_path / "box")
+    kept.add(raw)
+    kept.flush()
+    assert b"\n>From" not in (tmp_path / "box").read_bytes()
+    head, _, body = raw.partition(b"\r\n\r\n")
+    assert kept[0].as_bytes().partition(b"\n\n")[2].rstrip() == body.replace(b"\r\n", b"\n").rstrip()
 
 
 # --- headers ---------------------------------------------------------------------------------------------------------

@@ -126,6 +126,22 @@ def test_a_report_that_outruns_our_own_commit_raises_the_epoch() -> None:
     assert later.delivery == overtaken
 
 
+@pytest.mark.parametrize(
+    ("reply", "doubt"), [("421 bye", True), ("421 4.3.2 going", True), ("421 4.7.0 too fast", False), ("451 x", False)]
+)
+def test_a_server_that_closes_after_the_dot_may_have_taken_it(reply: str, doubt: bool) -> None:
+    outcome = conclude(delivery(), answered(Stage.DOT, reply), BUILTIN_DEFAULT, NOW)
+    assert (outcome.delivery.state, outcome.delivery.possibly_delivered) == (State.DEFERRED, doubt)
+    assert outcome.events[0].data["possibly_delivered"] is doubt
+
+
+def test_who_wants_tls_is_asked_until_the_lifetime_ends() -> None:
+    said = replace(answered(Stage.MAIL_FROM, "530 5.7.0 Must issue a STARTTLS command first"), wants_tls=True)
+    worn = delivery(attempts=ASKED_AGAIN + 9)
+    assert conclude(worn, said, BUILTIN_DEFAULT, NOW).delivery.state is State.DEFERRED
+    assert conclude(worn, replace(said, wants_tls=False), BUILTIN_DEFAULT, NOW).delivery.state is State.BOUNCED
+
+
 def test_a_server_that_gives_up_without_a_word_gave_its_reason_before() -> None:
     full = Verdict(failure_class="mailbox_full", kind="soft", rule="words.quota", text="552 5.2.2 over quota")
     bare = Verdict(failure_class="unreachable", kind="soft", rule="hint.expired", text="Envelope expired")

@@ -142,7 +142,7 @@ def test_the_body_survives_an_mbox(tmp_path):
     kept.add(raw)
     kept.flush()
     assert b"\n>From" not in (tmp_path / "box").read_bytes()
-    head, _, body = raw.partition(b"\r\n\r\n")
+    _, _, body = raw.partition(b"\r\n\r\n")
     assert kept[0].as_bytes().partition(b"\n\n")[2].rstrip() == body.replace(b"\r\n", b"\n").rstrip()
 
 

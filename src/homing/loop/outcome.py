@@ -149,7 +149,7 @@ def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
         delivered = replace(move(delivery, State.DELIVERED), silent_deaths=0, verdict=None)
         return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=event),), None)
     passing = said.verdict.passes and delivery.attempts < retry.ASKED_AGAIN
-    if said.reply.permanent and said.stage not in HOST_STAGES and not passing:
+    if said.reply.permanent and said.stage not in HOST_STAGES and not passing and not said.wants_tls:
         outcome = _failed(delivery, State.BOUNCED, said.verdict, terms, event)
         return _suppressing(outcome, suppression.after_answer(said, terms.now))
     return _deferred(
@@ -157,7 +157,7 @@ def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
         terms.now,
         event,
         verdict=said.verdict,
-        in_doubt=said.stage is Stage.DOT and not (said.reply.transient or said.reply.permanent),
+        in_doubt=said.stage is Stage.DOT and said.reply.leaves_doubt,
     )
 
 

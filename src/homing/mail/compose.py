@@ -259,7 +259,7 @@ def _text(subtype: str, text: str) -> _Part:
     content_type = header.with_parameters("Content-Type", f"text/{subtype}", [("charset", "utf-8")])
     if _stands_as_it_is(octets):
         return _Part(content_type + b"Content-Transfer-Encoding: 7bit\r\n", octets)
-    quoted, based = _FROM_LINE.sub(_unlike_mbox, b2a_qp(octets, istext=True)), _base64(octets)
+    quoted, based = _FROM_LINE.sub(_not_a_from_line, b2a_qp(octets, istext=True)), _base64(octets)
     if 3 * len(quoted) <= 4 * len(based):
         return _Part(content_type + b"Content-Transfer-Encoding: quoted-printable\r\n", quoted)
     return _Part(content_type + b"Content-Transfer-Encoding: base64\r\n", based)
@@ -270,7 +270,7 @@ _QUOTED_LINE = 76
 """Octets of a line in quoted-printable (RFC 2045 §6.7, rule 5)."""
 
 
-def _unlike_mbox(line: re.Match[bytes]) -> bytes:
+def _not_a_from_line(line: re.Match[bytes]) -> bytes:
     """Whoever keeps mail in an mbox writes ">From " instead (RFC 4155), and the body's hash no longer fits."""
     fits = len(line[0]) + len(line[1].rstrip(b"\r")) + len(b"=46") - len(b"F") <= _QUOTED_LINE
     return b"=46rom " if fits else b"=46=\r\nrom "

@@ -37,6 +37,8 @@ _OF_THE_WAY = frozenset({"message_too_big", "system"})
 
 _ABOUT_THE_MESSAGE = frozenset({"words.smtputf8", "code.6.7"})
 """Rules that hold as early as MAIL FROM and are not about us, as the size is not (RFC 1870 §6.1, RFC 6531 §3.4)."""
+WANTS_TLS = frozenset({"words.tls-required", "code.7.10", "code.7.11"})
+"""Rules of a refusal of clear text."""
 TEXT_CHARACTERS = 4096
 _STORAGE_EXCEEDED = 552
 _STATUS = re.compile(r"([245])(?<![\d.].)\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")

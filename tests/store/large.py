@@ -249,6 +249,7 @@ def _remembered(sql: _Sql, size: Size) -> Iterator[_Row]:
     yield tables.lifted_suppression, {**of_address, **ended}, share
     yield tables.full_mailbox, {**of_address, "first_at": str(now), "last_at": str(now)}, share
     yield tables.hearsay, {**of_address, "said_at": str(now)}, share
+    yield tables.mail_domain, {"domain": "'firm' || n || '.example'", "taken_at": str(now)}, share
     yield tables.oops_answer, {"organization": of_address["organization"], "address": "'a' || n", "day": day}, share
     proof = {"token_hash": "'hash' || n", "address": "'a' || n", "day": day, "expires_at": str(now + 10**10)}
     yield tables.proof, proof, share

@@ -23,6 +23,7 @@ from homing.store import (
     human_senders,
     inbound,
     lifts,
+    mail_domains,
     organizations,
     pages,
     sending_domains,
@@ -76,6 +77,9 @@ def periodic(large: Large) -> Mapping[str, Task]:
         "forget lifted suppressions": lambda c: lifts.forget_lifted(c, NOW),
         "lift what a rule caused": lambda c: lifts.lift_matching(c, BY_RULE, "wrong", NOW, limit=20),
         "lift for a reason": lambda c: lifts.lift_matching(c, _by_reason(large), "wrong", NOW, limit=20),
+        "a domain that is denied": lambda c: mail_domains.denied_since(c, "firm17.example", NOW),
+        "a domain that took mail": lambda c: mail_domains.took_mail(c, {"firm17.example", "new.example"}, NOW),
+        "forget domains that took mail": lambda c: mail_domains.forget_domains(c, NOW),
         "forget alarms": lambda c: alarms.forget(c, NOW),
         "erase mail": lambda c: inbound.erase(c, NOW),
     }

@@ -74,16 +74,25 @@ class RouteFault(StrEnum):
     NULL_MX = "null_mx"
     PRIVATE_ADDRESS = "private_address"
     LOOKUP_FAILED = "lookup_failed"
-    NO_ADDRESS = "no_address"
+    NO_MAIL_HOST = "no_mail_host"
+    BROKEN_MX = "broken_mx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unroutable:
-    """DNS gave no host to talk to. `detail` says which server answered what."""
+    """DNS gave no host to talk to. `detail` says which server answered what. `took_mail`: the domain took mail not long
+    ago, and it is too early to believe that it is gone."""
 
     fault: RouteFault
     detail: str
     suggestion: str | None = None
+    took_mail: bool = False
+
+    @property
+    def permanent(self) -> bool:
+        """Whether a second source has confirmed it, so that to ask again would not help (RFC 5321 §5.1)."""
+        return self.fault is not RouteFault.LOOKUP_FAILED
+
     """A well-known domain one letter away, if any."""
 
 

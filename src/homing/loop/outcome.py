@@ -203,15 +203,16 @@ def _unroutable(delivery: Delivery, finding: Unroutable, terms: _Terms) -> Outco
     }
     if delivery.state is not State.SENDING:
         return _noted(delivery, EventType.ATTEMPTED, {**event, "changes": "nothing"})
-    permanent = finding.fault not in {RouteFault.LOOKUP_FAILED, RouteFault.NO_ADDRESS}
+    final = finding.permanent and not finding.took_mail
+    gone = final and finding.fault is not RouteFault.BROKEN_MX
     verdict = Verdict(
-        failure_class="invalid_domain" if permanent else "unreachable",
-        kind="hard" if permanent else "soft",
+        failure_class="invalid_domain" if gone else "unreachable",
+        kind="hard" if gone else "soft",
         rule=f"route-{finding.fault.value}",
         matched=finding.suggestion or "",
         text=finding.detail,
     )
-    if permanent:
+    if final:
         return _failed(delivery, State.BOUNCED, verdict, terms, event)
     return _deferred(delivery, terms.now, event, verdict=verdict)
 

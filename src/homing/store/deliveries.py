@@ -216,10 +216,10 @@ def by_token(conn: sa.Connection, delivery: DeliveryId) -> Delivery | None:
 
 def unreached(conn: sa.Connection, delivery: DeliveryId) -> dict[str, int]:
     """How often each address was tried for this delivery and did not come as far as MAIL FROM."""
-    query = sa.select(_A.c.ip, sa.func.count()).where(
+    query = sa.select(_A.c.ip, sa.func.count().label("times")).where(
         _A.c.delivery == delivery, _A.c.stage.in_([stage.value for stage in HOST_STAGES])
     )
-    return dict(conn.execute(query.group_by(_A.c.ip)).tuples().all())
+    return {row.ip: row.times for row in conn.execute(query.group_by(_A.c.ip))}
 
 
 def of_message(conn: sa.Connection, message: MessageId) -> list[Delivery]:

@@ -225,6 +225,14 @@ hearsay = sa.Table(
     sa.Column("said_at", Moment, nullable=False, index=True),
 )
 
+mail_domain = sa.Table(
+    "mail_domain",
+    metadata,
+    sa.Column("domain", sa.String(255), primary_key=True),
+    sa.Column("taken_at", Moment, nullable=False, index=True),  # to within a day
+    sa.Column("denied_since", Moment),
+)
+
 alarm = sa.Table(
     "alarm",
     metadata,

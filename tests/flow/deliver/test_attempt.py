@@ -230,6 +230,25 @@ async def test_a_domain_that_is_not_there_bounces_at_once(scene: Scene) -> None:
     assert (attempt["stage"], attempt["text"]) == ("route", "no_such_domain")
 
 
+async def test_a_domain_that_took_mail_lately_is_given_a_day(scene: Scene) -> None:
+    scene.world.mx("corp.com")
+    await scene.agent.deliver(await scene.claim())
+    del scene.world.dns.zones["corp.com"], scene.world.dns.zones["mx.corp.com"]
+    scene.clock.now += timedelta(days=2)
+    leased = await scene.claim("ann@corp.com")
+    states = []
+    for hours in (0, 10, 13.9, 1):
+        scene.clock.now += timedelta(hours=hours)
+        if hours:
+            (leased,) = await claimed(scene.database, scene.deliverer.owner, scene.clock())
+        await scene.agent.deliver(leased)
+        states.append((await scene.delivery(leased)).state)
+    assert states == [State.DEFERRED, State.DEFERRED, State.DEFERRED, State.BOUNCED]
+    later = await scene.claim("joe@corp.com")
+    await scene.agent.deliver(later)
+    assert (await scene.delivery(later)).state is State.BOUNCED, "the day is the domain's and not each message's"
+
+
 async def test_nothing_goes_out_unsigned(tmp_path: Path) -> None:
     async with a_scene(tmp_path, key=False) as scene:
         site = scene.world.mx("corp.com")

@@ -26,6 +26,7 @@ from homing.loop.model import AttemptId, Delivery, Identity, Origin
 from homing.loop.reading.classify import Rules
 from homing.loop.reading.ours import Ours
 from homing.loop.receivers import receiver_of
+from homing.loop.retry import DNS_PATIENCE
 from homing.loop.throttle import Throttles
 from homing.mail.address import domain_of
 from homing.mail.departure_check import check_departure
@@ -34,7 +35,7 @@ from homing.mail.reply import HOST_STAGES, Stage
 from homing.mail.smtp_client import Envelope, Log, Silence, Transcript
 from homing.net.route import Host, Route, Router, Skipped
 from homing.net.smtp_client import Connection, SmtpClient, Tls
-from homing.store import deliveries
+from homing.store import deliveries, mail_domains
 from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery, OpenAttempt
 from homing.store.record import AttemptResult
@@ -105,12 +106,21 @@ class DeliveryAgent:
             await self._conclude(trial)
             return
         if isinstance(route, Unroutable):
+            route = await self._believed(route, domain)
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self.recorder.record(leased, route, result)
             return
         trial.receiver = receiver_of(route.hosts[0].name, self.suffix_of) or domain
         trial.skipped = route.skipped
         await self._throttled(trial, route)
+
+    async def _believed(self, route: Unroutable, domain: str) -> Unroutable:
+        """The finding; a domain that took mail not long ago is given a day."""
+        if not route.permanent:
+            return route
+        now = self.clock()
+        since = await self.database.write(mail_domains.denied_since, domain, now)
+        return replace(route, took_mail=since is not None and now - since < DNS_PATIENCE)
 
     async def _throttled(self, trial: _Try, route: Route) -> None:
         """Attempt at the receiver's pace. A delivery that is held back waits, and no attempt is counted."""

@@ -166,7 +166,8 @@ class Reported:
     writes it. `names_other`: it is only others' (`final_recipient`), behind his: the target of a forward, a member of a
     list. A report that names nobody has both False. `receipt`: it is an automatic answer by which a help desk confirms
     that it has the message. `out_of_time`: a server has given up, and says no more than that.
-    `at_envelope`: it came to the delivery's own return address. `receiver`: of the remote host that it names.
+    `at_envelope`: it came to the delivery's own return address. `proved`: only who has the message, or runs the
+    recipient's mail, can have written it. `receiver`: of the remote host that it names.
     `authentication`: what SPF, DKIM and DMARC say of the mail, in one line, "" where nobody asked them.
     """
 
@@ -183,6 +184,7 @@ class Reported:
     final_recipient: str = ""
     reporting_mta: str = ""
     at_envelope: bool = False
+    proved: bool = False
     receiver: str = ""
     authentication: str = ""
 

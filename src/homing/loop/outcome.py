@@ -366,7 +366,7 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     facts = _facts(report)
     if report.names_other:
         return _behind(delivery, report, terms)
-    may_change = report.strength is Strength.STRONG or report.names_recipient
+    may_change = report.proved and (report.strength is Strength.STRONG or report.names_recipient)
     match report.action:
         case ReportAction.FAILED if may_change and _can_bounce(delivery):
             outcome = _failed(

@@ -435,7 +435,8 @@ def _separators(prose: str) -> Iterator[tuple[int, int]]:
     """The start and end of each line that separates an original from the text about it."""
     at = 0
     for line in prose.split("\n"):
-        if line and _SEPARATOR.match(line):
+        folded = line.lower()
+        if ("message" in folded or "mail" in folded) and _SEPARATOR.match(line):
             yield at, at + len(line)
         at += len(line) + 1
 

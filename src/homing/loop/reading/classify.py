@@ -157,7 +157,8 @@ def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
     candidates = rules.worded_index.find(facts.text)
     numbers = sorted({*candidates, *rules.unworded})
     at = bisect_left(numbers, len(rules.receiver))
-    of_receivers, of_words = numbers[:at], numbers[at:]
+    end = bisect_left(numbers, len(rules.worded) - len(rules.hints), at)
+    of_receivers, of_words, of_hints = numbers[:at], numbers[at:end], numbers[end:]
     yield from _worded(of_receivers, candidates, facts.text, facts, rules)
     coded = [(rule, status) for status in facts.statuses if (rule := _by_code(status, rules))]
     genuine = [each for each in coded if each[1].partition(".")[2] not in _VAGUE_CODES]
@@ -166,10 +167,7 @@ def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
         yield from (each for each in genuine if each[0].failure_class not in HARD)  # before the words of advice
     yield from _worded(of_words, candidates, facts.text, facts, rules)
     yield from genuine
-    for number, phrases in rules.hint_index.find(facts.text).items():
-        matched = _holds(rules.hints[number], facts, phrases, facts.text)
-        if matched:
-            yield rules.hints[number], matched
+    yield from _worded(of_hints, candidates, facts.text, facts, rules)
     yield from coded
     for rule in rules.replies:
         matched = _holds(rule, facts, (), facts.text)

@@ -212,7 +212,7 @@ def _addresses(text: str) -> list[str]:
 
 def _cleaned(address: str) -> str:
     """Without the labels that X.400 gateways glue to it."""
-    return _GATEWAY_PREFIX.sub("", address)
+    return _GATEWAY_PREFIX.sub("", address) if "=" in address else address
 
 
 def _every(rest: str) -> Iterator[Named]:

@@ -10,7 +10,7 @@ from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import classify, weight
 from homing.loop.reading.prose import PROSE_CHARACTERS, Notice, first_address, read_plain
-from homing.loop.reading.rulebook import HARD, Form, Rules, Signature
+from homing.loop.reading.rulebook import HARD, SUBJECTS, FieldSignatures, Form, Rules, Signature
 from homing.loop.reading.wording import Phrase, fold
 from homing.mail.address import domain_of
 from homing.mail.mime import Headers, Mail
@@ -22,7 +22,7 @@ DIAGNOSTIC = 2000
 MATCHED = 100
 """Characters of what a rule matched that are kept."""
 _OPENING_CHARACTERS = 1500
-_VIEWS = frozenset({"subject", "subject-text", "text", "from-local"})
+_VIEWS = SUBJECTS | {"text", "from-local"}
 """Fields of signatures that are no header fields, or are read folded."""
 _BEFORE_WORDS = "[({<*-\"' "
 
@@ -33,11 +33,11 @@ FEW = 5
 _LONG = 250
 """Characters. No server says so much at once."""
 
-_REPLY = re.compile(r"""(?:^|[\s:'"(<\[])([45]\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4})""")
+_REPLY = re.compile(r"""[45](?<![^\s:'"(<\[].)\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4}""")
 _REPLY_ENDS = re.compile(
     r"\n\s*(?:i'm not going to try again|giving up on|i've given up|starttls proto)|\(in reply to", re.IGNORECASE
 )
-_BEFORE_A_REPLY = 60
+_BEFORE_A_REPLY = 61
 """Characters. If so many words stand before a reply, they are a program's own."""
 _SENTENCE = re.compile(r"\s(?:(?<=[^\d\s][.!?。]\s)\s*|(?<=\n)\s*\n)")
 _REASON = re.compile(
@@ -137,6 +137,11 @@ class Seen:
         return self.rules.prose_index.find(self.prose)
 
     @cached_property
+    def subject_phrases(self) -> Mapping[str, list[Phrase]]:
+        """The phrases of signatures that stand in the subject, by the ids of those."""
+        return self.rules.subject_index.find(self.subject)
+
+    @cached_property
     def opening(self) -> str:
         """The first words, folded."""
         longer = len(self.mail.prose) > _OPENING_CHARACTERS
@@ -208,8 +213,13 @@ def _signatures(seen: Seen) -> Iterator[Signature]:
     present = seen.mail.headers.names()
     for name, signatures in seen.rules.signatures_by_field.items():
         if (name in present or name in _VIEWS) and (value := seen.value(name)):
-            phrases = seen.phrases if name == "text" else signatures.index.find(value)
-            yield from signatures.borne(value, phrases)
+            yield from signatures.borne(value, _phrases(name, value, signatures, seen))
+
+
+def _phrases(name: str, value: str, signatures: FieldSignatures, seen: Seen) -> Mapping[str, list[Phrase]]:
+    if name in SUBJECTS:
+        return seen.subject_phrases
+    return seen.phrases if name == "text" else signatures.index.find(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +270,7 @@ def _told(said: Said) -> Iterator[tuple[str, int]]:
     for text, enough in texts:
         quoted, around = _REPLY.search(text), enough
         if quoted and (quoted.start() > _BEFORE_A_REPLY or len(text) > _LONG):
-            yield _REPLY_ENDS.split(quoted[1], maxsplit=1)[0], enough
+            yield _REPLY_ENDS.split(quoted[0], maxsplit=1)[0], enough
             around = min(enough, _GENUINE)  # a reply with a code of its own beats the words around it
         elif len(text) > _LONG and (reason := _REASON.search(text)):
             yield reason[1], enough

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 Phrase = tuple[str, ...]
@@ -20,6 +21,7 @@ _WRAPPER = re.compile(r"[45]\.\d\.\d - (?:Unknown address error|Other mail syste
 _QUOTES = dict(zip("’‘“”´`«»", "''\"\"''\"\"", strict=True))
 _LATIN = (*range(0xC0, 0x250), *range(0x1E00, 0x1F00))
 _BEGINNING = 4
+_LONG_BEGINNING = 7
 _FEW = 16
 """Pieces that are sooner looked for one by one."""
 _TO_SPACES = str.maketrans({number: " " for number in range(128) if not chr(number).isalnum()})
@@ -151,7 +153,8 @@ class PhraseIndex(Generic[Owner]):
             return pieces
         words = _words_of(text)
         beginnings = [word[:_BEGINNING] for word in words]
-        for beginning in self._alone.keys() & (beginnings if text.isascii() else [*beginnings, *text]):
+        alone = beginnings + [word[:_LONG_BEGINNING] for word in words if len(word) >= _LONG_BEGINNING]
+        for beginning in self._alone.keys() & (alone if text.isascii() else [*alone, *text]):
             pieces += self._alone[beginning]
         for pair in self._by_words.keys() & zip(words, beginnings[1:], strict=False):
             pieces += self._by_words[pair]
@@ -163,9 +166,9 @@ def _keys(piece: str) -> Iterator[_Key]:
     words = _WORD.findall(piece)
     if words and piece.endswith(words[-1]) and len(words[-1]) < _BEGINNING:
         words.pop()
-    beginnings = [word[:_BEGINNING] for word in words]
-    yield from zip(words, beginnings[1:], strict=False)
-    yield from (("", beginning) for beginning in beginnings)
+    yield from ((word, after[:_BEGINNING]) for word, after in pairwise(words))
+    lengths = (_LONG_BEGINNING if len(word) >= _LONG_BEGINNING else _BEGINNING for word in words)
+    yield from (("", word[:length]) for word, length in zip(words, lengths, strict=True))
     yield from (("", letter) for letter in piece if not letter.isascii())
 
 

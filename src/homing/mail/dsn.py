@@ -195,6 +195,8 @@ def read_recipient(value: str) -> str:
 
     May be a bare name where a gateway gave no more, or "".
     """
+    if not value:
+        return ""
     address_type, address = _untyped(value)
     if "<" in address and ">" in address[address.index("<") :]:
         address = address[address.index("<") + 1 :].partition(">")[0]

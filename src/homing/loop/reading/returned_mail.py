@@ -239,7 +239,8 @@ class Said:
 
 def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
     """The verdict of the first words that tell; a genuine code beats the prose, the prose beats a vague code."""
-    best, heavy, shown = None, -1, ""
+    best, heavy, shown = None, -1, None
+    remote_mta = clean(said.remote_mta, LINE)
     asked = {""}
     for text, enough in _told(said):
         if heavy >= enough:
@@ -247,19 +248,16 @@ def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
         if (words := text.strip()) in asked:
             continue
         asked.add(words)
+        shown = clean(words, DIAGNOSTIC) if shown is None else shown
         verdict = classify(
-            None, stage=said.stage, status=said.status, text=text, remote_mta=said.remote_mta, rules=rules
+            None, stage=said.stage, status=said.status, text=text, remote_mta=remote_mta, rules=rules, shown=shown
         )
-        shown = shown or verdict.text
         if (tells := weight(verdict, rules)) > heavy:
             best, heavy = verdict, tells
         if heavy >= _STRONG:  # before the next text is looked for
             break
     if best is None:
-        best = classify(None, stage=None, status=said.status, text="", remote_mta=said.remote_mta, rules=rules)
-    shown, remote_mta = clean(shown, DIAGNOSTIC), clean(said.remote_mta, LINE)
-    if (best.text, best.remote_mta) != (shown, remote_mta):
-        best = replace(best, text=shown, remote_mta=remote_mta)
+        best = classify(None, stage=None, status=said.status, text="", remote_mta=remote_mta, rules=rules)
     return softened(best, action)
 
 

@@ -21,6 +21,7 @@ from homing.loop.reading.returned_mail import (
     RecipientReport,
     Said,
     Seen,
+    from_behind,
     judge,
     softened,
 )
@@ -148,16 +149,15 @@ _HOPS = 10
 
 
 def _where_it_arrived(verdict: Verdict, recipient: RecipientStatus, reporting_mta: str, seen: Seen) -> Verdict:
-    """The verdict; but the domain of a recipient is there, if one of its own hosts took the mail and now reports that a
-    host behind it is not (the trace of the returned mail: RFC 5321 §4.4)."""
+    """The verdict; from behind the domain of a recipient, if one of its own hosts took the mail and now reports (the
+    trace of the returned mail: RFC 5321 §4.4)."""
     domain = domain_of(recipient.final_recipient or recipient.original_recipient)
     if verdict.failure_class != "invalid_domain" or not domain:
         return verdict
     trace = seen.mail.returned.all("Received")[:_HOPS] if seen.mail.returned else ()
     hosts = [reporting_mta, *(found[1] for value in trace if (found := _BY.search(value)))]
-    if any(f".{host.lower().rstrip('.')}".endswith(f".{domain}") for host in hosts):
-        return replace(verdict, failure_class="unreachable", kind="soft")
-    return verdict
+    own = any(f".{host.lower().rstrip('.')}".endswith(f".{domain}") for host in hosts)
+    return from_behind(verdict) if own else verdict
 
 
 def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict, behind: str) -> RecipientReport:

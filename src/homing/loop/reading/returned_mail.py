@@ -282,3 +282,11 @@ def softened(verdict: Verdict, action: ReportAction, behind: str = "") -> Verdic
     if (action is ReportAction.DELAYED or behind) and verdict.failure_class in HARD:
         return replace(verdict, kind="soft")
     return verdict
+
+
+def from_behind(verdict: Verdict) -> Verdict:
+    """The verdict of a report on a message that the recipient's domain has taken. Such a domain exists, so what was not
+    found is a host behind it, or another domain."""
+    if verdict.failure_class != "invalid_domain":
+        return verdict
+    return replace(verdict, failure_class="unreachable", kind="soft")

@@ -74,20 +74,11 @@ class _Facts:
 
 
 def classify(
-    reply: Reply | None,
-    *,
-    stage: Stage | None,
-    status: str,
-    text: str,
-    remote_mta: str,
-    rules: Rules,
-    shown: str | None = None,
+    reply: Reply | None, *, stage: Stage | None, status: str, text: str, remote_mta: str, rules: Rules
 ) -> Verdict:
     """Why this failed, from a live reply, or from a report's status and diagnostic text.
 
-    `stage` is where the reply came, None if unknown. A transient live reply is never hard: it is not the last word.
-    `shown`: the words that the verdict keeps, if they are others than those that are read.
-    """
+    `stage` is where the reply came, None if unknown. A transient live reply is never hard: it is not the last word."""
     if reply is not None:
         text = f"{reply.text}\n{text}" if text else reply.text
         status = reply.enhanced_status_code or status
@@ -110,7 +101,7 @@ def classify(
         passes=rule.passes and failure_class == rule.failure_class,
         reply_code=facts.reply_code,
         enhanced_status_code=_best_status(facts.statuses),
-        text=text.strip() if shown is None else shown,
+        text=text.strip(),
         remote_mta=remote_mta,
     )
 

@@ -5,6 +5,7 @@ to be about somebody else. It can never point at another delivery.
 """
 
 from collections.abc import Collection
+
 from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import Delivery, InboundId, Strength, Verdict
 from homing.loop.reading.answers import RECEIPTS

@@ -249,16 +249,14 @@ def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
             continue
         asked.add(words)
         shown = clean(words, DIAGNOSTIC) if shown is None else shown
-        verdict = classify(
-            None, stage=said.stage, status=said.status, text=text, remote_mta=remote_mta, rules=rules, shown=shown
-        )
+        verdict = classify(None, stage=said.stage, status=said.status, text=text, remote_mta=remote_mta, rules=rules)
         if (tells := weight(verdict, rules)) > heavy:
             best, heavy = verdict, tells
         if heavy >= _STRONG:  # before the next text is looked for
             break
     if best is None:
         best = classify(None, stage=None, status=said.status, text="", remote_mta=remote_mta, rules=rules)
-    return softened(best, action)
+    return softened(best if best.text == shown else replace(best, text=shown or ""), action)
 
 
 def _told(said: Said) -> Iterator[tuple[str, int]]:

@@ -136,6 +136,8 @@ class PhraseIndex(Generic[Owner]):
     def find(self, text: str) -> dict[Owner, list[Phrase]]:
         """The phrases whose first and last pieces stand somewhere in the folded text, by owner, in their order."""
         standing = {piece for piece in self._candidates(text) if piece in text}
+        if not standing:
+            return {}
         phrases = [each for piece in self._whole.keys() & standing for each in self._whole[piece]]
         for last in self._by_pieces.keys() & standing:
             by_first = self._by_pieces[last]

@@ -120,8 +120,7 @@ class Headers:
         return name.lower() in self._index
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """A leaf of the MIME tree. `text` is decoded for text/* and message/*, "" for others and for a returned mail.
 
     `original` are the header fields of a returned mail, where the part is one; `enclosed` is that mail, if it is a
@@ -282,7 +281,7 @@ def read_content_type(value: str) -> tuple[str, dict[str, str]]:
     if not found:
         return "text/plain", {}
     params: dict[str, str] = {}
-    for parameter in _PARAMETER.finditer(value, found.end()):
+    for parameter in _PARAMETER.finditer(value, found.end()) if ";" in value else ():
         name = parameter[1].lower()
         quoted = parameter[2]
         text = parameter[3].strip() if quoted is None else _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted

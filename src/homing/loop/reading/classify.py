@@ -9,7 +9,7 @@ Rules about us come before rules about the address, because a wrong "hard" burns
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from homing.loop.model import Verdict
 from homing.loop.reading.aside import servers_words, without_advice
@@ -60,8 +60,7 @@ _IN_THE_GREETING = "refused to talk to me"
 """Postfix, of a host that refused it before any command."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
+class _Facts(NamedTuple):
     text: str
     said: str
     reply_code: int | None
@@ -203,7 +202,7 @@ def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase], text: str) -> s
     if not rule.words:
         return facts.statuses[0] if rule.statuses else str(facts.reply_code or facts.stage)
     found = next((phrase for phrase in phrases if phrase_in(phrase, text)), None)
-    if found is None or any(phrase[0] in text and phrase_in(phrase, text) for phrase in rule.unless):
+    if found is None or any(phrase_in(phrase, text) for phrase in [each for each in rule.unless if each[0] in text]):
         return ""
     return " … ".join(found)
 

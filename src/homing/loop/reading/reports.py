@@ -311,7 +311,7 @@ def feedback_report(seen: Seen) -> Reading | None:
     recipient has complained, so it is a report and never a reason to suppress an address."""
     feedback = find_feedback(seen.mail)
     if feedback is not None:
-        return replace(_from_feedback(feedback, seen), original_mail_from=clean(feedback.original_mail_from, LINE))
+        return _from_feedback(feedback, seen)._replace(original_mail_from=clean(feedback.original_mail_from, LINE))
     returned = seen.mail.returned or Headers()
     hotmail = returned.first("X-HmXmrOriginalRecipient")
     if hotmail:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, repeat
+from typing import NamedTuple
 
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
@@ -98,8 +99,7 @@ class Understood:
     headers: Headers = field(default_factory=Headers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """What one reader makes of a mail; the fields are those of `Understood`."""
 
     what: What
@@ -222,8 +222,7 @@ def _phrases(name: str, value: str, signatures: FieldSignatures, seen: Seen) -> 
     return seen.phrases if name == "text" else signatures.index.find(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(NamedTuple):
     """The texts of a notice about one recipient: `words` about that one alone, best first; then `prose` about the whole
     mail, closest first. Both may be lazy: most verdicts need no more than the first. `closely`: single sentences are
     judged too, where the whole tells little.

@@ -135,8 +135,7 @@ class Part(NamedTuple):
     enclosed: "_Entity | None" = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class Mail(NamedTuple):
     """A mail as far as it could be read.
 
     `prose` is what its writer says in words (plain text, else HTML without tags), up to the copy of an original;

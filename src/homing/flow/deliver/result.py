@@ -50,7 +50,7 @@ class Reader:
         if reply.positive:
             return Verdict(failure_class="delivered", kind="none", rule="reply-positive", reply_code=reply.reply_code)
         said = classify(reply, stage=transcript.stage, status="", text="", remote_mta=transcript.host, rules=self.rules)
-        return about_us(said, replace(self.ours, egress_address=transcript.egress_ip), self.recipient)
+        return about_us(said, self.ours._replace(egress_address=transcript.egress_ip), self.recipient)
 
 
 def evidence_of(transcript: Transcript, receiver: str, reader: Reader) -> Evidence:

@@ -153,7 +153,7 @@ def _decide(facts: _Facts, rules: Rules) -> tuple[Rule, str]:
 def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
     """The rules that hold, in the order in which they are asked, each with what it matched."""
     candidates = rules.worded_index.find(facts.text)
-    numbers = sorted({*candidates, *rules.unworded})
+    numbers = sorted({*(number for number in candidates if number >= 0), *rules.unworded})
     at = bisect_left(numbers, len(rules.receiver))
     end = bisect_left(numbers, len(rules.worded) - len(rules.hints), at)
     of_receivers, of_words, of_hints = numbers[:at], numbers[at:end], numbers[end:]
@@ -168,7 +168,7 @@ def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
     yield from _worded(of_hints, candidates, facts.text, facts, rules)
     yield from coded
     for rule in rules.replies:
-        matched = _holds(rule, facts, (), facts.text)
+        matched = _holds(rule, facts)
         if matched:
             yield rule, matched
 
@@ -177,7 +177,7 @@ def _worded(
     numbers: Sequence[int], candidates: Mapping[int, Sequence[Phrase]], text: str, facts: _Facts, rules: Rules
 ) -> Iterator[tuple[Rule, str]]:
     for number in numbers:
-        matched = _holds(rules.worded[number], facts, candidates.get(number, ()), text)
+        matched = _holds(rules.worded[number], facts, candidates.get(number, ()), text, candidates.get(~number, ()))
         if matched:
             yield rules.worded[number], matched
 
@@ -188,9 +188,11 @@ def _by_code(status: str, rules: Rules) -> Rule | None:
     return rules.codes.get(status) or rules.codes.get(status.partition(".")[2])
 
 
-def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase], text: str) -> str:
-    """What made the rule hold, "" if it does not. `phrases` are those of its words that may
-    occur in `text`."""
+def _holds(
+    rule: Rule, facts: _Facts, phrases: Iterable[Phrase] = (), text: str = "", unless: Iterable[Phrase] = ()
+) -> str:
+    """What made the rule hold, "" if it does not. `phrases` are those of its words that may occur in `text`, `unless`
+    those that forbid it."""
     if rule.hosts and not any(facts.remote_mta == host or facts.remote_mta.endswith(f".{host}") for host in rule.hosts):
         return ""
     if rule.reply_codes and facts.reply_code not in rule.reply_codes:
@@ -202,7 +204,7 @@ def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase], text: str) -> s
     if not rule.words:
         return facts.statuses[0] if rule.statuses else str(facts.reply_code or facts.stage)
     found = next((phrase for phrase in phrases if phrase_in(phrase, text)), None)
-    if found is None or any(phrase_in(phrase, text) for phrase in [each for each in rule.unless if each[0] in text]):
+    if found is None or any(phrase_in(phrase, text) for phrase in unless):
         return ""
     return " … ".join(found)
 

@@ -5,7 +5,8 @@
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from homing.loop.model import Verdict
 from homing.mail.address import domain_of
@@ -56,8 +57,7 @@ _BEFORE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ours:
+class Ours(NamedTuple):
     """What a server may call us; "" where it is not known: the domains of the envelope sender and of From, the name
     that we give ourselves, and the IP address from which we connected."""
 

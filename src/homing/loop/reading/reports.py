@@ -253,7 +253,7 @@ def _addressed(recipient: RecipientStatus, seen: Seen) -> RecipientStatus:
     meant = [read_recipient(value) for name in _MEANT for value in recipient.fields.all(name)]
     named = [each.address for each in seen.notice.named if "@" in each.address]
     found = [each for each in meant if "@" in each] or named or returned_recipients(seen.mail)
-    return replace(recipient, original_recipient=found[0]) if len(found) == 1 else recipient
+    return recipient._replace(original_recipient=found[0]) if len(found) == 1 else recipient
 
 
 def _said(recipient: RecipientStatus, seen: Seen, *, among: int, in_full: bool) -> Said:

@@ -156,7 +156,8 @@ class Form:
 class Rules:
     """All rules by family, in the order in which they are asked, with the indexes that find those worth asking.
 
-    `worded` are those of receivers, of words and hints. `families` are those of the rules by their ids, `whole` the
+    `worded` are those of receivers, of words and hints; `worded_index` finds their words by their numbers n, and by ~n
+    the phrases that forbid them. `families` are those of the rules by their ids, `whole` the
     signatures and forms by theirs. `prose_index` finds what a mail's prose may bear: forms, and signatures of its text;
     `subject_index` the signatures of its subject, whatever stands before that.
     """
@@ -250,7 +251,12 @@ def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: 
         families={rule.id: rule.family for rule in rules},
         whole={each.id: each for each in signatures} | {each.id: each for each in forms},
         worded=worded,
-        worded_index=PhraseIndex((n, phrase) for n, rule in enumerate(worded) for phrase in rule.words),
+        worded_index=PhraseIndex(
+            (owner, phrase)
+            for n, rule in enumerate(worded)
+            for owner, phrases in ((n, rule.words), (~n, rule.unless))
+            for phrase in phrases
+        ),
         unworded=tuple(n for n, rule in enumerate(worded) if not rule.words),
         signatures_by_field=by_field,
         prose_index=PhraseIndex(

@@ -53,7 +53,7 @@ class Reader:
         if reply.positive:
             return Verdict(failure_class="delivered", kind="none", rule="reply-positive", reply_code=reply.reply_code)
         said = classify(reply, stage=transcript.stage, status="", text="", remote_mta=transcript.host, rules=self.rules)
-        verdict = about_us(said, replace(self.ours, egress_address=transcript.egress_ip), self.recipient)
+        verdict = about_us(said, self.ours._replace(egress_address=transcript.egress_ip), self.recipient)
         # Who refuses "by policy" what came in clear may mean that, and in TLS he takes it.
         perhaps_tls = transcript.fell_back and verdict.failure_class == "policy" and not verdict.about_us
         return replace(verdict, passes=True) if perhaps_tls else verdict

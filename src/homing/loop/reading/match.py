@@ -5,13 +5,13 @@ to be about somebody else. It can never point at another delivery.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from homing.loop.domains.identity import is_freemail
 from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import Delivery, InboundId, Strength, Verdict
 from homing.loop.reading.answers import RECEIPTS
 from homing.loop.reading.relation import Relation, relation
+from homing.loop.reading.returned_mail import from_behind
 from homing.loop.reading.understand import RecipientReport, Understood
 from homing.mail.address import domain_of
 from homing.mail.authentication import Authentication
@@ -69,7 +69,7 @@ def evidence_from(
         rewritten=related is Relation.REWRITTEN,
         receipt=what is What.AUTO_REPLY and understood.rule in RECEIPTS,
         out_of_time=report is not None and report.verdict.rule in _OUT_OF_TIME,
-        verdict=_from_behind(report.verdict) if report else NOTHING_SAID,
+        verdict=from_behind(report.verdict) if report else NOTHING_SAID,
         inbound=inbound,
         final_recipient=(report.behind or report.final_recipient) if report else "",
         reporting_mta=understood.reporting_mta,
@@ -125,14 +125,6 @@ def _related(report: RecipientReport, recipient: str) -> Relation | None:
         return relation(recipient, report.final_recipient) if report.final_recipient else None
     related = relation(recipient, report.original_recipient)
     return Relation.REWRITTEN if report.final_recipient and related is Relation.SAME else related
-
-
-def _from_behind(verdict: Verdict) -> Verdict:
-    """The verdict of a report. A domain whose server has taken the message exists, so what was not found is a host
-    behind it, or another domain."""
-    if verdict.failure_class != "invalid_domain":
-        return verdict
-    return replace(verdict, failure_class="unreachable", kind="soft")
 
 
 def _strength(understood: Understood, *, by_envelope: bool, vouched: bool) -> Strength:

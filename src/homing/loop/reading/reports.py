@@ -21,6 +21,7 @@ from homing.loop.reading.returned_mail import (
     RecipientReport,
     Said,
     Seen,
+    from_behind,
     judge,
     softened,
 )
@@ -148,16 +149,15 @@ _HOPS = 10
 
 
 def _where_it_arrived(verdict: Verdict, recipient: RecipientStatus, reporting_mta: str, seen: Seen) -> Verdict:
-    """The verdict; but the domain of a recipient is there, if one of its own hosts took the mail and now reports that a
-    host behind it is not (the trace of the returned mail: RFC 5321 §4.4)."""
+    """The verdict; from behind the domain of a recipient, if one of its own hosts took the mail and now reports (the
+    trace of the returned mail: RFC 5321 §4.4)."""
     domain = domain_of(recipient.final_recipient or recipient.original_recipient)
     if verdict.failure_class != "invalid_domain" or not domain:
         return verdict
     trace = seen.mail.returned.all("Received")[:_HOPS] if seen.mail.returned else ()
     hosts = [reporting_mta, *(found[1] for value in trace if (found := _BY.search(value)))]
-    if any(f".{host.lower().rstrip('.')}".endswith(f".{domain}") for host in hosts):
-        return replace(verdict, failure_class="unreachable", kind="soft")
-    return verdict
+    own = any(f".{host.lower().rstrip('.')}".endswith(f".{domain}") for host in hosts)
+    return from_behind(verdict) if own else verdict
 
 
 def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict, behind: str) -> RecipientReport:
@@ -253,7 +253,7 @@ def _addressed(recipient: RecipientStatus, seen: Seen) -> RecipientStatus:
     meant = [read_recipient(value) for name in _MEANT for value in recipient.fields.all(name)]
     named = [each.address for each in seen.notice.named if "@" in each.address]
     found = [each for each in meant if "@" in each] or named or returned_recipients(seen.mail)
-    return replace(recipient, original_recipient=found[0]) if len(found) == 1 else recipient
+    return recipient._replace(original_recipient=found[0]) if len(found) == 1 else recipient
 
 
 def _said(recipient: RecipientStatus, seen: Seen, *, among: int, in_full: bool) -> Said:
@@ -311,7 +311,7 @@ def feedback_report(seen: Seen) -> Reading | None:
     recipient has complained, so it is a report and never a reason to suppress an address."""
     feedback = find_feedback(seen.mail)
     if feedback is not None:
-        return replace(_from_feedback(feedback, seen), original_mail_from=clean(feedback.original_mail_from, LINE))
+        return _from_feedback(feedback, seen)._replace(original_mail_from=clean(feedback.original_mail_from, LINE))
     returned = seen.mail.returned or Headers()
     hotmail = returned.first("X-HmXmrOriginalRecipient")
     if hotmail:

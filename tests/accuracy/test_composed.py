@@ -21,6 +21,7 @@ AT_LEAST = {
     "round3": 0.98,
     "round4": 0.98,
     "round5": 0.98,
+    "round6": 0.98,
     "returned": 0.95,
 }
 """The sets, and the share of rows that must be right in each."""
@@ -118,7 +119,7 @@ def test_no_ordinary_mail_is_taken_for_a_report(given: dict[str, tuple[Given, ..
 
 
 def test_every_mail_has_a_truth() -> None:
-    mails = {path.relative_to(_HERE).as_posix() for path in _HERE.rglob("*.eml") if path.parent.name != "round6"}
+    mails = {path.relative_to(_HERE).as_posix() for path in _HERE.rglob("*.eml")}
     assert mails == TRUTHS.keys()
     assert len(SETS["composed"]) >= 320
     assert all(truth["why"] for truths in SETS["composed"].values() for truth in truths)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from homing.store import lifts, suppressions
+from homing.store import lifts, pages, suppressions
 from homing.store.suppressions import Suppression
 
 from .gateway import START, Gateway, Member, make_key
@@ -75,6 +75,24 @@ async def test_an_organization_lifts_its_own_alone(home: Gateway) -> None:
     assert [one["why"] for one in records["lifted"]] == ["their server was broken"]
     further = await home.call("GET", "/v1/suppressions/lifted", params={"cursor": records["cursor"]})
     assert [one["address"] for one in further.json()["lifted"]] == ["gone@example.org"]
+
+
+async def test_an_organization_hears_nothing_of_another_ones(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither through a cursor, which bears the time and id of a row, nor by which rules are known."""
+    monkeypatch.setattr(pages, "LOOKED_THROUGH", 3)
+    for number in range(9):
+        await put(home, home.other, f"o{number}", rule="words.of-the-other")
+        await put(home, home.other, f"p{number}", rule=RULE)
+    await put(home, home.acme, "m", day=1, rule=RULE)
+    mine = home.acme.headers
+    page = await home.client.get("/v1/suppressions", params={"rule": RULE}, headers=mine)
+    assert [one["address"] for one in page.json()["suppressions"]] == ["m@example.org"]
+    assert page.json()["cursor"] is None
+    unknown = await home.client.get("/v1/suppressions", params={"rule": "words.of-the-other"}, headers=mine)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "rule-unknown")
+    answer = (await lift(home, mine, rule=RULE)).json()
+    assert (answer["lifted"], answer["cursor"]) == (1, None)
+    assert len(await listed(home, home.administrator, rule="words.of-the-other")) == 9
 
 
 async def test_a_period_and_a_stream_bound_what_is_lifted(home: Gateway) -> None:

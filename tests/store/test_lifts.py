@@ -96,14 +96,30 @@ async def test_all_for_one_reason_is_lifted_for_its_organization(database: Datab
 
 
 async def test_a_page_looks_at_a_bounded_number_of_rows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine, other = (await an_organization(database)).id, (await an_organization(database)).id
-    await put(database, *(entry(other, f"o{number:02}", rule=WRONG) for number in range(20)))
+    mine = (await an_organization(database)).id
+    await put(database, *(entry(mine, f"o{number:02}", rule=WRONG, stream="news") for number in range(20)))
     await put(database, entry(mine, "m", rule=WRONG, created_at=NOW + DAY))
     monkeypatch.setattr(pages, "LOOKED_THROUGH", 8)
-    of_mine = replace(ALL_OF_WRONG, organization=mine)
-    first = await database.read(lifts.matching, of_mine, NOW)
+    default = replace(ALL_OF_WRONG, organization=mine, stream="default")
+    first = await database.read(lifts.matching, default, NOW)
     assert (list(first.suppressions), first.further is None) == ([], False)
-    assert await lifted(database, of_mine) == ["m"]
+    assert await lifted(database, default) == ["m"]
+
+
+@pytest.mark.parametrize("meant", [{"rule": WRONG}, {"reason": "invalid_recipient"}], ids=str)
+async def test_no_page_walks_over_another_organizations_rows_or_ends_at_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch, meant: dict[str, str]
+) -> None:
+    mine, other = (await an_organization(database)).id, (await an_organization(database)).id
+    await put(database, *(entry(other, f"o{number:02}", rule=WRONG) for number in range(20)))
+    await put(database, *(entry(mine, f"m{day}", rule=WRONG, created_at=NOW + day * DAY) for day in (1, 2)))
+    monkeypatch.setattr(pages, "LOOKED_THROUGH", 8)
+    page = await database.read(lifts.matching, Criteria(organization=mine, **meant), NOW)
+    assert ([one.address for one in page.suppressions], page.further) == (["m1@example.net", "m2@example.net"], None)
+    page = await database.write(lifts.lift_matching, Criteria(organization=mine, **meant), "wrong", NOW, limit=1)
+    assert page.further is not None
+    assert page.further.created_at == NOW + DAY
+    assert len(await listed(database, other)) == 20
 
 
 async def test_a_lift_is_remembered_with_what_it_was_and_why(database: Database) -> None:
@@ -122,7 +138,9 @@ async def test_a_lift_is_remembered_with_what_it_was_and_why(database: Database)
     assert (second.address, second.reason, second.rule, second.why) == ("b@example.net", "manual", None, "he asked")
     assert await database.read(lifts.list_lifted, mine, before=second.id) == [first]
     assert await database.read(lifts.list_lifted, (await an_organization(database)).id) == []
-    assert [await database.read(lifts.rule_named, rule) for rule in (WRONG, RIGHT)] == [True, False]
+    assert [await database.read(lifts.rule_named, rule, None) for rule in (WRONG, RIGHT)] == [True, False]
+    other = (await an_organization(database)).id
+    assert [await database.read(lifts.rule_named, WRONG, owner) for owner in (mine, other)] == [True, False]
     assert await database.write(lifts.forget_lifted, NOW + 401 * DAY) == 0
     assert await database.write(lifts.forget_lifted, NOW + 401 * DAY + timedelta(seconds=1)) == 1
     assert await database.read(lifts.list_lifted, mine) == [second]

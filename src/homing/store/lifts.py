@@ -74,8 +74,8 @@ class Lifted:
 def matching(
     conn: sa.Connection, criteria: Criteria, now: datetime, *, after: Place | None = None, limit: int = 100
 ) -> Found:
-    """Live suppressions of that kind, the oldest first. A page looks at a bounded number of rows, all of that rule, or
-    of that organization and reason."""
+    """Live suppressions of that kind, the oldest first. A page looks at a bounded number of rows, all of that rule or
+    reason and of that organization, so that `further` tells nothing of another one's."""
     rows, further = _page(conn, criteria, now, after, limit, lock=False)
     return Found(suppressions=[_suppression(row) for row in rows], further=further)
 
@@ -97,9 +97,9 @@ def lift(
     return bool(_lift(conn, wanted, why, now))
 
 
-def rule_named(conn: sa.Connection, rule: str) -> bool:
-    """Whether a suppression names this rule, or one that was lifted does."""
-    named = (sa.exists().where(table.c.rule == rule, table.c.rule.is_not(None)) for table in (_T, _L))
+def rule_named(conn: sa.Connection, rule: str, organization: OrganizationId | None) -> bool:
+    """Whether a suppression names this rule, or one that was lifted does; of one organization or (None) of all."""
+    named = (sa.exists().where(_by_rule(table, rule, organization)) for table in (_T, _L))
     return bool(conn.execute(sa.select(sa.or_(*named))).scalar())
 
 
@@ -138,9 +138,9 @@ def _page(
 
 
 def _indexed(criteria: Criteria) -> sa.ColumnElement[bool]:
-    """What an index finds."""
+    """What an index finds: nothing of another organization, since a page may end at any of these rows."""
     if criteria.rule is not None:
-        found = (_T.c.rule == criteria.rule) & _T.c.rule.is_not(None)
+        found = _by_rule(_T, criteria.rule, criteria.organization)
     else:
         found = (_T.c.organization == criteria.organization) & (_T.c.reason == criteria.reason)
     if criteria.since is not None:
@@ -148,6 +148,11 @@ def _indexed(criteria: Criteria) -> sa.ColumnElement[bool]:
     if criteria.until is not None:
         found &= _T.c.created_at < criteria.until
     return found
+
+
+def _by_rule(table: sa.Table, rule: str, organization: OrganizationId | None) -> sa.ColumnElement[bool]:
+    found = (table.c.rule == rule) & table.c.rule.is_not(None)
+    return found if organization is None else found & (table.c.organization == organization)
 
 
 def _meant(criteria: Criteria, now: datetime) -> sa.ColumnElement[bool]:

@@ -73,7 +73,7 @@ async def criteria_of(
         raise invalid([Fault(f"{place}reason", "criteria-missing", message)])
     if asked.rule is None and organization is None:
         raise organization_required()
-    if asked.rule is not None and not await _known(parts, asked.rule):
+    if asked.rule is not None and not await _known(parts, asked.rule, organization):
         detail = f"No rule is called “{clean(asked.rule, 128)}”, and no suppression names one of that name."
         raise refused(404, "rule-unknown", "There is no such rule.", detail=detail)
     return Criteria(
@@ -86,9 +86,10 @@ async def criteria_of(
     )
 
 
-async def _known(parts: ApiParts, rule: str) -> bool:
+async def _known(parts: ApiParts, rule: str, organization: OrganizationId | None) -> bool:
     rules = reading_rules()
-    return rule in rules.families or rule in rules.whole or await parts.database.read(lifts.rule_named, rule)
+    ours = rule in rules.families or rule in rules.whole
+    return ours or await parts.database.read(lifts.rule_named, rule, organization)
 
 
 def cursor_of(place: Place | None) -> str | None:

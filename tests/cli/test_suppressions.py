@@ -1,8 +1,11 @@
 """`homing suppression`: what a wrong rule did is taken back, and what another provider knew is imported."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import typer
@@ -136,6 +139,20 @@ def test_a_person_sees_them_and_is_asked(full: Cli, person: Any, monkeypatch: py
     assert asked == ["Lift all of them?"]
     ended = full(*undo, "--yes")
     assert "Nothing to lift." in ended.err
+
+
+def test_what_a_wrong_rule_read_counts_no_more(full: Cli, person: Any, tmp_path: Path) -> None:
+    undo = ("suppression", "undo", "--rule", OTHER)
+    full(*undo, "--yes").document()
+    with closing(sqlite3.connect(tmp_path / "homing" / "homing.db")) as store, store:
+        row = ("SELECT id, 'default', 'a@example.org', ?, ?, 'weak', ? FROM organization", uuid4().hex, 10**15, OTHER)
+        store.execute(f"INSERT INTO hearsay {row[0]} WHERE name = 'acme'", row[1:])
+    asked = person(False)
+    assert "Late reports about 1 message, read by this rule, count against addresses." in full(*undo).err
+    assert asked == ["Let the reports count no more?"]
+    person(True)
+    assert "The reports count no more." in full(*undo).err
+    assert "Nothing to lift." in full(*undo).err
 
 
 EXPORT = """EmailAddress,SuppressionReason,Origin,CreatedAt

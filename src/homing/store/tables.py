@@ -224,6 +224,11 @@ hearsay = sa.Table(
     sa.Column("address", sa.String(320), primary_key=True),  # folded to lower case
     sa.Column("delivery", sa.Uuid, primary_key=True),
     sa.Column("said_at", Moment, nullable=False, index=True),
+    sa.Column("strength", sa.String(8), nullable=False, server_default="weak"),
+    sa.Column("rule", sa.Text),  # of the verdict that said so; null: not known
+    # To take back what a rule said, everywhere or for one.
+    _where("ix_hearsay_rule", "rule", "said_at", "delivery", only="rule IS NOT NULL"),
+    _where("ix_hearsay_own_rule", "organization", "rule", "said_at", "delivery", only="rule IS NOT NULL"),
 )
 
 mail_domain = sa.Table(

@@ -34,7 +34,8 @@ _WHEN = {
     "suppressed": "state `suppressed`, after a permanent failure",
     "suppressed_mailbox_full": "state `suppressed`, after one failure for a full mailbox after the other",
     "suppressed_complaint": "state `suppressed`, after a `complaint` or an `unsubscribe`",
-    "smtputf8": "class `policy`, where an address needs SMTPUTF8 (RFC 6531) and the server does not have it",
+    "smtputf8": "class `policy`, where an address needs SMTPUTF8 (RFC 6531) and the server does not have it. A "
+    "recipient whose own address is ASCII is not troubled by another one's: his copy has the name alone",
     "forwarding_failed": "event `forwarding_failed`: the state stays as it is, and nothing is suppressed",
     "failed": "state `failed`: the fault is ours",
     "failed_in_doubt": "state `failed`, where a copy may have arrived",

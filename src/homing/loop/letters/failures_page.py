@@ -52,6 +52,8 @@ def failures_page() -> str:
 def _section(one: Cause) -> str:
     when = _WHEN.get(one.key, f"class `{one.key}`")
     link = "offers a link to correct the address and send again" if one.resend else "offers no link to send again"
+    if one.key == "forwarding_failed":
+        link = "offers a link to send it to another address"
     return (
         f"## `{one.key}`\n\n"
         f"> **{one.headline}**\n>\n> {one.explanation}\n>\n> {one.next_step}\n\n"

@@ -248,7 +248,7 @@ _TABLE = (
         "of them could not take your message. It may have reached others.",
         next_step="Ask the person in another way whether the message is there. Whoever looks after {recipient} will "
         "want to know that mail cannot be passed on from it.",
-        resend="",
+        resend=_ELSEWHERE,
         short="it arrived there, but behind this address it failed",
     ),
     Cause(

@@ -15,9 +15,9 @@ from homing.flow.deliver import LEASE
 from homing.flow.tidy import Tidier
 from homing.flow.wakeup import WakeUp
 from homing.loop.alarm import FORGOTTEN_AFTER, alarm
-from homing.loop.model import State
+from homing.loop.model import State, Strength
 from homing.loop.retry import BELIEVED_AFTER, TOOK_MAIL_WITHIN
-from homing.loop.suppression import FULL_FORGOTTEN_AFTER, LATE_WITHIN
+from homing.loop.suppression import FULL_FORGOTTEN_AFTER, LATE_WITHIN, Hearsay, Suppress
 from homing.store import alarms, inbound, lifts, mail_domains, suppressions, tables
 from homing.store.database import Database
 from homing.store.inbound import InboundResult, NewInbound
@@ -160,7 +160,8 @@ async def _full(database: Database, organization: Organization) -> None:
 
 
 async def _hearsay(database: Database, organization: Organization) -> None:
-    await database.write(suppressions.note_hearsay, (organization.id, "default", "a@b.example"), fresh(), NOW, DAY)
+    said = Hearsay(suppress=Suppress(reason="invalid_recipient"), strength=Strength.WEAK, rule="words.unknown")
+    await database.write(suppressions.note_hearsay, (organization.id, "default", "a@b.example"), fresh(), said, NOW)
 
 
 async def _domain(database: Database, _organization: Organization) -> None:

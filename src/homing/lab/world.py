@@ -86,6 +86,14 @@ class World:
             self._sites[domain] = host.site
         return self._sites[domain]
 
+    def lacks(self, domain: str, keyword: str) -> Site:
+        """The mail domain of this name, whose host no longer offers an SMTP extension, such as SMTPUTF8."""
+        site = self.mx(domain)
+        for host in self._hosts:
+            if host.site is site:
+                host.lacks(keyword)
+        return site
+
     def inbox(self, address: str) -> list[Mail]:
         """What arrived for an address of any of the lab's domains, oldest first."""
         return self.mx(domain_of(address)).inbox(address)

@@ -355,7 +355,7 @@ def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[su
             )
         if hearsay := entry.outcome.hearsay:
             delivery, now = entry.known.delivery.id, entry.finding.now
-            times = suppressions.note_hearsay(conn, _place(entry), delivery, now, hearsay.within)
+            times = suppressions.note_hearsay(conn, _place(entry), delivery, hearsay, now)
             suppress = after_hearsay(hearsay, times) or suppress
         if suppress:
             organization, stream, address = _place(entry)

@@ -29,6 +29,7 @@ from homing.loop.receivers import receiver_of
 from homing.loop.retry import DNS_PATIENCE
 from homing.loop.throttle import Throttles
 from homing.mail.address import domain_of
+from homing.mail.compose import without_smtputf8
 from homing.mail.departure_check import check_departure
 from homing.mail.dmarc import SuffixOf
 from homing.mail.reply import HOST_STAGES, Stage
@@ -171,7 +172,10 @@ class DeliveryAgent:
         return replace(leased, identity=identity, instead_of_identity=leased.identity, selector=None, signed_at=None)
 
     async def _content(self, leased: ClaimedDelivery, plan: Plan) -> tuple[bytes, ClaimedDelivery]:
-        """The bytes that go out, the same at every attempt: the first one's keys and time of signing are kept."""
+        """The bytes that go out, the same at every attempt: the first one's keys and time of signing are kept. Only who
+        has such an address himself gets the others' that need SMTPUTF8; the body, and so its hash, is everybody's."""
+        if leased.smtputf8 and leased.delivery.recipient.isascii():
+            leased = replace(leased, content=without_smtputf8(leased.content), smtputf8=False)
         raw = self.outgoing.front(leased.delivery.id, leased.identity, leased.delivery.created_at) + leased.content
         content = await self.signer.signed(raw, plan, leased.delivery.expires_at, leased.body_hash)
         await self._check_departure(content, leased.identity)

@@ -162,7 +162,10 @@ def _address(outcome: Outcome, report: RecipientReport) -> str:
         return "The address stays in use: its domain has taken the message, so it exists, whatever the notice says."
     if report.verdict.kind == "hard" and outcome.case and outcome.case.strength is Strength.WEAK:
         if outcome.hearsay:
-            return "The address stays in use: words alone count once another message to it has had the same in 30 days."
+            return (
+                "The address stays in use: words alone suppress it, for 30 days, once another message to it has had the"
+                " same in 30 days."
+            )
         return "The address stays in use: words alone, without a machine-readable report, suppress nobody."
     return "The address stays in use."
 

@@ -59,3 +59,15 @@ def test_what_is_advanced_on_purpose_has_passed() -> None:
     machine.passes(SECOND, unlived=DAY)
     machine.clock()
     assert machine.clock.jumped_at() == NOW + 7 * DAY + SECOND
+
+
+@pytest.mark.parametrize(
+    ("away", "jumps"),
+    [(SECOND, False), (23 * HOUR, False), (DAY, True), (10 * DAY, True), (-30 * SECOND, False), (-HOUR, True)],
+)
+def test_a_start_after_time_that_nobody_lived_through(away: timedelta, jumps: bool) -> None:
+    machine = Machine()
+    with capture_logs():
+        machine.clock.resume(NOW - away)
+    assert (machine.clock.jumped_at() is not None) is jumps
+    Machine().clock.resume(None)

@@ -18,7 +18,7 @@ from homing.loop.alarm import FORGOTTEN_AFTER, alarm
 from homing.loop.model import State, Strength
 from homing.loop.retry import BELIEVED_AFTER, TOOK_MAIL_WITHIN
 from homing.loop.suppression import FULL_FORGOTTEN_AFTER, LATE_WITHIN, Hearsay, Suppress
-from homing.store import alarms, inbound, lifts, mail_domains, suppressions, tables
+from homing.store import alarms, inbound, lifts, mail_domains, suppressions, tables, wall_clock
 from homing.store.database import Database
 from homing.store.inbound import InboundResult, NewInbound
 from homing.store.organizations import Organization
@@ -252,6 +252,21 @@ async def test_a_clock_that_was_set_ahead_ends_no_lease_at_once_and_erases_nothi
         await tidier.look()
         assert await state_of(database, organization, held.delivery.id) is state, after
         assert len(await database.read(all_rows, tables.message_content)) == contents, after
+
+
+async def test_the_time_is_noted_each_minute_unless_it_is_disputed(
+    tidier: Tidier, database: Database, clock: Clock, jumps: Jumps
+) -> None:
+    noted = []
+    for seconds in (0, 30, 30, 60):
+        clock.advance(timedelta(seconds=seconds))
+        await tidier.look()
+        noted.append(await database.read(wall_clock.last_seen))
+    assert noted == [NOW, NOW, NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)]
+    clock.advance(RETENTION)
+    jumps.at = clock.now
+    await tidier.look()
+    assert await database.read(wall_clock.last_seen) == noted[-1]
 
 
 async def test_what_a_wrong_clock_put_off_is_due_once_it_is_put_right(

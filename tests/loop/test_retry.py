@@ -17,7 +17,7 @@ from homing.loop.retry import (
     RETRY_IN_DOUBT,
     RETRY_SLOWED_DOWN,
     SILENT_DEATHS,
-    not_believed,
+    is_disputed,
     retry_at,
 )
 
@@ -82,4 +82,9 @@ def test_retries_spread_grow_and_stay_within_the_lifetime(attempts: int, doubt: 
     ],
 )
 def test_a_leap_of_the_clock_counts_for_a_day(jumped_at: datetime | None, counts: bool) -> None:
-    assert not_believed(jumped_at, NOW) == (jumped_at if counts else None)
+    assert is_disputed(jumped_at, NOW) is counts
+
+
+def test_a_lifetime_that_nobody_believes_to_be_over_is_no_bound() -> None:
+    past = delivery(expires_at=NOW - timedelta(days=3), attempts=2)
+    assert retry_at(past, NOW) > NOW + timedelta(minutes=3)

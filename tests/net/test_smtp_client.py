@@ -181,6 +181,14 @@ async def test_a_server_is_asked_for_less_when_its_tls_fails(handshake: Handshak
     assert (clear.stage, clear.reply.reply_code, clear.fell_back) == (Stage.MAIL_FROM, 530, True)
 
 
+@pytest.mark.parametrize("lines", [10, 5_000])
+async def test_a_server_may_think_as_long_as_it_likes_within_its_time(lines: int) -> None:
+    with demanding(accepts, certified(), thinks=2.5) as host:
+        async with client(Timeouts(body_rate=10**7)) as ours:
+            transcript = await attempt(ours, host, envelope(content=(b"x" * 70 + b"\r\n") * lines))
+    assert (transcript.stage, transcript.reply) == (Stage.DOT, Reply(250, "2.0.0", "taken"))
+
+
 DSN = b"250-hi\r\n250-PIPELINING\r\n250 DSN\r\n"
 
 

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -35,8 +36,10 @@ def drops_tls_1_3_late(sock: socket.socket, context: ssl.SSLContext, number: int
 
 
 @contextmanager
-def demanding(handshake: Handshake, context: ssl.SSLContext, ip: str = "127.0.0.1", port: int = 0) -> Iterator[Host]:
-    """A server that takes mail in TLS alone: in clear it refuses MAIL FROM."""
+def demanding(
+    handshake: Handshake, context: ssl.SSLContext, ip: str = "127.0.0.1", port: int = 0, *, thinks: float = 0.0
+) -> Iterator[Host]:
+    """A server that takes mail in TLS alone: in clear it refuses MAIL FROM. It `thinks` before it takes a message."""
     counted = iter(range(10**6))
     listener = socket.create_server((ip, port))
 
@@ -62,6 +65,7 @@ def demanding(handshake: Handshake, context: ssl.SSLContext, ip: str = "127.0.0.
                     stream.sendall(b"354 go\r\n")
                     while reader.readline() not in {b".\r\n", b""}:
                         pass
+                    time.sleep(thinks)
                     stream.sendall(b"250 2.0.0 taken\r\n")
                 else:
                     stream.sendall(b"250 ok\r\n")

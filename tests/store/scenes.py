@@ -159,6 +159,7 @@ def reported(
         action=ReportAction.FAILED if what is What.BOUNCE else ReportAction.NONE,
         strength=Strength.STRONG,
         names_recipient=True,
+        proved=True,
         names_other=False,
         verdict=NO_SUCH_USER,
         inbound=inbound or fresh(),

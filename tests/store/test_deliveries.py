@@ -105,24 +105,27 @@ async def test_what_ended_meanwhile_is_concluded_and_not_claimed(database: Datab
     assert len(lines) == 2
 
 
-async def test_after_a_leap_of_the_clock_nothing_ends_untried(database: Database) -> None:
+async def test_while_the_clock_is_not_believed_no_lifetime_ends(database: Database) -> None:
     organization, paused = await an_organization(database), await an_organization(database)
     sent = await submitted(database, organization)
     waiting = await submitted(database, paused)
     await database.write(organizations.pause, paused.id, "x")
     jumped = NOW + timedelta(days=30)
 
-    async def taken(now: datetime, limit: int = 100) -> list[deliveries.ClaimedDelivery]:
-        return await database.write(deliveries.claim, "worker", now, deliveries.Capacity(limit), LEASE, jumped)
+    async def taken(now: datetime) -> list[deliveries.ClaimedDelivery]:
+        return await database.write(deliveries.claim, "worker", now, deliveries.Capacity(9), LEASE, expiring=False)
 
-    (one,) = await taken(jumped, 1)
-    assert one.delivery.id == sent.deliveries[0].id
-    await database.write_grouped(record, silent(one, await attempted(database, one, jumped), Stage.EHLO, jumped))
-    assert await state_of(database, organization, one.delivery.id) is State.DEFERRED
-    assert await taken(jumped + MINUTE) == []
-    assert await state_of(database, organization, one.delivery.id) is State.EXPIRED, "it had its attempt"
-    assert await state_of(database, paused, waiting.deliveries[0].id) is State.QUEUED, "it has none while it is paused"
+    now = jumped
+    for _ in range(3):
+        (one,) = await taken(now)
+        assert one.delivery.id == sent.deliveries[0].id
+        await database.write_grouped(record, silent(one, await attempted(database, one, now), Stage.EHLO, now))
+        assert await state_of(database, organization, one.delivery.id) is State.DEFERRED
+        assert await taken(now + timedelta(seconds=40)) == [], "it waits as ever"
+        now += timedelta(hours=5)
+    assert await state_of(database, paused, waiting.deliveries[0].id) is State.QUEUED
     assert await claimed(database, now=jumped + timedelta(days=1)) == []
+    assert await state_of(database, organization, sent.deliveries[0].id) is State.EXPIRED
     assert await state_of(database, paused, waiting.deliveries[0].id) is State.EXPIRED
 
 

@@ -167,6 +167,7 @@ async def hearsay(
         action=ReportAction.FAILED,
         strength=strength,
         names_recipient=True,
+        proved=True,
         names_other=False,
         verdict=replace(DEAD, rule=rule),
         inbound=InboundId(UUID(int=7)),

@@ -4,15 +4,18 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from homing.app import Clock
+from homing.app import Clock, build
+from homing.lab.world import World
 from homing.store import tables
 
-from .gateway import Story, a_story, until
+from .gateway import Application, Story, a_story, settings_in, until
 
 JANET, JOHN = "janet@example.net", "john@corp.com"
 
@@ -21,13 +24,21 @@ class Wall:
     """The machine's clock."""
 
     def __init__(self) -> None:
-        self.ahead = timedelta()
+        self.ahead = self.passed = timedelta()
 
     def __call__(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
     def set_ahead(self, **span: float) -> None:
         self.ahead += timedelta(**span)
+
+    def passes(self, **span: float) -> None:
+        """Time goes by, for every clock of the machine."""
+        self.ahead += timedelta(**span)
+        self.passed += timedelta(**span)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.passed.total_seconds()
 
 
 @pytest.fixture
@@ -49,12 +60,55 @@ async def test_what_waits_is_tried_again_and_not_given_up(story: Story, wall: Wa
     await crm.becomes(sent, "deferred", "deferred")
     with capture_logs() as logs:
         wall.set_ahead(days=30)
-        message = await crm.becomes(sent, "delivered", "expired")
-    john, mary = message["deliveries"]
+        message = await crm.becomes(sent, "delivered", "deferred")
+    john, _ = message["deliveries"]
     assert [attempt["reply_code"] for attempt in john["attempts"]] == [450, 250]
-    assert [attempt["reply_code"] for attempt in mary["attempts"]] == [452, 452], "one more, and then it is over"
     assert [log["seconds"] for log in logs if "jumped" in log["event"]] == [pytest.approx(30 * 86_400, abs=60)]
     assert "homing_clock_jumps_total" in (await story.http.get("/metrics")).text
+    wall.set_ahead(days=-30)
+    await crm.becomes(sent, "delivered", "deferred")
+    story.advance(days=4)
+    await crm.becomes(sent, "delivered", "deferred")
+    story.advance(days=1, hours=4)
+    await crm.becomes(sent, "delivered", "expired")
+
+
+async def test_a_start_under_a_clock_that_is_ahead_expires_nothing(tmp_path: Path, wall: Wall) -> None:
+    """Nor does the next one, as long as it stays ahead."""
+    async with World("acme-mail.com") as world:
+        wish = settings_in(world, tmp_path)
+        wish.data_dir.mkdir()
+        world.mx("corp.com").greylists(JOHN, times=3)
+        for start, state in enumerate(("deferred", "deferred", "deferred", "delivered")):
+            if start == 1:
+                wall.set_ahead(days=10)
+            clock = Clock(wall, wall.monotonic)
+            app = build(wish, clock)
+            async with app.running(), httpx2.AsyncClient(base_url=f"http://127.0.0.1:{app.http_port}") as http:
+                world.gateway_is_at("127.0.0.1", app.smtp_port)
+                for key in app.keys.signing:
+                    world.publish_key(key.selector, key.dns_record())
+                story = Story(world, app, clock, http)
+                if start == 0:
+                    crm = await story.application()
+                    await crm.person("Janet Roe", JANET)
+                    sent = await crm.send(JANET, JOHN)
+                else:
+                    crm.story = story
+                    wall.passes(hours=1)
+
+                await _tried(crm, sent, start + 1)
+                await crm.becomes(sent, state)
+                await app.tidier.look()
+                assert (clock.jumped_at() is not None) is (start > 0)
+
+
+async def _tried(crm: Application, sent: dict[str, Any], times: int) -> None:
+    async def there() -> bool:
+        (delivery,) = (await crm.message(sent))["deliveries"]
+        return len(delivery["attempts"]) == times
+
+    await until(there)
 
 
 async def test_no_lease_is_taken_and_nothing_is_erased(story: Story, wall: Wall) -> None:

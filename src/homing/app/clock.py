@@ -14,6 +14,8 @@ from homing.flow import metrics
 
 CLOCK_JUMP = timedelta(minutes=1)
 """A smaller step is an ordinary correction of the clock."""
+LONGEST_PAUSE = timedelta(days=1)
+"""A gateway that stood still for longer has tried nothing in that time, whatever the clock says."""
 
 _log = structlog.get_logger()
 
@@ -31,16 +33,24 @@ class Clock:
         self._ahead = timedelta()
         self._jumped_at: datetime | None = None
 
+    def resume(self, last_seen: datetime | None) -> None:
+        """Start where somebody left off. What lies between was not lived through here: after a day and more, or a step
+        back, the clock counts as one that has jumped."""
+        if last_seen is not None and not -CLOCK_JUMP < self() - last_seen < LONGEST_PAUSE:
+            self._jump(self() - last_seen)
+
     def __call__(self) -> datetime:
         before, ticks_before = self._seen
         self._seen = wall, ticks = self._wall(), self._monotonic()
         jump = wall - before - timedelta(seconds=ticks - ticks_before)
-        now = wall + self._ahead
         if abs(jump) > CLOCK_JUMP:
-            self._jumped_at = now
-            metrics.CLOCK_JUMPS.inc()
-            _log.warning("the clock jumped: for a day nothing is given up untried", seconds=jump.total_seconds())
-        return now
+            self._jump(jump)
+        return wall + self._ahead
+
+    def _jump(self, span: timedelta) -> None:
+        self._jumped_at = self._seen[0] + self._ahead
+        metrics.CLOCK_JUMPS.inc()
+        _log.warning("the clock jumped: for a day nothing expires and nothing is erased", seconds=span.total_seconds())
 
     def advance(self, span: timedelta) -> None:
         self._ahead += span

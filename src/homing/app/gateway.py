@@ -29,6 +29,7 @@ from homing.flow.tidy import Tidier
 from homing.flow.verify_domains import DomainVerifier
 from homing.loop.problem import Fault
 from homing.loop.sealing import SealBroken
+from homing.store import wall_clock
 from homing.store.database import Database
 
 _log = structlog.get_logger()
@@ -84,6 +85,7 @@ class App:
         BadSettings and CannotListen before anything is sent."""
         tls = tls_of(self.settings)
         async with self.storing(), AsyncExitStack() as workers, AsyncExitStack() as doors:
+            self.clock.resume(await self.database.read(wall_clock.last_seen))
             await self.tidier.recover()
             await self.domain_verifier.names.learn()
             workers.push_async_callback(self._close_connections)

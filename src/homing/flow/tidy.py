@@ -14,12 +14,24 @@ from homing.flow.outgoing import Clock, LastClockJump
 from homing.flow.wakeup import WakeUp
 from homing.flow.worker import work_until_canceled
 from homing.loop.model import InboundId
-from homing.loop.retry import LONGEST_WAIT, not_believed
+from homing.loop.retry import LONGEST_WAIT, is_disputed
 from homing.net import webhook
-from homing.store import actions, alarms, deliveries, figures, inbound, lifts, mail_domains, suppressions, tidy
+from homing.store import (
+    actions,
+    alarms,
+    deliveries,
+    figures,
+    inbound,
+    lifts,
+    mail_domains,
+    suppressions,
+    tidy,
+    wall_clock,
+)
 from homing.store.database import Database
 
 _RECOVER_EVERY = 5.0
+_NOTE_EVERY = timedelta(minutes=1)
 _FORGET_EVERY = timedelta(minutes=10)
 _COUNTERS_KEPT = timedelta(days=3)
 _STRAY_AFTER = timedelta(hours=1)
@@ -40,6 +52,7 @@ class Tidier:
     content_retention: timedelta
     spool: Path
     work: WakeUp
+    _noted_at: datetime | None = None
     _forgot_at: datetime | None = None
     _mended_at: datetime | None = None
 
@@ -72,8 +85,12 @@ class Tidier:
             await self.database.write(deliveries.recover, now, None)
             await self.database.write(actions.recover, now)
         await self._measure()
-        rested = self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY
-        if rested and not not_believed(jumped_at, now):
+        if is_disputed(jumped_at, now):
+            return
+        if self._noted_at is None or now - self._noted_at >= _NOTE_EVERY:
+            await self.database.write(wall_clock.note_time, now)
+            self._noted_at = now
+        if self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY:
             await self.forget()
             self._forgot_at = self.clock()
 

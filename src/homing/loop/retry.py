@@ -45,9 +45,11 @@ SILENT_DEATHS = 5
 
 
 def retry_at(delivery: Delivery, now: datetime, *, slow_down: bool = False) -> datetime:
-    """The next attempt, never after the lifetime's end. ±20 % jitter, from the delivery's id, so that a crowd that
-    failed together does not come back together and the same delivery gets the same answer twice. `slow_down`: the
-    server asked us to."""
+    """The next attempt, not after the lifetime's end, unless that is past and nobody believes it.
+
+    ±20 % jitter, from the delivery's id, so that a crowd that failed together does not come back together and the same
+    delivery gets the same answer twice. `slow_down`: the server asked us to.
+    """
     wait = RETRY_AFTER[min(delivery.attempts, len(RETRY_AFTER)) - 1] if delivery.attempts else RETRY_AFTER[0]
     if delivery.possibly_delivered:
         wait = max(wait, RETRY_IN_DOUBT / 0.8)  # not sooner, whatever the jitter
@@ -55,10 +57,11 @@ def retry_at(delivery: Delivery, now: datetime, *, slow_down: bool = False) -> d
         wait = max(2 * wait, RETRY_SLOWED_DOWN / 0.8)
     dice = hashlib.blake2b(delivery.id.bytes + delivery.attempts.to_bytes(4), digest_size=4).digest()
     spread = int.from_bytes(dice) / 0xFFFFFFFF  # 0 … 1
-    return min(now + wait * (0.8 + 0.4 * spread), delivery.expires_at)
+    at = now + wait * (0.8 + 0.4 * spread)
+    return at if delivery.expires_at <= now else min(at, delivery.expires_at)
 
 
-def not_believed(jumped_at: datetime | None, now: datetime) -> datetime | None:
-    """The last clock jump, as long as it counts, else None. A jump alone does not end a lifetime: the time did not
-    really pass, so a delivery that was not tried since has one more attempt first."""
-    return jumped_at if jumped_at and now - jumped_at < BELIEVED_AFTER else None
+def is_disputed(jumped_at: datetime | None, now: datetime) -> bool:
+    """Whether the last clock jump still counts. The time did not really pass, so no lifetime ends until a day has been
+    lived through without another jump."""
+    return jumped_at is not None and now - jumped_at < BELIEVED_AFTER

@@ -178,16 +178,21 @@ class Wire(Stream, asyncio.Protocol):
         return self.closed or self.transport.is_closing()
 
     async def _left(self, patience: float) -> bool:
-        """Whether the system takes all that we have written, down to the last octet."""
-        self.transport.set_write_buffer_limits(high=0)
-        try:
-            left = await self._drained(patience)
-            while left and self._socket.get_write_buffer_size():  # below TLS nobody tells
-                await asyncio.sleep(_LOOK_AGAIN)
-                left = not self._over
-            return left
-        finally:
-            self.transport.set_write_buffer_limits(high=_CHUNK)
+        """Whether the system takes all that we have written, down to the last octet, in time."""
+        if self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(high=0)  # full until it is empty
+            try:
+                if not await self._drained(patience):
+                    return False
+            finally:
+                self.transport.set_write_buffer_limits(high=_CHUNK)
+        looks = int(patience / _LOOK_AGAIN)
+        while self._socket.get_write_buffer_size():  # below TLS nobody tells
+            await asyncio.sleep(_LOOK_AGAIN)
+            looks -= 1
+            if self._over or not looks:
+                return False
+        return True
 
     async def _drained(self, patience: float) -> bool:
         """Whether there is room again in time, and before anything else happens."""

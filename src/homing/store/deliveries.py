@@ -105,13 +105,13 @@ def claim(
     now: datetime,
     room: Capacity,
     lease: timedelta,
-    untried_since: datetime | None = None,
+    *,
+    expiring: bool = True,
 ) -> list[ClaimedDelivery]:
     """Lease what is due, longest due first, as much as there is room for. Deliveries whose lifetime is over, or whose
-    address has been suppressed meanwhile, are concluded instead; with `untried_since` a lifetime ends only for those
-    tried since then."""
-    due = _due(conn, now, room.deliveries, untried_since)
-    ended = {finding.delivery: finding for finding in _ended(conn, due, now, untried_since)}
+    address has been suppressed meanwhile, are concluded instead; not `expiring`: no lifetime ends now."""
+    due = _due(conn, now, room.deliveries, expiring=expiring)
+    ended = {finding.delivery: finding for finding in _ended(conn, due, now, expiring=expiring)}
     record(conn, list(ended.values()))
     leased = _within(room.octets, [row for row in due if row["id"] not in ended])
     if not leased:
@@ -283,8 +283,8 @@ _SIGNED = (
 )
 
 
-def _due(conn: sa.Connection, now: datetime, limit: int, untried_since: datetime | None) -> Sequence[sa.RowMapping]:
-    over = now if untried_since is None else _NEVER  # a paused organization makes no attempts to wait for
+def _due(conn: sa.Connection, now: datetime, limit: int, *, expiring: bool) -> Sequence[sa.RowMapping]:
+    over = now if expiring else _NEVER  # a paused organization makes no attempts to wait for
     return conn.execute(_DUE, {"b_now": now, "b_over": over, "b_limit": limit}).mappings().all()
 
 
@@ -295,31 +295,19 @@ def _within(octets: int, due: Sequence[sa.RowMapping]) -> Sequence[sa.RowMapping
 
 
 def _ended(
-    conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime, untried_since: datetime | None
+    conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime, *, expiring: bool
 ) -> Iterable[DeliveryEvidence]:
     places = {row["id"]: (row["organization"], row["stream"], suppressions.fold(row["recipient"])) for row in due}
     listed = suppressions.find(conn, set(places.values()), now)
-    over = _over(conn, due, now, untried_since)
     for row in due:
         evidence: Evidence
-        if row["id"] in over:
+        if expiring and row["expires_at"] <= now:
             evidence = LifetimeOver()
         elif entry := listed.get(places[row["id"]]):
             evidence = SuppressionFound(reason=entry.reason, since=entry.created_at.isoformat())
         else:
             continue
         yield DeliveryEvidence(delivery=row["id"], evidence=evidence, now=now)
-
-
-def _over(
-    conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime, untried_since: datetime | None
-) -> set[DeliveryId]:
-    """Those whose lifetime is over."""
-    past = {row["id"] for row in due if row["expires_at"] <= now}
-    if untried_since is None or not past:
-        return past
-    tried = sa.select(_A.c.delivery).where(_A.c.delivery.in_(past), _A.c.started_at >= untried_since)
-    return set(conn.execute(tried).scalars())
 
 
 def _contents(conn: sa.Connection, messages: set[MessageId]) -> dict[MessageId, tuple[bytes, bytes | None]]:

@@ -239,6 +239,13 @@ mail_domain = sa.Table(
     sa.Column("denied_since", Moment),
 )
 
+wall_clock = sa.Table(
+    "wall_clock",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # one row
+    sa.Column("seen_at", Moment, nullable=False),
+)
+
 alarm = sa.Table(
     "alarm",
     metadata,

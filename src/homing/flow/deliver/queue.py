@@ -17,7 +17,7 @@ from homing.flow.wakeup import WakeUp
 from homing.flow.worker import surviving, work_until_canceled
 from homing.loop.ids import show
 from homing.loop.model import DeliveryId
-from homing.loop.retry import not_believed
+from homing.loop.retry import is_disputed
 from homing.store import deliveries
 from homing.store.database import Database
 from homing.store.deliveries import Capacity, ClaimedDelivery
@@ -74,8 +74,9 @@ class Deliverer:
             self._full = True
             return False
         now = self.clock()
-        jumped_at = not_believed(self.jumped_at(), now)
-        claimed = await self.database.write(deliveries.claim, self.owner, now, Capacity(room, octets), LEASE, jumped_at)
+        expiring = not is_disputed(self.jumped_at(), now)
+        capacity = Capacity(room, octets)
+        claimed = await self.database.write(deliveries.claim, self.owner, now, capacity, LEASE, expiring=expiring)
         for leased in claimed:
             task = asyncio.create_task(self._work_on(leased))
             self._running[leased.delivery.id, leased.delivery.epoch] = task

@@ -67,7 +67,7 @@ TABLE = [
     ),
     (State.SENDING, HeldBack(receiver="corp.com", until=NOW), State.DEFERRED, EventType.DEFERRED),
     (State.DELIVERED, HeldBack(receiver="corp.com", until=NOW), State.DELIVERED, None),
-    (State.SENDING, LeaseReleased(died=False), State.QUEUED, None),
+    (State.SENDING, LeaseReleased(), State.QUEUED, None),
     (State.SENDING, LeaseLost(), State.DEFERRED, EventType.DEFERRED),
     (State.SENDING, reported(), State.BOUNCED, EventType.BOUNCED),
     (State.DEFERRED, reported(), State.BOUNCED, EventType.BOUNCED),
@@ -214,7 +214,7 @@ def test_a_doubt_is_not_taken_back_by_what_follows() -> None:
         answered(Stage.RCPT_TO, "450 4.2.1 later"),
         answered(Stage.RCPT_TO, "550 5.1.1 no"),
         Unanswered(stage=Stage.CONNECT, why="refused", host="mx"),
-        LeaseReleased(died=False),
+        LeaseReleased(),
     ):
         assert conclude(doubtful, evidence, BUILTIN_DEFAULT, NOW).delivery.possibly_delivered
 
@@ -222,13 +222,21 @@ def test_a_doubt_is_not_taken_back_by_what_follows() -> None:
 def test_a_message_that_kills_its_worker_ends_with_an_alarm() -> None:
     dying = delivery(State.SENDING)
     for _ in range(SILENT_DEATHS - 1):
-        released = conclude(dying, LeaseReleased(died=True), BUILTIN_DEFAULT, NOW).delivery
-        assert released.state is State.QUEUED
-        dying = move(released, State.SENDING)
-    outcome = conclude(dying, LeaseReleased(died=True), BUILTIN_DEFAULT, NOW)
+        lost = conclude(dying, LeaseLost(), BUILTIN_DEFAULT, NOW).delivery
+        assert lost.state is State.DEFERRED
+        dying = move(lost, State.SENDING)
+    outcome = conclude(dying, LeaseLost(), BUILTIN_DEFAULT, NOW)
     assert outcome.delivery.state is State.FAILED
     assert outcome.alarm
     assert outcome.case is not None
+
+
+@pytest.mark.parametrize("evidence", [LeaseReleased(), LeaseLost(died=False)])
+def test_a_worker_that_stops_or_had_sent_nothing_accuses_nobody(evidence: LeaseReleased | LeaseLost) -> None:
+    waiting = delivery(State.SENDING)
+    for _ in range(3 * SILENT_DEATHS):
+        waiting = move(conclude(waiting, evidence, BUILTIN_DEFAULT, NOW).delivery, State.SENDING)
+    assert waiting.silent_deaths == 0
 
 
 def test_reports_beyond_the_first_five_are_only_counted() -> None:
@@ -347,7 +355,7 @@ any_evidence = st.one_of(
     ),
     st.builds(Unanswered, stage=st.sampled_from(Stage), why=st.text(max_size=9), host=st.just("mx")),
     st.builds(Unroutable, fault=st.sampled_from(RouteFault), detail=st.text(max_size=9)),
-    st.builds(LeaseReleased, died=st.booleans()),
+    st.builds(LeaseReleased),
     st.just(LeaseLost()),
     st.just(LifetimeOver()),
     st.builds(HeldBack, receiver=st.text(max_size=9), until=st.just(NOW)),

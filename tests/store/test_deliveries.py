@@ -375,7 +375,7 @@ async def test_recovery_tells_doubt_from_none(database: Database, with_attempt: 
     assert outcome
     assert outcome.delivery.state is (State.DEFERRED if with_attempt else State.QUEUED)
     assert outcome.delivery.possibly_delivered is with_attempt
-    assert outcome.delivery.silent_deaths == 1
+    assert outcome.delivery.silent_deaths == with_attempt, "who had sent nothing has killed nobody"
     attempts = await database.read(all_rows, tables.attempt)
     assert [(row["in_doubt"], row["ended_at"] is not None) for row in attempts] == [(True, True)] * with_attempt
     (row,) = await database.read(all_rows, tables.delivery)
@@ -411,30 +411,56 @@ async def test_a_lease_given_back_leaves_no_trace(database: Database) -> None:
     organization = await an_organization(database)
     await submitted(database, organization)
     (claim,) = await claimed(database)
-    back = DeliveryEvidence(
-        delivery=claim.delivery.id, evidence=LeaseReleased(died=False), now=NOW, epoch=claim.delivery.epoch
-    )
+    back = DeliveryEvidence(delivery=claim.delivery.id, evidence=LeaseReleased(), now=NOW, epoch=claim.delivery.epoch)
     outcome = await database.write_grouped(record, back)
     assert outcome and (outcome.delivery.state, outcome.delivery.silent_deaths) == (State.QUEUED, 0)
     assert len(await claimed(database)) == 1
 
 
-@pytest.mark.parametrize("with_attempt", [True, False])
+@pytest.mark.parametrize(
+    ("opened", "left", "state"),
+    [(False, False, State.QUEUED), (True, False, State.QUEUED), (True, True, State.DEFERRED)],
+)
 async def test_a_worker_that_is_stopped_gives_all_back_and_counts_as_no_death(
-    database: Database, with_attempt: bool
+    database: Database, opened: bool, left: bool, state: State
 ) -> None:
     organization = await an_organization(database)
     await submitted(database, organization)
     (mine,) = await claimed(database, "me")
-    if with_attempt:
+    if opened:
         await attempted(database, mine)
     await submitted(database, organization)
     (other,) = await claimed(database, "other")
-    (outcome,) = await database.write(deliveries.recover, NOW, "me".__eq__, given_back=True)
+    unsent = frozenset() if left else frozenset({mine.delivery.id})
+    (outcome,) = await database.write(deliveries.give_back, NOW, "me", unsent)
     assert outcome and outcome.delivery.id == mine.delivery.id
-    assert outcome.delivery.state is (State.DEFERRED if with_attempt else State.QUEUED)
-    assert outcome.delivery.silent_deaths == with_attempt
+    assert (outcome.delivery.state, outcome.delivery.silent_deaths) == (state, 0)
+    assert outcome.delivery.possibly_delivered is left
+    attempts = await database.read(all_rows, tables.attempt)
+    assert [(row["in_doubt"], row["ended_at"]) for row in attempts] == [(left, NOW)] * opened
     assert await state_of(database, organization, other.delivery.id) is State.SENDING
+
+
+async def test_of_those_that_a_worker_died_with_one_is_tried_at_a_time(database: Database) -> None:
+    organization = await an_organization(database)
+    for _ in range(4):
+        await submitted(database, organization)
+    for one in await claimed(database, "dead"):
+        await attempted(database, one)
+    await database.write(deliveries.recover, NOW, "dead".__eq__)
+    later = NOW + timedelta(hours=1)
+    for _ in range(3):
+        await submitted(database, organization)
+    first = await claimed(database, "me", later)
+    suspects = [one for one in first if one.delivery.silent_deaths]
+    assert (len(first), len(suspects)) == (4, 1)
+    assert await claimed(database, "me", later) == [], "the others wait for it"
+    assert len(await claimed(database, "other", later)) == 1, "each worker risks its own life"
+    for left in (1, 1, 0):
+        [suspect] = suspects
+        await database.write_grouped(record, answered(suspect, await attempted(database, suspect)))
+        suspects = await claimed(database, "me", later)
+        assert len(suspects) == left
 
 
 async def test_no_more_contents_are_claimed_than_fit_and_one_always_does(database: Database) -> None:

@@ -139,8 +139,9 @@ async def test_a_host_that_is_ourselves_is_passed_over_and_told(story: Story) ->
     assert (first["host"], first["stage"], first["text"]) == ("mx1.corp.com", "route", "127.0.0.1 is our own address")
     assert (second["host"], second["stage"], second["reply_code"]) == ("mx2.corp.com", "dot", 250)
     assert [first["number"], second["number"]] == [1, 1]
-    _hosts(story, "127.0.0.1")
-    sent = await crm.send(JANET, "mary@corp.com")
+    story.world.dns.publish("else.com", "MX 10 mx.else.com")
+    story.world.dns.publish("mx.else.com", "A 127.0.0.1")
+    sent = await crm.send(JANET, "mary@else.com")
     (delivery,) = (await crm.becomes(sent, "bounced"))["deliveries"]
     assert delivery["verdict"]["failure_class"] == "invalid_domain"
 

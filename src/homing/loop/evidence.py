@@ -98,14 +98,15 @@ class Unroutable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseReleased:
-    """The worker gave the delivery back unharmed (shutdown) or died without an open attempt."""
-
-    died: bool
+    """The worker gave the delivery back unharmed, or died without an open attempt: nothing was sent, and this
+    delivery cannot have killed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseLost:
-    """The worker died with an attempt open: a copy may have gone out."""
+    """An attempt was open when the worker `died`, or was stopped: a copy may have gone out."""
+
+    died: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

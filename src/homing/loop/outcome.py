@@ -99,9 +99,9 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
         case Unroutable() | Unsupported():
             return _never_asked(delivery, evidence, terms)
         case LeaseReleased():
-            return _lease_released(delivery, evidence, terms)
+            return _lease_released(delivery, now)
         case LeaseLost():
-            return _lease_lost(delivery, terms)
+            return _lease_lost(delivery, evidence, terms)
         case LifetimeOver():
             return _end_without_attempt(delivery, State.EXPIRED, _lifetime_verdict(delivery), terms)
         case SuppressionFound():
@@ -259,19 +259,16 @@ def _deferred(
 # -- leases, lifetime, requests --------------------------------------------------------------------------------------
 
 
-def _lease_released(delivery: Delivery, release: LeaseReleased, terms: _Terms) -> Outcome:
+def _lease_released(delivery: Delivery, now: datetime) -> Outcome:
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
-    delivery = replace(delivery, silent_deaths=delivery.silent_deaths + release.died)
-    if delivery.silent_deaths >= retry.SILENT_DEATHS:
-        return _poisoned(delivery, terms)
-    return Outcome(delivery=move(delivery, State.QUEUED, next_attempt_at=terms.now))
+    return Outcome(delivery=move(delivery, State.QUEUED, next_attempt_at=now))
 
 
-def _lease_lost(delivery: Delivery, terms: _Terms) -> Outcome:
+def _lease_lost(delivery: Delivery, lost: LeaseLost, terms: _Terms) -> Outcome:
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
-    delivery = replace(delivery, possibly_delivered=True, silent_deaths=delivery.silent_deaths + 1)
+    delivery = replace(delivery, possibly_delivered=True, silent_deaths=delivery.silent_deaths + lost.died)
     if delivery.silent_deaths >= retry.SILENT_DEATHS:
         return _poisoned(delivery, terms)
     next_attempt_at = retry.retry_at(delivery, terms.now)

@@ -110,7 +110,7 @@ def claim(
 ) -> list[ClaimedDelivery]:
     """Lease what is due, longest due first, as much as there is room for. Deliveries whose lifetime is over, or whose
     address has been suppressed meanwhile, are concluded instead; not `expiring`: no lifetime ends now."""
-    due = _due(conn, now, room.deliveries, expiring=expiring)
+    due = _due(conn, owner, now, room.deliveries, expiring=expiring)
     ended = {finding.delivery: finding for finding in _ended(conn, due, now, expiring=expiring)}
     record(conn, list(ended.values()))
     leased = _within(room.octets, [row for row in due if row["id"] not in ended])
@@ -173,21 +173,27 @@ def bring_forward(conn: sa.Connection, now: datetime, latest: datetime) -> int:
 
 
 def recover(
-    conn: sa.Connection,
-    now: datetime,
-    dead_owner_is: Callable[[str], bool] | None = None,
-    *,
-    given_back: bool = False,
+    conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None = None
 ) -> list[Outcome | None]:
-    """Conclude for workers that cannot: leases that ran out, and those whose owner is known to be dead, or (with
-    `given_back`) has stopped of its own accord.
+    """Conclude for workers that cannot: leases that ran out, and those whose owner is known to be dead.
 
     With an attempt open a copy may have gone out, and the delivery is in doubt; without one it simply waits again.
     """
-    lost = _lost_leases(conn, now, dead_owner_is, given_back=given_back)
-    outcomes = record(conn, lost)
+    outcomes = record(conn, [_lost(*one, now) for one in _lost_leases(conn, now, dead_owner_is)])
     record(conn, _orphans(conn, now, dead_owner_is))
     return outcomes
+
+
+def give_back(
+    conn: sa.Connection, now: datetime, owner: str, unsent: Collection[DeliveryId] = ()
+) -> list[Outcome | None]:
+    """Release what a worker holds that stops of its own accord: that counts as nobody's death. In doubt is only what
+    may have left; `unsent`: those of its deliveries whose message had not."""
+    given = [
+        _given_back(lease, attempt, now, unsent=lease["id"] in unsent)
+        for lease, attempt in _lost_leases(conn, now, owner.__eq__)
+    ]
+    return record(conn, given)
 
 
 def cancel(
@@ -234,7 +240,7 @@ def of_message(conn: sa.Connection, message: MessageId) -> list[Delivery]:
 _PAUSE_SPARES = _D.c.origin.in_([Origin.LETTER.value, Origin.OOPS.value])
 
 # Statements of every message are built once: building one costs more than running it.
-_DUE = (
+_WAITING = (
     sa.select(
         _D,
         _M.c.stream,
@@ -252,6 +258,15 @@ _DUE = (
     .order_by(_D.c.next_attempt_at)
     .limit(sa.bindparam("b_limit", type_=sa.Integer))
     .with_for_update(of=_D, skip_locked=True)
+)
+_DUE = _WAITING.where(_D.c.silent_deaths == 0)
+_SUSPECTS = _WAITING.where(sa.text("delivery.silent_deaths > 0"))
+"""In the words of its index."""
+_SUSPECT_UNDER_WAY = (
+    sa.select(_D.c.id)
+    .where(sa.text("delivery.state = 'sending'"), _D.c.silent_deaths > 0)
+    .where(_D.c.lease_owner == sa.bindparam("b_owner"))
+    .limit(1)
 )
 _TAKE = (
     _D.update()
@@ -283,9 +298,16 @@ _SIGNED = (
 )
 
 
-def _due(conn: sa.Connection, now: datetime, limit: int, *, expiring: bool) -> Sequence[sa.RowMapping]:
+def _due(conn: sa.Connection, owner: str, now: datetime, limit: int, *, expiring: bool) -> Sequence[sa.RowMapping]:
+    """What is due. Of the suspects, with which a worker has died, at most one is under way at a time: so a message that
+    kills its worker is found, and takes no other with it."""
     over = now if expiring else _NEVER  # a paused organization makes no attempts to wait for
-    return conn.execute(_DUE, {"b_now": now, "b_over": over, "b_limit": limit}).mappings().all()
+    bounds = {"b_now": now, "b_over": over, "b_limit": limit}
+    due = conn.execute(_DUE, bounds).mappings().all()
+    if conn.execute(_SUSPECT_UNDER_WAY, {"b_owner": owner}).first() is not None:
+        return due
+    suspects = conn.execute(_SUSPECTS, bounds | {"b_limit": 1}).mappings().all()
+    return [*suspects, *due[: limit - len(suspects)]]
 
 
 def _within(octets: int, due: Sequence[sa.RowMapping]) -> Sequence[sa.RowMapping]:
@@ -387,33 +409,43 @@ def _tell(conn: sa.Connection, opened: OpenAttempt, event: NewEvent) -> None:
 # -- recovering ------------------------------------------------------------------------------------------------------
 
 
-def _lost_leases(
-    conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None, *, given_back: bool
-) -> list[DeliveryEvidence]:
+_Lease = tuple[sa.RowMapping, sa.RowMapping | None]
+"""The row of a delivery under lease, and its open attempt."""
+
+
+def _lost_leases(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None) -> list[_Lease]:
     query = sa.select(_D.c.id, _D.c.epoch, _D.c.lease_until, _D.c.lease_owner).where(
         sa.text("delivery.state = 'sending'")
     )
     if dead_owner_is is None:
         query = query.where(_D.c.lease_until < now)
-    rows = conn.execute(query.order_by(sorted_by(_D.c.id)).with_for_update(skip_locked=True)).all()
-    lost = [row for row in rows if row.lease_until < now or (dead_owner_is and dead_owner_is(row.lease_owner))]
+    rows = conn.execute(query.order_by(sorted_by(_D.c.id)).with_for_update(skip_locked=True)).mappings().all()
+    lost = [row for row in rows if row["lease_until"] < now or (dead_owner_is and dead_owner_is(row["lease_owner"]))]
     if not lost:
         return []
-    attempts = _A.select().where(_A.c.delivery.in_([row.id for row in lost]), _A.c.ended_at.is_(None))
+    attempts = _A.select().where(_A.c.delivery.in_([row["id"] for row in lost]), _A.c.ended_at.is_(None))
     opened = {(row["delivery"], row["epoch"]): row for row in conn.execute(attempts).mappings()}
-    return [
-        _lost(row.id, row.epoch, opened.get((row.id, row.epoch)), now, died=row.lease_until < now or not given_back)
-        for row in lost
-    ]
+    return [(row, opened.get((row["id"], row["epoch"]))) for row in lost]
 
 
-def _lost(
-    delivery: DeliveryId, epoch: int, attempt: sa.RowMapping | None, now: datetime, *, died: bool
-) -> DeliveryEvidence:
+def _lost(lease: sa.RowMapping, attempt: sa.RowMapping | None, now: datetime) -> DeliveryEvidence:
     if attempt is None:
-        return DeliveryEvidence(delivery=delivery, evidence=LeaseReleased(died=died), now=now, epoch=epoch)
-    result = _in_doubt(attempt, f"the worker {'died' if died else 'was stopped'} with this attempt open")
-    return DeliveryEvidence(delivery=delivery, evidence=LeaseLost(), now=now, epoch=epoch, attempt=result)
+        return DeliveryEvidence(delivery=lease["id"], evidence=LeaseReleased(), now=now, epoch=lease["epoch"])
+    result = _in_doubt(attempt, "the worker died with this attempt open")
+    return DeliveryEvidence(delivery=lease["id"], evidence=LeaseLost(), now=now, epoch=lease["epoch"], attempt=result)
+
+
+def _given_back(
+    lease: sa.RowMapping, attempt: sa.RowMapping | None, now: datetime, *, unsent: bool
+) -> DeliveryEvidence:
+    if attempt is None or unsent:
+        result = attempt and replace(_in_doubt(attempt, "the worker was stopped first"), in_doubt=False)
+        return DeliveryEvidence(
+            delivery=lease["id"], evidence=LeaseReleased(), now=now, epoch=lease["epoch"], attempt=result or None
+        )
+    result = _in_doubt(attempt, "the worker was stopped with this attempt open")
+    lost = LeaseLost(died=False)
+    return DeliveryEvidence(delivery=lease["id"], evidence=lost, now=now, epoch=lease["epoch"], attempt=result)
 
 
 def _orphans(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None) -> list[DeliveryEvidence]:

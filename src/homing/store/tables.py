@@ -334,6 +334,7 @@ delivery = sa.Table(
     sa.UniqueConstraint("organization", "resent_from", "resent_key"),
     # The queue: only rows with something to do are in these indexes.
     _where("ix_delivery_due", "next_attempt_at", only="state IN ('queued', 'deferred')"),
+    _where("ix_delivery_suspect", "next_attempt_at", only="state IN ('queued', 'deferred') AND silent_deaths > 0"),
     _where("ix_delivery_leased", "lease_until", only="state = 'sending'"),
     # What lists ask for, in the order of lists, which is that of messages. What goes well is not in the second one.
     sa.Index("ix_delivery_recipient", "organization", sa.text("lower(recipient)"), "message"),

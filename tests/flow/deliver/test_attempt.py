@@ -15,9 +15,10 @@ from structlog.testing import capture_logs
 from homing.flow.deliver.attempt import DEADLINE, NO_SIGNING_KEY
 from homing.loop.model import State
 from homing.loop.retry import ASKED_AGAIN
+from homing.store import tables
 from tests.flow.deliver.scene import JOHN, Scene, a_scene
 from tests.net.tls_servers import Handshake, demanding, dislikes_tls_1_3, drops_tls_1_3_late, fails
-from tests.store.scenes import NOW, a_statement, claimed
+from tests.store.scenes import NOW, a_statement, all_rows, claimed
 
 
 async def test_what_is_taken_is_signed_and_has_a_return_address_of_its_own(scene: Scene) -> None:
@@ -312,3 +313,43 @@ async def test_the_connection_comes_back_when_the_attempt_cannot_be_opened(scene
 class _Endless:
     async def route(self, domain: str) -> None:
         await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("stage", "in_doubt"), [("RCPT", False), ("DATA", False), ("dot", True)])
+async def test_a_clean_stop_leaves_nothing_in_doubt_whose_dot_was_not_sent(
+    scene: Scene, stage: str, in_doubt: bool
+) -> None:
+    """A server that falls silent at that command, and a worker that is stopped while it waits."""
+    reached = asyncio.Event()
+    lines: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append(writer)
+        writer.write(b"220 hi\r\n")
+        answers = {"EHLO": b"250 hi\r\n", "MAIL": b"250 ok\r\n", "RCPT": b"250 ok\r\n", "DATA": b"354 go\r\n"}
+        while command := (await reader.readline())[:4].decode():
+            if command == stage:
+                break
+            writer.write(answers[command])
+            if command == "DATA":
+                await reader.readuntil(b"\r\n.\r\n")
+                break
+        reached.set()
+
+    server = await asyncio.start_server(serve, "127.0.9.50", scene.world.smtp_port)
+    scene.world.dns.publish("corp.com", "MX 10 mx.corp.com")
+    scene.world.dns.publish("mx.corp.com", "A 127.0.9.50")
+    scene.deliverer.patience = 0.05
+    await scene.waiting()
+    working = asyncio.create_task(scene.deliverer.run())
+    await reached.wait()
+    await asyncio.sleep(0.1)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    server.close()
+    for line in lines:
+        line.transport.abort()
+    (attempt,) = await scene.attempts()
+    (row,) = await scene.database.read(all_rows, tables.delivery)
+    assert (attempt["in_doubt"], attempt["ended_at"] is None) == (in_doubt, False)
+    assert (row["state"], row["silent_deaths"]) == ("deferred" if in_doubt else "queued", 0)

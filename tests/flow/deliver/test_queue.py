@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from homing.flow.deliver import queue
-from homing.loop.model import State
+from homing.loop.model import DeliveryId, State
 from homing.store import tables
 from homing.store.deliveries import ClaimedDelivery
 from tests.flow.deliver.scene import JOHN, Scene
@@ -24,6 +24,7 @@ class _Agent:
         self.given: list[ClaimedDelivery] = []
         self.let_go = asyncio.Event()
         self.broken = False
+        self.unsent: set[DeliveryId] = set()
 
     async def deliver(self, leased: ClaimedDelivery) -> None:
         self.given.append(leased)

@@ -153,7 +153,7 @@ async def test_what_is_found_is_written_and_actions_are_woken(scene: Scene) -> N
 async def test_under_a_lease_that_is_lost_nothing_changes(scene: Scene) -> None:
     leased = await scene.claim()
     scene.clock.now += timedelta(hours=1)
-    await scene.database.write(deliveries.recover, NOW, "this-process".__eq__, given_back=True)
+    await scene.database.write(deliveries.give_back, NOW, "this-process")
     await scene.agent.recorder.record(
         leased, evidence_of(said(Stage.RCPT_TO, "550 5.1.1 No such user"), "corp.com", Reader(rules=RULES))
     )

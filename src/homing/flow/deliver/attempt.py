@@ -22,7 +22,7 @@ from homing.loop.alarm import alarm
 from homing.loop.domains.identity import resolve_again
 from homing.loop.evidence import HeldBack, Unanswered, Unroutable
 from homing.loop.ids import new_id
-from homing.loop.model import AttemptId, Delivery, Identity, Origin
+from homing.loop.model import AttemptId, Delivery, DeliveryId, Identity, Origin
 from homing.loop.reading.classify import Rules
 from homing.loop.reading.ours import Ours
 from homing.loop.receivers import receiver_of
@@ -54,14 +54,15 @@ _log = structlog.get_logger()
 @dataclass(slots=True, kw_only=True)
 class _Try:
     """One attempt in progress. `until`: when it is given up, in the event loop's time. `attempt`: the row opened before
-    MAIL FROM, if the attempt came so far. `receiver`: of the best host. `skipped`: hosts that were not tried. `hosts`:
-    the result of each host tried; the last one decides."""
+    MAIL FROM, if the attempt came so far; `dot_left`: a copy may have gone out since. `receiver`: of the best host.
+    `skipped`: hosts that were not tried. `hosts`: the result of each host tried; the last one decides."""
 
     leased: ClaimedDelivery
     until: float
     receiver: str = ""
     skipped: tuple[Skipped, ...] = ()
     attempt: AttemptId | None = None
+    dot_left: bool = False
     hosts: list[HostResult] = field(default_factory=list)
 
     def leave_out(self, why: str) -> None:
@@ -89,6 +90,8 @@ class DeliveryAgent:
     dice: Dice
     longest: float = LONGEST
     helo: str = ""
+    unsent: set[DeliveryId] = field(default_factory=set)
+    """Of attempts that were canceled: those whose message had certainly not left."""
 
     async def close(self) -> None:
         """Close connections and the signer's threads, once nothing runs any more."""
@@ -99,6 +102,15 @@ class DeliveryAgent:
         """Make one attempt and record it. Raises only bugs, and errors that no repetition cures."""
         domain = domain_of(leased.delivery.recipient)
         trial = _Try(leased=leased, until=asyncio.get_running_loop().time() + self.longest)
+        try:
+            await self._deliver(trial, domain)
+        except asyncio.CancelledError:
+            if not trial.dot_left:
+                self.unsent.add(leased.delivery.id)
+            raise
+
+    async def _deliver(self, trial: _Try, domain: str) -> None:
+        leased = trial.leased
         try:
             async with asyncio.timeout_at(trial.until):
                 route = await self.router.route(domain)
@@ -263,6 +275,8 @@ class DeliveryAgent:
         except TimeoutError:
             given_up = _given_up(connection.reached, host)
             return replace(given_up, tls=connection.tls, egress_ip=connection.egress_ip, log=connection.log)
+        finally:
+            trial.dot_left = connection.reached is Stage.DOT
 
     async def _conclude(self, trial: _Try) -> None:
         """The last host decides; what came of those before it is kept beside."""

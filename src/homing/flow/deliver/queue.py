@@ -90,7 +90,8 @@ class Deliverer:
     def _done(self, leased: ClaimedDelivery) -> None:
         del self._running[leased.delivery.id, leased.delivery.epoch]
         self._octets -= len(leased.content)
-        if self._full and len(self._running) <= self.at_once // 2:
+        suspect = leased.delivery.silent_deaths > 0
+        if suspect or (self._full and len(self._running) <= self.at_once // 2):
             self.work.wake()
 
     async def _work_on(self, leased: ClaimedDelivery) -> None:
@@ -104,7 +105,7 @@ class Deliverer:
     async def _give_back(self) -> None:
         """Release unfinished deliveries at once for other workers, so that a clean stop does not count as a death."""
         try:
-            await self.database.write(deliveries.recover, self.clock(), self.owner.__eq__, given_back=True)
+            await self.database.write(deliveries.give_back, self.clock(), self.owner, frozenset(self.agent.unsent))
         except (SQLAlchemyError, OSError):
             _log.exception("cannot give leases back")
 

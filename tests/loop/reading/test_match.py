@@ -173,6 +173,7 @@ def test_expanded_announces_those_behind_him() -> None:
     [
         ("Ticket Received - 4711", "We have created a ticket for you.", True),
         ("[#4711] Your letter", "Your request has been received. Its number is 4711.", True),
+        ("[#4711] Your letter", "We have created a ticket for you.", True),
         ("Out of office: Your letter", "I am out of the office until Monday and do not read my mail.", False),
         ("Automatic reply: Your letter", "I am away. Your request has been received.", False),
     ],

@@ -1,6 +1,7 @@
 """How much a mail that came back may change: whose word a complaint is, and about which message."""
 
 from dataclasses import replace
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -144,6 +145,69 @@ def test_of_several_reports_the_one_about_our_recipient_counts() -> None:
         assert found.final_recipient == expected
 
 
+GRAVEST_FIRST = [
+    ReportAction.FAILED,
+    ReportAction.DELAYED,
+    ReportAction.DELIVERED,
+    ReportAction.RELAYED,
+    ReportAction.EXPANDED,
+    ReportAction.NONE,
+]
+
+
+@pytest.mark.parametrize(("graver", "lighter"), list(pairwise(GRAVEST_FIRST)))
+def test_of_several_words_about_our_recipient_the_gravest_counts(graver: ReportAction, lighter: ReportAction) -> None:
+    """A server that says twice what became of him must not hide a failure behind something better."""
+    reports = [
+        RecipientReport(final_recipient="john@corp.com", action=action, verdict=VERDICT) for action in (lighter, graver)
+    ]
+    for told in (reports, reports[::-1]):
+        found = evidence_from(
+            Understood(what=What.BOUNCE, rule="dsn", reports=tuple(told)),
+            delivery(State.DELIVERED, recipient="john@corp.com"),
+            message_id=OURS,
+            inbound=InboundId(UUID(int=7)),
+            by_envelope=True,
+        )
+        assert found.action is graver
+
+
+@pytest.mark.parametrize("passed_on", [ReportAction.EXPANDED, ReportAction.RELAYED])
+def test_who_was_passed_on_from_has_not_failed(passed_on: ReportAction) -> None:
+    """RFC 3464 §2.3.3: the report goes on with what became of those behind him."""
+    ours = RecipientReport(final_recipient="john@corp.com", action=passed_on, verdict=VERDICT)
+    behind = RecipientReport(final_recipient="gone@else.com", action=ReportAction.FAILED, verdict=VERDICT)
+    found = evidence_from(
+        Understood(what=What.BOUNCE, rule="dsn", reports=(ours, behind)),
+        delivery(State.DELIVERED, recipient="john@corp.com"),
+        message_id=OURS,
+        inbound=InboundId(UUID(int=7)),
+        by_envelope=True,
+    )
+    assert (found.action, found.names_other) == (ReportAction.FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "by_envelope", "strength"),
+    [
+        ("dsn", True, Strength.STRONG),
+        ("dsn", False, Strength.WEAK),  # whoever got a copy knows as much as that
+        ("dsn-in-text", True, Strength.WEAK),  # anybody can write it
+        ("qmail.failure", True, Strength.WEAK),
+    ],
+)
+def test_a_strong_report_is_for_machines_and_comes_home(rule: str, by_envelope: bool, strength: Strength) -> None:
+    report = RecipientReport(final_recipient="john@corp.com", action=ReportAction.FAILED, verdict=VERDICT)
+    found = evidence_from(
+        Understood(what=What.BOUNCE, rule=rule, reports=(report,)),
+        delivery(State.DELIVERED, recipient="john@corp.com"),
+        message_id=OURS,
+        inbound=InboundId(UUID(int=7)),
+        by_envelope=by_envelope,
+    )
+    assert found.strength is strength
+
+
 def test_a_domain_that_has_just_taken_the_message_exists() -> None:
     found = bounce("john@corp.com", failure_class="invalid_domain", kind="hard")
     assert (found.verdict.failure_class, found.verdict.kind, found.verdict.rule) == (
@@ -193,6 +257,7 @@ def test_a_receipt_is_told_from_an_absence(subject: str, text: str, receipt: boo
     [
         ("4.4.7", "Envelope expired", True),
         ("4.4.7", "delivery temporarily suspended", True),
+        ("4.4.7", "transaction failed", True),
         ("4.4.7", "550 5.1.1 <john@corp.com>: no such user", False),
         ("5.4.4", "host not found", False),
     ],

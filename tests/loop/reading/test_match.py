@@ -258,6 +258,7 @@ def test_a_receipt_is_told_from_an_absence(subject: str, text: str, receipt: boo
         ("4.4.7", "Envelope expired", True),
         ("4.4.7", "delivery temporarily suspended", True),
         ("4.4.7", "transaction failed", True),
+        ("5.0.0", "Message expired", True),
         ("4.4.7", "550 5.1.1 <john@corp.com>: no such user", False),
         ("5.4.4", "host not found", False),
     ],

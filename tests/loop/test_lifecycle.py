@@ -3,7 +3,7 @@
 import pytest
 
 from homing.loop.lifecycle import INITIAL, TERMINAL, TRANSITIONS, allowed, move
-from homing.loop.model import FAILURES, State
+from homing.loop.model import State
 
 from .made import delivery
 
@@ -68,7 +68,3 @@ def test_what_has_ended_waits_for_nothing() -> None:
     for state in State:
         at_work = set(TRANSITIONS[state]) & {State.SENDING, State.QUEUED, State.DEFERRED}
         assert bool(at_work) is (state not in TERMINAL)
-
-
-def test_whoever_sent_is_told_of_each_end_but_success_and_his_own_wish() -> None:
-    assert TERMINAL - {State.DELIVERED, State.CANCELED} == FAILURES

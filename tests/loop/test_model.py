@@ -1,8 +1,9 @@
-"""What others have their own words for."""
+"""What others are told of, and what they have their own words for."""
 
 import pytest
 
-from homing.loop.model import EventType, anymail_event
+from homing.loop.lifecycle import TERMINAL
+from homing.loop.model import FAILURES, EventType, State, anymail_event
 
 ANYMAIL = {
     EventType.QUEUED: "queued",
@@ -29,3 +30,7 @@ def test_an_event_bears_the_word_that_handlers_of_anymail_know(event: EventType)
 def test_leaving_a_stream_is_told_from_a_complaint() -> None:
     assert anymail_event(EventType.COMPLAINED, {"suppress": "unsubscribe"}) == "unsubscribed"
     assert anymail_event(EventType.COMPLAINED, {"suppress": "complaint"}) == "complained"
+
+
+def test_whoever_sent_is_told_of_each_end_but_success_and_his_own_wish() -> None:
+    assert TERMINAL - {State.DELIVERED, State.CANCELED} == FAILURES

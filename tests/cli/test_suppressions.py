@@ -1,8 +1,11 @@
 """`homing suppression`: what a wrong rule did is taken back, and what another provider knew is imported."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import typer
@@ -138,6 +141,20 @@ def test_a_person_sees_them_and_is_asked(full: Cli, person: Any, monkeypatch: py
     assert "Nothing to lift." in ended.err
 
 
+def test_what_a_wrong_rule_read_counts_no_more(full: Cli, person: Any, tmp_path: Path) -> None:
+    undo = ("suppression", "undo", "--rule", OTHER)
+    full(*undo, "--yes").document()
+    with closing(sqlite3.connect(tmp_path / "homing" / "homing.db")) as store, store:
+        row = ("SELECT id, 'default', 'a@example.org', ?, ?, 'weak', ? FROM organization", uuid4().hex, 10**15, OTHER)
+        store.execute(f"INSERT INTO hearsay {row[0]} WHERE name = 'acme'", row[1:])
+    asked = person(False)
+    assert "Late reports about 1 message, read by this rule, count against addresses." in full(*undo).err
+    assert asked == ["Let the reports count no more?"]
+    person(True)
+    assert "The reports count no more." in full(*undo).err
+    assert "Nothing to lift." in full(*undo).err
+
+
 EXPORT = """EmailAddress,SuppressionReason,Origin,CreatedAt
 dead@example.org,HardBounce,Recipient,2025-01-02T03:04:05+01:00
 angry@example.org,SpamComplaint,Recipient,2025-01-02T03:04:05Z
@@ -219,14 +236,38 @@ def test_a_file_of_another_program(two: Cli, tmp_path: Path) -> None:
     wide.write_bytes("Email;Reason\r\njosé@example.org;spam\r\n".encode("utf-16"))
     done = two("suppression", "import", str(wide), "--org", "acme").document()
     assert (done["format"], done["added"]) == ("csv", 1)
+    for encoding in ("utf-16-le", "utf-16-be", "utf-8-sig"):
+        wide.write_bytes(f"Email\tReason\r\njosé.{encoding}@example.org\tspam\r\n".encode(encoding))
+        assert two("suppression", "import", str(wide), "--org", "acme").document()["added"] == 1
     latin = tmp_path / "latin.csv"
     latin.write_bytes("email\njosé@example.org\nann@example.org\n".encode("latin-1"))
     done = two("suppression", "import", str(latin), "--org", "acme").document()
     assert ([one["line"] for one in done["lines"]], done["added"]) == ([2], 1)
 
 
+def test_of_a_file_whose_lines_cannot_be_told_apart_nothing_is_imported(
+    two: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homing.cli.suppression_import.AT_ONCE", 1)
+    file = tmp_path / "file.csv"
+    file.write_text('address,details,reason\na@example.org,,spam\nb@example.org,"550,spam\nc@example.org,,spam\n')
+    for more in ((), ("--strict",)):
+        ended = two("suppression", "import", str(file), "--org", "acme", *more)
+        assert (ended.code, [(one["pointer"], one["code"]) for one in ended.error["errors"]]) == (
+            4,
+            [("line 3", "quote-stray")],
+        )
+    assert names(two, "list", "--org", "acme") == []
+
+
 @pytest.mark.parametrize(
-    ("content", "code"), [("", "file-empty"), ("name,town\nJ,Y\n", "format-unknown"), (None, "file-unreadable")]
+    ("content", "code"),
+    [
+        ("address,created_at\n", "format-unclear"),
+        ("", "file-empty"),
+        ("name,town\nJ,Y\n", "format-unknown"),
+        (None, "file-unreadable"),
+    ],
 )
 def test_a_file_that_is_none(two: Cli, tmp_path: Path, content: str | None, code: str) -> None:
     file = tmp_path / "file.csv"

@@ -2,15 +2,19 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from homing.store import lifts, suppressions
+from homing.loop.model import Strength
+from homing.loop.suppression import Hearsay, Suppress
+from homing.store import lifts, pages, suppressions
 from homing.store.suppressions import Suppression
 
 from .gateway import START, Gateway, Member, make_key
 
 DAY = timedelta(days=1)
+NOTHING: dict[str, Any] = {"lifted": 0, "suppressions": [], "hearsay": 0, "cursor": None}
 RULE = "gmail.unsolicited-rate"  # one that we have
 
 
@@ -57,7 +61,7 @@ async def test_an_administrator_takes_back_a_rule_for_all_organizations(home: Ga
     assert {one["organization"][:4] for one in answer.json()["suppressions"]} == {"org_"}
     assert more.json()["cursor"] is None
     assert await listed(home, home.acme.headers) == ["manual"]
-    assert (await lift(home, everywhere, rule=RULE)).json() == {"lifted": 0, "suppressions": [], "cursor": None}
+    assert (await lift(home, everywhere, rule=RULE)).json() == NOTHING
     [record] = (await home.call("GET", "/v1/suppressions/lifted", home.other)).json()["lifted"]
     assert (record["address"], record["stream"], record["evidence"]) == ("o@example.org", "news", "seen of o")
     assert (record["rule"], record["why"]) == (RULE, f"rule {RULE} was wrong")
@@ -75,6 +79,39 @@ async def test_an_organization_lifts_its_own_alone(home: Gateway) -> None:
     assert [one["why"] for one in records["lifted"]] == ["their server was broken"]
     further = await home.call("GET", "/v1/suppressions/lifted", params={"cursor": records["cursor"]})
     assert [one["address"] for one in further.json()["lifted"]] == ["gone@example.org"]
+
+
+async def test_an_organization_hears_nothing_of_another_ones(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither through a cursor, which bears the time and id of a row, nor by which rules are known."""
+    monkeypatch.setattr(pages, "LOOKED_THROUGH", 3)
+    for number in range(9):
+        await put(home, home.other, f"o{number}", rule="words.of-the-other")
+        await put(home, home.other, f"p{number}", rule=RULE)
+    await put(home, home.acme, "m", day=1, rule=RULE)
+    mine = home.acme.headers
+    page = await home.client.get("/v1/suppressions", params={"rule": RULE}, headers=mine)
+    assert [one["address"] for one in page.json()["suppressions"]] == ["m@example.org"]
+    assert page.json()["cursor"] is None
+    unknown = await home.client.get("/v1/suppressions", params={"rule": "words.of-the-other"}, headers=mine)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "rule-unknown")
+    answer = (await lift(home, mine, rule=RULE)).json()
+    assert (answer["lifted"], answer["cursor"]) == (1, None)
+    assert len(await listed(home, home.administrator, rule="words.of-the-other")) == 9
+
+
+async def test_what_a_wrong_rule_read_counts_no_more(home: Gateway) -> None:
+    said = Hearsay(suppress=Suppress(reason="invalid_recipient"), strength=Strength.WEAK, rule="words.of-last-year")
+    for member in (home.acme, home.acme, home.acme, home.other):
+        place = (member.organization.id, "default", "a@example.org")
+        await home.database.write(suppressions.note_hearsay, place, uuid4(), said, START)
+    everywhere, mine, asked = home.administrator, home.acme.headers, {"rule": said.rule}
+    assert await listed(home, mine, **asked, limit=1) == [], "the cursor goes over it to the end"
+    page = await home.client.get("/v1/suppressions", params=asked | {"limit": 2}, headers=everywhere)
+    assert page.json()["hearsay"] == 2
+    answer = (await lift(home, mine, **asked, limit=2)).json()
+    assert (answer["lifted"], answer["hearsay"]) == (0, 2)
+    assert (await lift(home, mine, **asked, limit=2, cursor=answer["cursor"])).json() == NOTHING | {"hearsay": 1}
+    assert (await lift(home, everywhere, **asked)).json() == NOTHING | {"hearsay": 1}
 
 
 async def test_a_period_and_a_stream_bound_what_is_lifted(home: Gateway) -> None:

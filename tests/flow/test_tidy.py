@@ -15,10 +15,10 @@ from homing.flow.deliver import LEASE
 from homing.flow.tidy import Tidier
 from homing.flow.wakeup import WakeUp
 from homing.loop.alarm import FORGOTTEN_AFTER, alarm
-from homing.loop.model import State
-from homing.loop.retry import BELIEVED_AFTER
-from homing.loop.suppression import FULL_FORGOTTEN_AFTER, LATE_WITHIN
-from homing.store import alarms, inbound, lifts, suppressions, tables
+from homing.loop.model import State, Strength
+from homing.loop.retry import BELIEVED_AFTER, TOOK_MAIL_WITHIN
+from homing.loop.suppression import FULL_FORGOTTEN_AFTER, LATE_WITHIN, Hearsay, Suppress
+from homing.store import alarms, inbound, lifts, mail_domains, suppressions, tables
 from homing.store.database import Database
 from homing.store.inbound import InboundResult, NewInbound
 from homing.store.organizations import Organization
@@ -160,7 +160,12 @@ async def _full(database: Database, organization: Organization) -> None:
 
 
 async def _hearsay(database: Database, organization: Organization) -> None:
-    await database.write(suppressions.note_hearsay, (organization.id, "default", "a@b.example"), fresh(), NOW, DAY)
+    said = Hearsay(suppress=Suppress(reason="invalid_recipient"), strength=Strength.WEAK, rule="words.unknown")
+    await database.write(suppressions.note_hearsay, (organization.id, "default", "a@b.example"), fresh(), said, NOW)
+
+
+async def _domain(database: Database, _organization: Organization) -> None:
+    await database.write(mail_domains.took_mail, {"corp.com"}, NOW)
 
 
 async def _alarm(database: Database, organization: Organization) -> None:
@@ -179,6 +184,7 @@ KEPT: list[tuple[sa.Table, sa.ColumnElement[bool], Seed, timedelta]] = [
     (tables.lifted_suppression, sa.true(), _lifted, 400 * DAY),
     (tables.full_mailbox, sa.true(), _full, FULL_FORGOTTEN_AFTER),
     (tables.hearsay, sa.true(), _hearsay, LATE_WITHIN),
+    (tables.mail_domain, sa.true(), _domain, TOOK_MAIL_WITHIN),
     (tables.alarm, sa.true(), _alarm, FORGOTTEN_AFTER),
 ]
 

@@ -70,6 +70,7 @@ def reported(
         strength=strength,
         names_recipient=ours,
         names_other=other,
+        proved=True,
         verdict=VERDICT,
         inbound=InboundId(UUID(int=7)),
     )

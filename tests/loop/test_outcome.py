@@ -58,7 +58,13 @@ TABLE = [
     (State.SENDING, Unroutable(fault=RouteFault.NO_SUCH_DOMAIN, detail=""), State.BOUNCED, EventType.BOUNCED),
     (State.SENDING, Unroutable(fault=RouteFault.NULL_MX, detail=""), State.BOUNCED, EventType.BOUNCED),
     (State.SENDING, Unroutable(fault=RouteFault.PRIVATE_ADDRESS, detail=""), State.BOUNCED, EventType.BOUNCED),
+    (State.SENDING, Unroutable(fault=RouteFault.NO_MAIL_HOST, detail=""), State.BOUNCED, EventType.BOUNCED),
+    (State.SENDING, Unroutable(fault=RouteFault.BROKEN_MX, detail=""), State.BOUNCED, EventType.BOUNCED),
     (State.SENDING, Unroutable(fault=RouteFault.LOOKUP_FAILED, detail=""), State.DEFERRED, EventType.DEFERRED),
+    *(
+        (State.SENDING, Unroutable(fault=fault, detail="", took_mail=True), State.DEFERRED, EventType.DEFERRED)
+        for fault in RouteFault
+    ),
     (State.SENDING, HeldBack(receiver="corp.com", until=NOW), State.DEFERRED, EventType.DEFERRED),
     (State.DELIVERED, HeldBack(receiver="corp.com", until=NOW), State.DELIVERED, None),
     (State.SENDING, LeaseReleased(died=False), State.QUEUED, None),
@@ -142,6 +148,40 @@ def test_a_report_that_outruns_our_own_commit_raises_the_epoch() -> None:
     assert (overtaken.state, overtaken.epoch, overtaken.bounced_late) == (State.BOUNCED, 5, True)
     later = conclude(overtaken, answered(Stage.DOT, "250 ok"), BUILTIN_DEFAULT, NOW)
     assert later.delivery == overtaken
+
+
+@pytest.mark.parametrize(
+    ("reply", "doubt"), [("421 bye", True), ("421 4.3.2 going", True), ("421 4.7.0 too fast", False), ("451 x", False)]
+)
+def test_a_server_that_closes_after_the_dot_may_have_taken_it(reply: str, doubt: bool) -> None:
+    outcome = conclude(delivery(), answered(Stage.DOT, reply), BUILTIN_DEFAULT, NOW)
+    assert (outcome.delivery.state, outcome.delivery.possibly_delivered) == (State.DEFERRED, doubt)
+    assert outcome.events[0].data["possibly_delivered"] is doubt
+
+
+@pytest.mark.parametrize(
+    ("fault", "failure_class", "kind"),
+    [
+        (RouteFault.NO_SUCH_DOMAIN, "invalid_domain", "hard"),
+        (RouteFault.NO_MAIL_HOST, "invalid_domain", "hard"),
+        (RouteFault.BROKEN_MX, "unreachable", "soft"),
+    ],
+)
+def test_a_domain_that_cannot_take_mail_is_told_at_once(fault: RouteFault, failure_class: str, kind: str) -> None:
+    gone = Unroutable(fault=fault, detail="", suggestion="corp.com")
+    outcome = conclude(delivery(), gone, BUILTIN_DEFAULT, NOW)
+    verdict = outcome.delivery.verdict
+    assert verdict is not None
+    assert (verdict.failure_class, verdict.kind, verdict.matched) == (failure_class, kind, "corp.com")
+    assert outcome.case is not None
+    assert outcome.suppress is None
+
+
+def test_who_wants_tls_is_asked_until_the_lifetime_ends() -> None:
+    said = replace(answered(Stage.MAIL_FROM, "530 5.7.0 Must issue a STARTTLS command first"), wants_tls=True)
+    worn = delivery(attempts=ASKED_AGAIN + 9)
+    assert conclude(worn, said, BUILTIN_DEFAULT, NOW).delivery.state is State.DEFERRED
+    assert conclude(worn, replace(said, wants_tls=False), BUILTIN_DEFAULT, NOW).delivery.state is State.BOUNCED
 
 
 def test_a_server_that_gives_up_without_a_word_gave_its_reason_before() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -9,11 +10,11 @@ from hypothesis import strategies as st
 
 from homing.loop import suppression
 from homing.loop.evidence import ReportAction, RouteFault, Unroutable, Unsubscribed, What
-from homing.loop.model import EventType, State, Strength
+from homing.loop.model import DeliveryId, EventType, State, Strength
 from homing.loop.outcome import conclude
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.reading.classify import CLASSES, HARD, kind_of
-from homing.loop.suppression import Hearsay, Suppress
+from homing.loop.suppression import Hearsay, PastHearsay, Suppress
 from homing.mail.reply import Stage
 
 from .made import NOW, VERDICT, answered, delivery, letter, reported
@@ -76,12 +77,56 @@ def test_words_alone_are_hearsay_where_they_came_home_and_name_the_recipient() -
         for one in (weak, elsewhere, nameless, soft, about_us, strong)
     ]
     dead = Suppress(reason="invalid_recipient")
-    heard = Hearsay(suppress=dead, within=timedelta(days=30))
-    again = Hearsay(suppress=dead, within=timedelta(days=90))
-    assert [outcome.hearsay for outcome in outcomes] == [heard, None, None, None, None, again]
-    assert [outcome.suppress for outcome in outcomes] == [None] * 5 + [replace(dead, expires_at=GONE)]
+    for_a_time = replace(dead, expires_at=GONE)
+    words = Hearsay(suppress=for_a_time, strength=Strength.WEAK, rule=VERDICT.rule)
+    structured = Hearsay(suppress=dead, strength=Strength.STRONG, rule=VERDICT.rule)
+    assert [outcome.hearsay for outcome in outcomes] == [words, None, None, None, None, structured]
+    assert [outcome.suppress for outcome in outcomes] == [None] * 5 + [for_a_time]
     assert conclude(letter(State.DELIVERED), weak, BUILTIN_DEFAULT, NOW).hearsay is None
-    assert [suppression.after_hearsay(heard, times) for times in (1, 2, 3)] == [None, dead, dead]
+    assert [suppression.after_hearsay(words, times) for times in (1, 2, 3)] == [None, for_a_time, for_a_time]
+    assert [suppression.after_hearsay(structured, times) for times in (1, 2)] == [None, dead]
+
+
+def test_weak_hearsay_makes_nothing_for_good_of_what_is_for_a_time() -> None:
+    said = {one: Hearsay(suppress=Suppress(reason="x"), strength=one, rule="a") for one in Strength}
+    strong, weak = said[Strength.STRONG], said[Strength.WEAK]
+    assert (strong.within, strong.beside) == (timedelta(days=90), {Strength.STRONG})
+    assert (weak.within, weak.beside) == (timedelta(days=30), {Strength.WEAK, Strength.STRONG})
+
+
+S, W = Strength.STRONG, Strength.WEAK
+
+
+@pytest.mark.parametrize(
+    ("past", "wrong", "for_good", "rests"),
+    [
+        ([(S, 0, "wrong"), (S, 10, "last")], {0}, True, True),
+        ([(S, 0, "wrong"), (S, 10, "last")], {0}, False, False),
+        ([(S, 0, "right"), (S, 10, "last")], set(), True, False),
+        ([(S, 0, "wrong"), (S, 5, "right"), (S, 10, "last")], {0}, True, False),
+        ([(S, 0, "wrong"), (S, 5, "wrong"), (S, 10, "last")], {0, 1}, True, True),
+        ([(S, 0, "right"), (S, 10, "last")], {1}, True, True),
+        ([(W, 0, "wrong"), (S, 5, "right"), (S, 10, "last")], {0}, True, False),
+        ([(S, 0, "wrong"), (S, 90, "last")], {0}, True, False),
+        ([(W, 0, "wrong"), (W, 10, "last")], {0}, False, True),
+        ([(S, 0, "wrong"), (W, 10, "last")], {0}, False, True),
+        ([(W, 0, "wrong"), (W, 5, "right"), (W, 10, "last")], {0}, False, False),
+        ([(W, 0, "wrong")], {0}, True, False),
+        ([], set(), True, False),
+    ],
+)
+def test_what_rests_on_hearsay_that_was_wrong(
+    past: list[tuple[Strength, int, str]], wrong: set[int], for_good: bool, rests: bool
+) -> None:
+    """At the moment and by the rule of what was said last, unless that is of another kind."""
+    ids = [DeliveryId(UUID(int=number)) for number in range(len(past))]
+    said = [
+        PastHearsay(delivery=one, said_at=NOW + timedelta(days=day), strength=strength, rule=rule)
+        for one, (strength, day, rule) in zip(ids, past, strict=True)
+    ]
+    suppressed_at = NOW + timedelta(days=past[-1][1] if past else 0)
+    found = suppression.rests_on({ids[number] for number in wrong}, said, suppressed_at, "last", for_good=for_good)
+    assert found == rests
 
 
 def test_after_a_complaint() -> None:

@@ -1,6 +1,8 @@
 """Composing: what a draft becomes on the wire."""
 
 import email
+import mailbox
+import re
 from email.header import decode_header, make_header
 from email.utils import getaddresses
 
@@ -9,10 +11,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from homing.mail.address import parse_address
-from homing.mail.compose import Attachment, ComposeError, Mailbox, check_composed, check_filename, compose, front
+from homing.mail.compose import (
+    Attachment,
+    ComposeError,
+    Mailbox,
+    check_composed,
+    check_filename,
+    compose,
+    front,
+    without_smtputf8,
+)
 from homing.mail.dkim import sign, verify
 from homing.mail.header import encoded_words
-from tests.mail.drafts import JOE, JOHN, KEY, OURS, decoded, draft, read, unfolded, wire
+from tests.mail.drafts import JOE, JOHN, KEY, OURS, decoded, draft, names, read, unfolded, wire
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
 
@@ -111,9 +122,12 @@ def test_text_is_encoded_as_it_needs(text, encoding):
     assert message.get_payload(decode=True).decode().rstrip("\r\n") == text.rstrip("\n")
 
 
-TEXTS = st.text(
-    st.one_of(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), st.sampled_from("\r\n .="))
-)
+TEXTS = st.lists(
+    st.one_of(
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+        st.sampled_from(["\r", "\n", " ", ".", "=", "\nFrom ", "x" * 71]),
+    )
+).map("".join)
 
 
 @settings(max_examples=200)
@@ -126,8 +140,19 @@ def test_any_body_is_carried_whole_in_seven_bits(text, html):
     for part, sent in zip(leaves, (text, html), strict=False):
         expected = sent.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
         assert part.get_payload(decode=True).removesuffix(b"\r\n") == expected.removesuffix(b"\r\n")
+        assert not re.search("^From ", part.get_payload(), re.MULTILINE)
         if part["Content-Transfer-Encoding"] != "7bit":
             assert max(map(len, part.get_payload().splitlines() or [""])) <= 76
+
+
+def test_the_body_survives_an_mbox(tmp_path):
+    raw = wire(text=f"Hello\nFrom here on it is\nFrom {'x' * 71}\n", html="é\nFrom x\n", attachments=(INVOICE,))
+    kept = mailbox.mbox(tmp_path / "box")
+    kept.add(raw)
+    kept.flush()
+    assert b"\n>From" not in (tmp_path / "box").read_bytes()
+    _, _, body = raw.partition(b"\r\n\r\n")
+    assert kept[0].as_bytes().partition(b"\n\n")[2].rstrip() == body.replace(b"\r\n", b"\n").rstrip()
 
 
 # --- headers ---------------------------------------------------------------------------------------------------------
@@ -206,6 +231,48 @@ def test_only_an_address_that_needs_smtputf8_is_raw():
     raw = wire(to=(Mailbox("Jörg", parse_address("jörg@bücher.example")),))
     assert "To: =?utf-8?b?SsO2cmc=?= <jörg@xn--bcher-kva.example>".encode() in raw
     assert wire(to=(Mailbox("Jörg", parse_address("jo@bücher.example")),)).isascii()
+
+
+JOERG = parse_address("jörg@bücher.example")
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        (
+            [("Jörg Voß", JOERG), ("John Smith", JOHN.address)],
+            '=?utf-8?b?SsO2cmcgVm/Dnw==?= :;, "John Smith" <john@example.org>',
+        ),
+        ([('Mr, J. \\ "Joe"  Doe', JOERG)], '"Mr, J. \\\\ \\"Joe\\"  Doe" :;'),
+        ([("", JOERG), ("", JOHN.address)], "=?utf-8?q?j=C3=B6rg=40xn--bcher-kva=2Eexample?= :;, john@example.org"),
+        ([("", parse_address('"jö, <x> rg"@a.example')), ("J", JOERG)], None),
+        ([("Ann <a@b.example>, Jörg", parse_address("ann@bücher.example")), ("", JOERG)], None),
+        ([("Ö" * 120, JOERG)] * 3 + [("", parse_address('"a, b"@c.example'))], None),
+    ],
+)
+def test_who_needs_no_smtputf8_gets_no_address_that_does(to, expected):
+    mailboxes = tuple(Mailbox(*one) for one in to)
+    full = compose(draft(to=(JOHN,), cc=mailboxes, text="Grüße"))
+    plain = without_smtputf8(full)
+    check_composed(front(OURS, "Joe", JOE, "abc234") + plain)
+    assert plain.isascii()
+    assert max(map(len, plain.partition(b"\r\n\r\n")[0].split(b"\r\n"))) <= 78
+    assert plain.partition(b"\r\n\r\n")[2] == full.partition(b"\r\n\r\n")[2], "the body, and so its hash, is the same"
+    assert names(plain) == names(full)
+    groups = read(plain)["Cc"].groups
+    told = [(group.display_name or "", [one.addr_spec for one in group.addresses]) for group in groups]
+    # Python's parser leaves the spaces between encoded words in.
+    assert [(name.replace(" ", ""), members) for name, members in told] == [
+        ((name or str(address)).replace(" ", ""), []) if address.needs_smtputf8 else ("", [str(address)])
+        for name, address in to
+    ]
+    if expected:
+        assert plain.partition(b"\r\nCc: ")[2].partition(b"\r\nSubject")[0].replace(b"\r\n", b"").decode() == expected
+
+
+def test_a_copy_without_such_addresses_stays_as_it_is():
+    full = compose(draft(subject="Grüße", to=(Mailbox("Jörg", parse_address("jo@bücher.example")),)))
+    assert without_smtputf8(full) == full
 
 
 def test_the_whole_passes_through_dkim():

@@ -16,8 +16,9 @@ from aiosmtpd.smtp import Envelope as PeerEnvelope
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript
 from homing.net.route import Host
-from homing.net.smtp_client import PoolLimits, SmtpClient, Timeouts
+from homing.net.smtp_client import PoolLimits, SmtpClient, Timeouts, Tls
 from tests.doors.smtp_handler import RecordingDesk, listening
+from tests.net.tls_servers import Handshake, accepts, demanding, dislikes_tls_1_3, drops_tls_1_3_late, fails
 from tests.patience import PATIENCE, until
 
 CONTENT = b"Subject: x\r\n\r\n.a dot\r\n..\r\nend\r\n"
@@ -90,7 +91,7 @@ def script(*answers: bytes | None, banner: bytes = b"220 hi\r\n") -> Handler:
     return handler
 
 
-async def attempt(client: SmtpClient, host: Host, message: Envelope | None = None, **how: bool) -> Transcript:
+async def attempt(client: SmtpClient, host: Host, message: Envelope | None = None, **how: Tls) -> Transcript:
     connection = await client.acquire(host, **how)
     return connection if isinstance(connection, Transcript) else await connection.send(message or envelope())
 
@@ -129,7 +130,7 @@ def certified() -> ssl.SSLContext:
 async def test_tls_where_offered_and_not_where_unwanted() -> None:
     async with listening(tls_context=certified()) as (desk, _, port), client() as ours:
         secure = await attempt(ours, home(port))
-        clear = await attempt(ours, home(port), starttls=False)
+        clear = await attempt(ours, home(port), tls=Tls.NONE)
         again = await attempt(ours, Host("127.0.0.1", "127.0.0.1", port))
     assert secure.tls.startswith("TLSv1.3 TLS_")
     assert clear.tls == ""
@@ -154,6 +155,91 @@ async def test_a_server_that_offers_tls_and_has_none_is_spoken_to_in_clear() -> 
     async with remote(script(*answers)) as host, client(IMPATIENT) as ours:
         transcript = await attempt(ours, host)
     assert (transcript.stage, transcript.tls) == (Stage.RCPT_TO, "")
+
+
+@pytest.mark.parametrize(
+    ("handshake", "newest", "older"),
+    [
+        (fails(1), "", "TLSv1.2"),
+        (dislikes_tls_1_3, "", "TLSv1.2"),
+        (drops_tls_1_3_late, "", "TLSv1.2"),
+        (accepts, "TLSv1.3", "TLSv1.2"),
+    ],
+    ids=["fails-once", "dislikes-1.3", "drops-1.3-late", "sound"],
+)
+async def test_a_server_is_asked_for_less_when_its_tls_fails(handshake: Handshake, newest: str, older: str) -> None:
+    with demanding(handshake, certified()) as host:
+        async with client() as ours:
+            first = await attempt(ours, host)
+            second = await attempt(ours, host, tls=Tls.AT_MOST_1_2)
+            clear = await attempt(ours, host, tls=Tls.NONE)
+    if newest:
+        assert (first.stage, first.tls[:7]) == (Stage.DOT, newest)
+    else:
+        assert (first.stage, first.silence) == (Stage.TLS, Silence.TLS_FAILED)
+    assert (second.stage, second.tls[:7], second.fell_back) == (Stage.DOT, older, False)
+    assert (clear.stage, clear.reply.reply_code, clear.fell_back) == (Stage.MAIL_FROM, 530, True)
+
+
+DSN = b"250-hi\r\n250-PIPELINING\r\n250 DSN\r\n"
+
+
+@pytest.mark.parametrize("refusal", [b"555 5.5.4 unsupported", b"501 syntax error", b"504 5.5.4 no such parameter"])
+@pytest.mark.parametrize("at", ["MAIL", "RCPT"])
+async def test_parameters_that_are_offered_and_refused_are_left_out(refusal: bytes, at: str) -> None:
+    said = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hi\r\n")
+        taken = {"MAIL": False, "RCPT": False}
+        while line := (await reader.readline()).decode():
+            said.append(line.rstrip())
+            command = line[:4].upper()
+            if command == "EHLO":
+                writer.write(DSN)
+            elif command in taken:
+                odd = command == at and line.rstrip()[-1] != ">"
+                taken[command] = not odd and (command == "MAIL" or taken["MAIL"])
+                writer.write(b"250 ok\r\n" if taken[command] else refusal + b"\r\n")
+            elif command == "DATA" and taken["RCPT"]:
+                writer.write(b"354 go\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                writer.write(b"250 taken\r\n")
+            else:
+                writer.write(b"250 ok\r\n" if command == "RSET" else b"503 no\r\n")
+
+    async with remote(handler) as host, client() as ours:
+        first = await attempt(ours, host)
+        again = await attempt(ours, host)
+    assert [first.reply, again.reply] == [Reply(250, "", "taken")] * 2
+    assert [line for line in said if "ORCPT" in line or "ENVID" in line or "NOTIFY" in line][1:] == []
+    assert any(line.startswith("< 5") for line in first.log.lines), "the refusal is in the dialogue"
+
+
+async def test_an_address_that_is_refused_is_not_asked_for_again() -> None:
+    answers = [DSN, b"250 ok\r\n", b"501 5.1.3 bad address\r\n", b"503 no\r\n"]
+    async with remote(script(*answers)) as host, client(IMPATIENT) as ours:
+        transcript = await attempt(ours, host)
+    assert (transcript.stage, transcript.reply.reply_code) == (Stage.RCPT_TO, 501)
+
+
+async def test_a_server_that_loses_what_is_pipelined_is_sent_one_command_at_a_time_from_then_on() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hi\r\n")
+        await reader.readline()
+        writer.write(b"250-hi\r\n250 PIPELINING\r\n")
+        for answer in (b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+            await reader.readline()
+            reader._buffer.clear()
+            writer.write(answer)
+        await reader.readuntil(b"\r\n.\r\n")
+        writer.write(b"250 taken\r\n")
+
+    async with remote(handler) as host, client(IMPATIENT) as ours:
+        first = await attempt(ours, host)
+        second = await attempt(ours, host)
+    assert (first.stage, first.silence) == (Stage.RCPT_TO, Silence.TIMEOUT)
+    assert second.reply == Reply(250, "", "taken")
 
 
 OPEN = b"250 hi\r\n"
@@ -248,22 +334,44 @@ async def test_a_message_that_does_not_leave_is_not_in_doubt() -> None:
     assert (transcript.stage, transcript.silence) == (Stage.DATA, Silence.TIMEOUT)
 
 
-async def test_a_refusal_while_the_message_leaves_ends_it() -> None:
+async def script_until_data(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 hi\r\n")
+    for answer in UP_TO_DATA:
+        await reader.readuntil(b"\r\n")
+        writer.write(answer)
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_a_refusal_while_the_message_leaves_ends_it(closes: bool, caplog: pytest.LogCaptureFixture) -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await script_until_data(reader, writer)
-        await reader.readexactly(100_000)
+        await reader.readexactly(1_000_000)
         writer.write(b"552 5.3.4 too big\r\n")
-        await asyncio.sleep(5)
-
-    async def script_until_data(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 hi\r\n")
-        for answer in UP_TO_DATA:
-            await reader.readline()
-            writer.write(answer)
+        if closes:
+            writer.close()
+        else:
+            await asyncio.sleep(5)
 
     async with remote(handler) as host, client() as ours:
         transcript = await attempt(ours, host, envelope(content=(b"x" * 70 + b"\r\n") * 300_000))
     assert (transcript.stage, transcript.reply) == (Stage.DATA, Reply(552, "5.3.4", "too big"))
+    assert "socket.send() raised exception" not in caplog.text
+
+
+async def test_a_dot_that_never_left_is_not_in_doubt() -> None:
+    """The end of the message is in our own buffer when the server goes."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await script_until_data(_Stubborn(reader), writer)
+        await asyncio.sleep(0.5)
+
+    async with remote(handler) as host, client() as ours:
+        connection = await ours.acquire(host)
+        ours_of_it = connection._line.wire.transport.get_extra_info("socket")
+        ours_of_it.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        transcript = await connection.send(envelope(content=(b"x" * 70 + b"\r\n") * 1_700))
+    assert (transcript.stage, transcript.silence) == (Stage.DATA, Silence.CLOSED)
 
 
 async def test_a_large_message_arrives_whole() -> None:
@@ -470,8 +578,8 @@ async def test_against_aiosmtpd() -> None:
 def test_on_uvloop() -> None:
     async def story() -> None:
         async with listening(tls_context=certified()) as (desk, _, port), client() as ours:
-            for starttls in (True, True, False):
-                assert (await attempt(ours, home(port), starttls=starttls)).reply == Reply(250, "2.0.0", "ok")
+            for tls in (Tls.NEWEST, Tls.AT_MOST_1_2, Tls.NONE):
+                assert (await attempt(ours, home(port), tls=tls)).reply == Reply(250, "2.0.0", "ok")
             assert desk.bodies == [CONTENT] * 3
             assert [bool(peer.tls) for peer in desk.peers] == [True, True, False]
         async with remote(_endless) as host, client() as ours:

@@ -248,7 +248,9 @@ def _remembered(sql: _Sql, size: Size) -> Iterator[_Row]:
     ended = {"id": sql.id(_OTHER), "rule": "'words.' || (n % 3)", "suppressed_at": str(now), "lifted_at": str(now)}
     yield tables.lifted_suppression, {**of_address, **ended}, share
     yield tables.full_mailbox, {**of_address, "first_at": str(now), "last_at": str(now)}, share
-    yield tables.hearsay, {**of_address, "said_at": str(now)}, share
+    said = {"said_at": str(now), "strength": "'weak'", "rule": "'words.' || (n % 3)"}
+    yield tables.hearsay, {**of_address, **said}, share
+    yield tables.mail_domain, {"domain": "'firm' || n || '.example'", "taken_at": str(now)}, share
     yield tables.oops_answer, {"organization": of_address["organization"], "address": "'a' || n", "day": day}, share
     proof = {"token_hash": "'hash' || n", "address": "'a' || n", "day": day, "expires_at": str(now + 10**10)}
     yield tables.proof, proof, share

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from homing.loop.model import OrganizationId
+from homing.loop.model import OrganizationId, Strength
 from homing.store import lifts, pages, suppressions, tables
 from homing.store.database import Database
 from homing.store.lifts import Criteria, Found, Place
+from homing.store.organizations import Organization
 from homing.store.suppressions import Merged, Suppression
 
 from .scenes import NOW, all_rows, an_organization, claimed, submitted
-from .test_suppressions import TAKEN, full_every, hearsay, listed, sent
+from .test_suppressions import TAKEN, all_taken, full_every, hearsay, listed, sent
 
 DAY = timedelta(days=1)
 WRONG, RIGHT = "receiver.wrong", "words.right"
@@ -96,14 +97,30 @@ async def test_all_for_one_reason_is_lifted_for_its_organization(database: Datab
 
 
 async def test_a_page_looks_at_a_bounded_number_of_rows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine, other = (await an_organization(database)).id, (await an_organization(database)).id
-    await put(database, *(entry(other, f"o{number:02}", rule=WRONG) for number in range(20)))
+    mine = (await an_organization(database)).id
+    await put(database, *(entry(mine, f"o{number:02}", rule=WRONG, stream="news") for number in range(20)))
     await put(database, entry(mine, "m", rule=WRONG, created_at=NOW + DAY))
     monkeypatch.setattr(pages, "LOOKED_THROUGH", 8)
-    of_mine = replace(ALL_OF_WRONG, organization=mine)
-    first = await database.read(lifts.matching, of_mine, NOW)
+    default = replace(ALL_OF_WRONG, organization=mine, stream="default")
+    first = await database.read(lifts.matching, default, NOW)
     assert (list(first.suppressions), first.further is None) == ([], False)
-    assert await lifted(database, of_mine) == ["m"]
+    assert await lifted(database, default) == ["m"]
+
+
+@pytest.mark.parametrize("meant", [{"rule": WRONG}, {"reason": "invalid_recipient"}], ids=str)
+async def test_no_page_walks_over_another_organizations_rows_or_ends_at_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch, meant: dict[str, str]
+) -> None:
+    mine, other = (await an_organization(database)).id, (await an_organization(database)).id
+    await put(database, *(entry(other, f"o{number:02}", rule=WRONG) for number in range(20)))
+    await put(database, *(entry(mine, f"m{day}", rule=WRONG, created_at=NOW + day * DAY) for day in (1, 2)))
+    monkeypatch.setattr(pages, "LOOKED_THROUGH", 8)
+    page = await database.read(lifts.matching, Criteria(organization=mine, **meant), NOW)
+    assert ([one.address for one in page.suppressions], page.further) == (["m1@example.net", "m2@example.net"], None)
+    page = await database.write(lifts.lift_matching, Criteria(organization=mine, **meant), "wrong", NOW, limit=1)
+    assert page.further is not None
+    assert page.further.created_at == NOW + DAY
+    assert len(await listed(database, other)) == 20
 
 
 async def test_a_lift_is_remembered_with_what_it_was_and_why(database: Database) -> None:
@@ -122,7 +139,9 @@ async def test_a_lift_is_remembered_with_what_it_was_and_why(database: Database)
     assert (second.address, second.reason, second.rule, second.why) == ("b@example.net", "manual", None, "he asked")
     assert await database.read(lifts.list_lifted, mine, before=second.id) == [first]
     assert await database.read(lifts.list_lifted, (await an_organization(database)).id) == []
-    assert [await database.read(lifts.rule_named, rule) for rule in (WRONG, RIGHT)] == [True, False]
+    assert [await database.read(lifts.rule_named, rule, None) for rule in (WRONG, RIGHT)] == [True, False]
+    other = (await an_organization(database)).id
+    assert [await database.read(lifts.rule_named, WRONG, owner) for owner in (mine, other)] == [True, False]
     assert await database.write(lifts.forget_lifted, NOW + 401 * DAY) == 0
     assert await database.write(lifts.forget_lifted, NOW + 401 * DAY + timedelta(seconds=1)) == 1
     assert await database.read(lifts.list_lifted, mine) == [second]
@@ -141,8 +160,95 @@ async def test_hearsay_that_was_lifted_must_be_said_twice_again(database: Databa
         await sent(database, TAKEN, NOW)
         await hearsay(database, message.deliveries[0].id, NOW)
         assert len(await listed(database, organization.id)) == (number == 1)
-        await lifted(database, Criteria(organization=None, rule="words.unknown"))
+        if number == 1:
+            await database.write(lifts.lift, organization.id, "default", "jonh@example.net", now=NOW)
     assert await claimed(database) == []
+
+
+async def said(
+    database: Database, organization: Organization, *rules: str, strength: Strength, days: int = 1
+) -> datetime:
+    """Messages to one address were taken together; then one report a day came, each read by another rule."""
+    now = NOW
+    waiting = [await submitted(database, organization, "jonh@example.net") for _ in rules]
+    await all_taken(database)
+    for number, (message, rule) in enumerate(zip(waiting, rules, strict=True)):
+        now = NOW + number * days * DAY
+        await hearsay(database, message.deliveries[0].id, now, strength=strength, rule=rule)
+    return now
+
+
+@pytest.mark.parametrize("bound", ["all", "organization", "stream", "period"])
+async def test_what_a_wrong_rule_said_counts_no_more(database: Database, bound: str) -> None:
+    organization = await an_organization(database)
+    now = await said(database, organization, WRONG, strength=Strength.WEAK)
+    criteria = {
+        "all": ALL_OF_WRONG,
+        "organization": replace(ALL_OF_WRONG, organization=organization.id),
+        "stream": replace(ALL_OF_WRONG, stream="default"),
+        "period": replace(ALL_OF_WRONG, since=NOW, until=NOW + DAY),
+    }[bound]
+    other = replace(criteria, organization=(await an_organization(database)).id)
+    elsewhere = (other, replace(criteria, rule=RIGHT), replace(criteria, stream="news"), replace(criteria, until=NOW))
+    for missed in elsewhere:
+        assert (await database.write(lifts.lift_matching, missed, "wrong", now)).hearsay == 0
+    assert await database.read(lifts.rule_named, WRONG, organization.id)
+    assert (await database.read(lifts.matching, criteria, now)).hearsay == 1
+    assert (await database.write(lifts.lift_matching, criteria, "wrong", now)).hearsay == 1
+    assert await database.read(all_rows, tables.hearsay) == []
+    await said(database, organization, RIGHT, strength=Strength.WEAK)
+    assert await listed(database, organization.id, now) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "strength", "lifts_it"),
+    [
+        ((WRONG, RIGHT), Strength.STRONG, True),
+        ((WRONG, RIGHT), Strength.WEAK, True),
+        ((RIGHT, WRONG), Strength.STRONG, True),
+        ((RIGHT, RIGHT, WRONG), Strength.STRONG, False),
+        ((WRONG, RIGHT, RIGHT), Strength.WEAK, True),
+    ],
+)
+async def test_what_another_rule_caused_only_together_with_a_wrong_one_is_lifted_too(
+    database: Database, rules: tuple[str, ...], strength: Strength, lifts_it: bool
+) -> None:
+    organization = await an_organization(database)
+    now = await said(database, organization, *rules, strength=strength)
+    assert len(await listed(database, organization.id, now)) == 1
+    assert await looked_at(database, ALL_OF_WRONG, now) == ["jonh"] * lifts_it
+    assert await lifted(database, ALL_OF_WRONG, now=now) == ["jonh"] * lifts_it
+    assert len(await listed(database, organization.id, now)) == (not lifts_it)
+    assert {row["rule"] for row in await database.read(all_rows, tables.hearsay)} <= {RIGHT}
+    assert await lifted(database, ALL_OF_WRONG, now=now) == []
+
+
+async def test_what_rests_on_several_of_a_rules_reports_is_listed_once(database: Database) -> None:
+    organization = await an_organization(database)
+    now = await said(database, organization, WRONG, RIGHT, WRONG, WRONG, strength=Strength.STRONG)
+    pages_of_one = []
+    after: Place | None = None
+    while after is not None or not pages_of_one:
+        page = await database.read(lifts.matching, ALL_OF_WRONG, now, after=after, limit=1)
+        pages_of_one.append((len(page.suppressions), page.hearsay))
+        after = page.further
+    assert pages_of_one == [(1, 1), (0, 1), (0, 1), (0, 0)]
+    assert await lifted(database, ALL_OF_WRONG, now=now, limit=1) == ["jonh"]
+
+
+async def test_hearsay_is_taken_back_page_by_page(database: Database) -> None:
+    organization = await an_organization(database)
+    now = await said(database, organization, *[WRONG] * 5, strength=Strength.WEAK, days=31)
+    await put(database, *(entry(organization.id, f"a{number}", rule=WRONG) for number in range(3)))
+    counted = []
+    after: Place | None = None
+    for _ in range(4):
+        page = await database.read(lifts.matching, ALL_OF_WRONG, now, after=after, limit=2)
+        counted.append((len(page.suppressions), page.hearsay))
+        after = page.further
+    assert (counted, after) == ([(2, 0), (1, 1), (0, 2), (0, 2)], Place(now, after.id, hearsay=True) if after else ())
+    assert sorted(await lifted(database, ALL_OF_WRONG, now=now, limit=2)) == ["a0", "a1", "a2"]
+    assert await database.read(all_rows, tables.hearsay) == []
 
 
 async def test_what_is_known_elsewhere_is_added_and_weakens_nothing(database: Database) -> None:

@@ -1,5 +1,6 @@
 """The suppression list: who comes onto it with a conclusion, with which evidence, and how he comes off."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from homing.mail.reply import Reply, Stage
 from homing.store import accepted_messages, lifts, organizations, suppressions, tables
 from homing.store.accepted_messages import Added
 from homing.store.database import Database
+from homing.store.deliveries import ClaimedDelivery
 from homing.store.organizations import Organization
 from homing.store.record import AttemptResult, DeliveryEvidence, record
 from homing.store.suppressions import Suppression
@@ -34,6 +36,16 @@ DAY = timedelta(days=1)
 async def sent(database: Database, verdict: Verdict, now: datetime) -> None:
     """One message, whose end is this verdict."""
     (one,) = await claimed(database, now=now)
+    await _ended(database, one, verdict, now)
+
+
+async def all_taken(database: Database) -> None:
+    """What waits is taken by its servers."""
+    for one in await claimed(database):
+        await _ended(database, one, TAKEN, NOW)
+
+
+async def _ended(database: Database, one: ClaimedDelivery, verdict: Verdict, now: datetime) -> None:
     positive = verdict is TAKEN
     reply = Reply.of(250, "2.0.0 ok") if positive else Reply.of(550, "5.1.1 no such user")
     stage = Stage.DOT if positive else Stage.RCPT_TO
@@ -147,6 +159,7 @@ async def hearsay(
     *,
     home: bool = True,
     strength: Strength = Strength.WEAK,
+    rule: str = "words.unknown",
 ) -> None:
     """A notice, at the delivery's own return address or elsewhere, says that its address is dead."""
     report = Reported(
@@ -155,7 +168,7 @@ async def hearsay(
         strength=strength,
         names_recipient=True,
         names_other=False,
-        verdict=DEAD,
+        verdict=replace(DEAD, rule=rule),
         inbound=InboundId(UUID(int=7)),
         at_envelope=home,
     )
@@ -199,10 +212,35 @@ async def test_late_reports_long_apart_are_each_the_first(database: Database) ->
         assert entry.expires_at == now + 30 * DAY
 
 
+@pytest.mark.parametrize(
+    ("before", "last", "suppressed_for"),
+    [
+        ([Strength.WEAK], Strength.STRONG, 30),
+        ([Strength.WEAK] * 3, Strength.STRONG, 10),
+        ([Strength.WEAK], Strength.WEAK, 30),
+        ([Strength.STRONG], Strength.WEAK, 10),
+        ([Strength.STRONG], Strength.STRONG, None),
+        ([Strength.STRONG, Strength.WEAK], Strength.STRONG, None),
+    ],
+)
+async def test_only_two_strong_reports_suppress_for_good(
+    database: Database, before: list[Strength], last: Strength, suppressed_for: int | None
+) -> None:
+    """The messages are on their way together, and the last of their reports comes 20 days after the others."""
+    organization = await an_organization(database)
+    waiting = [await submitted(database, organization, "jonh@example.net") for _ in (*before, last)]
+    await all_taken(database)
+    now = NOW + 20 * DAY
+    for message, strength in zip(waiting, (*before, last), strict=True):
+        await hearsay(database, message.deliveries[0].id, now if message is waiting[-1] else NOW, strength=strength)
+    (entry,) = await listed(database, organization.id, now)
+    assert entry.expires_at == (None if suppressed_for is None else now + suppressed_for * DAY)
+
+
 async def test_words_are_believed_when_a_second_message_has_them_too(database: Database) -> None:
     organization, now = await heard_after(database, 29)
     (entry,) = await listed(database, organization, now)
-    assert (entry.address, entry.reason, entry.expires_at) == ("jonh@example.net", "invalid_recipient", None)
+    assert (entry.address, entry.reason, entry.expires_at) == ("jonh@example.net", "invalid_recipient", now + 30 * DAY)
     assert entry.evidence.startswith("bounce on 2026-03-30 (rule words.unknown, mail inb_")
     assert await database.write(suppressions.forget_hearsay, now) == 0
     assert await database.write(suppressions.forget_hearsay, NOW + 90 * DAY) == 1

@@ -53,11 +53,51 @@ async def test_a_bounce_that_went_elsewhere_finds_its_delivery(story: Story, to:
     [mail] = story.world.inbox(JOHN)
     value = f"<{mail.envelope_sender}>" if field == "Return-Path" else mail.headers[field]
     assert (await story.world.writes(None, to, form(to, f"{field}: {value}"))).accepted
-    told = await crm.becomes(sent, "bounced", "delivered")
-    assert told["deliveries"][0]["bounced"] == "late"
     event = await crm.hears("bounced", sent)
     assert event["data"]["strength"] == "weak"
+    told = await crm.message(sent)
+    if field == "Return-Path":
+        assert told["deliveries"][0]["bounced"] == "late"
+    else:
+        assert event["data"]["changes"] == "nothing", "whoever stands in Cc has as much"
+        assert {one["state"] for one in told["deliveries"]} == {"delivered"}
     assert (await crm.call("GET", "/v1/suppressions")).json()["suppressions"] == [], "anybody may have written it"
+
+
+@pytest.mark.parametrize(
+    ("domain", "author", "vouched", "state"),
+    [
+        ("corp.com", "MAILER-DAEMON@corp.com", "mx.corp.com", "bounced"),
+        ("corp.com", "Mail Delivery <postmaster@mx.corp.com>", "mx.corp.com", "bounced"),
+        ("corp.com", "MAILER-DAEMON@corp.com", "", "delivered"),
+        ("corp.com", "mary@corp.com", "mx.corp.com", "delivered"),
+        ("corp.com", "MAILER-DAEMON@evil.com", "mx.evil.com", "delivered"),
+        ("gmail.com", "mailer-daemon@gmail.com", "mx.gmail.com", "delivered"),
+    ],
+    ids=["own", "own-host", "unvouched", "a-person", "a-stranger", "a-provider"],
+)
+async def test_the_postmaster_of_the_recipients_own_domain_is_believed(
+    story: Story, domain: str, author: str, vouched: str, state: str
+) -> None:
+    """SPF of the name in HELO speaks for the null sender (RFC 7208 §2.4)."""
+    crm = await story.application()
+    await crm.person("Janet Roe", JANET)
+    host = author.strip(">").rpartition("@")[2].removeprefix("mx.")
+    story.world.mx(domain)
+    if host != domain:
+        story.world.mx(host)
+    if vouched:
+        zones = story.world.dns
+        zones.publish(vouched, *zones.zones[vouched], 'TXT "v=spf1 ip4:127.0.0.0/8 -all"')
+    sent = await crm.becomes(await crm.send(JANET, f"john@{domain}"), "delivered")
+    [mail] = story.world.inbox(f"john@{domain}")
+    report = standard(HEADER_FROM, f"Message-ID: {mail.headers['Message-ID']}")
+    report = report.replace(b"MAILER-DAEMON@corp.com", author.encode()).replace(
+        JOHN.encode(), f"john@{domain}".encode()
+    )
+    assert (await story.world.writes(None, HEADER_FROM, report, helo=f"mx.{host}")).accepted
+    await crm.hears("bounced", sent)
+    assert await crm.states(sent) == [state]
 
 
 async def test_a_bounce_of_which_nothing_of_ours_is_left_changes_nothing(story: Story) -> None:

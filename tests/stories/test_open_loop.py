@@ -221,6 +221,29 @@ async def test_a_failure_behind_a_forwarder_is_not_ours_and_a_person_hears(story
     assert len(home.inbox(JANET)) == 1
 
 
+async def test_what_failed_behind_a_forwarder_is_sent_to_another_address(story: Story) -> None:
+    crm = await story.application()
+    await crm.person("Janet Roe", JANET)
+    story.world.mx("corp.com").forwards(JOHN, "gone@elsewhere.org")
+    at_home = story.world.mx("home.org")
+    sent = await crm.send(JANET, JOHN)
+    [letter] = await story.world.mx("example.net").wait_for(JANET)
+    assert "If you know another address of this person" in " ".join(plain_text(letter).split())
+    link = story.link(letter, "/correct/")
+    page = await story.http.get(link)
+    assert page.status_code == 200
+    assert "Send it to another address" in page.text
+    assert "behind this address it failed" in page.text
+    assert 'name="recipient" value=""' in page.text
+    posted = await story.http.post(link, data={"recipient": "john@home.org"})
+    assert "on its way to john@home.org" in posted.text
+    [mail] = await at_home.wait_for("john@home.org")
+    assert str(mail.headers["Subject"]) == "Your call"
+    [delivery] = (await crm.becomes(sent, "delivered"))["deliveries"]
+    assert delivery["case"]["state"] == "resolved"
+    assert (await story.http.get(link)).text == posted.text
+
+
 async def test_a_company_that_refuses_its_own_domain_from_outside_gets_its_mail(story: Story) -> None:
     crm = await story.application()
     await crm.person("Janet Roe", "janet@corp.com")

@@ -148,3 +148,51 @@ async def test_what_comes_back_is_counted_and_shown_whether_or_not_it_is_about_a
         return matched and any('matched="no"' in line for line in lines)
 
     await until(counted)
+
+
+SLOPPY = [
+    "<MAILER-DAEMON>",
+    "<root@localhost>",
+    "<john..doe@docomo.example.com>",
+    "<-bounce@my_host.corp.com>",
+    "<john@corp.com.>",
+    "<john@[127.0.0.1]>",
+    "<john@[IPv6:::1]>",
+    f"<{'a' * 70}@corp.com>",
+    "<@a.example:john@corp.com>",
+    "john@corp.com",
+    "",
+]
+
+
+async def test_evidence_is_taken_in_whatever_name_it_comes(story: Story) -> None:
+    """The token is the pass. Whoever writes a sloppy reverse-path is often the very system that bounces."""
+    crm = await story.application()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com")
+    people = [f"mary{number}@corp.com" for number in range(len(SLOPPY))]
+    sent = await crm.send(JANET, *people)
+    await crm.becomes(sent, *["delivered"] * len(people))
+    reader, writer = await asyncio.open_connection("127.0.0.1", story.app.smtp_port)
+
+    async def says(line: str | bytes) -> bytes:
+        writer.write(line if isinstance(line, bytes) else f"{line}\r\n".encode())
+        while (answer := await reader.readline())[3:4] == b"-":
+            pass
+        return answer
+
+    await reader.readline()
+    await says("EHLO broken.example")
+    for number, (sender, person) in enumerate(zip(SLOPPY, people, strict=True)):
+        [mail] = site.inbox(person)
+        token = str(mail.envelope_sender)
+        back = bounce("mx.corp.com", token, mail.content, Failure(final_recipient=person))
+        assert (await says(f"MAIL FROM:{sender}")).startswith(b"250"), sender
+        recipient = (token, f"{token}.", f"@relay.example:{token}")[number % 3]
+        assert (await says(f"RCPT TO:<{recipient}>")).startswith(b"250"), recipient
+        assert (await says("DATA")).startswith(b"354")
+        assert (await says(back + b"\r\n.\r\n")).startswith(b"250")
+    writer.close()
+    await crm.becomes(sent, *["bounced"] * len(people))
+    kept = (await story.http.get("/v1/inbound", headers=story.administrator)).json()["inbound"]
+    assert {(one["envelope_sender"] or "") for one in kept} == {sender.strip("<>") for sender in SLOPPY}

@@ -107,6 +107,14 @@ async def test_suppressions_know_the_rules_that_their_evidence_names(url: str) -
     assert {row["rule"] for row in rows if row["evidence"] not in told} <= {None}
 
 
+async def test_hearsay_knows_its_strength_and_the_rule_that_read_it(url: str) -> None:
+    async with _open(url) as database:
+        await database.migrate()
+        rows = (await database.read(_rows))["hearsay"].values()
+    assert {row["strength"] for row in rows} >= {"weak"}
+    assert all(row["rule"] for row in rows)
+
+
 async def test_the_schema_is_that_of_a_new_store(kept: Kept, url: str, cluster: Cluster, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         other = f"sqlite:///{tmp_path / 'new.db'}"

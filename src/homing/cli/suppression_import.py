@@ -1,7 +1,7 @@
 """`homing suppression import`: what another provider knew is brought along, a batch at a time."""
 
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,11 +49,14 @@ class Report:
 
 
 def import_file(gateway: Gateway, file: Path, stream: str, terms: "Terms", *, strict: bool) -> None:
-    """With `strict` the whole file is read first, and a single faulty line means that nothing is imported."""
+    """The whole file is read first: where its lines cannot be told apart or, with `strict`, a single one has a fault,
+    nothing is imported."""
     with _opened(file) as source:
-        if strict:
-            with _export(source, terms) as export:
+        with _export(source, terms) as export:
+            if strict:
                 _all_good(export)
+            else:
+                deque(export.rows, maxlen=0)
         report = Report()
         with _export(source, terms) as export, _progress(source) as told:
             report.format = export.format
@@ -117,15 +120,24 @@ def _export(source: BinaryIO, terms: "Terms") -> "Iterator[Export]":
     from homing.loop.suppression_import import ExportError, open_export
 
     source.seek(0)
-    wide = source.read(2) in (b"\xff\xfe", b"\xfe\xff")
+    encoding, errors = _encoding(source.read(2))
     source.seek(0)
-    encoding, errors = ("utf-16", "replace") if wide else ("utf-8-sig", "surrogateescape")
     with open(source.fileno(), encoding=encoding, errors=errors, newline="", closefd=False) as text:
         try:
-            export = open_export(text, terms)
+            yield open_export(text, terms)
         except ExportError as error:
-            raise bad_input("FILE", error.code, str(error)) from None
-        yield export
+            place = f"line {error.line}" if error.line else "FILE"
+            raise bad_input(place, error.code, str(error)) from None
+
+
+def _encoding(first: bytes) -> tuple[str, str]:
+    """By the first two octets, and what to do with octets that are none of it. UTF-16 has a mark, or a zero beside the
+    first letter."""
+    if first in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16", "replace"
+    if 0 in first:
+        return "utf-16-be" if first[0] == 0 else "utf-16-le", "replace"
+    return "utf-8-sig", "surrogateescape"
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import typer
@@ -29,27 +28,41 @@ def lift_all(gateway: Gateway, criteria: Json, *, yes: bool, why: str | None = N
     elif yes:
         show({**criteria, "lifted": sum(_lift(gateway, criteria, why))}, lambda: "")
     else:
-        show_rows("suppressions", _found(gateway, criteria), lambda _: "")
+        rows = (row for page in _pages(gateway, criteria) for row in page["suppressions"])
+        show_rows("suppressions", rows, lambda _: "")
 
 
 def _with_person(gateway: Gateway, criteria: Json, yes: bool, why: str | None) -> None:
-    rows = _found(gateway, criteria)
-    first = list(islice(rows, SHOWN))
-    owners = {row["organization"] for row in first}
-    count = len(first)
-    for row in rows:
-        owners.add(row["organization"])
-        count += 1
+    first: list[Json] = []
+    owners: set[str] = set()
+    count = hearsay = 0
+    for page in _pages(gateway, criteria):
+        rows = page["suppressions"]
+        first += rows[: SHOWN - len(first)]
+        owners.update(row["organization"] for row in rows)
+        count += len(rows)
+        hearsay += page["hearsay"]
     show(None, lambda: _picture(first, with_owner=len(owners) > 1))
-    if not count:
+    if not count and not hearsay:
         say("Nothing to lift.")
         return
-    whole = f"{_suppressions(count)} of {_organizations(len(owners))}"
-    say(f"{whole}, the first {len(first)} of them above." if count > len(first) else f"{whole}.")
-    if yes or _agreed(f"Lift {'it' if count == 1 else 'all of them'}?"):
+    if count:
+        whole = f"{_suppressions(count)} of {_organizations(len(owners))}"
+        say(f"{whole}, the first {len(first)} of them above." if count > len(first) else f"{whole}.")
+    if hearsay:
+        say(f"Late reports about {_messages(hearsay)}, read by this rule, count against addresses.")
+    if yes or _agreed(_question(count)):
         say(f"Lifted {_suppressions(_lift_visibly(gateway, criteria, why, count))}.")
+        if hearsay:
+            say("The reports count no more.")
     else:
         say("Nothing was lifted.")
+
+
+def _question(count: int) -> str:
+    if not count:
+        return "Let the reports count no more?"
+    return f"Lift {'it' if count == 1 else 'all of them'}?"
 
 
 def _agreed(question: str) -> bool:
@@ -77,11 +90,11 @@ def _lift_visibly(gateway: Gateway, criteria: Json, why: str | None, count: int)
     return lifted
 
 
-def _found(gateway: Gateway, criteria: Json) -> Iterator[Json]:
+def _pages(gateway: Gateway, criteria: Json) -> Iterator[Json]:
     cursor: str | None = None
     while True:
         page = gateway.get("/v1/suppressions", **criteria, limit=_PAGE, cursor=cursor)
-        yield from page["suppressions"]
+        yield page
         cursor = page["cursor"]
         if cursor is None:
             return
@@ -113,6 +126,10 @@ def _picture(rows: list[Json], *, with_owner: bool) -> "RenderableType":
 
 def _suppressions(count: int) -> str:
     return "1 suppression" if count == 1 else f"{count:,} suppressions"
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count:,} messages"
 
 
 def _organizations(count: int) -> str:

@@ -94,6 +94,8 @@ def undo(
 ) -> None:
     """Take back what a wrong rule did: list every suppression that it caused, and lift them.
 
+    Late reports that it read count no more, and what another rule suppressed only together with it is lifted too.
+
     With an administrator's key and no `--org`, those of all organizations. They are lifted after a question or with
     `--yes`; to repeat it does no harm.
     """

@@ -31,7 +31,7 @@ from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewA
 from homing.loop.reading import oops
 from homing.loop.reading.classify import Rules
 from homing.loop.reading.marks import ENVELOPE_LOCAL, UNSUBSCRIBE_LOCAL
-from homing.loop.reading.match import NOTHING_SAID, evidence_from, is_feedback_of
+from homing.loop.reading.match import NOTHING_SAID, evidence_from, is_feedback_of, is_from_postmaster_of
 from homing.loop.reading.understand import Understood, understand
 from homing.loop.receivers import receiver_of
 from homing.loop.token import Purpose, TokenRefused, Tokens
@@ -104,6 +104,7 @@ class _Matched:
     sent: Sent
     by_envelope: bool = False
     by_trace: bool = False
+    by_returned_sender: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -314,7 +315,7 @@ class Receiver:
         returned_sender = self._first_opened(understood.returned_senders, Purpose.ENVELOPE)
         if returned_sender is not None:
             sent = await self.database.read(sent_deliveries.by_delivery, returned_sender)
-            return None if sent is None else _Matched(sent=sent)
+            return None if sent is None else _Matched(sent=sent, by_returned_sender=True)
         message = self._opened(Purpose.MESSAGE_ID, _local_part(understood.returned_message_id))
         if message is None:
             return None
@@ -361,7 +362,13 @@ class Receiver:
             by_envelope=matched.by_envelope,
             vouched=matched.by_trace or is_feedback_of(self.feedback_domains, authentication),
         )
-        evidence = replace(evidence, authentication=authentication.summary, receiver=self._receiver(evidence))
+        proved = matched.by_returned_sender or is_from_postmaster_of(matched.sent.delivery, understood, authentication)
+        evidence = replace(
+            evidence,
+            proved=evidence.proved or proved,
+            authentication=authentication.summary,
+            receiver=self._receiver(evidence),
+        )
         return DeliveryEvidence(delivery=matched.sent.delivery.id, evidence=evidence, now=self.clock(), inbound=mail.id)
 
     def _receiver(self, report: Reported) -> str:

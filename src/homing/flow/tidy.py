@@ -16,7 +16,7 @@ from homing.flow.worker import work_until_canceled
 from homing.loop.model import InboundId
 from homing.loop.retry import LONGEST_WAIT, not_believed
 from homing.net import webhook
-from homing.store import actions, alarms, deliveries, figures, inbound, lifts, suppressions, tidy
+from homing.store import actions, alarms, deliveries, figures, inbound, lifts, mail_domains, suppressions, tidy
 from homing.store.database import Database
 
 _RECOVER_EVERY = 5.0
@@ -103,6 +103,7 @@ class Tidier:
             suppressions.forget_hearsay,
             suppressions.forget_expired,
             lifts.forget_lifted,
+            mail_domains.forget_domains,
             alarms.forget,
         ):
             while await self.database.write(forget, now):

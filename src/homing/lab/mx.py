@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,12 @@ class MxHost:
         limits = Limits(connections=1000, connections_per_network=1000)
         self._server = SmtpServer(self, limits, tls_context)
         return await self._server.start(self.ip, port)
+
+    def lacks(self, keyword: str) -> None:
+        """From the next connection on this SMTP extension is not offered."""
+        assert self._server is not None
+        limits = self._server.limits
+        self._server.limits = replace(limits, offers=tuple(one for one in limits.offers if one != keyword))
 
     async def close(self) -> None:
         for task in self._following:

@@ -86,15 +86,23 @@ class World:
             self._sites[domain] = host.site
         return self._sites[domain]
 
+    def lacks(self, domain: str, keyword: str) -> Site:
+        """The mail domain of this name, whose host no longer offers an SMTP extension, such as SMTPUTF8."""
+        site = self.mx(domain)
+        for host in self._hosts:
+            if host.site is site:
+                host.lacks(keyword)
+        return site
+
     def inbox(self, address: str) -> list[Mail]:
         """What arrived for an address of any of the lab's domains, oldest first."""
         return self.mx(domain_of(address)).inbox(address)
 
-    async def writes(self, envelope_sender: str | None, recipient: str, content: bytes) -> Sent:
-        """Sends a mail as an outside sender, by real SMTP from the host of the sender's domain."""
+    async def writes(self, envelope_sender: str | None, recipient: str, content: bytes, helo: str = "") -> Sent:
+        """Sends a mail as an outside sender, by real SMTP from the host of the sender's domain, or as `helo`."""
         domain = domain_of(envelope_sender or "") or "stranger.net"
         envelope = Envelope(envelope_sender=envelope_sender, recipient=recipient, content=content)
-        return await self.post.send(f"mx.{domain}", envelope)
+        return await self.post.send(helo or f"mx.{domain}", envelope)
 
     def gateway_is_at(self, ip: str, port: int) -> None:
         """Publishes where the gateway's MX door listens."""

@@ -15,7 +15,8 @@ from homing.mail.reply import Reply, Stage
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """A server answered at `stage`. After a whole transaction this is the reply to the dot. `receiver`: whose mail
-    hosts the attempt went to."""
+    hosts the attempt went to. `wants_tls`: it refuses only that we came in clear, which it would have protected had the
+    handshake not failed."""
 
     stage: Stage
     reply: Reply
@@ -23,6 +24,7 @@ class Answered:
     ip: str = ""
     tls: str = ""
     receiver: str = ""
+    wants_tls: bool = False
     verdict: Verdict
 
 
@@ -72,16 +74,25 @@ class RouteFault(StrEnum):
     NULL_MX = "null_mx"
     PRIVATE_ADDRESS = "private_address"
     LOOKUP_FAILED = "lookup_failed"
-    NO_ADDRESS = "no_address"
+    NO_MAIL_HOST = "no_mail_host"
+    BROKEN_MX = "broken_mx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unroutable:
-    """DNS gave no host to talk to. `detail` says which server answered what."""
+    """DNS gave no host to talk to. `detail` says which server answered what. `took_mail`: the domain took mail not long
+    ago, and it is too early to believe that it is gone."""
 
     fault: RouteFault
     detail: str
     suggestion: str | None = None
+    took_mail: bool = False
+
+    @property
+    def permanent(self) -> bool:
+        """Whether a second source has confirmed it, so that to ask again would not help (RFC 5321 §5.1)."""
+        return self.fault is not RouteFault.LOOKUP_FAILED
+
     """A well-known domain one letter away, if any."""
 
 
@@ -155,7 +166,8 @@ class Reported:
     writes it. `names_other`: it is only others' (`final_recipient`), behind his: the target of a forward, a member of a
     list. A report that names nobody has both False. `receipt`: it is an automatic answer by which a help desk confirms
     that it has the message. `out_of_time`: a server has given up, and says no more than that.
-    `at_envelope`: it came to the delivery's own return address. `receiver`: of the remote host that it names.
+    `at_envelope`: it came to the delivery's own return address. `proved`: only who has the message, or runs the
+    recipient's mail, can have written it. `receiver`: of the remote host that it names.
     `authentication`: what SPF, DKIM and DMARC say of the mail, in one line, "" where nobody asked them.
     """
 
@@ -172,6 +184,7 @@ class Reported:
     final_recipient: str = ""
     reporting_mta: str = ""
     at_envelope: bool = False
+    proved: bool = False
     receiver: str = ""
     authentication: str = ""
 

@@ -149,7 +149,7 @@ def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
         delivered = replace(move(delivery, State.DELIVERED), silent_deaths=0, verdict=None)
         return _settled(delivered, (NewEvent(type=EventType.DELIVERED, data=event),), None)
     passing = said.verdict.passes and delivery.attempts < retry.ASKED_AGAIN
-    if said.reply.permanent and said.stage not in HOST_STAGES and not passing:
+    if said.reply.permanent and said.stage not in HOST_STAGES and not passing and not said.wants_tls:
         outcome = _failed(delivery, State.BOUNCED, said.verdict, terms, event)
         return _suppressing(outcome, suppression.after_answer(said, terms.now))
     return _deferred(
@@ -157,7 +157,7 @@ def _answered(delivery: Delivery, said: Answered, terms: _Terms) -> Outcome:
         terms.now,
         event,
         verdict=said.verdict,
-        in_doubt=said.stage is Stage.DOT and not (said.reply.transient or said.reply.permanent),
+        in_doubt=said.stage is Stage.DOT and said.reply.leaves_doubt,
     )
 
 
@@ -203,15 +203,16 @@ def _unroutable(delivery: Delivery, finding: Unroutable, terms: _Terms) -> Outco
     }
     if delivery.state is not State.SENDING:
         return _noted(delivery, EventType.ATTEMPTED, {**event, "changes": "nothing"})
-    permanent = finding.fault not in {RouteFault.LOOKUP_FAILED, RouteFault.NO_ADDRESS}
+    final = finding.permanent and not finding.took_mail
+    gone = final and finding.fault is not RouteFault.BROKEN_MX
     verdict = Verdict(
-        failure_class="invalid_domain" if permanent else "unreachable",
-        kind="hard" if permanent else "soft",
+        failure_class="invalid_domain" if gone else "unreachable",
+        kind="hard" if gone else "soft",
         rule=f"route-{finding.fault.value}",
         matched=finding.suggestion or "",
         text=finding.detail,
     )
-    if permanent:
+    if final:
         return _failed(delivery, State.BOUNCED, verdict, terms, event)
     return _deferred(delivery, terms.now, event, verdict=verdict)
 
@@ -365,7 +366,7 @@ def _dsn(delivery: Delivery, report: Reported, terms: _Terms) -> Outcome:
     facts = _facts(report)
     if report.names_other:
         return _behind(delivery, report, terms)
-    may_change = report.strength is Strength.STRONG or report.names_recipient
+    may_change = report.proved and (report.strength is Strength.STRONG or report.names_recipient)
     match report.action:
         case ReportAction.FAILED if may_change and _can_bounce(delivery):
             outcome = _failed(

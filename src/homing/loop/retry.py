@@ -35,6 +35,11 @@ LIFETIME = timedelta(days=5)
 BELIEVED_AFTER = timedelta(days=1)
 """Time after a clock jump until the clock is believed again."""
 
+TOOK_MAIL_WITHIN = timedelta(days=30)
+DNS_PATIENCE = timedelta(days=1)
+"""A domain that took mail `TOOK_MAIL_WITHIN` is tried for that long before what the DNS denies is believed: a zone may
+be broken for an hour, and a domain's renewal forgotten for a day."""
+
 SILENT_DEATHS = 5
 """After so many claims that ended without any answer we stop: something in the message kills the worker."""
 

@@ -5,11 +5,12 @@ nobody. Only a final refusal of the recipient counts, from the server itself at 
 has been said, or in a strong report. Refusals that are about us, about the message or about the moment never count.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from homing.loop.evidence import Answered, Reported
-from homing.loop.model import Origin, Strength, Verdict
+from homing.loop.model import DeliveryId, Origin, Strength, Verdict
 from homing.mail.reply import Stage
 
 GONE_DOMAIN_FOR = timedelta(days=30)
@@ -26,13 +27,13 @@ FULL_FORGOTTEN_AFTER = timedelta(days=60)
 
 HEARSAY_TIMES = 2
 HEARSAY_WITHIN = timedelta(days=30)
-"""Hearsay is believed when so many messages to an address had a report in words only within this time."""
+"""Weak hearsay is believed when so many messages to an address had hearsay within this time."""
 
 LATE_FOR = timedelta(days=30)
 LATE_WITHIN = timedelta(days=90)
 """A report that comes after the message was taken suppresses for so long: some servers that pass mail on report their
-alias, and cannot be told apart from those whose mailbox is gone. With the report about a second message within
-`LATE_WITHIN`, it is for good."""
+alias, and cannot be told apart from those whose mailbox is gone. With a strong report about a second message within
+`LATE_WITHIN`, it is for good. Weak ones that are believed do no more than a single strong one."""
 
 COMPLAINTS = frozenset({"complaint", "unsubscribe"})
 """Reasons for which sending again would be wrong, whoever asks for it."""
@@ -51,10 +52,38 @@ class Suppress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hearsay:
-    """A report that an address is dead, to be believed once another message had one `within` this time."""
+    """A report that an address is dead: so strong, by the verdict of this `rule`. What it suppresses once another
+    message had one that counts beside it: `beside`, `within` this time."""
 
     suppress: Suppress
-    within: timedelta
+    strength: Strength
+    rule: str
+
+    @property
+    def within(self) -> timedelta:
+        return _WITHIN[self.strength]
+
+    @property
+    def beside(self) -> frozenset[Strength]:
+        return _BESIDE[self.strength]
+
+
+_WITHIN: Mapping[Strength, timedelta] = {Strength.STRONG: LATE_WITHIN, Strength.WEAK: HEARSAY_WITHIN}
+_BESIDE: Mapping[Strength, frozenset[Strength]] = {
+    Strength.STRONG: frozenset({Strength.STRONG}),
+    Strength.WEAK: frozenset(Strength),
+}
+"""Anybody may have written a weak report: it makes none for good of what a strong one suppresses for a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastHearsay:
+    """Hearsay about an address as it is remembered, once for each delivery. `rule` None: it is not known."""
+
+    delivery: DeliveryId
+    said_at: datetime
+    strength: Strength
+    rule: str | None
 
 
 def after_answer(said: Answered, now: datetime) -> Suppress | None:
@@ -73,19 +102,43 @@ def after_report(report: Reported, now: datetime) -> Suppress | None:
 
 
 def hearsay(report: Reported, now: datetime) -> Hearsay | None:
-    """The suppression for good by a report whose address is that of our recipient, once another message had such a one
-    (`after_hearsay`). Weak reports count if they came to the delivery's own return address."""
+    """What a report whose address is that of our recipient suppresses once another message had such a one
+    (`after_hearsay`): for good if both are strong, else for a time. Weak reports count if they came to the delivery's
+    own return address."""
     dead = None if report.rewritten else _address_is_dead(report.verdict, now)
     if dead is None:
         return None
-    if report.strength is Strength.STRONG:
-        return Hearsay(suppress=dead, within=LATE_WITHIN)
-    return Hearsay(suppress=dead, within=HEARSAY_WITHIN) if report.at_envelope and report.names_recipient else None
+    if report.strength is Strength.WEAK:
+        if not (report.at_envelope and report.names_recipient):
+            return None
+        dead = replace(dead, expires_at=now + LATE_FOR)
+    return Hearsay(suppress=dead, strength=report.strength, rule=report.verdict.rule)
 
 
 def after_hearsay(hearsay: Hearsay, times: int) -> Suppress | None:
-    """`times` messages within `hearsay.within`, this one among them, had a report that the address is dead."""
+    """`times` messages, this one among them, had hearsay that counts (`hearsay.beside`, `hearsay.within`)."""
     return hearsay.suppress if times >= HEARSAY_TIMES else None
+
+
+def rests_on(
+    wrong: Collection[DeliveryId],
+    past: Collection[PastHearsay],
+    suppressed_at: datetime,
+    rule: str | None,
+    *,
+    for_good: bool,
+) -> bool:
+    """Whether the suppression of an address, of that moment and by that rule, came of `past` hearsay and would not have
+    without what was said, in error, about the `wrong` deliveries."""
+    last = next((one for one in past if (one.said_at, one.rule) == (suppressed_at, rule)), None)
+    if last is None or (last.strength is Strength.STRONG and not for_good):
+        return False
+    since = suppressed_at - _WITHIN[last.strength]
+    counted = {
+        one.delivery for one in past if since < one.said_at <= suppressed_at and one.strength in _BESIDE[last.strength]
+    }
+    right = counted.difference(wrong)
+    return counted != right and (last.delivery in wrong or len(right) < HEARSAY_TIMES)
 
 
 def after_complaint(report: Reported) -> Suppress | None:

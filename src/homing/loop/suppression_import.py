@@ -49,6 +49,8 @@ _PROVIDERS = {
 _ADDRESS = ("emailaddress", "address", "email", "recipient")
 _CREATED = ("createdat", "created", "lastupdatetime", "bouncedat", "timestamp", "date")
 _WHY = ("suppressionreason", "reason", "type")
+_QUOTES = ("error", "details", "description", "evidence")
+_READ = frozenset((*_ADDRESS, *_CREATED, *_WHY, *_QUOTES, "status", "code", "ip", "inactive", "origin", "tags", "tag"))
 
 _BOUNCE, _TRANSIENT = "bounce", "transient"
 _PASSING = re.findall(
@@ -69,11 +71,12 @@ _WORDS: Mapping[str, str] = {
 
 
 class ExportError(ValueError):
-    """The file is none that can be imported. `code` is a stable word, the message is for a person."""
+    """The file is none that can be imported. `code` is a stable word, the message is for a person; `line`: where."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, line: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.line = line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +127,8 @@ class Export:
     rows: Iterator[tuple[int, list[str] | None]]
 
     def read(self) -> Iterator[Imported | Omitted]:
-        """Each line in turn; empty ones are passed over."""
+        """Each line in turn; empty ones are passed over. Raises ExportError where quotation marks have swallowed
+        lines: whoever wants all or nothing reads the `rows` first."""
         for line, cells in self.rows:
             try:
                 if cells is None or any(cells):
@@ -190,7 +194,7 @@ class Export:
 
     def _quoted(self, row: Mapping[str, str]) -> str:
         """The server's words; "" where they cannot be shown."""
-        words = _first(row, ("error", "details", "description", "evidence"))
+        words = _first(row, _QUOTES)
         if self.format is Format.SENDGRID:
             words = row.get("reason", "")
         quoted = clean(words, _QUOTED)
@@ -224,7 +228,8 @@ _TRANSIENT_REPLY = re.compile(r"4[0-9][0-9](?![0-9])")  # RFC 5321 §4.2.1
 
 
 def open_export(lines: Iterable[str], terms: Terms) -> Export:
-    """Tell the form of a file from its first line, unless the terms name it. Raises ExportError."""
+    """Tell the form of a file from its first line, unless the terms name it. Raises ExportError, also where that line
+    is of more than one form, and neither format nor reason is given."""
     source = iter(lines)
     first, passed = "", 0
     for first in source:
@@ -239,8 +244,26 @@ def open_export(lines: Iterable[str], terms: Terms) -> Export:
         raise ExportError("file-empty", "The file has no line that can be read.")
     names = tuple(map(_plain, cells))
     if set(names).intersection(_ADDRESS):
-        return Export(terms.format or _sniffed(frozenset(names)), names, terms, rows)
-    return _without_header(cells, terms, chain([(line, cells)], rows))
+        if twice := sorted(name for name in _READ.intersection(names) if names.count(name) > 1):
+            message = f"The first line names the column “{twice[0]}” twice."
+            raise ExportError("column-repeated", message, line)
+        return Export(terms.format or _told(frozenset(names), terms), names, terms, _whole(rows, names, delimiter))
+    form, names = _without_header(cells, terms)
+    return Export(form, names, terms, _whole(chain([(line, cells)], rows), names, delimiter))
+
+
+def _told(names: frozenset[str], terms: Terms) -> Format:
+    """The form of which the columns are. Lists that say of whom but not why are alike, and a reason is anybody's."""
+    form = _sniffed(names)
+    alike = (form is Format.SENDGRID and not names & {"status", "ip"}) or names == {"address", "createdat"}
+    if not alike:
+        return form
+    if terms.reason is not None and "reason" not in names:
+        return Format.CSV
+    more = "" if "reason" in names else ", or give the reason (“--reason”)"
+    options = f"“--format {form}” or “--format csv”{more}"
+    message = f"A list of {_PROVIDERS[form]}'s has these columns, and so have others: say {options}."
+    raise ExportError("format-unclear", message)
 
 
 def _sniffed(names: frozenset[str]) -> Format:
@@ -255,17 +278,18 @@ def _sniffed(names: frozenset[str]) -> Format:
     return Format.CSV
 
 
-def _without_header(cells: Sequence[str], terms: Terms, rows: Iterator[tuple[int, list[str] | None]]) -> Export:
-    """Addresses alone, or with a reason as in SES's bulk form."""
+def _without_header(cells: Sequence[str], terms: Terms) -> tuple[Format, tuple[str, ...]]:
+    """Addresses alone, or with a reason as in SES's bulk form; and its columns."""
     if "@" not in cells[0] or len(cells) > 2:
         raise ExportError("format-unknown", "The first line names no column with addresses, as “address” or “email”.")
     bulk = len(cells) == 2 and _plain(cells[1]) in {"bounce", "complaint"}
-    return Export(terms.format or (Format.SES if bulk else Format.CSV), ("address", "reason"), terms, rows)
+    return terms.format or (Format.SES if bulk else Format.CSV), ("address", "reason")
 
 
 def _rows(lines: Iterator[str], delimiter: str, passed: int) -> Iterator[tuple[int, list[str] | None]]:
-    """Each row with the number of its first line; None: it cannot be read."""
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    """Each row with the number of its first line; None: it cannot be read. Raises ExportError where that took others
+    with it."""
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     while True:
         line = passed + reader.line_num + 1
         try:
@@ -273,7 +297,38 @@ def _rows(lines: Iterator[str], delimiter: str, passed: int) -> Iterator[tuple[i
         except StopIteration:
             return
         except csv.Error:
+            if passed + reader.line_num > line:
+                raise _swallowed(line) from None
             yield line, None
+
+
+def _whole(
+    rows: Iterable[tuple[int, list[str] | None]], columns: Sequence[str], delimiter: str
+) -> Iterator[tuple[int, list[str] | None]]:
+    """The same rows. Raises ExportError where a cell holds lines that look like rows: two stray quotation marks swallow
+    what is between them, and are good CSV."""
+    place = next(columns.index(name) for name in _ADDRESS if name in columns)
+    for line, cells in rows:
+        for cell in cells or ():
+            _, *further = cell.splitlines() or [""]
+            found = [one.split(delimiter) for one in further]
+            full = [one for one in found if len(one) == len(columns)] + [one for one in found[-1:] if len(one) > 1]
+            if any(len(one) > place and _is_address(one[place]) for one in full):
+                raise _swallowed(line)
+        yield line, cells
+
+
+def _swallowed(line: int) -> ExportError:
+    message = f"A quotation mark in line {line} swallows the lines behind it: it has no other one, or a stray one."
+    return ExportError("quote-stray", message, line)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parse_address(text.strip().strip('"'))
+    except AddressError:
+        return False
+    return True
 
 
 def moment_in(text: str, now: datetime) -> datetime | None:

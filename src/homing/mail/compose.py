@@ -149,6 +149,19 @@ def corrected(content: bytes, mistaken: Address, right: Address, message_id: str
     return b"\r\n".join(fields) + separator + body
 
 
+def without_smtputf8(content: bytes) -> bytes:
+    """The output of `compose` for a recipient whose own address is ASCII: To and Cc without addresses that only a
+    server with SMTPUTF8 takes (RFC 6531 §3.2). All else, the body too, is the same, and so is the result each time."""
+    head, separator, body = content.partition(b"\r\n\r\n")
+    fields = []
+    for one in re.split(rb"\r\n(?![ \t])", head):
+        name, _, value = one.partition(b":")
+        if name in (b"To", b"Cc") and not one.isascii():
+            one = header.ascii_mailboxes(name.decode(), value.decode()).removesuffix(b"\r\n")  # noqa: PLW2901
+        fields.append(one)
+    return b"\r\n".join(fields) + separator + body
+
+
 def check_composed(raw: bytes) -> None:
     """Hold the finished bytes against a second, independent parser. Raises ComposeError (code final-gate).
 
@@ -259,10 +272,21 @@ def _text(subtype: str, text: str) -> _Part:
     content_type = header.with_parameters("Content-Type", f"text/{subtype}", [("charset", "utf-8")])
     if _stands_as_it_is(octets):
         return _Part(content_type + b"Content-Transfer-Encoding: 7bit\r\n", octets)
-    quoted, based = b2a_qp(octets, istext=True), _base64(octets)
+    quoted, based = _FROM_LINE.sub(_not_a_from_line, b2a_qp(octets, istext=True)), _base64(octets)
     if 3 * len(quoted) <= 4 * len(based):
         return _Part(content_type + b"Content-Transfer-Encoding: quoted-printable\r\n", quoted)
     return _Part(content_type + b"Content-Transfer-Encoding: base64\r\n", based)
+
+
+_FROM_LINE = re.compile(rb"^From (?=(.*))", re.MULTILINE)
+_QUOTED_LINE = 76
+"""Octets of a line in quoted-printable (RFC 2045 §6.7, rule 5)."""
+
+
+def _not_a_from_line(line: re.Match[bytes]) -> bytes:
+    """Whoever keeps mail in an mbox writes ">From " instead (RFC 4155), and the body's hash no longer fits."""
+    fits = len(line[0]) + len(line[1].rstrip(b"\r")) + len(b"=46") - len(b"F") <= _QUOTED_LINE
+    return b"=46rom " if fits else b"=46=\r\nrom "
 
 
 def _stands_as_it_is(octets: bytes) -> bool:

@@ -8,7 +8,7 @@ what is not understood is "" here and never an error.
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from homing.mail.mime import FIELDS, Headers, Mail, read_fields
 from homing.mail.spelling import bare, from_utf8, from_xtext
@@ -52,8 +52,7 @@ _ACTIONS = {
 _KNOWN_ACTIONS = frozenset({"failed", "delayed", "delivered", "relayed", "expanded"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipientStatus:
+class RecipientStatus(NamedTuple):
     """The per-recipient fields (RFC 3464 §2.3). Addresses and diagnostics are without their type prefix.
 
     `action` is one of RFC 3464's five words or ""; `status` an enhanced status code or "". Where there is no
@@ -67,16 +66,15 @@ class RecipientStatus:
     remote_mta: str = ""
     diagnostic_type: str = ""
     diagnostic_code: str = ""
-    fields: Headers = field(default_factory=Headers)
+    fields: Headers = Headers()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryStatus:
+class DeliveryStatus(NamedTuple):
     """The per-message fields (RFC 3464 §2.2) and the recipients, at most `RECIPIENTS` of them."""
 
+    recipients: tuple[RecipientStatus, ...]
     original_envelope_id: str = ""
     reporting_mta: str = ""
-    recipients: tuple[RecipientStatus, ...]
 
 
 def find_dsn(mail: Mail) -> DeliveryStatus | None:
@@ -195,6 +193,8 @@ def read_recipient(value: str) -> str:
 
     May be a bare name where a gateway gave no more, or "".
     """
+    if not value:
+        return ""
     address_type, address = _untyped(value)
     if "<" in address and ">" in address[address.index("<") :]:
         address = address[address.index("<") + 1 :].partition(">")[0]

@@ -69,6 +69,29 @@ def mailboxes(name: str, entries: Sequence[tuple[str, Address]]) -> bytes:
     return _folded(name, chunks)
 
 
+def ascii_mailboxes(name: str, value: str) -> bytes:
+    """An address list as `mailboxes` wrote it, without addresses that need SMTPUTF8. In place of each stands a group
+    without members (RFC 5322 §3.4), as RFC 6857 §3.1 has it: of the same name or, where there was none, of the address
+    as encoded words. It tells a person who else was written to, and a reply to all passes over it."""
+    chunks: list[str] = []
+    for entry in _ENTRY.findall(value.replace("\r\n", "")):
+        named = _NAMED.fullmatch(entry.strip(" "))
+        phrase, address = named.groups() if named else ("", entry.strip(" "))
+        words = [phrase] if phrase.startswith('"') else phrase.split()
+        if address.isascii():
+            words.append(f"<{address}>" if words else address)
+        else:
+            words = [*(words or encoded_words(address, len(name) + 2)), ":;"]
+        chunks += [" " + word for word in words]
+        chunks[-1] += ","
+    chunks[-1] = chunks[-1].removesuffix(",")
+    return _folded(name, chunks)
+
+
+_ENTRY = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^",])+')
+_NAMED = re.compile(r'("(?:[^"\\]|\\.)*"|[^"<]*) <(.*)>')
+
+
 def with_parameters(name: str, value: str, parameters: Sequence[tuple[str, str]]) -> bytes:
     """A header such as Content-Disposition, its parameters quoted, or encoded and continued (RFC 2231)."""
     chunks = [" " + value]

@@ -120,8 +120,7 @@ class Headers:
         return name.lower() in self._index
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """A leaf of the MIME tree. `text` is decoded for text/* and message/*, "" for others and for a returned mail.
 
     `original` are the header fields of a returned mail, where the part is one; `enclosed` is that mail, if it is a
@@ -136,8 +135,7 @@ class Part:
     enclosed: "_Entity | None" = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class Mail(NamedTuple):
     """A mail as far as it could be read.
 
     `prose` is what its writer says in words (plain text, else HTML without tags), up to the copy of an original;
@@ -282,7 +280,7 @@ def read_content_type(value: str) -> tuple[str, dict[str, str]]:
     if not found:
         return "text/plain", {}
     params: dict[str, str] = {}
-    for parameter in _PARAMETER.finditer(value, found.end()):
+    for parameter in _PARAMETER.finditer(value, found.end()) if ";" in value else ():
         name = parameter[1].lower()
         quoted = parameter[2]
         text = parameter[3].strip() if quoted is None else _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted
@@ -435,7 +433,8 @@ def _separators(prose: str) -> Iterator[tuple[int, int]]:
     """The start and end of each line that separates an original from the text about it."""
     at = 0
     for line in prose.split("\n"):
-        if line and _SEPARATOR.match(line):
+        folded = line.lower()
+        if ("message" in folded or "mail" in folded) and _SEPARATOR.match(line):
             yield at, at + len(line)
         at += len(line) + 1
 

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)")
+_GOING = re.compile(r"4\.(?:3\.2|4\.\d+)")
+_GOING_IN_WORDS = re.compile(
+    r"clos(?:e|ing)|shut(?:ting)? ?down|going down|time[ -]?out|timed out|too long", re.IGNORECASE
+)
 
 
 class Stage(StrEnum):
@@ -44,6 +48,20 @@ class Reply:
     @property
     def permanent(self) -> bool:
         return 500 <= self.reply_code < 600
+
+    @property
+    def leaves_doubt(self) -> bool:
+        """Of a reply to the dot: whether the message may have been taken all the same.
+
+        A 4yz forbids it (RFC 5321 §4.2.5), but 421 is also what a server says as it goes, whatever it did before: bare,
+        as a host that shuts down (X.3.2) or lost the line (X.4.z), or in words. With another reason it is a refusal.
+        """
+        if self.reply_code != 421:
+            return not (self.positive or self.transient or self.permanent)
+        status = self.enhanced_status_code
+        if status.startswith("4.7."):
+            return False
+        return not status or bool(_GOING.fullmatch(status) or _GOING_IN_WORDS.search(self.text))
 
     def __str__(self) -> str:
         parts = (str(self.reply_code), self.enhanced_status_code, self.text.replace("\n", " / "))

@@ -23,10 +23,12 @@ _LOG_CHARACTERS = 500
 
 
 class Silence(StrEnum):
-    """Why there is no reply to go by. The last two are our own finding: the server was not asked."""
+    """Why there is no reply to go by. `no_route`: this machine has none to addresses of that family. The last two are
+    our own finding: the server was not asked."""
 
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
+    NO_ROUTE = "no_route"
     TIMEOUT = "timeout"
     CLOSED = "closed"
     GARBLED = "garbled"
@@ -95,6 +97,9 @@ class Capabilities:
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self.keywords
+
+    def without(self, keyword: str) -> "Capabilities":
+        return replace(self, keywords=self.keywords - {keyword})
 
     @classmethod
     def of(cls, lines: tuple[str, ...]) -> "Capabilities":
@@ -169,7 +174,8 @@ class Transcript:
 
     All went well when `stage` is dot and `reply` positive. Stage dot without a reply is in doubt: the server may have
     taken the message. `silence` smtputf8_not_offered (stage ehlo) and size_exceeded (stage mail_from) are permanent for
-    this host. `tls` is "" in clear; `egress_ip` our own address of the connection, "" where there was none.
+    this host. `tls` is "" in clear, and `fell_back` says that it is so although the server offers STARTTLS.
+    `egress_ip`: our own address of the connection, "" where there was none.
     """
 
     stage: Stage
@@ -178,6 +184,7 @@ class Transcript:
     host: str
     ip: str
     tls: str
+    fell_back: bool = False
     egress_ip: str = ""
     log: Log = field(default_factory=Log, repr=False, compare=False)
 
@@ -248,6 +255,25 @@ def transaction(envelope: Envelope, offered: Capabilities, *, reset: bool = Fals
         # After 354 the server waits for a message that nobody is to get: only closing the connection stops that.
         return replace(refusal, reusable=False)
     return refusal
+
+
+def refuses_parameters(ending: Ending) -> bool:
+    """Whether what was refused may be the parameters of MAIL or RCPT, which the server offers and does not know, rather
+    than the address (RFC 5321 §4.2.3, 555; RFC 3463 §3.2 has the address)."""
+    reply = ending.reply
+    return (
+        reply is not None
+        and ending.reusable
+        and ending.stage in {Stage.MAIL_FROM, Stage.RCPT_TO}
+        and reply.reply_code in {501, 504, 555}
+        and not reply.enhanced_status_code.startswith("5.1.")
+    )
+
+
+def lost_when_pipelined(ending: Ending) -> bool:
+    """Whether the silence is that of a server, or a firewall before it, which loses the commands that come together
+    with another."""
+    return ending.silence is not None and ending.stage in {Stage.RCPT_TO, Stage.DATA}
 
 
 def _refusal(stage: Stage, answer: Answer, *, resetting: bool, first: bool) -> Ending:

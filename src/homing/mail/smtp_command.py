@@ -1,7 +1,8 @@
 """One SMTP command line, read strictly (RFC 5321 §4.1; RFC 1870 SIZE, 6152 8BITMIME, 6531 SMTPUTF8, 3461 DSN).
 
 A line becomes a command value, or the reply that says what is wrong with it. Addresses are read by `mail.address` and
-nowhere else; forms that once asked a server to relay (routes, percent, bang, quoted "@") are refused by name.
+nowhere else; a source route is left out (RFC 5321 App. C), and other forms that once asked a server to relay (percent,
+bang, quoted "@") are refused by name.
 """
 
 import re
@@ -9,11 +10,15 @@ from dataclasses import dataclass, field
 
 from homing.mail.address import AddressError, parse_address
 from homing.mail.reply import Reply
+from homing.mail.text import clean
 
 _HELLO_NAME = re.compile(r"[A-Za-z0-9:._\[\]-]{1,255}")
 _ESMTP_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]{0,31})(?:=([^\x00-\x20=\x7f][^\x00-\x20\x7f]{0,499}))?")
 _NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}")
 _SIZE = re.compile(r"[0-9]{1,20}")
+_ROUTE = re.compile(r"\A@[^:<>\s]{1,500}:")
+_REVERSE_PATH = 320
+"""Characters that are kept of a reverse-path."""
 _RELAY_FORMS = frozenset("@%!")
 
 UNRECOGNISED = Reply(500, "5.5.2", "command not recognised")
@@ -33,7 +38,8 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailFrom:
-    """MAIL FROM. `envelope_sender` None is the null sender; `size` the octets that the client announced, or None."""
+    """MAIL FROM. `envelope_sender` None is the null sender, and any text where any is taken; `size` the octets that the
+    client announced, or None."""
 
     envelope_sender: str | None
     size: int | None = None
@@ -65,10 +71,12 @@ _WITH_ANY_ARGUMENT = frozenset({"NOOP", "VRFY", "HELP"})
 _KNOWN_BUT_NOT_HERE = frozenset({"AUTH", "BDAT", "EXPN", "TURN", "ETRN", "ATRN", "SEND", "SOML", "SAML"})
 
 
-def read_command(line: bytes, *, extended: bool, smtputf8: bool = False) -> Command | Reply:
+def read_command(line: bytes, *, extended: bool, smtputf8: bool = False, any_sender: bool = False) -> Command | Reply:
     """The command in one line (CRLF taken off).
 
     `extended`: the client said EHLO, so parameters are allowed; `smtputf8`: its MAIL asked for SMTPUTF8, so RCPT may.
+    `any_sender`: a reverse-path that is no address is taken as it is. Whoever sends a bounce with one is often the very
+    system that is out of order.
     """
     try:
         text = line.decode()
@@ -86,7 +94,7 @@ def read_command(line: bytes, *, extended: bool, smtputf8: bool = False) -> Comm
         case "EHLO" | "HELO":
             return _read_hello(argument, extended=verb == "EHLO")
         case "MAIL":
-            return _read_mail(argument, extended=extended)
+            return _read_mail(argument, extended=extended, any_sender=any_sender)
         case "RCPT":
             return _read_rcpt(argument, extended=extended, smtputf8=smtputf8)
     return _NOT_HERE if verb in _KNOWN_BUT_NOT_HERE else UNRECOGNISED
@@ -104,8 +112,8 @@ class _Path:
     parameters: dict[str, str] = field(default_factory=dict)
 
 
-def _read_mail(argument: str, *, extended: bool) -> Command | Reply:
-    path = _read_path(argument, "FROM:", extended=extended)
+def _read_mail(argument: str, *, extended: bool, any_sender: bool) -> Command | Reply:
+    path = _read_path(_bracketed(argument) if any_sender else argument, "FROM:", extended=extended)
     if isinstance(path, Reply):
         return path
     size = ret = envid = None
@@ -126,6 +134,9 @@ def _read_mail(argument: str, *, extended: bool) -> Command | Reply:
                 return _BAD_PARAMETER
             case _:
                 return _UNKNOWN_PARAMETER
+    if any_sender:
+        as_it_came = clean(path.mailbox, _REVERSE_PATH) or None
+        return MailFrom(envelope_sender=as_it_came, size=size, smtputf8=smtputf8, envid=envid, ret=ret)
     envelope_sender = _read_mailbox(path.mailbox, smtputf8=smtputf8) if path.mailbox else None
     if isinstance(envelope_sender, Reply):
         return Reply(
@@ -134,6 +145,15 @@ def _read_mail(argument: str, *, extended: bool) -> Command | Reply:
             envelope_sender.text,
         )
     return MailFrom(envelope_sender=envelope_sender, size=size, smtputf8=smtputf8, envid=envid, ret=ret)
+
+
+def _bracketed(argument: str) -> str:
+    """MAIL's argument with the angle brackets that some clients leave out."""
+    keyword, _, rest = argument.partition(":")
+    address, _, parameters = rest.lstrip(" ").partition(" ")
+    if keyword.upper() != "FROM" or address.startswith("<"):
+        return argument
+    return f"FROM:<{address}> {parameters}".rstrip(" ")
 
 
 def _read_rcpt(argument: str, *, extended: bool, smtputf8: bool) -> Command | Reply:
@@ -201,8 +221,7 @@ def _path_end(text: str) -> int:
 
 
 def _read_mailbox(text: str, *, smtputf8: bool) -> str | Reply:
-    if text.startswith("@"):
-        return Reply(553, "5.1.3", "source routes are refused")
+    text = _ROUTE.sub("", text).removesuffix(".")
     if text.endswith("]"):
         return Reply(553, "5.1.3", "address literals are refused")
     if not text.isascii() and not smtputf8:

@@ -40,7 +40,8 @@ class SessionLimits:
 
     `message_octets` counts the message without dot-stuffing. `errors` and `fruitless_commands` are counted anew after
     each accepted message. `refuse_bare`: a message with a bare CR, LF or NUL is refused (a submission door); otherwise
-    it is taken and flagged. `offers`: EHLO keywords beside SIZE and STARTTLS.
+    it is taken and flagged. `any_sender`: an envelope sender that is no address is taken as it came. `offers`: EHLO
+    keywords beside SIZE and STARTTLS.
     """
 
     message_octets: int = 10 * 1024 * 1024
@@ -49,6 +50,7 @@ class SessionLimits:
     errors: int = 20
     fruitless_commands: int = 100
     refuse_bare: bool = False
+    any_sender: bool = False
     offers: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 
 
@@ -264,7 +266,7 @@ class ServerSession:
             return
         smtputf8 = self._transaction is not None and self._transaction.mail.smtputf8
         extended = self.hello is not None and self.hello.extended
-        command = read_command(line, extended=extended, smtputf8=smtputf8)
+        command = read_command(line, extended=extended, smtputf8=smtputf8, any_sender=self._limits.any_sender)
         if isinstance(command, Reply):
             self._refuse(command)
         else:

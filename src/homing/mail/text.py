@@ -26,6 +26,8 @@ def clean(text: str, limit: int) -> str:
     Escape sequences, invisible, bidirectional and unassigned characters and lone surrogates vanish; controls and any
     run of white space become one space. Idempotent. Work is bounded by `limit`, not by the length of `text`.
     """
+    if not text:
+        return ""
     bounded = text[: 8 * limit + 256]
     plain = " ".join(bounded.split())
     if plain.isprintable():  # true of nearly all texts: no character of it acts

@@ -7,7 +7,7 @@ are never merged. A name is dead only when a second source says so too (`confirm
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import dns.asyncquery
@@ -207,6 +207,21 @@ class Resolver:
         agrees = isinstance(second, Found) and is_null_mx(second.records)
         return self._agrees(f"null mx {name}", second, agrees)
 
+    async def confirm_no_mail_host(self, name: str, first: Found[Mx] | NoData, hosts: Collection[str]) -> bool:
+        """Whether a second source says too that the domain names these hosts for its mail, or none, and that none of
+        them has an address. `hosts` without those that are no names; the domain itself where it has no MX."""
+        claim = f"no mail host {name}"
+        second = _as_mx(await self._second_opinion(name, "MX", first.server))
+        alike = isinstance(second, NoData) if isinstance(first, NoData) else _exchanges(first) == _exchanges(second)
+        if not alike:
+            return self._agrees(claim, second, False)
+        for host in hosts:
+            for kind in ("A", "AAAA"):
+                address = await self._second_opinion(host, kind, first.server)
+                if not isinstance(address, NoData | NoSuchName):
+                    return self._agrees(claim, address, False)
+        return self._agrees(claim, second, True)
+
     def _agrees(self, claim: str, second: Answer[RecordT], agrees: bool) -> bool:
         if agrees or not isinstance(second, LookupFailed):
             self._denied.pop(claim, None)
@@ -352,6 +367,10 @@ def _as_mx(answer: Answer[str]) -> Answer[Mx]:
         Mx(preference=int(preference), exchange=exchange.lower().rstrip(".") or ".") for preference, exchange in pairs
     )
     return Found(records=records, server=answer.server)
+
+
+def _exchanges(answer: Answer[Mx]) -> frozenset[Mx]:
+    return frozenset(answer.records) if isinstance(answer, Found) else frozenset()
 
 
 def _failed(why: LookupFault, server: str) -> _Reply:

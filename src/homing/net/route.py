@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from cachetools import TTLCache
+from dns.inet import is_address
 
 from homing.loop.domains.domain_typos import suggest
 from homing.loop.evidence import RouteFault, Unroutable
@@ -121,12 +122,12 @@ class Router:
             case LookupFailed(why=why, server=server):
                 return _unroutable(domain, RouteFault.LOOKUP_FAILED, f"MX of {domain}: {why} at {server}")
             case NoData():
-                return await self._by_exchanges(domain, (Mx(preference=0, exchange=domain),))
+                return await self._by_exchanges(domain, answer, (Mx(preference=0, exchange=domain),))
             case Found(records=records) if is_null_mx(records):
                 return await self._by_null_mx(domain, answer)
             case Found(records=records):
                 named = tuple(mx for mx in records if mx.exchange != ".")
-                return await self._by_exchanges(domain, named)
+                return await self._by_exchanges(domain, answer, named)
 
     async def _by_null_mx(self, domain: str, answer: Found[Mx]) -> Unroutable:
         if await self._resolver.confirm_null_mx(domain, answer):
@@ -135,19 +136,29 @@ class Router:
         detail = f"takes no mail (null MX), says {answer.server}, but nobody confirms it"
         return _unroutable(domain, RouteFault.LOOKUP_FAILED, detail)
 
-    async def _by_exchanges(self, domain: str, records: tuple[Mx, ...]) -> _Way:
+    async def _by_exchanges(self, domain: str, answer: Found[Mx] | NoData, records: tuple[Mx, ...]) -> _Way:
         own = await self._own_addresses()
         answers = await asyncio.gather(*(self._resolver.addresses(mx.exchange) for mx in records))
         exchanges = tuple(self._exchange(mx, answer, own) for mx, answer in zip(records, answers, strict=True))
         if any(exchange.hosts for exchange in exchanges):
             return exchanges
         faults = [fault for exchange in exchanges for fault in exchange.faults]
-        found = {fault for fault, _ in faults}
+        detail = "; ".join(str(host) for _, host in faults) or "MX names no host"
         # A host that could not be looked up may yet be usable, so it outweighs a host that can never be.
-        for fault in (RouteFault.LOOKUP_FAILED, RouteFault.PRIVATE_ADDRESS, RouteFault.NO_ADDRESS):
-            if fault in found:
-                break
-        return _unroutable(domain, fault, "; ".join(str(host) for _, host in faults) or "MX names no host")
+        for fault in (RouteFault.LOOKUP_FAILED, RouteFault.PRIVATE_ADDRESS):
+            if any(each is fault for each, _ in faults):
+                return _unroutable(domain, fault, detail)
+        return await self._without_host(domain, answer, detail, [mx.exchange for mx in records])
+
+    async def _without_host(
+        self, domain: str, answer: Found[Mx] | NoData, detail: str, exchanges: list[str]
+    ) -> Unroutable:
+        """No exchange has an address: final as soon as a second source says so (RFC 5321 §5.1)."""
+        names = [exchange for exchange in exchanges if not is_address(exchange)]
+        if not await self._resolver.confirm_no_mail_host(domain, answer, names):
+            return _unroutable(domain, RouteFault.LOOKUP_FAILED, f"{detail}, but nobody confirms it")
+        fault = RouteFault.NO_MAIL_HOST if isinstance(answer, NoData) else RouteFault.BROKEN_MX
+        return _unroutable(domain, fault, f"{detail}, confirmed")
 
     async def _own_addresses(self) -> frozenset[_Ip]:
         """The addresses of our own name, or those that it had up to a minute ago."""
@@ -176,10 +187,12 @@ class Router:
                 )
             case LookupFailed(why=why, server=server):
                 fault = (RouteFault.LOOKUP_FAILED, Skipped(mx.exchange, f"{why} at {server}"))
+            case NoSuchName() if is_address(mx.exchange):
+                fault = (RouteFault.BROKEN_MX, Skipped(mx.exchange, "an address where a name belongs"))
             case NoSuchName(server=server):
-                fault = (RouteFault.NO_ADDRESS, Skipped(mx.exchange, f"no such name, says {server}"))
+                fault = (RouteFault.BROKEN_MX, Skipped(mx.exchange, f"no such name, says {server}"))
             case NoData(server=server):
-                fault = (RouteFault.NO_ADDRESS, Skipped(mx.exchange, f"no address, says {server}"))
+                fault = (RouteFault.BROKEN_MX, Skipped(mx.exchange, f"no address, says {server}"))
         return _Exchange(mx.preference, (), (fault,))
 
     def _why_unusable(self, ip: str, own: frozenset[_Ip]) -> str | None:

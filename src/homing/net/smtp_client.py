@@ -5,11 +5,15 @@ closes its connection and raises on, so that nobody can take it for "not sent".
 """
 
 import asyncio
+import errno
 import ssl
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeVar
+
+from cachetools import TTLCache
 
 from homing.mail.reply import Stage
 from homing.mail.smtp_client import (
@@ -23,13 +27,30 @@ from homing.mail.smtp_client import (
     Turn,
     asking_for_tls,
     introduction,
+    lost_when_pipelined,
     opening,
+    refuses_parameters,
     transaction,
 )
 from homing.net.route import Host
 from homing.net.smtp_wire import Timeouts, Wire, pump
 
-__all__ = ["Connection", "Envelope", "PoolLimits", "SmtpClient", "Timeouts", "Transcript"]
+__all__ = ["Connection", "Envelope", "PoolLimits", "SmtpClient", "Timeouts", "Tls", "Transcript"]
+
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+"""What connect says, at once, on a machine that has no address of that family or no way out."""
+_HOSTS_WITHOUT_PIPELINING = 10_000
+_WITHOUT_PIPELINING_FOR = 24 * 3600.0
+"""Seconds for which a host that loses pipelined commands is sent one at a time."""
+
+
+class Tls(StrEnum):
+    """How a connection is protected where the server offers STARTTLS, in the order in which to try: some servers close
+    as soon as they see TLS 1.3, and clear text is better than no mail (RFC 7435)."""
+
+    NEWEST = "newest"
+    AT_MOST_1_2 = "at most 1.2"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +89,7 @@ class _Pool:
     tasks: int = 0
 
 
-_Key = tuple[Host, bool]
+_Key = tuple[Host, Tls]
 T = TypeVar("T")
 
 
@@ -110,6 +131,7 @@ class Connection:
         assert self._lent, "a connection carries one message each time it is acquired"
         keep = False
         try:
+            self._begin()
             ending = await self._transact(envelope)
             if ending.stale and self._line.reused:
                 self._line.wire.hang_up()
@@ -117,10 +139,15 @@ class Connection:
                 if isinstance(fresh, Transcript):
                     return fresh
                 self._line = fresh
+                self._begin()
                 ending = await self._transact(envelope)
+            if "DSN" in self._line.offered and refuses_parameters(ending):
+                self._line.offered = self._line.offered.without("DSN")
+                ending = await self._transact(envelope)
+            if "PIPELINING" in self._line.offered and lost_when_pipelined(ending):
+                self._client.without_pipelining(self._key[0])
             keep = ending.reusable
-            self._line.reset = ending.stage is not Stage.DOT
-            return _transcript(ending, self._key[0], self._line.log, self._line.wire.egress_ip, self._line.tls)
+            return _transcript(ending, self._key[0], self._line.log, self._line)
         finally:
             self._give_back(keep=keep)
 
@@ -129,13 +156,18 @@ class Connection:
         if self._lent:
             self._give_back(keep=True)
 
-    async def _transact(self, envelope: Envelope) -> Ending:
+    def _begin(self) -> None:
         line = self._line
         if line.reused:
             line.log = Log(line.messages + 1)
         line.messages += 1
+
+    async def _transact(self, envelope: Envelope) -> Ending:
+        line = self._line
         dialogue = transaction(envelope, line.offered, reset=line.reset)
-        return await pump(dialogue, line.wire, line.log, self._client.timeouts)
+        ending = await pump(dialogue, line.wire, line.log, self._client.timeouts)
+        line.reset = ending.stage is not Stage.DOT
+        return ending
 
     def _give_back(self, *, keep: bool) -> None:
         self._lent = False
@@ -149,19 +181,23 @@ class SmtpClient:
         self.timeouts = timeouts or Timeouts()
         self._hostname = hostname
         self._limits = limits or PoolLimits()
-        self._tls_context = _opportunistic_tls()
+        self._tls_context = {
+            Tls.NEWEST: _opportunistic_tls(),
+            Tls.AT_MOST_1_2: _opportunistic_tls(ssl.TLSVersion.TLSv1_2),
+        }
+        self._unpipelined: TTLCache[Host, bool] = TTLCache(_HOSTS_WITHOUT_PIPELINING, _WITHOUT_PIPELINING_FOR)
         self._pools: dict[_Key, _Pool] = {}
         self._leaving: set[Wire] = set()
         self._closed = False
 
-    async def acquire(self, host: Host, *, starttls: bool = True, log: Log | None = None) -> Connection | Transcript:
+    async def acquire(self, host: Host, *, tls: Tls = Tls.NEWEST, log: Log | None = None) -> Connection | Transcript:
         """A connection ready for MAIL: an idle one, or a new one through banner, EHLO and, where offered, STARTTLS.
         `log` keeps the dialogue of a new one, for a caller that may cancel this call.
 
-        TLS is opportunistic and proves no name. After a failed handshake (stage tls) the caller may ask again with
-        `starttls=False`. One host has at most `PoolLimits.connections`; a caller that waits too long gets "busy".
+        TLS is opportunistic and proves no name. After a failed handshake (stage tls) the caller may ask again for less.
+        One host has at most `PoolLimits.connections`; a caller that waits too long gets "busy".
         """
-        key = (host, starttls)
+        key = (host, tls)
         pool = self._pools.setdefault(key, _Pool(asyncio.Semaphore(self._limits.connections)))
         pool.tasks += 1
         line: _Line | Transcript | None = None
@@ -169,7 +205,7 @@ class SmtpClient:
         try:
             async with asyncio.timeout(self.timeouts.slot):
                 holds_slot = await pool.slots.acquire()
-            line = _take_idle(pool) or await self.connect(host, starttls, log)
+            line = _take_idle(pool) or await self.connect(host, tls, log)
         except TimeoutError:
             return _transcript(Ending(Stage.CONNECT, silence=Silence.BUSY), host, Log())
         finally:
@@ -186,7 +222,11 @@ class SmtpClient:
         if self._leaving:
             await asyncio.wait([wire.gone for wire in self._leaving], timeout=self.timeouts.quit + 1)
 
-    async def connect(self, host: Host, starttls: bool, log: Log | None = None) -> _Line | Transcript:
+    def without_pipelining(self, host: Host) -> None:
+        """Send one command at a time to this host from its next connection on, whatever it offers (RFC 2920 §3.1)."""
+        self._unpipelined[host] = True
+
+    async def connect(self, host: Host, tls: Tls, log: Log | None = None) -> _Line | Transcript:
         """A new connection, outside the pool."""
         log = Log() if log is None else log
         wire = await self._dial(host, log)
@@ -194,11 +234,13 @@ class SmtpClient:
             return _transcript(Ending(Stage.CONNECT, silence=wire), host, log)
         line: _Line | Ending | None = None
         try:
-            line = await self._open(wire, host, log, starttls=starttls)
+            line = await self._open(wire, host, log, tls)
+            if isinstance(line, _Line) and host in self._unpipelined:
+                line.offered = line.offered.without("PIPELINING")
         finally:
             if not isinstance(line, _Line):
                 wire.hang_up()
-        return line if isinstance(line, _Line) else _transcript(line, host, log, wire.egress_ip)
+        return line if isinstance(line, _Line) else _transcript(line, host, log, egress_ip=wire.egress_ip)
 
     def take_back(self, key: _Key, line: _Line, *, keep: bool) -> None:
         """Return a lent connection to the pool, or close it."""
@@ -225,24 +267,28 @@ class SmtpClient:
             return Silence.REFUSED
         except OSError as error:
             log.note(str(error))
-            return Silence.UNREACHABLE
+            return Silence.NO_ROUTE if error.errno in _NO_ROUTE else Silence.UNREACHABLE
         log.note(f"connected to {host.name} [{host.ip}]:{host.port}")
         return wire
 
-    async def _open(self, wire: Wire, host: Host, log: Log, *, starttls: bool) -> _Line | Ending:
+    async def _open(self, wire: Wire, host: Host, log: Log, tls: Tls) -> _Line | Ending:
         offered = await self._play(opening(self._hostname), wire, log)
-        if isinstance(offered, Ending) or not (starttls and "STARTTLS" in offered):
+        if isinstance(offered, Ending) or tls is Tls.NONE or "STARTTLS" not in offered:
             return offered if isinstance(offered, Ending) else _Line(wire, offered, "", log)
         willing = await self._play(asking_for_tls(), wire, log)
         if isinstance(willing, Ending):
             return willing
         if not willing:
             return _Line(wire, offered, "", log)
-        agreed = await wire.start_tls(self._tls_context, host.name, self.timeouts.tls)
+        agreed = await wire.start_tls(self._tls_context[tls], host.name, self.timeouts.tls)
         log.note(agreed)
         if isinstance(agreed, Silence):
             return Ending(Stage.TLS, silence=agreed)
         offered = await self._play(introduction(self._hostname), wire, log)
+        if isinstance(offered, Ending) and offered.silence is Silence.CLOSED:
+            return Ending(
+                Stage.TLS, silence=Silence.TLS_FAILED
+            )  # in TLS 1.3 a server may object after our part is done
         return offered if isinstance(offered, Ending) else _Line(wire, offered, agreed, log)
 
     async def _play(self, dialogue: Generator[Turn, Answer, T], wire: Wire, log: Log) -> T:
@@ -285,12 +331,12 @@ class SmtpClient:
             self._pools.pop(key, None)
 
 
-def _opportunistic_tls() -> ssl.SSLContext:
+def _opportunistic_tls(newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> ssl.SSLContext:
     """A context for opportunistic TLS (RFC 7435): it stops eavesdroppers and proves no name. Slow to make: once."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1_2, newest
     return context
 
 
@@ -303,14 +349,15 @@ def _take_idle(pool: _Pool) -> _Line | None:
     return None
 
 
-def _transcript(ending: Ending, host: Host, log: Log, egress_ip: str = "", tls: str = "") -> Transcript:
+def _transcript(ending: Ending, host: Host, log: Log, line: _Line | None = None, *, egress_ip: str = "") -> Transcript:
     return Transcript(
         stage=ending.stage,
         reply=ending.reply,
         silence=ending.silence,
         host=host.name,
         ip=host.ip,
-        tls=tls,
-        egress_ip=egress_ip,
+        tls=line.tls if line else "",
+        fell_back=line is not None and not line.tls and "STARTTLS" in line.offered,
+        egress_ip=line.wire.egress_ip if line else egress_ip,
         log=log,
     )

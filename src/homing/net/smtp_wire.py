@@ -19,6 +19,7 @@ from homing.net.stream import Stream, agreed_on
 
 _CHUNK = 64 * 1024
 _LAST_DOT = b".\r\n"
+_LOOK_AGAIN = 0.01
 _SNI_NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_-]{1,63}\.)+[a-z][a-z0-9-]{0,62}", re.IGNORECASE)
 
 T = TypeVar("T")
@@ -67,11 +68,14 @@ class Wire(Stream, asyncio.Protocol):
         self.egress_ip = ""
         """Our own address of this connection."""
         self._patience: asyncio.TimerHandle | None = None
+        self._socket: asyncio.Transport
+        """Below TLS, where there is TLS."""
 
     # --- what asyncio calls -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.use(transport)
+        self._socket = self.transport
         self.egress_ip = str((transport.get_extra_info("sockname") or ("",))[0])
 
     def data_received(self, data: bytes) -> None:
@@ -125,19 +129,22 @@ class Wire(Stream, asyncio.Protocol):
         return None
 
     async def message(self, content: bytes, rate: float) -> Interrupted | None:
-        """Send the message and its dot; None once the dot is on its way. Each chunk must leave at `rate`."""
+        """Send the message and its dot; None once the dot has left us. Each chunk must leave at `rate`."""
         octets = dot_stuffed(content) + _LAST_DOT
         for start in range(0, len(octets), _CHUNK):
             chunk = octets[start : start + _CHUNK]
             patience = max(len(chunk) / rate, 1)
-            if not await self._drained(patience):
-                return Interrupted(Silence.TIMEOUT)
-            if not self._reader.untouched:
-                return Interrupted(await self.reply(patience))
-            if self.closed:
-                return Interrupted(Silence.CLOSED)
+            if start:
+                await asyncio.sleep(0)  # else nobody would hear a server that speaks or closes meanwhile
+            if not await self._drained(patience) or not self._reader.untouched or self._over:
+                return await self._interrupted(patience)
             self.transport.write(chunk)
-        return None
+        return None if await self._left(patience) else await self._interrupted(patience)
+
+    async def _interrupted(self, patience: float) -> Interrupted:
+        if not self._reader.untouched:
+            return Interrupted(await self.reply(patience))
+        return Interrupted(Silence.CLOSED if self._over else Silence.TIMEOUT)
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str, patience: float) -> str | Silence:
         """The handshake: what was agreed on, as text such as "TLSv1.3 TLS_AES_256_GCM_SHA384"."""
@@ -166,16 +173,31 @@ class Wire(Stream, asyncio.Protocol):
                 return Silence.GARBLED
         return Silence.CLOSED if self.closed else None
 
+    @property
+    def _over(self) -> bool:
+        return self.closed or self.transport.is_closing()
+
+    async def _left(self, patience: float) -> bool:
+        """Whether the system takes all that we have written, down to the last octet."""
+        self.transport.set_write_buffer_limits(high=0)
+        try:
+            left = await self._drained(patience)
+            while left and self._socket.get_write_buffer_size():  # below TLS nobody tells
+                await asyncio.sleep(_LOOK_AGAIN)
+                left = not self._over
+            return left
+        finally:
+            self.transport.set_write_buffer_limits(high=_CHUNK)
+
     async def _drained(self, patience: float) -> bool:
-        if not self.full:
-            return True
+        """Whether there is room again in time, and before anything else happens."""
         try:
             async with asyncio.timeout(patience):
-                while self.full and not self.closed and self._reader.untouched:
+                while self.full and not self._over and self._reader.untouched:
                     await self.change()
         except TimeoutError:
             return False
-        return True
+        return not self.full
 
 
 async def pump(dialogue: Generator[Turn, Answer, T], wire: Wire, log: Log, timeouts: Timeouts) -> T:

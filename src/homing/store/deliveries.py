@@ -28,7 +28,7 @@ from homing.loop.model import (
     State,
 )
 from homing.loop.outcome import Outcome
-from homing.mail.reply import Stage
+from homing.mail.reply import HOST_STAGES, Stage
 from homing.store import suppressions, tables
 from homing.store.dialect import insert_all, sorted_by
 from homing.store.events import Happening, Subject, append
@@ -212,6 +212,14 @@ def by_token(conn: sa.Connection, delivery: DeliveryId) -> Delivery | None:
     """The delivery that a live token names. The token is the pass, so no organization is asked for."""
     row = conn.execute(sa.select(*DELIVERY).where(_D.c.id == delivery)).mappings().first()
     return None if row is None else to_delivery(row)
+
+
+def unreached(conn: sa.Connection, delivery: DeliveryId) -> dict[str, int]:
+    """How often each address was tried for this delivery and did not come as far as MAIL FROM."""
+    query = sa.select(_A.c.ip, sa.func.count().label("times")).where(
+        _A.c.delivery == delivery, _A.c.stage.in_([stage.value for stage in HOST_STAGES])
+    )
+    return {row.ip: row.times for row in conn.execute(query.group_by(_A.c.ip))}
 
 
 def of_message(conn: sa.Connection, message: MessageId) -> list[Delivery]:

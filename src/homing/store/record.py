@@ -28,8 +28,9 @@ from homing.loop.model import (
 from homing.loop.outcome import Outcome, conclude
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.suppression import after_full_mailbox, after_hearsay
+from homing.mail.address import domain_of
 from homing.mail.reply import Reply, Stage
-from homing.store import alarms, cases, policies, suppressions, tables
+from homing.store import alarms, cases, mail_domains, policies, suppressions, tables
 from homing.store.dialect import insert_all
 from homing.store.events import Happening, Subject, append
 from homing.store.ids import fresh
@@ -226,6 +227,7 @@ def _write(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
     )
     cases.put(conn, _tasks(entries))
     cases.advance(conn, list(_steps(entries)))
+    _note_domains(conn, entries)
     suppressions.no_longer_full(conn, {_place(entry) for entry in entries if _now_delivered(entry)})
     suppressions.add(conn, _suppressions(conn, entries))
     _tie_inbound(conn, entries)
@@ -353,7 +355,7 @@ def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[su
             )
         if hearsay := entry.outcome.hearsay:
             delivery, now = entry.known.delivery.id, entry.finding.now
-            times = suppressions.note_hearsay(conn, _place(entry), delivery, now, hearsay.within)
+            times = suppressions.note_hearsay(conn, _place(entry), delivery, hearsay, now)
             suppress = after_hearsay(hearsay, times) or suppress
         if suppress:
             organization, stream, address = _place(entry)
@@ -377,6 +379,13 @@ def _place(entry: _Entry) -> suppressions.Listed:
 def _now_delivered(entry: _Entry) -> bool:
     before, after = entry.known.delivery, entry.outcome.delivery
     return after.state is State.DELIVERED and before.state is not State.DELIVERED and not after.origin.ours
+
+
+def _note_domains(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
+    taken = [entry for entry in entries if isinstance(entry.finding.evidence, Answered) and _now_delivered(entry)]
+    if taken:
+        domains = {domain_of(entry.known.delivery.recipient) for entry in taken}
+        mail_domains.took_mail(conn, domains, max(entry.finding.now for entry in taken))
 
 
 def _tie_inbound(conn: sa.Connection, entries: Iterable[_Entry]) -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from homing.loop.model import DeliveryId, OrganizationId
-from homing.loop.suppression import COMPLAINTS, FULL_FORGOTTEN_AFTER, LATE_WITHIN
+from homing.loop.suppression import COMPLAINTS, FULL_FORGOTTEN_AFTER, LATE_WITHIN, Hearsay
 from homing.store import tables
 from homing.store.dialect import insert
 from homing.store.ids import fresh
@@ -163,15 +163,15 @@ def forget_expired(conn: sa.Connection, now: datetime, limit: int = 1000) -> int
     return forget(conn, _T, _T.c.expires_at <= now, limit)
 
 
-def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, now: datetime, within: timedelta) -> int:
-    """Count one more delivery whose address a report calls dead; returns how many `within` this time, this one
-    included. A delivery counts once, however many reports name it."""
-    organization, stream, address = place
-    row = {"organization": organization, "stream": stream, "address": address, "delivery": delivery, "said_at": now}
-    conn.execute(insert(conn, _H).values(row).on_conflict_do_nothing())
+def note_hearsay(conn: sa.Connection, place: Listed, delivery: DeliveryId, said: Hearsay, now: datetime) -> int:
+    """Count one more delivery whose address a report calls dead; returns how many count beside it, this one included.
+    A delivery counts once, however many reports name it."""
+    row = dict(zip(("organization", "stream", "address"), place, strict=True))
+    news = {"delivery": delivery, "said_at": now, "strength": said.strength.value, "rule": said.rule}
+    conn.execute(insert(conn, _H).values(row | news).on_conflict_do_nothing())
     of_this = sa.tuple_(_H.c.organization, _H.c.stream, _H.c.address) == sa.tuple_(*place)
-    lately = _H.c.said_at > now - within
-    return conn.execute(sa.select(sa.func.count()).where(of_this, lately)).scalar_one()
+    beside = _H.c.strength.in_(sorted(said.beside)), _H.c.said_at > now - said.within
+    return conn.execute(sa.select(sa.func.count()).where(of_this, *beside)).scalar_one()
 
 
 def forget_hearsay(conn: sa.Connection, now: datetime, limit: int = 1000) -> int:

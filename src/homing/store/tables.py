@@ -182,8 +182,9 @@ suppression = sa.Table(
     sa.UniqueConstraint("organization", "stream", "address"),
     sa.Index("ix_suppression_address", "organization", "address", "stream"),
     _where("ix_suppression_expires", "expires_at", only="expires_at IS NOT NULL"),
-    # To lift what a rule caused, or all for one reason, and to look at no other rows.
+    # To lift what a rule caused, everywhere or for one, or all for one reason, and to look at no other rows.
     _where("ix_suppression_rule", "rule", "created_at", "id", only="rule IS NOT NULL"),
+    _where("ix_suppression_own_rule", "organization", "rule", "created_at", "id", only="rule IS NOT NULL"),
     sa.Index("ix_suppression_reason", "organization", "reason", "created_at", "id"),
 )
 
@@ -201,7 +202,7 @@ lifted_suppression = sa.Table(
     sa.Column("lifted_at", Moment, nullable=False, index=True),
     sa.Column("why", sa.Text, nullable=False),  # it was lifted, in words
     sa.Index(None, "organization", "id"),
-    _where("ix_lifted_suppression_rule", "rule", only="rule IS NOT NULL"),
+    _where("ix_lifted_suppression_rule", "rule", "organization", only="rule IS NOT NULL"),
 )
 
 full_mailbox = sa.Table(
@@ -223,6 +224,19 @@ hearsay = sa.Table(
     sa.Column("address", sa.String(320), primary_key=True),  # folded to lower case
     sa.Column("delivery", sa.Uuid, primary_key=True),
     sa.Column("said_at", Moment, nullable=False, index=True),
+    sa.Column("strength", sa.String(8), nullable=False, server_default="weak"),
+    sa.Column("rule", sa.Text),  # of the verdict that said so; null: not known
+    # To take back what a rule said, everywhere or for one.
+    _where("ix_hearsay_rule", "rule", "said_at", "delivery", only="rule IS NOT NULL"),
+    _where("ix_hearsay_own_rule", "organization", "rule", "said_at", "delivery", only="rule IS NOT NULL"),
+)
+
+mail_domain = sa.Table(
+    "mail_domain",
+    metadata,
+    sa.Column("domain", sa.String(255), primary_key=True),
+    sa.Column("taken_at", Moment, nullable=False, index=True),  # to within a day
+    sa.Column("denied_since", Moment),
 )
 
 alarm = sa.Table(

@@ -36,10 +36,10 @@ def test_the_link_that_corrects_names_the_delivery_and_lives_for_thirty_days() -
         TOKENS.open(Purpose.CORRECTION, token, now=NOW + timedelta(days=31))
 
 
-def test_where_the_address_itself_has_not_failed_there_is_nothing_to_correct() -> None:
+def test_where_an_address_behind_it_has_failed_the_link_leads_to_another_one() -> None:
     case = replace(CASE, kind=CaseKind.FORWARDING_FAILURE, failure=None)
     facts = FACTS_OF(replace(CONTEXT, case=case))
-    assert (facts.failure, facts.correct_link, facts.verdict) == (None, None, VERDICT)
+    assert (facts.failure, facts.correct_link, facts.verdict) == (None, FACTS_OF(CONTEXT).correct_link, VERDICT)
 
 
 @pytest.mark.parametrize("kind", sorted(set(CaseKind) - {CaseKind.FAILURE, CaseKind.FORWARDING_FAILURE}))

@@ -1,15 +1,22 @@
 """One attempt: which hosts are asked, what they are sent, and what the store knows before they are."""
 
 import asyncio
+import errno
+import ssl
 from base64 import b64encode
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 from structlog.testing import capture_logs
 
 from homing.flow.deliver.attempt import NO_SIGNING_KEY
 from homing.loop.model import State
+from homing.loop.retry import ASKED_AGAIN
 from tests.flow.deliver.scene import JOHN, Scene, a_scene
+from tests.net.tls_servers import Handshake, demanding, dislikes_tls_1_3, drops_tls_1_3_late, fails
 from tests.store.scenes import NOW, a_statement, claimed
 
 
@@ -73,6 +80,118 @@ async def test_a_refusal_asks_no_other_host_and_a_host_that_is_not_there_does(sc
     assert site.mails == []
 
 
+@pytest.mark.parametrize(
+    ("handshake", "protocols"),
+    [
+        (fails(1), ["TLSv1.2"]),
+        (dislikes_tls_1_3, ["TLSv1.2"]),
+        (drops_tls_1_3_late, ["TLSv1.2"]),
+        (fails(2), ["", "TLSv1.3"]),
+    ],
+    ids=["fails-once", "dislikes-1.3", "drops-1.3-late", "fails-twice"],
+)
+async def test_tls_that_fails_for_a_moment_fails_no_message(
+    scene: Scene, handshake: Handshake, protocols: list[str]
+) -> None:
+    scene.world.dns.publish("corp.com", "MX 10 mx.corp.com")
+    scene.world.dns.publish("mx.corp.com", "A 127.0.9.40")
+    leased = await scene.claim()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("mx.corp.com").configure_cert(context)
+    with demanding(handshake, context, "127.0.9.40", scene.world.smtp_port):
+        for protocol in protocols:
+            await scene.agent.deliver(leased)
+            delivery = await scene.delivery(leased)
+            assert (delivery.state, delivery.case) == (State.DELIVERED if protocol else State.DEFERRED, None)
+            if not protocol:
+                scene.clock.now += timedelta(hours=5)
+                (leased,) = await claimed(scene.database, scene.deliverer.owner, scene.clock())
+    (taken,) = [one for one in await scene.attempts() if one["reply_code"] == 250]
+    assert taken["tls"].startswith(protocols[-1])
+
+
+async def test_clear_text_that_is_refused_is_never_final_where_tls_was_offered(scene: Scene) -> None:
+    scene.world.dns.publish("corp.com", "MX 10 mx.corp.com")
+    scene.world.dns.publish("mx.corp.com", "A 127.0.9.41")
+    leased = await scene.claim()
+    with demanding(fails(10**6), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "127.0.9.41", scene.world.smtp_port):
+        for _ in range(ASKED_AGAIN + 2):
+            await scene.agent.deliver(leased)
+            assert (await scene.delivery(leased)).state is State.DEFERRED
+            scene.clock.now += timedelta(hours=10)
+            (leased,) = await claimed(scene.database, scene.deliverer.owner, scene.clock())
+
+
+@pytest.fixture
+def without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a machine says that has no address of that family, whatever this one has."""
+    connect = asyncio.BaseEventLoop.create_connection
+
+    async def create(loop: asyncio.BaseEventLoop, protocol: Any, host: str, port: int) -> Any:
+        if ":" in host:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+        return await connect(loop, protocol, host, port)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", create)
+
+
+@pytest.mark.parametrize(
+    ("preferred", "attempts"),
+    [
+        ({"a": [f"A 127.0.9.{number}" for number in range(1, 7)]}, 2),
+        ({f"m{number}": [f"A 127.0.9.{number}", f"A 127.0.9.1{number}"] for number in range(1, 4)}, 2),
+        ({f"m{number}": [f"A 127.0.9.{number}"] for number in range(1, 13)}, 3),
+        ({f"m{number}": [f"A 127.0.9.{number}", f"AAAA 2001:db8::{number}"] for number in range(1, 4)}, 1),
+        ({"a": [f"AAAA 2001:db8::{number}" for number in range(1, 8)]}, 1),
+    ],
+    ids=["six-addresses", "three-of-two", "twelve", "half-without-a-route", "no-route"],
+)
+@pytest.mark.usefixtures("without_ipv6")
+async def test_every_address_has_its_turn(scene: Scene, preferred: dict[str, list[str]], attempts: int) -> None:
+    scene.world.mx("corp.com")
+    for name, records in preferred.items():
+        scene.world.dns.publish(f"{name}.corp.com", *records)
+    wanted = [f"MX {rank} {name}.corp.com" for rank, name in enumerate(preferred, 1)]
+    scene.world.dns.publish("corp.com", *wanted, "MX 99 mx.corp.com")
+    leased = await scene.claim()
+    for number in range(1, attempts + 1):
+        await scene.agent.deliver(leased)
+        state = (await scene.delivery(leased)).state
+        assert state is (State.DELIVERED if number == attempts else State.DEFERRED)
+        if number < attempts:
+            scene.clock.now += timedelta(hours=5)
+            (leased,) = await claimed(scene.database, scene.deliverer.owner, scene.clock())
+
+
+@pytest.mark.usefixtures("without_ipv6")
+async def test_where_there_is_no_route_at_all_the_attempt_says_so(scene: Scene) -> None:
+    scene.world.dns.publish("corp.com", "MX 10 mx.corp.com")
+    scene.world.dns.publish("mx.corp.com", "AAAA 2001:db8::1", "AAAA 2001:db8::2")
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    assert (await scene.delivery(leased)).state is State.DEFERRED
+    (attempt,) = await scene.attempts()
+    assert attempt["ip"].startswith("2001:db8::")
+    assert attempt["text"] == "no_route"
+
+
+async def test_a_host_that_greylists_is_asked_again_though_there_are_others(scene: Scene) -> None:
+    site = scene.world.mx("corp.com").greylists(JOHN)
+    (record,) = scene.world.dns.zones["mx.corp.com"]
+    names = [f"m{number}" for number in range(1, 8)]
+    scene.world.dns.publish("corp.com", "MX 1 mx.corp.com", *(f"MX 10 {name}.corp.com" for name in names))
+    for number, name in enumerate(names, 1):
+        scene.world.dns.publish(f"{name}.corp.com", f"A 127.0.9.{number}")
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    scene.clock.now += timedelta(hours=5)
+    (again,) = await claimed(scene.database, scene.deliverer.owner, scene.clock())
+    await scene.agent.deliver(again)
+    assert (await scene.delivery(leased)).state is State.DELIVERED
+    assert record.removeprefix("A ") in {attempt["ip"] for attempt in await scene.attempts()}
+    assert len(site.mails) == 1
+
+
 async def test_without_the_lease_nothing_is_sent(scene: Scene) -> None:
     site = scene.world.mx("corp.com")
     leased = await scene.claim()
@@ -109,6 +228,25 @@ async def test_a_domain_that_is_not_there_bounces_at_once(scene: Scene) -> None:
     assert (await scene.delivery(leased)).state is State.BOUNCED
     (attempt,) = await scene.attempts()
     assert (attempt["stage"], attempt["text"]) == ("route", "no_such_domain")
+
+
+async def test_a_domain_that_took_mail_lately_is_given_a_day(scene: Scene) -> None:
+    scene.world.mx("corp.com")
+    await scene.agent.deliver(await scene.claim())
+    del scene.world.dns.zones["corp.com"], scene.world.dns.zones["mx.corp.com"]
+    scene.clock.now += timedelta(days=2)
+    leased = await scene.claim("ann@corp.com")
+    states = []
+    for hours in (0, 10, 13.9, 1):
+        scene.clock.now += timedelta(hours=hours)
+        if hours:
+            (leased,) = await claimed(scene.database, scene.deliverer.owner, scene.clock())
+        await scene.agent.deliver(leased)
+        states.append((await scene.delivery(leased)).state)
+    assert states == [State.DEFERRED, State.DEFERRED, State.DEFERRED, State.BOUNCED]
+    later = await scene.claim("joe@corp.com")
+    await scene.agent.deliver(later)
+    assert (await scene.delivery(later)).state is State.BOUNCED, "the day is the domain's and not each message's"
 
 
 async def test_nothing_goes_out_unsigned(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a transcript says about a delivery, and what is kept of each host."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -69,6 +70,27 @@ def test_a_reply_that_refuses_one_of_our_names_is_about_us() -> None:
         evidence = evidence_of(said(Stage.RCPT_TO, line), "corp.com", reader)
         assert isinstance(evidence, Answered)
         assert evidence.verdict.about_us
+
+
+@pytest.mark.parametrize(
+    ("reply", "wants_tls", "passes"),
+    [
+        ("530 5.7.0 Must issue a STARTTLS command first", True, True),
+        ("550 5.7.10 Encryption needed", True, True),
+        ("550 5.7.1 Session encryption is required", True, True),
+        ("554 5.7.1 Message refused by policy", False, True),
+        ("550 5.1.1 No such user", False, False),
+        ("552 5.2.2 Mailbox full", False, False),
+    ],
+)
+def test_a_refusal_of_what_came_in_clear_for_want_of_tls(reply: str, wants_tls: bool, passes: bool) -> None:
+    transcript = replace(said(Stage.RCPT_TO, reply), tls="", fell_back=True)
+    evidence = evidence_of(transcript, "corp.com", Reader(rules=RULES))
+    assert isinstance(evidence, Answered)
+    assert (evidence.wants_tls, evidence.verdict.passes) == (wants_tls, passes)
+    plain = evidence_of(replace(transcript, fell_back=False), "corp.com", Reader(rules=RULES))
+    assert isinstance(plain, Answered)
+    assert (plain.wants_tls, plain.verdict.passes) == (False, False), "it never offered any"
 
 
 @pytest.mark.parametrize("stage", [Stage.CONNECT, Stage.RCPT_TO, Stage.DOT])

@@ -85,7 +85,6 @@ FAILURES = {
         failure=None,
         late=True,
         failed_at=SENT + timedelta(minutes=3),
-        correct_link=None,
         verdict=verdict(
             "invalid_recipient", kind="hard", reply="550 5.1.1 <gone@elsewhere.example>: Recipient address rejected"
         ),

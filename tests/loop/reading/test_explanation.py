@@ -30,6 +30,10 @@ UNKNOWN_USER = (
     "Final-Recipient: rfc822; jon@corp.example\nAction: failed\nStatus: 5.1.1\n"
     "Diagnostic-Code: smtp; 550 5.1.1 <jon@corp.example>: no such user here"
 )
+GONE = (
+    "Final-Recipient: rfc822; jon@gone.example\nAction: failed\nStatus: 5.1.2\n"
+    "Diagnostic-Code: smtp; 550 5.1.2 Host unknown"
+)
 LATE = "Final-Recipient: rfc822; ann@corp.example\nAction: delayed\nStatus: 4.4.1"
 ALIAS = (
     "Original-Recipient: rfc822; info@corp.example\nFinal-Recipient: rfc822; ann@corp.example\n"
@@ -59,6 +63,15 @@ def test_a_late_message_is_no_failure() -> None:
     understood = read(dsn(LATE))
     (row,) = rows(understood)
     assert (understood.what, row["kind"], row["action"]) == (What.DELAY, "soft", "delayed")
+
+
+def test_a_domain_that_has_taken_the_message_suppresses_nobody() -> None:
+    behind = GONE.replace("gone.example", "corp.example")
+    for block, kind in ((behind, "soft"), (GONE, "hard")):
+        understood = read(dsn(block))
+        outcome = consequence(understood, understood.reports[0], NOW)
+        assert rows(understood)[0]["kind"] == kind
+        assert not outcome.suppress
 
 
 def test_ordinary_mail_has_no_rows() -> None:
@@ -101,6 +114,7 @@ def told(raw: bytes) -> str:
         (UNKNOWN_USER, "changes from delivered to bounced", "operator"),
         (LATE, "the other server is still trying", "changes"),
         (ALIAS, "The address stays in use", "operator"),
+        (GONE, "so it exists", "suppressed"),
         (
             UNKNOWN_USER.replace("no such user here", "your IP is listed at Spamhaus"),
             "alarm is raised",

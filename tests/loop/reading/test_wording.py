@@ -29,7 +29,7 @@ def test_the_index_finds_every_phrase_that_stands_in_a_text(phrases: list[tuple[
         assert number not in found or (phrase[0] in text and phrase[-1] in text)
 
 
-@pytest.mark.parametrize("entry", [*RULES.worded, *RULES.hints], ids=lambda entry: entry.id)
+@pytest.mark.parametrize("entry", RULES.worded, ids=lambda entry: entry.id)
 def test_the_index_finds_each_phrase_of_each_rule_alone(entry) -> None:  # type: ignore[no-untyped-def]
     index = PhraseIndex((phrase, phrase) for phrase in entry.words)
     for phrase in entry.words[:400]:

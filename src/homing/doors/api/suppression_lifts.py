@@ -35,10 +35,13 @@ class LiftIn(CriteriaIn):
 
 
 class LiftOut(BaseModel):
-    """What was lifted. `cursor`: send it to lift more; null when all is lifted."""
+    """What was lifted. `hearsay`: of how many deliveries besides late reports, read by this
+    rule, count no more. `cursor`: send
+    it to lift more; null when all is lifted."""
 
     lifted: int
     suppressions: list[SuppressionOut]
+    hearsay: int
     cursor: str | None
 
 
@@ -61,7 +64,8 @@ class LiftedPage(BaseModel):
 @router.post("/v1/suppressions/lift", summary="Lift suppressions")
 async def lift_suppressions(body: LiftIn, organization: ManagedOrganization, parts: Parts) -> LiftOut:
     """All that a rule caused, or all for one reason, a page at a time: ask again with the `cursor` until it is null.
-    What a rule caused, an administrator may lift without naming an organization: of all. To repeat it does no harm. See
+    What a rule caused, an administrator may lift without naming an organization: of all. Late reports that it read
+    count no more, and what another rule caused only together with it is lifted too. To repeat it does no harm. See
     first what it would be: `GET /v1/suppressions` takes the same words."""
     faults = text_faults("/why", body.why, 500)
     if faults:
@@ -71,7 +75,7 @@ async def lift_suppressions(body: LiftIn, organization: ManagedOrganization, par
     after = place_at(body.cursor, "/cursor")
     page = await parts.database.write(lifts.lift_matching, criteria, why, parts.clock(), after=after, limit=body.limit)
     found = [shown(one) for one in page.suppressions]
-    return LiftOut(lifted=len(found), suppressions=found, cursor=cursor_of(page.further))
+    return LiftOut(lifted=len(found), suppressions=found, hearsay=page.hearsay, cursor=cursor_of(page.further))
 
 
 @router.get("/v1/suppressions/lifted", summary="List lifted suppressions")

@@ -29,6 +29,8 @@ StreamName = Annotated[str, Field(pattern=NAME, examples=["default"])]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FARTHEST = 2**55
 """Microseconds since 1970, in the year 3111."""
+_HEARSAY = b"h"
+"""At the end of a cursor that goes over hearsay."""
 
 
 class CriteriaIn(Strict):
@@ -73,7 +75,7 @@ async def criteria_of(
         raise invalid([Fault(f"{place}reason", "criteria-missing", message)])
     if asked.rule is None and organization is None:
         raise organization_required()
-    if asked.rule is not None and not await _known(parts, asked.rule):
+    if asked.rule is not None and not await _known(parts, asked.rule, organization):
         detail = f"No rule is called “{clean(asked.rule, 128)}”, and no suppression names one of that name."
         raise refused(404, "rule-unknown", "There is no such rule.", detail=detail)
     return Criteria(
@@ -86,16 +88,17 @@ async def criteria_of(
     )
 
 
-async def _known(parts: ApiParts, rule: str) -> bool:
+async def _known(parts: ApiParts, rule: str, organization: OrganizationId | None) -> bool:
     rules = reading_rules()
-    return rule in rules.families or rule in rules.whole or await parts.database.read(lifts.rule_named, rule)
+    ours = rule in rules.families or rule in rules.whole
+    return ours or await parts.database.read(lifts.rule_named, rule, organization)
 
 
 def cursor_of(place: Place | None) -> str | None:
     if place is None:
         return None
     octets = ((place.created_at - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, signed=True) + place.id.bytes
-    return base64.urlsafe_b64encode(octets).decode()
+    return base64.urlsafe_b64encode(octets + _HEARSAY * place.hearsay).decode()
 
 
 def place_at(cursor: str | None, pointer: str) -> Place | None:
@@ -107,9 +110,10 @@ def place_at(cursor: str | None, pointer: str) -> Place | None:
     except (ValueError, binascii.Error):
         octets = b""
     microseconds = int.from_bytes(octets[:8], signed=True)
-    if len(octets) != 24 or abs(microseconds) > _FARTHEST:
+    if len(octets[:24]) != 24 or octets[24:] not in (b"", _HEARSAY) or abs(microseconds) > _FARTHEST:
         raise cursor_invalid(pointer)
-    return Place(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=octets[8:]))
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return Place(moment, UUID(bytes=octets[8:24]), hearsay=octets[24:] == _HEARSAY)
 
 
 def cursor_invalid(pointer: str) -> Exception:

@@ -53,9 +53,11 @@ class SuppressionQuery(CriteriaIn):
 
 class SuppressionPage(BaseModel):
     """`cursor` leads to the next page; null on the last. By reason or rule a page looks through 5,000 suppressions at
-    most: it may be short, or empty, and still not be the last."""
+    most: it may be short, or empty, and still not be the last. By a rule its last pages also count the deliveries about
+    which late reports, read by this rule, count against an address (`hearsay`)."""
 
     suppressions: list[SuppressionOut]
+    hearsay: int = 0
     cursor: str | None
 
 
@@ -78,20 +80,22 @@ async def list_suppressions(
     question: Annotated[SuppressionQuery, Query()], organization: WatchingOrganization, parts: Parts
 ) -> SuppressionPage:
     """In the order of their addresses; those for a reason or by a rule in the order in which they came onto the list.
-    By a rule an administrator may ask without naming an organization: of all."""
+    By a rule an administrator may ask without naming an organization: of all; and those come last that another rule
+    caused together with this one."""
     now, limit = parts.clock(), question.limit
     if question.narrow:
         criteria = await criteria_of(parts, organization, question, "/query:")
         after = place_at(question.cursor, "/query:cursor")
         page = await parts.database.read(lifts.matching, criteria, now, after=after, limit=limit)
-        return SuppressionPage(suppressions=[shown(one) for one in page.suppressions], cursor=cursor_of(page.further))
+        found = [shown(one) for one in page.suppressions]
+        return SuppressionPage(suppressions=found, hearsay=page.hearsay, cursor=cursor_of(page.further))
     if organization is None:
         raise organization_required()
-    found = await parts.database.read(
+    entries = await parts.database.read(
         suppressions.list_page, organization, now, after=_read_cursor(question.cursor), limit=limit
     )
-    more = _cursor(found[-1]) if len(found) == limit else None
-    return SuppressionPage(suppressions=[shown(entry) for entry in found], cursor=more)
+    more = _cursor(entries[-1]) if len(entries) == limit else None
+    return SuppressionPage(suppressions=[shown(entry) for entry in entries], cursor=more)
 
 
 @router.post("/v1/suppressions", status_code=201, summary="Suppress an address")

@@ -26,12 +26,13 @@ TRY_LATER = "Too many messages are on their way at the moment. Please try again 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The failed delivery that a link is about. `sent_to`: the corrected address, if it was sent again.
-    `kept`: what the message said is still there."""
+    """The failed delivery that a link is about. `behind`: it has not failed itself, but an address behind it has.
+    `sent_to`: the corrected address, if it was sent again. `kept`: what the message said is still there."""
 
     organization: Organization
     view: MessageView
     one: DeliveryView
+    behind: bool
     sent_to: str | None
     kept: bool
 
@@ -126,15 +127,18 @@ class Links:
             return None
         database = self.parts.database
         delivery = await database.read(deliveries.by_token, DeliveryId(identifier))
-        if delivery is None or delivery.state not in FAILURES:
+        if delivery is None:
             return None
         organization = await database.read(organizations.get, delivery.organization)
         view = await database.read(views.message, delivery.organization, delivery.message)
         if organization is None or view is None:
             return None
         one = next(one for one in view.deliveries if one.delivery.id == delivery.id)
+        behind = plain_words.behind_which_it_failed(one) is not None
+        if one.delivery.state not in FAILURES and not behind:
+            return None
         kept = await database.read(resends.kept, delivery.message)
-        return Failed(organization, view, one, _sent_to(view, one), kept)
+        return Failed(organization, view, one, behind, _sent_to(view, one), kept)
 
     def _form(self, failed: Failed, address: str, complaint: str, status: int = 200) -> Response:
         message = failed.view.message
@@ -147,6 +151,7 @@ class Links:
             why=plain_words.why(failed.organization, message, failed.one, self.parts.clock()),
             address=address,
             complaint=complaint,
+            behind=failed.behind,
             organization=failed.organization.display_name,
             operator=self.parts.operator_name,
         )
@@ -154,6 +159,8 @@ class Links:
 
 def _suggestion(failed: Failed) -> str:
     """The address that was perhaps meant, else the one that failed, of which often only one letter is wrong."""
+    if failed.behind:
+        return ""
     recipient = failed.one.delivery.recipient
     domain = plain_words.suggestion(failed.one)
     return f"{recipient.rpartition('@')[0]}@{domain}" if domain else recipient
@@ -172,8 +179,9 @@ def _sent(address: str) -> Response:
 
 
 def _erased(failed: Failed) -> Response:
+    whom = f"everybody behind {failed.one.delivery.recipient}" if failed.behind else failed.one.delivery.recipient
     text = (
-        f"It did not reach {failed.one.delivery.recipient}. Its text was kept for a while and has been erased, so "
+        f"It did not reach {whom}. Its text was kept for a while and has been erased, so "
         "it cannot be sent again from here. Please write it again where you wrote it."
     )
     return message_page(410, "The message is no longer kept.", text)

@@ -9,7 +9,7 @@ from homing.loop.letters.facts import FailureFacts
 from homing.loop.letters.phrases import Cause, cause
 from homing.loop.letters.steps import STEPS as STEPS
 from homing.loop.letters.steps import standing as standing
-from homing.loop.model import FAILURES, CaseKind, CaseState, EventType, State
+from homing.loop.model import FAILURES, Case, CaseKind, CaseState, EventType, State
 from homing.mail.address import domain_of
 from homing.mail.text import clean
 from homing.store.events import Event
@@ -41,12 +41,12 @@ STATE_MEANINGS: Mapping[State, str] = {
     State.FAILED: "A fault of our own stopped it. The operator has been alerted.",
 }
 
-CASE_KINDS: Mapping[CaseKind, str] = {
-    CaseKind.FAILURE: "Failure",
-    CaseKind.DELAY: "Delay",
-    CaseKind.FORWARDING_FAILURE: "Forwarding failure",
-    CaseKind.ALARM: "Alarm",
-    CaseKind.DIGEST: "Digest",
+CASE_KIND_MEANINGS: Mapping[CaseKind, str] = {
+    CaseKind.FAILURE: "A delivery failed.",
+    CaseKind.DELAY: "A delivery is late.",
+    CaseKind.FORWARDING_FAILURE: "The recipient's mail server accepted it; behind this address it failed.",
+    CaseKind.ALARM: "The operator must hear of it.",
+    CaseKind.DIGEST: "Several of one kind, told together.",
 }
 
 CASE_MEANINGS: Mapping[CaseState, str] = {
@@ -87,9 +87,12 @@ def when(moment: datetime) -> str:
 
 
 def failure_facts(organization: Organization, message: Message, one: DeliveryView, now: datetime) -> FailureFacts:
-    """The facts of a failed delivery, as `loop.letters.phrases` wants them."""
+    """The facts of a failed delivery, or of one behind which another address failed, as `loop.letters.phrases` wants
+    them."""
     delivery = one.delivery
-    assert delivery.verdict is not None
+    behind = behind_which_it_failed(one)
+    verdict = behind.verdict if behind else delivery.verdict
+    assert verdict is not None
     return FailureFacts(
         message_subject=message.subject,
         recipient=delivery.recipient,
@@ -98,11 +101,11 @@ def failure_facts(organization: Organization, message: Message, one: DeliveryVie
         organization_name=organization.display_name,
         sent_at=delivery.created_at,
         failed_at=one.case.opened_at if one.case else now,
-        failure=delivery.state,
+        failure=None if behind else delivery.state,
         late=delivery.bounced_late,
         possibly_delivered=delivery.possibly_delivered,
-        verdict=delivery.verdict,
-        suggestion=suggestion(one),
+        verdict=verdict,
+        suggestion=None if behind else suggestion(one),
         correct_link=None,
         attempts=len({attempt.number for attempt in one.attempts if attempt.host}),
     )
@@ -116,11 +119,16 @@ def suggestion(one: DeliveryView) -> str | None:
     return suggest(domain_of(one.delivery.recipient))
 
 
+def behind_which_it_failed(one: DeliveryView) -> Case | None:
+    """The case of a delivery that has not failed, though an address behind its recipient's has."""
+    forwarding = one.case is not None and one.case.kind is CaseKind.FORWARDING_FAILURE
+    return one.case if forwarding and one.delivery.state not in FAILURES else None
+
+
 def why(organization: Organization, message: Message, one: DeliveryView, now: datetime) -> Cause | None:
-    """Why a delivery failed; None when it did not, or nothing is known."""
-    if one.delivery.state not in FAILURES or one.delivery.verdict is None:
-        return None
-    return cause(failure_facts(organization, message, one, now))
+    """Why a delivery failed, or what is behind it; None when neither is so, or nothing is known."""
+    failed = one.delivery.state in FAILURES and one.delivery.verdict is not None
+    return cause(failure_facts(organization, message, one, now)) if failed or behind_which_it_failed(one) else None
 
 
 def suppressed_for(reason: str) -> str:

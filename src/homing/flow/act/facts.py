@@ -17,8 +17,8 @@ CORRECTION_LIFETIME = timedelta(days=30)
 
 
 def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> FailureFacts:
-    """The facts, with a link by which the human sender corrects the address; the same link whenever it is made. There
-    is none where the address itself has not failed. Raises NoText for a case that is no failure."""
+    """The facts, with a link by which the human sender corrects the address, or names another one where somebody behind
+    it failed; the same link whenever it is made. Raises NoText for a case that is no failure."""
     case, sent = context.case, context.sent
     if case.kind not in FAILURES or case.delivery is None or sent is None:
         raise NoText(case.kind)
@@ -38,7 +38,7 @@ def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> F
         possibly_delivered=case.possibly_delivered,
         verdict=case.verdict,
         suggestion=suggest(domain_of(sent.recipient)),
-        correct_link=f"{public_url}/correct/{token}" if case.failure else None,
+        correct_link=f"{public_url}/correct/{token}",
         attempts=sent.attempts,
         resent_from=sent.resent_from,
     )

@@ -5,8 +5,10 @@ are in doubt.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from ipaddress import ip_address
 
 import structlog
 
@@ -20,19 +22,21 @@ from homing.loop.alarm import alarm
 from homing.loop.domains.identity import resolve_again
 from homing.loop.evidence import HeldBack, Unanswered, Unroutable
 from homing.loop.ids import new_id
-from homing.loop.model import AttemptId, Identity, Origin
+from homing.loop.model import AttemptId, Delivery, Identity, Origin
 from homing.loop.reading.classify import Rules
 from homing.loop.reading.ours import Ours
 from homing.loop.receivers import receiver_of
+from homing.loop.retry import DNS_PATIENCE
 from homing.loop.throttle import Throttles
 from homing.mail.address import domain_of
+from homing.mail.compose import without_smtputf8
 from homing.mail.departure_check import check_departure
 from homing.mail.dmarc import SuffixOf
 from homing.mail.reply import HOST_STAGES, Stage
-from homing.mail.smtp_client import Envelope, Log, Transcript
+from homing.mail.smtp_client import Envelope, Log, Silence, Transcript
 from homing.net.route import Host, Route, Router, Skipped
-from homing.net.smtp_client import Connection, SmtpClient
-from homing.store import deliveries
+from homing.net.smtp_client import Connection, SmtpClient, Tls
+from homing.store import deliveries, mail_domains
 from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery, OpenAttempt
 from homing.store.record import AttemptResult
@@ -59,6 +63,11 @@ class _Try:
     skipped: tuple[Skipped, ...] = ()
     attempt: AttemptId | None = None
     hosts: list[HostResult] = field(default_factory=list)
+
+    def leave_out(self, why: str) -> None:
+        """The last host was not tried after all: no machine tries what it has no way to."""
+        _, last = self.hosts.pop()
+        self.skipped = (*self.skipped, Skipped(last.host, why))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,12 +107,21 @@ class DeliveryAgent:
             await self._conclude(trial)
             return
         if isinstance(route, Unroutable):
+            route = await self._believed(route, domain)
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self.recorder.record(leased, route, result)
             return
         trial.receiver = receiver_of(route.hosts[0].name, self.suffix_of) or domain
         trial.skipped = route.skipped
         await self._throttled(trial, route)
+
+    async def _believed(self, route: Unroutable, domain: str) -> Unroutable:
+        """The finding; a domain that took mail not long ago is given a day."""
+        if not route.permanent:
+            return route
+        now = self.clock()
+        since = await self.database.write(mail_domains.denied_since, domain, now)
+        return replace(route, took_mail=since is not None and now - since < DNS_PATIENCE)
 
     async def _throttled(self, trial: _Try, route: Route) -> None:
         """Attempt at the receiver's pace. A delivery that is held back waits, and no attempt is counted."""
@@ -140,7 +158,7 @@ class DeliveryAgent:
             await self._hold_back(leased, trial.receiver)
             return
         content, trial.leased = await self._content(leased, plan)
-        if await self._try_hosts(trial, content, route.hosts[:_HOSTS]):
+        if await self._try_hosts(trial, content, await self._in_order(leased.delivery, route.hosts)):
             await self._conclude(trial)
 
     async def _identified(self, leased: ClaimedDelivery) -> ClaimedDelivery:
@@ -154,7 +172,10 @@ class DeliveryAgent:
         return replace(leased, identity=identity, instead_of_identity=leased.identity, selector=None, signed_at=None)
 
     async def _content(self, leased: ClaimedDelivery, plan: Plan) -> tuple[bytes, ClaimedDelivery]:
-        """The bytes that go out, the same at every attempt: the first one's keys and time of signing are kept."""
+        """The bytes that go out, the same at every attempt: the first one's keys and time of signing are kept. Only who
+        has such an address himself gets the others' that need SMTPUTF8; the body, and so its hash, is everybody's."""
+        if leased.smtputf8 and leased.delivery.recipient.isascii():
+            leased = replace(leased, content=without_smtputf8(leased.content), smtputf8=False)
         raw = self.outgoing.front(leased.delivery.id, leased.identity, leased.delivery.created_at) + leased.content
         content = await self.signer.signed(raw, plan, leased.delivery.expires_at, leased.body_hash)
         await self._check_departure(content, leased.identity)
@@ -179,26 +200,42 @@ class DeliveryAgent:
         else:
             await asyncio.to_thread(check_departure, content, *domains)
 
-    async def _try_hosts(self, trial: _Try, content: bytes, hosts: tuple[Host, ...]) -> bool:
+    async def _in_order(self, delivery: Delivery, hosts: tuple[Host, ...]) -> Sequence[Host]:
+        """The hosts by preference; but where there are too many for one attempt, those first that could be reached or
+        were not tried yet, so that each has its turn (RFC 5321 §5.1)."""
+        if len(hosts) <= _HOSTS or not delivery.attempts:
+            return hosts
+        times = await self.database.read(deliveries.unreached, delivery.id)
+        return sorted(hosts, key=lambda host: times.get(host.ip, 0))
+
+    async def _try_hosts(self, trial: _Try, content: bytes, hosts: Sequence[Host]) -> bool:
         """Try hosts until the result of one is decisive. False: the lease was lost meanwhile."""
-        for host in hosts:
+        left, tried = list(hosts), 0
+        while left and tried < _HOSTS:
+            host = left.pop(0)
             connection = await self._reach(trial, host)
             if connection is not None:
                 if not await self._may_send(trial, host, connection):
                     return False
                 trial.hosts.append((self.clock(), await self._send(trial, host, connection, content)))
             last = trial.hosts[-1][1]
+            if last.silence == Silence.NO_ROUTE:
+                left = [other for other in left if ip_address(other.ip).version != ip_address(host.ip).version]
+                if left or len(trial.hosts) > 1:
+                    trial.leave_out(f"no route from here to {host.ip}")
+                continue
+            tried += 1
             if finds_us_too_fast(last, self._reader(trial)) or not _worth_another_host(last):
                 break
         return True
 
     async def _reach(self, trial: _Try, host: Host) -> Connection | None:
         """A connection, or None with the failures added to `trial.hosts`."""
-        for starttls in (True, False):
+        for tls in Tls:
             since, log = self.clock(), Log()
             try:
                 async with asyncio.timeout_at(trial.until):
-                    reached = await self.client.acquire(host, starttls=starttls, log=log)
+                    reached = await self.client.acquire(host, tls=tls, log=log)
             except TimeoutError:
                 reached = replace(_given_up(Stage.CONNECT, host), log=log)
             if isinstance(reached, Connection):

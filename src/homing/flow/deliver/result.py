@@ -16,7 +16,7 @@ from homing.loop.evidence import Answered, Evidence, Lack, Unanswered, Unsupport
 from homing.loop.ids import show
 from homing.loop.model import AttemptId, Verdict
 from homing.loop.outcome import Outcome
-from homing.loop.reading.classify import Rules, classify
+from homing.loop.reading.classify import WANTS_TLS, Rules, classify
 from homing.loop.reading.ours import NOBODY, Ours, about_us
 from homing.loop.throttle import too_fast
 from homing.mail.reply import Reply, Stage
@@ -35,6 +35,9 @@ _NOT_OFFERED = {
     Silence.SIZE_EXCEEDED.value: Lack.SIZE,
 }
 
+_STARTTLS_FIRST = 530
+"""RFC 3207 §4. Another meaning, that the client must authenticate, is none in clear text (RFC 4954 §4)."""
+
 _log = structlog.get_logger()
 
 
@@ -50,7 +53,10 @@ class Reader:
         if reply.positive:
             return Verdict(failure_class="delivered", kind="none", rule="reply-positive", reply_code=reply.reply_code)
         said = classify(reply, stage=transcript.stage, status="", text="", remote_mta=transcript.host, rules=self.rules)
-        return about_us(said, replace(self.ours, egress_address=transcript.egress_ip), self.recipient)
+        verdict = about_us(said, self.ours._replace(egress_address=transcript.egress_ip), self.recipient)
+        # Who refuses "by policy" what came in clear may mean that, and in TLS he takes it.
+        perhaps_tls = transcript.fell_back and verdict.failure_class == "policy" and not verdict.about_us
+        return replace(verdict, passes=True) if perhaps_tls else verdict
 
 
 def evidence_of(transcript: Transcript, receiver: str, reader: Reader) -> Evidence:
@@ -59,7 +65,8 @@ def evidence_of(transcript: Transcript, receiver: str, reader: Reader) -> Eviden
     reply, silence = transcript.reply, transcript.silence or "silence"
     if reply is not None:
         verdict = reader.verdict(reply, transcript)
-        return Answered(stage=transcript.stage, reply=reply, verdict=verdict, **found)
+        wants_tls = transcript.fell_back and (verdict.rule in WANTS_TLS or reply.reply_code == _STARTTLS_FIRST)
+        return Answered(stage=transcript.stage, reply=reply, verdict=verdict, wants_tls=wants_tls, **found)
     if silence in _NOT_OFFERED:
         return Unsupported(lack=_NOT_OFFERED[silence], stage=transcript.stage, **found)
     return Unanswered(stage=transcript.stage, why=silence, **found)
@@ -112,7 +119,7 @@ def _result(since: datetime, transcript: Transcript, receiver: str, reader: Read
         reply=transcript.reply,
         silence=transcript.silence or "",
         verdict=evidence.verdict if isinstance(evidence, Answered) else None,
-        in_doubt=transcript.stage is Stage.DOT and transcript.reply is None,
+        in_doubt=transcript.stage is Stage.DOT and (transcript.reply is None or transcript.reply.leaves_doubt),
         dialogue=None if transcript.clean else transcript.log.text or None,
     )
 

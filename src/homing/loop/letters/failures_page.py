@@ -34,7 +34,8 @@ _WHEN = {
     "suppressed": "state `suppressed`, after a permanent failure",
     "suppressed_mailbox_full": "state `suppressed`, after one failure for a full mailbox after the other",
     "suppressed_complaint": "state `suppressed`, after a `complaint` or an `unsubscribe`",
-    "smtputf8": "class `policy`, where an address needs SMTPUTF8 (RFC 6531) and the server does not have it",
+    "smtputf8": "class `policy`, where an address needs SMTPUTF8 (RFC 6531) and the server does not have it. A "
+    "recipient whose own address is ASCII is not troubled by another one's: his copy has the name alone",
     "forwarding_failed": "event `forwarding_failed`: the state stays as it is, and nothing is suppressed",
     "failed": "state `failed`: the fault is ours",
     "failed_in_doubt": "state `failed`, where a copy may have arrived",
@@ -51,6 +52,8 @@ def failures_page() -> str:
 def _section(one: Cause) -> str:
     when = _WHEN.get(one.key, f"class `{one.key}`")
     link = "offers a link to correct the address and send again" if one.resend else "offers no link to send again"
+    if one.key == "forwarding_failed":
+        link = "offers a link to send it to another address"
     return (
         f"## `{one.key}`\n\n"
         f"> **{one.headline}**\n>\n> {one.explanation}\n>\n> {one.next_step}\n\n"

@@ -259,7 +259,8 @@ def _worth_a_warning(known: FailureFacts, why: Cause) -> bool:
 def _resend(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
     if not (known.correct_link and why.resend):
         return ()
-    return Paragraph(why.resend), Link(known.correct_link, "Correct the address and send again")
+    label = "Correct the address and send again" if known.failure else "Send it to another address"
+    return Paragraph(why.resend), Link(known.correct_link, label)
 
 
 def _reason_for_writing(known: FailureFacts) -> str:

@@ -236,9 +236,8 @@ _TABLE = (
         key="smtputf8",
         headline="The mail server of {domain} cannot take an address in your message.",
         explanation="An address in your message has letters beyond a to z, and that server does not know how to handle "
-        "such addresses yet. It may be that of {recipient}, or that of somebody else who gets the same message.",
-        next_step="If the address of {recipient} has only plain letters, send the message to this person alone. "
-        "Otherwise ask the person for another address.",
+        "such addresses yet. It is that of {recipient} or, if that has only plain letters, your own.",
+        next_step="Ask the person for another address, or write from another one yourself.",
         resend=_ELSEWHERE,
         short="that mail server cannot take an address with such letters",
     ),
@@ -249,7 +248,7 @@ _TABLE = (
         "of them could not take your message. It may have reached others.",
         next_step="Ask the person in another way whether the message is there. Whoever looks after {recipient} will "
         "want to know that mail cannot be passed on from it.",
-        resend="",
+        resend=_ELSEWHERE,
         short="it arrived there, but behind this address it failed",
     ),
     Cause(

@@ -92,7 +92,7 @@ def challenge(seen: Seen) -> Reading | None:
     if not rule:
         return None
     reading = _automatic(What.CHALLENGE, "challenge_response", rule, seen)
-    return replace(reading, reports=(replace(reading.reports[0], final_recipient=_challenger(seen)),))
+    return reading._replace(reports=(replace(reading.reports[0], final_recipient=_challenger(seen)),))
 
 
 _CONFIRM = re.compile(r"[+-]confirm[+-]\d+\.\d+\.[0-9a-f]+@")

@@ -7,12 +7,12 @@ advice tells the reason only where nothing else does.
 
 import re
 
-_HOST = r"(?<![\w.@/-])(?:[A-Za-z0-9_-]{1,63}\.){1,10}[A-Za-z][A-Za-z0-9-]{1,30}"
+_HOST = r"(?<![\w.@/-])(?:[A-Za-z0-9_-]{1,63}+\.){1,10}[A-Za-z][A-Za-z0-9-]{1,30}"
 _IP = r"\[[0-9A-Fa-f.:]{3,60}\]|\([0-9A-Fa-f.:]{3,60}\)"
 _END = r"[^.!?\n]{0,300}(?:[.!?](?=\s|$)|\n|\Z)"
 
 _FRAME = re.compile(
-    rf"(?<!your )(?<!client )(?<!sending )(?<!the )\b[Hh]ost +{_HOST} *"
+    rf"[Hh](?<!\w.)(?<!your .)(?<!client .)(?<!sending .)(?<!the .)ost +{_HOST} *"
     rf"(?:(?:{_IP})(?::\d{{1,5}})?(?: +(?:said|says))?|said|says|replied|reports):?"
 )
 _MODULE = re.compile(r"\b\w{2,12} module ?\(domain [^)\n]{1,200}\) reports:", re.IGNORECASE)
@@ -21,10 +21,14 @@ _MODULE = re.compile(r"\b\w{2,12} module ?\(domain [^)\n]{1,200}\) reports:", re
 _NAMED_HOST = re.compile(
     rf"{_HOST}(?: ?(?:{_IP})|:(?=\s))|(\b(?:to|on|at|host|from) )({_HOST})",
 )
+_HOST_FOLLOWED = re.compile(r"\.[A-Za-z][A-Za-z0-9-]{1,30}(?: ?[\[(]|:\s)")
 _BEFORE_HOST = re.compile(
     r"(?:connect(?:ed|ing)? to|talking to|queue on|(?:program|agent|system|server) at|system at host|reply from) $",
     re.IGNORECASE,
 )
+_NAMING = ("connect", "talking to ", "queue on ", " at ", "reply from ")
+"""One of these stands before a host, or its address or a colon behind it."""
+
 _LIST_NAMES = re.compile(
     r"spamhaus|spamcop|sorbs|barracuda|surbl|uribl|proofpoint|cloudmark|sender(?:base|score)|abuseat|uceprotect|psbl|"
     r"mailspike|invaluement|njabl|dsbl|spfbl|blacklist|blocklist|dnsbl|\brbl|\bbl\.|openspf",
@@ -106,7 +110,7 @@ def servers_words(text: str) -> str:
         text = _FRAME.sub(" ", text)
     if " module" in lowered:
         text = _MODULE.sub(" ", text)
-    if "." in text:
+    if _HOST_FOLLOWED.search(text) or any(words in lowered for words in _NAMING):
         text = _NAMED_HOST.sub(_unnamed, text)
     if "-" in text and ("header" in lowered or "field" in lowered or " line" in lowered) and not _SIGNED.search(text):
         text = _NAMED_FIELD.sub(lambda found: f"{found[1] or ''}<field>", text)
@@ -116,12 +120,10 @@ def servers_words(text: str) -> str:
 
 def _unnamed(found: re.Match[str]) -> str:
     """A host's name only in its place: behind words that a host follows, or before its address or a colon."""
-    if _LIST_NAMES.search(found[0]):
+    before = found.string[max(0, found.start() - 20) : found.end(1)] if found[2] else ""
+    if (found[2] and not _BEFORE_HOST.search(before)) or _LIST_NAMES.search(found[0]):
         return found[0]
-    if found[2]:
-        before = found.string[max(0, found.start() - 20) : found.end(1)]
-        return f"{found[1]}<host>" if _BEFORE_HOST.search(before) else found[0]
-    return "<host> "
+    return f"{found[1]}<host>" if found[2] else "<host> "
 
 
 def _without_notes(text: str, lowered: str) -> str:

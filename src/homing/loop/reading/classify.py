@@ -9,7 +9,7 @@ Rules about us come before rules about the address, because a wrong "hard" burns
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from homing.loop.model import Verdict
 from homing.loop.reading.aside import servers_words, without_advice
@@ -37,6 +37,8 @@ _OF_THE_WAY = frozenset({"message_too_big", "system"})
 
 _ABOUT_THE_MESSAGE = frozenset({"words.smtputf8", "code.6.7"})
 """Rules that hold as early as MAIL FROM and are not about us, as the size is not (RFC 1870 §6.1, RFC 6531 §3.4)."""
+WANTS_TLS = frozenset({"words.tls-required", "code.7.10", "code.7.11"})
+"""Rules of a refusal of clear text."""
 TEXT_CHARACTERS = 4096
 _STORAGE_EXCEEDED = 552
 _STATUS = re.compile(r"([245])(?<![\d.].)\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
@@ -60,8 +62,7 @@ _IN_THE_GREETING = "refused to talk to me"
 """Postfix, of a host that refused it before any command."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
+class _Facts(NamedTuple):
     text: str
     said: str
     reply_code: int | None
@@ -78,8 +79,7 @@ def classify(
 ) -> Verdict:
     """Why this failed, from a live reply, or from a report's status and diagnostic text.
 
-    `stage` is where the reply came, None if unknown. A transient live reply is never hard: it is not the last word.
-    """
+    `stage` is where the reply came, None if unknown. A transient live reply is never hard: it is not the last word."""
     if reply is not None:
         text = f"{reply.text}\n{text}" if text else reply.text
         status = reply.enhanced_status_code or status
@@ -155,9 +155,10 @@ def _decide(facts: _Facts, rules: Rules) -> tuple[Rule, str]:
 def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
     """The rules that hold, in the order in which they are asked, each with what it matched."""
     candidates = rules.worded_index.find(facts.text)
-    numbers = sorted({*candidates, *rules.unworded})
+    numbers = sorted({*(number for number in candidates if number >= 0), *rules.unworded})
     at = bisect_left(numbers, len(rules.receiver))
-    of_receivers, of_words = numbers[:at], numbers[at:]
+    end = bisect_left(numbers, len(rules.worded) - len(rules.hints), at)
+    of_receivers, of_words, of_hints = numbers[:at], numbers[at:end], numbers[end:]
     yield from _worded(of_receivers, candidates, facts.text, facts, rules)
     coded = [(rule, status) for status in facts.statuses if (rule := _by_code(status, rules))]
     genuine = [each for each in coded if each[1].partition(".")[2] not in _VAGUE_CODES]
@@ -166,13 +167,10 @@ def _holding(facts: _Facts, rules: Rules) -> Iterator[tuple[Rule, str]]:
         yield from (each for each in genuine if each[0].failure_class not in HARD)  # before the words of advice
     yield from _worded(of_words, candidates, facts.text, facts, rules)
     yield from genuine
-    for number, phrases in rules.hint_index.find(facts.text).items():
-        matched = _holds(rules.hints[number], facts, phrases, facts.text)
-        if matched:
-            yield rules.hints[number], matched
+    yield from _worded(of_hints, candidates, facts.text, facts, rules)
     yield from coded
     for rule in rules.replies:
-        matched = _holds(rule, facts, (), facts.text)
+        matched = _holds(rule, facts)
         if matched:
             yield rule, matched
 
@@ -181,7 +179,7 @@ def _worded(
     numbers: Sequence[int], candidates: Mapping[int, Sequence[Phrase]], text: str, facts: _Facts, rules: Rules
 ) -> Iterator[tuple[Rule, str]]:
     for number in numbers:
-        matched = _holds(rules.worded[number], facts, candidates.get(number, ()), text)
+        matched = _holds(rules.worded[number], facts, candidates.get(number, ()), text, candidates.get(~number, ()))
         if matched:
             yield rules.worded[number], matched
 
@@ -192,9 +190,11 @@ def _by_code(status: str, rules: Rules) -> Rule | None:
     return rules.codes.get(status) or rules.codes.get(status.partition(".")[2])
 
 
-def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase], text: str) -> str:
-    """What made the rule hold, "" if it does not. `phrases` are those of its words that may
-    occur in `text`."""
+def _holds(
+    rule: Rule, facts: _Facts, phrases: Iterable[Phrase] = (), text: str = "", unless: Iterable[Phrase] = ()
+) -> str:
+    """What made the rule hold, "" if it does not. `phrases` are those of its words that may occur in `text`, `unless`
+    those that forbid it."""
     if rule.hosts and not any(facts.remote_mta == host or facts.remote_mta.endswith(f".{host}") for host in rule.hosts):
         return ""
     if rule.reply_codes and facts.reply_code not in rule.reply_codes:
@@ -206,7 +206,7 @@ def _holds(rule: Rule, facts: _Facts, phrases: Iterable[Phrase], text: str) -> s
     if not rule.words:
         return facts.statuses[0] if rule.statuses else str(facts.reply_code or facts.stage)
     found = next((phrase for phrase in phrases if phrase_in(phrase, text)), None)
-    if found is None or any(phrase[0] in text and phrase_in(phrase, text) for phrase in rule.unless):
+    if found is None or any(phrase_in(phrase, text) for phrase in unless):
         return ""
     return " … ".join(found)
 

@@ -22,7 +22,7 @@ from homing.loop.model import (
 from homing.loop.outcome import Outcome, conclude
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.reading.match import evidence_from
-from homing.loop.reading.returned_mail import softened
+from homing.loop.reading.returned_mail import from_behind, softened
 from homing.loop.reading.understand import RecipientReport, Understood
 from homing.mail.address import domain_of
 
@@ -158,9 +158,14 @@ def _address(outcome: Outcome, report: RecipientReport) -> str:
         return f"The address is suppressed for the organization's stream, for 30 days ({outcome.suppress.reason})."
     if outcome.suppress:
         return f"The address is suppressed for the organization's stream ({outcome.suppress.reason})."
+    if report.verdict.kind == "hard" and from_behind(report.verdict) != report.verdict:
+        return "The address stays in use: its domain has taken the message, so it exists, whatever the notice says."
     if report.verdict.kind == "hard" and outcome.case and outcome.case.strength is Strength.WEAK:
         if outcome.hearsay:
-            return "The address stays in use: words alone count once another message to it has had the same in 30 days."
+            return (
+                "The address stays in use: words alone suppress it, for 30 days, once another message to it has had the"
+                " same in 30 days."
+            )
         return "The address stays in use: words alone, without a machine-readable report, suppress nobody."
     return "The address stays in use."
 

@@ -5,21 +5,26 @@ to be about somebody else. It can never point at another delivery.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 
+from homing.loop.domains.identity import is_freemail
 from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import Delivery, InboundId, Strength, Verdict
 from homing.loop.reading.answers import RECEIPTS
 from homing.loop.reading.relation import Relation, relation
+from homing.loop.reading.returned_mail import from_behind
 from homing.loop.reading.understand import RecipientReport, Understood
+from homing.mail.address import domain_of
 from homing.mail.authentication import Authentication
 from homing.mail.dkim import Result
+from homing.mail.spf_record import SpfResult
 
 _STRUCTURED = frozenset({"dsn"})
 """Rules of `understand` that stand for a machine-readable report (RFC 3464)."""
 
 _OUT_OF_TIME = frozenset({"hint.expired", "code.4.7"})
 """Rules for what gives no other reason than that a queue has waited long enough (RFC 3463 §3.5, X.4.7)."""
+
+_POSTMASTER = frozenset({"postmaster", "mailer-daemon"})
 
 _GRAVITY = (
     ReportAction.FAILED,
@@ -64,11 +69,12 @@ def evidence_from(
         rewritten=related is Relation.REWRITTEN,
         receipt=what is What.AUTO_REPLY and understood.rule in RECEIPTS,
         out_of_time=report is not None and report.verdict.rule in _OUT_OF_TIME,
-        verdict=_from_behind(report.verdict) if report else NOTHING_SAID,
+        verdict=from_behind(report.verdict) if report else NOTHING_SAID,
         inbound=inbound,
         final_recipient=(report.behind or report.final_recipient) if report else "",
         reporting_mta=understood.reporting_mta,
         at_envelope=by_envelope,
+        proved=by_envelope,
     )
 
 
@@ -79,6 +85,21 @@ def is_feedback_of(domains: Collection[str], authentication: Authentication) -> 
     author = "" if authentication.dmarc is None else authentication.dmarc.author_domain
     signers = (one.domain.lower() for one in authentication.dkim.signatures if one.result is Result.PASS)
     return author in domains and any(author == signer or author.endswith(f".{signer}") for signer in signers)
+
+
+def is_from_postmaster_of(delivery: Delivery, understood: Understood, authentication: Authentication) -> bool:
+    """Whether this is a report in the form of RFC 3464, written by a postmaster or mailer-daemon, for whom SPF or DKIM
+    say that he is the recipient's own domain or its mail host. A provider's domain never counts, since people have
+    mailboxes there: any of them could be among the recipients and write so."""
+    local = understood.headers.first("From").rpartition("<")[2].partition("@")[0].strip('" ').lower()
+    if understood.rule not in _STRUCTURED or local not in _POSTMASTER:
+        return False
+    receiving = {domain_of(delivery.recipient), delivery.receiver or ""} - {""}
+    authenticated = {one.domain.lower() for one in authentication.dkim.signatures if one.result is Result.PASS}
+    if authentication.spf.result is SpfResult.PASS:
+        authenticated.add(authentication.spf.domain.lower())
+    theirs = [domain for domain in receiving if not is_freemail(domain)]
+    return any(f".{domain}".endswith(f".{their}") for domain in authenticated for their in theirs)
 
 
 def _about(reports: tuple[RecipientReport, ...], recipient: str) -> tuple[RecipientReport | None, Relation | None]:
@@ -104,14 +125,6 @@ def _related(report: RecipientReport, recipient: str) -> Relation | None:
         return relation(recipient, report.final_recipient) if report.final_recipient else None
     related = relation(recipient, report.original_recipient)
     return Relation.REWRITTEN if report.final_recipient and related is Relation.SAME else related
-
-
-def _from_behind(verdict: Verdict) -> Verdict:
-    """The verdict of a report. A domain whose server has taken the message exists, so what was not found is a host
-    behind it, or another domain."""
-    if verdict.failure_class != "invalid_domain":
-        return verdict
-    return replace(verdict, failure_class="unreachable", kind="soft")
 
 
 def _strength(understood: Understood, *, by_envelope: bool, vouched: bool) -> Strength:

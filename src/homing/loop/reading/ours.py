@@ -5,7 +5,8 @@
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from homing.loop.model import Verdict
 from homing.mail.address import domain_of
@@ -56,8 +57,7 @@ _BEFORE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ours:
+class Ours(NamedTuple):
     """What a server may call us; "" where it is not known: the domains of the envelope sender and of From, the name
     that we give ourselves, and the IP address from which we connected."""
 
@@ -68,10 +68,13 @@ class Ours:
 
     def names(self, recipient: str = "") -> tuple[str, ...]:
         """The names, longest first, without those that are the recipient's too: an organization may write to itself."""
-        theirs = domain_of(recipient)
-        given = {self.return_domain, self.from_domain, self.helo, self.egress_address}
-        names = {name.lower().rstrip(".") for name in given} - {"", theirs}
-        return tuple(sorted((name for name in names if not theirs.endswith(f".{name}")), key=len, reverse=True))
+        theirs = f".{domain_of(recipient)}"
+        return tuple(sorted((name for name in self.given() if not theirs.endswith(f".{name}")), key=len, reverse=True))
+
+    def given(self) -> set[str]:
+        """All names that are known, in lower case."""
+        given = self.return_domain, self.from_domain, self.helo, self.egress_address
+        return {name.lower().rstrip(".") for name in given if name.strip(".")}
 
 
 NOBODY = Ours()
@@ -81,15 +84,17 @@ def about_us(verdict: Verdict, ours: Ours, recipient: str = "") -> Verdict:
     """The verdict, as one about us where its text refuses one of our names. It is never hard then."""
     if verdict.about_us or verdict.rule in _SAYS_MORE:
         return verdict
-    found = _refused(verdict.text[:_TEXT_CHARACTERS], ours.names(recipient))
+    text = verdict.text[:_TEXT_CHARACTERS].lower()
+    if not any(name in text for name in ours.given()):  # true of nearly all texts
+        return verdict
+    found = _refused(text, ours.names(recipient))
     if not found:
         return verdict
     return replace(verdict, failure_class="policy", kind="soft", rule=NAMED, matched=found, about_us=True, passes=False)
 
 
-def _refused(text: str, names: tuple[str, ...]) -> str:
+def _refused(lowered: str, names: tuple[str, ...]) -> str:
     """The words by which a text refuses one of the names, "" if it does not."""
-    lowered = text.lower()
     if not any(name in lowered for name in names):
         return ""
     lowered = " ".join(lowered.split())

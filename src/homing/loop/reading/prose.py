@@ -7,8 +7,8 @@ is known, the shape alone is read. What cannot be found is left open: the envelo
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 from homing.loop.reading.rulebook import Form, Rules
 from homing.loop.reading.wording import addresses_in
@@ -67,8 +67,7 @@ _COPY_FOLLOWS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """An address that the notice names ("" if it names nobody), the words about it, and what was said before them."""
 
     address: str
@@ -76,8 +75,7 @@ class Named:
     context: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(NamedTuple):
     """What a notice in words says. `form` is the known form that it has, None if it has none; `words` what it says of
     the failure, without the form's own opening; `at` where the form begins."""
 
@@ -94,14 +92,14 @@ def read_plain(mail: Mail, phrases: Iterable[str], rules: Rules) -> Notice:
         return Notice(named=spoken, words=spoken[-1].reason)
     notice = _by_form(mail, phrases, rules)
     if notice.form is None or notice.form.family == "general":
-        notice = replace(notice, named=_by_caption(mail) or notice.named)
+        notice = notice._replace(named=_by_caption(mail) or notice.named)
     listed = [found for value in mail.headers.all("X-Failed-Recipients") for found in _all(value)]
     if listed:
         known = {each.address.lower(): each for each in notice.named or _by_shape(mail)}
         addresses = dict.fromkeys(listed[:RECIPIENTS])
         named = tuple(known.get(address.lower(), Named(address, notice.words)) for address in addresses)
-        return replace(notice, named=named)
-    return replace(notice, named=notice.named or _by_shape(mail) or _by_mention(mail))
+        return notice._replace(named=named)
+    return notice._replace(named=notice.named or _by_shape(mail) or _by_mention(mail))
 
 
 _TURN = re.compile(
@@ -212,7 +210,7 @@ def _addresses(text: str) -> list[str]:
 
 def _cleaned(address: str) -> str:
     """Without the labels that X.400 gateways glue to it."""
-    return _GATEWAY_PREFIX.sub("", address)
+    return _GATEWAY_PREFIX.sub("", address) if "=" in address else address
 
 
 def _every(rest: str) -> Iterator[Named]:

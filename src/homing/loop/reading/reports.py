@@ -4,7 +4,7 @@ RFC 3464 and 6533, 5965 and 6591, 8098, 8460, 9990. Each reader answers None whe
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from homing.loop.evidence import ReportAction, What
@@ -21,6 +21,7 @@ from homing.loop.reading.returned_mail import (
     RecipientReport,
     Said,
     Seen,
+    from_behind,
     judge,
     softened,
 )
@@ -102,7 +103,9 @@ def _from_status(status: DeliveryStatus, rule: str, seen: Seen) -> Reading:
         if action in {ReportAction.FAILED, ReportAction.DELAYED}:
             alone = len(status.recipients) == 1
             recipient = _addressed(recipient, seen) if alone else recipient
-            said = _said(recipient, seen, among=len(status.recipients), in_full=len(reports) < _READ_IN_FULL)
+            in_full = len(reports) < _READ_IN_FULL
+            others = [one.final_recipient for one in status.recipients if one is not recipient] if in_full else []
+            said = _said(recipient, seen, others=others, in_full=in_full)
             verdict = _where_it_arrived(judge(said, action, seen.rules), recipient, status.reporting_mta, seen)
         else:
             verdict = plain_verdict("delivered", f"dsn.{action}", recipient.status)
@@ -148,16 +151,15 @@ _HOPS = 10
 
 
 def _where_it_arrived(verdict: Verdict, recipient: RecipientStatus, reporting_mta: str, seen: Seen) -> Verdict:
-    """The verdict; but the domain of a recipient is there, if one of its own hosts took the mail and now reports that a
-    host behind it is not (the trace of the returned mail: RFC 5321 §4.4)."""
+    """The verdict; from behind the domain of a recipient, if one of its own hosts took the mail and now reports (the
+    trace of the returned mail: RFC 5321 §4.4)."""
     domain = domain_of(recipient.final_recipient or recipient.original_recipient)
     if verdict.failure_class != "invalid_domain" or not domain:
         return verdict
     trace = seen.mail.returned.all("Received")[:_HOPS] if seen.mail.returned else ()
     hosts = [reporting_mta, *(found[1] for value in trace if (found := _BY.search(value)))]
-    if any(f".{host.lower().rstrip('.')}".endswith(f".{domain}") for host in hosts):
-        return replace(verdict, failure_class="unreachable", kind="soft")
-    return verdict
+    own = any(f".{host.lower().rstrip('.')}".endswith(f".{domain}") for host in hosts)
+    return from_behind(verdict) if own else verdict
 
 
 def _report(recipient: RecipientStatus, action: ReportAction, verdict: Verdict, behind: str) -> RecipientReport:
@@ -253,17 +255,17 @@ def _addressed(recipient: RecipientStatus, seen: Seen) -> RecipientStatus:
     meant = [read_recipient(value) for name in _MEANT for value in recipient.fields.all(name)]
     named = [each.address for each in seen.notice.named if "@" in each.address]
     found = [each for each in meant if "@" in each] or named or returned_recipients(seen.mail)
-    return replace(recipient, original_recipient=found[0]) if len(found) == 1 else recipient
+    return recipient._replace(original_recipient=found[0]) if len(found) == 1 else recipient
 
 
-def _said(recipient: RecipientStatus, seen: Seen, *, among: int, in_full: bool) -> Said:
-    """The texts about one recipient; only the codes where a report names very many."""
+def _said(recipient: RecipientStatus, seen: Seen, *, others: Sequence[str], in_full: bool) -> Said:
+    """The texts about one recipient among `others`; only the codes where a report names very many."""
     if not in_full:
         return Said(words=(), status=recipient.status, remote_mta=recipient.remote_mta)
-    alone = among == 1
+    alone, among = not others, len(others) + 1
     return Said(
         words=_words(recipient, seen, alone=alone),
-        prose=_prose(recipient, seen, alone=alone),
+        prose=_prose(recipient, seen, others),
         status=recipient.status,
         remote_mta=recipient.remote_mta,
         stage=stage_in(recipient.diagnostic_code) or (stage_in(seen.mail.prose[:_STAGE_CHARACTERS]) if alone else None),
@@ -289,12 +291,21 @@ def _tells_of_room(printed: str) -> bool:
     return any(word in printed.lower() for word in ("quota", "mailbox full", "mailbox is full"))
 
 
-def _prose(recipient: RecipientStatus, seen: Seen, *, alone: bool) -> Iterator[str]:
+def _prose(recipient: RecipientStatus, seen: Seen, others: Sequence[str]) -> Iterator[str]:
     if recipient.diagnostic_type == _PROGRAM and not _tells_of_room(seen.mail.prose):
         return
-    if alone or not _about(recipient, seen.notice.named):
+    if not others:
         yield seen.notice.words
         yield seen.mail.prose
+    elif not _about(recipient, seen.notice.named):
+        yield _without_lines_of(others, seen.notice.words)
+        yield _without_lines_of(others, seen.mail.prose)
+
+
+def _without_lines_of(others: Sequence[str], text: str) -> str:
+    """The text without the lines that name somebody else: what is said there is said of him."""
+    named = [address.lower() for address in others[:FEW] if "@" in address]
+    return "\n".join(line for line in text.split("\n") if not any(one in line.lower() for one in named))
 
 
 def _categories(fields: Headers) -> tuple[str, ...]:
@@ -311,7 +322,7 @@ def feedback_report(seen: Seen) -> Reading | None:
     recipient has complained, so it is a report and never a reason to suppress an address."""
     feedback = find_feedback(seen.mail)
     if feedback is not None:
-        return replace(_from_feedback(feedback, seen), original_mail_from=clean(feedback.original_mail_from, LINE))
+        return _from_feedback(feedback, seen)._replace(original_mail_from=clean(feedback.original_mail_from, LINE))
     returned = seen.mail.returned or Headers()
     hotmail = returned.first("X-HmXmrOriginalRecipient")
     if hotmail:

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, repeat
+from typing import NamedTuple
 
 from homing.loop.evidence import ReportAction, What
 from homing.loop.model import Verdict
 from homing.loop.reading.classify import classify, weight
 from homing.loop.reading.prose import PROSE_CHARACTERS, Notice, first_address, read_plain
-from homing.loop.reading.rulebook import HARD, Form, Rules, Signature
+from homing.loop.reading.rulebook import HARD, SUBJECTS, FieldSignatures, Form, Rules, Signature
 from homing.loop.reading.wording import Phrase, fold
 from homing.mail.address import domain_of
 from homing.mail.mime import Headers, Mail
@@ -22,7 +23,7 @@ DIAGNOSTIC = 2000
 MATCHED = 100
 """Characters of what a rule matched that are kept."""
 _OPENING_CHARACTERS = 1500
-_VIEWS = frozenset({"subject", "subject-text", "text", "from-local"})
+_VIEWS = SUBJECTS | {"text", "from-local"}
 """Fields of signatures that are no header fields, or are read folded."""
 _BEFORE_WORDS = "[({<*-\"' "
 
@@ -33,11 +34,11 @@ FEW = 5
 _LONG = 250
 """Characters. No server says so much at once."""
 
-_REPLY = re.compile(r"""(?:^|[\s:'"(<\[])([45]\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4})""")
+_REPLY = re.compile(r"""[45](?<![^\s:'"(<\[].)\d\d[ -][^\n]{4,400}(?:\n[^\n]{1,400}){0,4}""")
 _REPLY_ENDS = re.compile(
     r"\n\s*(?:i'm not going to try again|giving up on|i've given up|starttls proto)|\(in reply to", re.IGNORECASE
 )
-_BEFORE_A_REPLY = 60
+_BEFORE_A_REPLY = 61
 """Characters. If so many words stand before a reply, they are a program's own."""
 _SENTENCE = re.compile(r"\s(?:(?<=[^\d\s][.!?。]\s)\s*|(?<=\n)\s*\n)")
 _REASON = re.compile(
@@ -98,8 +99,7 @@ class Understood:
     headers: Headers = field(default_factory=Headers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """What one reader makes of a mail; the fields are those of `Understood`."""
 
     what: What
@@ -135,6 +135,11 @@ class Seen:
     def phrases(self) -> Mapping[str, list[Phrase]]:
         """The phrases of forms and signatures that stand in the prose, by the ids of those."""
         return self.rules.prose_index.find(self.prose)
+
+    @cached_property
+    def subject_phrases(self) -> Mapping[str, list[Phrase]]:
+        """The phrases of signatures that stand in the subject, by the ids of those."""
+        return self.rules.subject_index.find(self.subject)
 
     @cached_property
     def opening(self) -> str:
@@ -208,12 +213,16 @@ def _signatures(seen: Seen) -> Iterator[Signature]:
     present = seen.mail.headers.names()
     for name, signatures in seen.rules.signatures_by_field.items():
         if (name in present or name in _VIEWS) and (value := seen.value(name)):
-            phrases = seen.phrases if name == "text" else signatures.index.find(value)
-            yield from signatures.borne(value, phrases)
+            yield from signatures.borne(value, _phrases(name, value, signatures, seen))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+def _phrases(name: str, value: str, signatures: FieldSignatures, seen: Seen) -> Mapping[str, list[Phrase]]:
+    if name in SUBJECTS:
+        return seen.subject_phrases
+    return seen.phrases if name == "text" else signatures.index.find(value)
+
+
+class Said(NamedTuple):
     """The texts of a notice about one recipient: `words` about that one alone, best first; then `prose` about the whole
     mail, closest first. Both may be lazy: most verdicts need no more than the first. `closely`: single sentences are
     judged too, where the whole tells little.
@@ -229,7 +238,8 @@ class Said:
 
 def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
     """The verdict of the first words that tell; a genuine code beats the prose, the prose beats a vague code."""
-    best, heavy, shown = None, -1, ""
+    best, heavy, shown = None, -1, None
+    remote_mta = clean(said.remote_mta, LINE)
     asked = {""}
     for text, enough in _told(said):
         if heavy >= enough:
@@ -237,20 +247,15 @@ def judge(said: Said, action: ReportAction, rules: Rules) -> Verdict:
         if (words := text.strip()) in asked:
             continue
         asked.add(words)
-        verdict = classify(
-            None, stage=said.stage, status=said.status, text=text, remote_mta=said.remote_mta, rules=rules
-        )
-        shown = shown or verdict.text
+        shown = clean(words, DIAGNOSTIC) if shown is None else shown
+        verdict = classify(None, stage=said.stage, status=said.status, text=text, remote_mta=remote_mta, rules=rules)
         if (tells := weight(verdict, rules)) > heavy:
             best, heavy = verdict, tells
         if heavy >= _STRONG:  # before the next text is looked for
             break
     if best is None:
-        best = classify(None, stage=None, status=said.status, text="", remote_mta=said.remote_mta, rules=rules)
-    shown, remote_mta = clean(shown, DIAGNOSTIC), clean(said.remote_mta, LINE)
-    if (best.text, best.remote_mta) != (shown, remote_mta):
-        best = replace(best, text=shown, remote_mta=remote_mta)
-    return softened(best, action)
+        best = classify(None, stage=None, status=said.status, text="", remote_mta=remote_mta, rules=rules)
+    return softened(best if best.text == shown else replace(best, text=shown or ""), action)
 
 
 def _told(said: Said) -> Iterator[tuple[str, int]]:
@@ -260,7 +265,7 @@ def _told(said: Said) -> Iterator[tuple[str, int]]:
     for text, enough in texts:
         quoted, around = _REPLY.search(text), enough
         if quoted and (quoted.start() > _BEFORE_A_REPLY or len(text) > _LONG):
-            yield _REPLY_ENDS.split(quoted[1], maxsplit=1)[0], enough
+            yield _REPLY_ENDS.split(quoted[0], maxsplit=1)[0], enough
             around = min(enough, _GENUINE)  # a reply with a code of its own beats the words around it
         elif len(text) > _LONG and (reason := _REASON.search(text)):
             yield reason[1], enough
@@ -274,3 +279,11 @@ def softened(verdict: Verdict, action: ReportAction, behind: str = "") -> Verdic
     if (action is ReportAction.DELAYED or behind) and verdict.failure_class in HARD:
         return replace(verdict, kind="soft")
     return verdict
+
+
+def from_behind(verdict: Verdict) -> Verdict:
+    """The verdict of a report on a message that the recipient's domain has taken. Such a domain exists, so what was not
+    found is a host behind it, or another domain."""
+    if verdict.failure_class != "invalid_domain":
+        return verdict
+    return replace(verdict, failure_class="unreachable", kind="soft")

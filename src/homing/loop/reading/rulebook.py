@@ -44,6 +44,9 @@ PLACES = ("line", "inside", "next", "every", "names", "none")
 """Where a form names its recipients: on lines of their own after its start, inside the gap of the start itself, as the
 first address after it, as every address after it, as local parts of the reporting domain, nowhere."""
 
+SUBJECTS = frozenset({"subject", "subject-text"})
+"""Fields of signatures that stand for a subject: as it is, and without what programs put before their own words."""
+
 _FORM_GAP = 320
 
 
@@ -106,9 +109,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSignatures:
-    """The signatures of one field together, so that a value which bears none of them is told at once."""
+    """The signatures of one field together, by their ids, so that a value which bears none of them is told at once."""
 
-    signatures: tuple[Signature, ...]
+    signatures: Mapping[str, Signature]
     present: bool
     equals: frozenset[str]
     starts: tuple[str, ...]
@@ -117,9 +120,8 @@ class FieldSignatures:
     def borne(self, value: str, phrases: Mapping[str, list[Phrase]]) -> Iterator[Signature]:
         """The signatures that a value bears. `phrases` are those that an index found in it, by signature id."""
         whole = self.present or value in self.equals or value.startswith(self.starts)
-        if not (whole or phrases):
-            return
-        for signature in self.signatures:
+        known = self.signatures
+        for signature in known.values() if whole else [known[each] for each in phrases if each in known]:
             if (
                 signature.present
                 or value in signature.equals
@@ -154,8 +156,10 @@ class Form:
 class Rules:
     """All rules by family, in the order in which they are asked, with the indexes that find those worth asking.
 
-    `families` are those of the rules by their ids, `whole` the signatures and forms by theirs. `prose_index` finds what
-    a mail's prose may bear: forms, and signatures of its text.
+    `worded` are those of receivers, of words and hints; `worded_index` finds their words by their numbers n, and by ~n
+    the phrases that forbid them. `families` are those of the rules by their ids, `whole` the
+    signatures and forms by theirs. `prose_index` finds what a mail's prose may bear: forms, and signatures of its text;
+    `subject_index` the signatures of its subject, whatever stands before that.
     """
 
     receiver: tuple[Rule, ...]
@@ -170,9 +174,9 @@ class Rules:
     worded: tuple[Rule, ...]
     worded_index: PhraseIndex[int] = field(repr=False)
     unworded: tuple[int, ...] = ()
-    hint_index: PhraseIndex[int] = field(repr=False)
     signatures_by_field: Mapping[str, FieldSignatures] = field(default_factory=dict, repr=False)
     prose_index: PhraseIndex[str] = field(repr=False)
+    subject_index: PhraseIndex[str] = field(repr=False)
 
     @property
     def all(self) -> tuple[Rule, ...]:
@@ -233,7 +237,7 @@ def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: 
     if len(ids) != len(set(ids)):
         raise RulesError(f"ids occur twice: {sorted({known for known in ids if ids.count(known) > 1})}")
     by_family = {family: tuple(rule for rule in rules if rule.family == family) for family in FAMILIES}
-    worded = (*by_family["receiver"], *by_family["words"])
+    worded = (*by_family["receiver"], *by_family["words"], *by_family["hint"])
     fields = dict.fromkeys(signature.field for signature in signatures)
     by_field = {name: _of_field([each for each in signatures if each.field == name]) for name in fields}
     return Rules(
@@ -247,20 +251,27 @@ def assemble(rules: tuple[Rule, ...], signatures: tuple[Signature, ...], forms: 
         families={rule.id: rule.family for rule in rules},
         whole={each.id: each for each in signatures} | {each.id: each for each in forms},
         worded=worded,
-        worded_index=PhraseIndex((n, phrase) for n, rule in enumerate(worded) for phrase in rule.words),
-        hint_index=PhraseIndex((n, phrase) for n, rule in enumerate(by_family["hint"]) for phrase in rule.words),
+        worded_index=PhraseIndex(
+            (owner, phrase)
+            for n, rule in enumerate(worded)
+            for owner, phrases in ((n, rule.words), (~n, rule.unless))
+            for phrase in phrases
+        ),
         unworded=tuple(n for n, rule in enumerate(worded) if not rule.words),
         signatures_by_field=by_field,
         prose_index=PhraseIndex(
             [(form.id, form.phrase) for form in forms]
             + [(each.id, phrase) for each in signatures if each.field == "text" for phrase in each.contains]
         ),
+        subject_index=PhraseIndex(
+            (each.id, phrase) for each in signatures if each.field in SUBJECTS for phrase in each.contains
+        ),
     )
 
 
 def _of_field(signatures: list[Signature]) -> FieldSignatures:
     return FieldSignatures(
-        signatures=tuple(signatures),
+        signatures={each.id: each for each in signatures},
         present=any(each.present for each in signatures),
         equals=frozenset(value for each in signatures for value in each.equals),
         starts=tuple(start for each in signatures for start in each.starts),

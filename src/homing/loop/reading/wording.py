@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 Phrase = tuple[str, ...]
@@ -20,6 +21,9 @@ _WRAPPER = re.compile(r"[45]\.\d\.\d - (?:Unknown address error|Other mail syste
 _QUOTES = dict(zip("’‘“”´`«»", "''\"\"''\"\"", strict=True))
 _LATIN = (*range(0xC0, 0x250), *range(0x1E00, 0x1F00))
 _BEGINNING = 4
+_LONG_BEGINNING = 7
+_FEW = 16
+"""Pieces that are sooner looked for one by one."""
 _TO_SPACES = str.maketrans({number: " " for number in range(128) if not chr(number).isalnum()})
 _WORD = re.compile(r"[a-z0-9]+")
 _LOCAL_CHARACTERS = 64
@@ -101,17 +105,26 @@ class PhraseIndex(Generic[Owner]):
     The last word of a piece may go on in the text ("throttl" in "throttled"), so it is indexed by its beginning.
     """
 
-    __slots__ = ("_alone", "_by_pieces", "_by_words", "_keyless")
+    __slots__ = ("_alone", "_by_pieces", "_by_words", "_keyless", "_whole")
 
     def __init__(self, phrases: Iterable[tuple[Owner, Phrase]]) -> None:
+        self._whole: dict[str, list[tuple[int, Owner, Phrase]]] = {}
         self._by_pieces: dict[str, dict[str, list[tuple[int, Owner, Phrase]]]] = {}
         self._by_words: dict[_Key, list[str]] = {}
         self._alone: dict[str, list[str]] = {}
         self._keyless: list[str] = []
         for number, (owner, phrase) in enumerate(phrases):
-            self._by_pieces.setdefault(phrase[-1], {}).setdefault(phrase[0], []).append((number, owner, phrase))
-        pieces = self._by_pieces.keys() | {first for by_first in self._by_pieces.values() for first in by_first}
-        keys = {piece: list(_keys(piece)) for piece in sorted(pieces)}
+            first, last = phrase[0], phrase[-1]
+            known = self._whole if len(phrase) == 1 else self._by_pieces.setdefault(last, {})
+            known.setdefault(first, []).append((number, owner, phrase))
+        firsts = {first for by_first in self._by_pieces.values() for first in by_first}
+        self._by_keys(sorted(self._whole.keys() | self._by_pieces.keys() | firsts))
+
+    def _by_keys(self, pieces: list[str]) -> None:
+        if len(pieces) <= _FEW:
+            self._keyless = pieces
+            return
+        keys = {piece: list(_keys(piece)) for piece in pieces}
         common = Counter(key for each in keys.values() for key in set(each))
         for piece, known_by in keys.items():
             word, beginning = min(known_by, key=common.__getitem__, default=("", ""))
@@ -122,29 +135,31 @@ class PhraseIndex(Generic[Owner]):
 
     def find(self, text: str) -> dict[Owner, list[Phrase]]:
         """The phrases whose first and last pieces stand somewhere in the folded text, by owner, in their order."""
-        if not self._by_pieces:
-            return {}
         standing = {piece for piece in self._candidates(text) if piece in text}
-        phrases = [
-            each
-            for last in self._by_pieces.keys() & standing
-            for first in self._by_pieces[last].keys() & standing
-            for each in self._by_pieces[last][first]
-        ]
+        if not standing:
+            return {}
+        phrases = [each for piece in self._whole.keys() & standing for each in self._whole[piece]]
+        for last in self._by_pieces.keys() & standing:
+            by_first = self._by_pieces[last]
+            phrases += [each for first in by_first.keys() & standing for each in by_first[first]]
+        phrases.sort()
         found: dict[Owner, list[Phrase]] = {}
-        for _, owner, phrase in sorted(phrases):
+        for _, owner, phrase in phrases:
             found.setdefault(owner, []).append(phrase)
         return found
 
-    def _candidates(self, text: str) -> set[str]:
+    def _candidates(self, text: str) -> list[str]:
         """The pieces whose keys stand in a text."""
-        pieces = {*self._keyless}
+        pieces = self._keyless.copy()
+        if not (self._alone or self._by_words):
+            return pieces
         words = _words_of(text)
         beginnings = [word[:_BEGINNING] for word in words]
-        for beginning in self._alone.keys() & set(beginnings if text.isascii() else [*beginnings, *text]):
-            pieces.update(self._alone[beginning])
-        for pair in self._by_words.keys() & set(zip(words, beginnings[1:], strict=False)):
-            pieces.update(self._by_words[pair])
+        alone = beginnings + [word[:_LONG_BEGINNING] for word in words if len(word) >= _LONG_BEGINNING]
+        for beginning in self._alone.keys() & (alone if text.isascii() else [*alone, *text]):
+            pieces += self._alone[beginning]
+        for pair in self._by_words.keys() & zip(words, beginnings[1:], strict=False):
+            pieces += self._by_words[pair]
         return pieces
 
 
@@ -153,9 +168,9 @@ def _keys(piece: str) -> Iterator[_Key]:
     words = _WORD.findall(piece)
     if words and piece.endswith(words[-1]) and len(words[-1]) < _BEGINNING:
         words.pop()
-    beginnings = [word[:_BEGINNING] for word in words]
-    yield from zip(words, beginnings[1:], strict=False)
-    yield from (("", beginning) for beginning in beginnings)
+    yield from ((word, after[:_BEGINNING]) for word, after in pairwise(words))
+    lengths = (_LONG_BEGINNING if len(word) >= _LONG_BEGINNING else _BEGINNING for word in words)
+    yield from (("", word[:length]) for word, length in zip(words, lengths, strict=True))
     yield from (("", letter) for letter in piece if not letter.isascii())
 
 

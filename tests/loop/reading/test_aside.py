@@ -133,3 +133,12 @@ def test_the_signature_of_a_program_says_nothing_of_the_failure(program: str) ->
 def test_what_could_be_done_is_not_what_happened(advice: str) -> None:
     said = "550 5.4.1 The connection to the host timed out"
     assert without_advice(f"{said}\n\n{advice}\nThen send again.") == said
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["connect to", "connecting to", "while talking to", "queue on", "program at", "mail system at host", "reply from"],
+)
+def test_the_name_of_a_host_says_nothing_of_the_failure(before: str) -> None:
+    """Whatever it is called, and where neither its address nor a colon follows."""
+    assert "virus" not in servers_words(f"Timed out: {before} mx.virus-mailbox.example\nSorry")

@@ -8,11 +8,12 @@ import pytest
 
 from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import InboundId, State, Strength
-from homing.loop.reading.match import evidence_from, is_feedback_of
+from homing.loop.reading.match import evidence_from, is_feedback_of, is_from_postmaster_of
 from homing.loop.reading.understand import RecipientReport, Understood, understand
 from homing.mail.authentication import Authentication
 from homing.mail.dkim import Result, Signature, Verification
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
+from homing.mail.mime import read_headers
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from tests.loop.made import VERDICT, delivery
@@ -84,6 +85,35 @@ def test_a_provider_vouches_by_the_signature_of_a_domain_that_was_agreed_on(
 ) -> None:
     assert is_feedback_of({"arf.provider.net"}, authentication) is vouches
     assert not is_feedback_of(frozenset(), authentication)
+
+
+def by_spf(result: SpfResult) -> Authentication:
+    return replace(said("corp.com"), spf=SpfVerdict(result=result, domain="mx.corp.com", reason=""))
+
+
+@pytest.mark.parametrize(
+    ("sender", "rule", "authentication", "vouches"),
+    [
+        ("postmaster@corp.com", "dsn", said("corp.com", ("corp.com", PASS)), True),
+        ("Mail System <MAILER-DAEMON@mx.corp.com>", "dsn", said("corp.com", ("mx.corp.com", PASS)), True),
+        ("joe@corp.com", "dsn", said("corp.com", ("corp.com", PASS)), False),  # anybody there could write so
+        ("postmaster@corp.com", "dsn-in-text", said("corp.com", ("corp.com", PASS)), False),
+        ("postmaster@corp.com", "dsn", said("corp.com", ("corp.com", FAIL)), False),
+        ("postmaster@corp.com", "dsn", said("corp.com", ("evilcorp.com", PASS)), False),
+        ("postmaster@corp.com", "dsn", said("corp.com"), False),
+        ("postmaster@corp.com", "dsn", by_spf(SpfResult.PASS), True),
+        ("postmaster@corp.com", "dsn", by_spf(SpfResult.SOFTFAIL), False),
+    ],
+)
+def test_a_report_in_the_name_of_a_postmaster_is_his_if_his_domain_says_so(
+    sender: str, rule: str, authentication: Authentication, vouches: bool
+) -> None:
+    told = Understood(what=What.BOUNCE, rule=rule, headers=read_headers(f"From: {sender}\n"))
+    ours = delivery(State.DELIVERED, recipient="john@corp.com", receiver="corp.com")
+    assert is_from_postmaster_of(ours, told, authentication) is vouches
+    mailboxes = delivery(State.DELIVERED, recipient="john@gmail.com", receiver="gmail.com")
+    theirs = said("gmail.com", ("gmail.com", PASS))
+    assert not is_from_postmaster_of(mailboxes, told, theirs), "people have mailboxes there"
 
 
 def bounce(final: str, *, original: str = "john@corp.com", behind: str = "", **verdict: str) -> Reported:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.loop.model import Verdict
-from homing.loop.reading.classify import classify
+from homing.loop.reading.classify import WANTS_TLS, classify
 from homing.loop.reading.returned_mail import see
 from homing.loop.reading.rulebook import CLASSES, HARD, Form, Rule, RulesError, Signature, assemble, kind_of, load_rules
 from homing.loop.reading.wording import phrase_in
@@ -161,6 +161,21 @@ def test_a_code_that_says_nothing_leaves_it_to_vague_words(code: str, decides: b
     """RFC 3463: X.y.0 is "other or undefined", and many servers send such a code with all that they say."""
     assert live(550, f"5.{code} shutting down").rule == (f"code.{code}" if decides else "hint.system-named")
     assert live(550, f"5.{code} no").rule == f"code.{code}"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("5.7.10 Encryption needed", True),
+        ("5.7.11 No", True),
+        ("5.7.1 Session encryption is required", True),
+        ("5.7.1 Message refused by policy", False),
+        ("5.1.1 No such user", False),
+    ],
+)
+def test_a_server_that_wants_tls_is_known_by_code_or_words(text: str, wanted: bool) -> None:
+    """RFC 3463 and 5248 have codes for it, and half of the servers say it in words alone."""
+    assert (live(550, text).rule in WANTS_TLS) is wanted
 
 
 def test_what_a_live_reply_keeps() -> None:

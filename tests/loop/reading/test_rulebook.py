@@ -2,7 +2,9 @@
 
 import pytest
 
+from homing.loop.reading.returned_mail import see
 from homing.loop.reading.rulebook import CLASSES, kind_of, load_rules
+from homing.mail.mime import read_mail
 from tests.loop.reading.rules import RULES
 
 KINDS = {
@@ -103,6 +105,22 @@ def test_all_that_a_signature_may_say() -> None:
         (("t",),),
     )
     assert (one.present, one.narrow) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("field", "mail"),
+    [
+        ("subject", "Subject: (Your call) It is gone\n\nSorry."),
+        ("subject-text", "Subject: (It is gone) Your call\n\nSorry."),
+        ("text", "Subject: Your call\n\nIt is gone."),
+        ("x-acme", "X-Acme: it is gone\n\nSorry."),
+    ],
+)
+def test_a_phrase_is_found_in_the_field_that_it_is_for(field: str, mail: str) -> None:
+    head = "[[signature]]\nid = 'b'\nwhat = 'bounce'\nsource = 's'\nexample = 'e'\n"
+    rules = load_rules(f"{head}field = '{field}'\ncontains = ['it is gone']\n")
+    assert tuple(see(read_mail(mail.encode()), rules).signatures("bounce")) == ("b",)
+    assert tuple(see(read_mail(b"Subject: Your call\n\nSorry."), rules).signatures("bounce")) == ()
 
 
 @pytest.mark.parametrize("place", ["line", "inside", "next", "every", "names", "none"])

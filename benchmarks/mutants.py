@@ -3,7 +3,8 @@
 A constant is a name in capitals that a module binds, or the default of a field or parameter. Its mutants: each number
 in it becomes smaller (30 days become 21), each member of a set, tuple or table is left out, a short text gets a letter
 more. A mutant lives in a copy of `src` in a temporary folder. The tests that may notice it run in stages, until one
-fails: the namesakes of the module, those that name the constant, those that import the module, all of the room.
+fails: the namesakes of the module, those that name the constant, those that import the module or lie beside its
+namesakes, all of the room.
 
 `benchmarks/mutants.toml` has the constants that no test need watch, and why. Exit status 1: a mutant survived that is
 not accepted there, or an entry there is stale. A bar on a terminal, JSON lines elsewhere."""
@@ -45,13 +46,14 @@ def stages(mutant: Mutant, texts: dict[Path, str]) -> list[list[str]]:
     own = TESTS / module.parent / f"test_{module.name}.py"
     namesakes = [file for file in texts if file.stem.startswith(f"test_{module.name}") and "stories" not in file.parts]
     dotted, parent = ".".join(("homing", *module.parts)), ".".join(("homing", *module.parts[:-1]))
-    imports = re.compile(rf"{re.escape(dotted)}\b|from {re.escape(parent)} import [^\n]*\b{module.name}\b")
+    imports = re.compile(rf"{re.escape(dotted)}\b|from {re.escape(parent)} import (?:\([^)]*|[^\n]*)\b{module.name}\b")
     named = re.compile(rf"\b{re.escape(mutant.name.rpartition('.')[2].split(',')[0])}\b")
     importing = [file for file, text in texts.items() if imports.search(text) and "stories" not in file.parts]
+    beside = [file for file in texts if file.parent == own.parent]
     wanted: list[list[Path]] = [
         sorted(namesakes, key=lambda file: file != own),
         [file for file in importing if named.search(texts[file])],
-        sorted(importing, key=lambda file: room not in file.parents),
+        sorted({*beside, *importing}, key=lambda file: (room not in file.parents, file)),
         [file for file in texts if room in file.parents],
     ]
     seen: set[Path] = set()

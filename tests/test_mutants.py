@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
 
 from constants import all_mutants, mutants_of  # noqa: E402
+from mutants import stages  # noqa: E402
 
 SOURCE = """
 "Umlauts – ä – before"
@@ -48,6 +49,21 @@ def test_what_is_planted() -> None:
     ]
     for mutant in mutants_of("loop/x.py", SOURCE.encode()):
         assert SOURCE.encode()[mutant.start : mutant.end].decode() == mutant.old
+
+
+@pytest.mark.parametrize(
+    ("constant", "test", "stage"),
+    [
+        ("loop/retry.py:LIFETIME", "tests/loop/test_retry.py", 1),
+        ("loop/domains/identity.py:OWN_DOMAIN", "tests/test_docs.py", 2),  # it imports the module from its package
+        ("loop/doctor/spf.py:CHECKS", "tests/loop/doctor/test_catalogue.py", 2),  # it lies beside its namesakes
+        ("loop/doctor/spf.py:CHECKS", "tests/loop/test_outcome.py", 3),
+    ],
+)
+def test_the_tests_that_may_notice_run_nearest_first(constant: str, test: str, stage: int) -> None:
+    texts = {file: file.read_text("utf-8") for file in sorted((ROOT / "tests").rglob("test_*.py"))}
+    mutant = next(one for one in all_mutants() if one.at == constant)
+    assert [place for place, files in enumerate(stages(mutant, texts), 1) if test in files] == [stage]
 
 
 def test_every_accepted_constant_is_there_and_has_a_reason() -> None:

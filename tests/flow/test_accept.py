@@ -119,6 +119,43 @@ async def test_what_is_refused_leaves_no_trace_and_its_key_is_free(
         assert not (await acceptance.accept(allowed, another)).replayed
 
 
+@pytest.mark.parametrize(
+    ("person", "organization", "reason"),
+    [
+        ("Paypa1 Support", "Acme", "display-name-look-alike"),
+        ("PayPal Support", "Acme", "display-name-impersonates"),
+        ("", "Acme.example", "display-name-deceives"),  # it stands for a person without a name
+    ],
+)
+async def test_a_name_that_would_mislead_is_refused_for_what_it_does(
+    acceptance: Acceptance, database: Database, person: str, organization: str, reason: str
+) -> None:
+    wanted = a_request(human_sender=Party(address=JANET, name=person))
+    problem = await refused(acceptance.accept(await a_customer(database, display_name=organization), wanted))
+    assert (problem.code, [fault.code for fault in problem.faults]) == ("display-name-deceives", [reason])
+    assert f"“{person or organization}”" in problem.faults[0].message
+
+
+@pytest.mark.parametrize(
+    ("field", "ours"),
+    [
+        (("X-Campaign", "spring"), True),
+        (("List-Unsubscribe", "<https://corp.example/leave>"), False),
+        (("list-unsubscribe-post", "List-Unsubscribe=One-Click"), False),
+    ],
+)
+async def test_bulk_mail_can_be_left_by_one_way_the_applications_own_or_ours(
+    acceptance: Acceptance, database: Database, field: tuple[str, str], ours: bool
+) -> None:
+    """Two ways would be two lists, and whoever left one would still be on the other."""
+    organization = await a_customer(database)
+    news = Stream(organization=organization.id, name="news", bulk=True, created_at=NOW)
+    await database.write(organizations.ensure_stream, news)
+    await acceptance.accept(organization, a_request(stream="news", headers=(field,)))
+    [leased] = await claimed(database)
+    assert (leased.identity.unsubscribe_at is not None) is ours
+
+
 async def test_nobody_bears_the_name_of_another_organization(acceptance: Acceptance, database: Database) -> None:
     await an_organization(database, display_name="Wobbly Widgets")
     wanted = a_request(human_sender=Party(address=JANET, name="Wobbly Widgets Support"))

@@ -79,6 +79,14 @@ async def test_one_letter_tells_of_each_cause_once_a_day(
     assert named == [{"rust", "mould"}, {"fire"}, {"rust"}]
 
 
+async def test_a_letter_leads_to_the_page_of_alarms(notifier: AlarmNotifier, database: Database, clock: Clock) -> None:
+    await an_organization(database)
+    await raised(database, clock, "fire")
+    await notifier.warn()
+    [text] = await letters(database)
+    assert "https://post.operator.example/alarms" in text.split(), "as the dashboard calls it"
+
+
 async def test_whoever_sends_is_woken(notifier: AlarmNotifier, database: Database, clock: Clock) -> None:
     await an_organization(database)
     await raised(database, clock, "fire")

@@ -66,11 +66,13 @@ async def test_a_host_that_takes_mail(visit: Visit) -> None:
     assert visit.world.inbox(f"postmaster@{OURS}") == [], "nothing is sent"
 
 
-async def test_a_host_that_refuses_postmaster(visit: Visit) -> None:
-    visit.world.mx(OURS).refuses(f"postmaster@{OURS}")
+@pytest.mark.parametrize("role", ["postmaster", "abuse"])
+async def test_a_host_that_refuses_whoever_must_be_at_home(visit: Visit, role: str) -> None:
+    """RFC 5321 §4.5.1, RFC 2142 §4."""
+    visit.world.mx(OURS).refuses(f"{role}@{OURS}")
     found = await visit.finds("RP01")
     assert found.outcome is Outcome.WARNING
-    assert f"postmaster@{OURS}" in found.sentence
+    assert f"{role}@{OURS}" in found.sentence
     assert found.evidence[0].query == f"mx.{OURS} port 25"
 
 

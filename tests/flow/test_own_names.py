@@ -3,6 +3,8 @@
 import os
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from homing.flow.own_names import OwnNames
 from homing.loop.domains.sending_domains import SendingDomain
 from homing.loop.ids import new_id
@@ -55,8 +57,10 @@ async def test_what_is_new_is_learnt_whatever_the_clocks_say(database: Database)
         assert f"bounce.{name}.example" in names.return_domains
 
 
-async def test_a_name_that_means_somebody_else_is_no_organizations(database: Database) -> None:
+@pytest.mark.parametrize("name", ["postmaster", "abuse", "fbl", "dmarc", "tlsrpt", "message-service"])
+async def test_a_name_that_means_somebody_else_is_no_organizations(database: Database, name: str) -> None:
+    """Its mail would be answered in an organization's name, and go out in the operator's."""
     names = OwnNames(database=database, organization_addresses=True, clock=lambda: NOW)
-    await an_organization(database, "abuse", NOW)
+    await an_organization(database, name, NOW)
     await names.learn()
     assert names.local_parts == set()

@@ -173,6 +173,74 @@ async def test_who_is_at_home(receiver: Receiver, clock: Clock) -> None:
     assert receiver.admit(mine).reply_code == 550
 
 
+@pytest.mark.parametrize("role", ["postmaster", "abuse", "fbl", "dmarc", "tlsrpt"])
+async def test_who_must_be_at_home_is_kept_apart(receiver: Receiver, database: Database, role: str) -> None:
+    """RFC 5321 §4.5.1, RFC 2142, and where our own records and fields say that reports may go."""
+    for domain in ("post.example", "b.post.example"):
+        assert (await receiver.keep(arrived(f"{role}@{domain}"))).reply_code == 250
+    assert {row["purpose"] for row in await database.read(all_rows, tables.inbound)} == {role}
+
+
+SUBJECTS = {
+    "bounce": "From: <>\nSubject: Undeliverable: Your call\nX-Failed-Recipients: john@corp.example\n",
+    "delay": "From: MAILER-DAEMON@corp.example\nSubject: Warning: message 1abc delayed 24 hours\n"
+    "Auto-Submitted: auto-replied\n",
+    "report": "From: r@corp.example\nSubject: Report Domain: post.example Submitter: corp.example Report-ID: <1@r>\n",
+    "complaint": "From: fbl@corp.example\nSubject: x\nMIME-Version: 1.0\n"
+    "Content-Type: multipart/report; report-type=feedback-report; boundary=B\n",
+    "human_reply": "From: john@corp.example\nSubject: Re: Your call\nIn-Reply-To: <a@post.example>\n",
+    "auto_reply": "From: john@corp.example\nSubject: Automatic reply: Your call\n",
+}
+BODIES = {
+    "delay": "A message that you sent has not yet been delivered to one or more of its recipients after more than 24 "
+    "hours on the queue.\n\n  john@corp.example\n    Delay reason: Connection timed out\n",
+    "complaint": "--B\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nUser-Agent: x/1\nVersion: 1\n"
+    "Original-Rcpt-To: john@corp.example\n--B--\n",
+}
+
+
+def mail_of(what: str) -> bytes:
+    return f"{SUBJECTS[what]}\n{BODIES.get(what, 'Thank you.')}\n".replace("\n", "\r\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("what", "leaves"),
+    [
+        ("bounce", False),
+        ("delay", False),
+        ("report", False),
+        ("complaint", True),
+        ("human_reply", True),
+        ("auto_reply", True),
+    ],
+)
+async def test_whoever_writes_to_the_address_for_leaving_leaves_and_no_server_does(
+    receiver: Receiver, database: Database, what: str, leaves: bool
+) -> None:
+    organization = await an_organization(database)
+    [one] = (await delivered(database, organization, "john@corp.example")).deliveries
+    mail = arrived(address_of(one.id, Purpose.UNSUBSCRIBE, "u+"), mail_of(what))
+    await receiver.keep(replace(mail, envelope_sender="john@corp.example" if what == "human_reply" else None))
+    await receiver._claim_and_work()
+    [kept] = await database.read(all_rows, tables.inbound)
+    assert (kept["what"], kept["state"]) == (what, "done")
+    assert [row["reason"] for row in await database.read(all_rows, tables.suppression)] == ["unsubscribe"] * leaves
+
+
+@pytest.mark.parametrize(
+    ("what", "kept"),
+    [("bounce", True), ("delay", True), ("complaint", True), ("report", True), ("human_reply", False)],
+)
+async def test_reports_that_went_to_from_are_taken_and_people_are_told_that_nobody_reads_there(
+    receiver: Receiver, database: Database, what: str, kept: bool
+) -> None:
+    """Some servers and providers report to the author, whatever the envelope said."""
+    stray = replace(arrived("message-service@post.example", mail_of(what)), envelope_sender="x@corp.example")
+    assert (await receiver.keep(stray)).reply_code == (250 if kept else 550)
+    await receiver._claim_and_work()
+    assert [row["what"] for row in await database.read(all_rows, tables.inbound)] == [what] * kept
+
+
 async def test_what_came_to_the_unmonitored_address_is_kept_for_a_shorter_time(
     receiver: Receiver, database: Database
 ) -> None:

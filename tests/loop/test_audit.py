@@ -66,8 +66,10 @@ def test_the_reasons(records: Records, dmarc: Records, egress: tuple[str, ...], 
         ("mx1.pphosted.com", [HARD], [], MailHost.GATEWAY, Sureness.LIKELY),
         ("aspmx.l.google.com", [], [QUARANTINE], MailHost.GOOGLE, Sureness.LIKELY),
         ("aspmx.l.google.com", [HARD], [], MailHost.GOOGLE, Sureness.NO),
+        ("aspmx2.googlemail.com", [], [REJECT], MailHost.GOOGLE, Sureness.LIKELY),
         ("corp-com.mail.protection.outlook.com", [HARD], [], MailHost.MICROSOFT, Sureness.POSSIBLE),
         ("corp-com.mail.protection.outlook.com", [], [REJECT], MailHost.MICROSOFT, Sureness.LIKELY),
+        ("corp-com.a-v1.mx.microsoft", [], [REJECT], MailHost.MICROSOFT, Sureness.LIKELY),
         ("mx.notmimecast.com", [HARD], [], MailHost.OTHER, Sureness.NO),
     ],
 )
@@ -77,6 +79,29 @@ def test_how_sure_an_own_refusal_is(
     found = judged([mx(host), *more], dmarc)
     assert (found.mail_host, found.own_refusal, found.mx) == (kind, sureness, host)
     assert (Reason.OWN_REFUSAL in found.reasons) is (sureness is Sureness.LIKELY)
+
+
+@pytest.mark.parametrize(
+    ("record", "addresses", "worst"),
+    [
+        ("", "7 8", "none"),
+        ("ip4:198.51.100.7 ip4:198.51.100.8 -all", "7 8", "pass"),
+        ("ip4:198.51.100.7", "7 8", "neutral"),
+        ("ip4:198.51.100.7 ?ip4:198.51.100.8 ~all", "7 8 9", "softfail"),
+        ("ip4:198.51.100.7 ~ip4:198.51.100.8 include:nothing.net", "7 8 9", "permerror"),
+        ("-ip4:198.51.100.7 ip4:198.51.100.8 include:nothing.net", "7 8 9", "fail"),
+        ("ip4:198.51.100.7 ~ip4:198.51.100.8 include:silent.net", "7 8 9", "temperror"),
+        ("-ip4:198.51.100.7 include:silent.net", "7 8", "fail"),
+    ],
+)
+def test_the_worst_of_the_addresses_that_are_sent_from_counts(record: str, addresses: str, worst: str) -> None:
+    """A receiver sees one of them, and nobody knows which. What a domain refuses is worse than what nobody could
+    tell."""
+    published = [OTHER, ("TXT", f"v=spf1 {record}")] if record else [OTHER]
+    zones = Zones({"com": [], "net": [], "silent.net": [(FAILS, FAILS)], D: published})
+    egress = [f"198.51.100.{last}" for last in addresses.split()]
+    for order in (egress, egress[::-1]):
+        assert run(audit(D, order, lambda name: "com"), zones).spf == worst
 
 
 def test_the_stricter_method_counts() -> None:

@@ -24,7 +24,7 @@ from homing.loop.evidence import (
     Unsubscribed,
     What,
 )
-from homing.loop.lifecycle import allowed, move
+from homing.loop.lifecycle import TRANSITIONS, allowed, move
 from homing.loop.model import (
     FAILURES,
     CaseId,
@@ -100,6 +100,24 @@ def test_what_follows(before: State, evidence: Evidence, after: State, event: Ev
     outcome = conclude(delivery(before), evidence, BUILTIN_DEFAULT, NOW)
     assert outcome.delivery.state is after
     assert (outcome.events[0].type if outcome.events else None) is event
+
+
+def test_every_move_of_the_table_happens() -> None:
+    """docs/states.md draws them; one that nothing brings about would promise what never comes. Claims are the store's
+    own."""
+    dying = {"silent_deaths": SILENT_DEATHS - 1}
+    happened = set()
+    for state in State:
+        for _, evidence, *_ in [
+            *TABLE,
+            (None, LeaseReleased(died=True)),
+            (None, SuppressionFound(reason="", since="")),
+        ]:
+            for changes in ({}, dying):
+                after = conclude(delivery(state, **changes), evidence, BUILTIN_DEFAULT, NOW).delivery.state
+                happened |= {(state, after)} if after is not state else set()
+    claims = {(State.QUEUED, State.SENDING), (State.DEFERRED, State.SENDING)}
+    assert happened | claims == {(before, after) for before, moves in TRANSITIONS.items() for after in moves}
 
 
 def test_a_failure_opens_a_case_with_its_first_steps() -> None:
@@ -417,6 +435,23 @@ def test_a_failure_behind_the_recipient_is_told_where_his_server_has_taken_the_m
     assert (outcome.case is not None) == (state in {State.DELIVERED, State.SENDING})
     elsewhere = conclude(delivery(state), replace(report, at_envelope=False), BUILTIN_DEFAULT, NOW)
     assert (elsewhere.case, elsewhere.actions) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("state", "evidence", "why"),
+    [
+        (State.SENDING, answered(Stage.RCPT_TO, "550 5.1.1 no"), "it bounced"),
+        (State.QUEUED, LifetimeOver(), "no mail server accepted it in time"),
+        (State.QUEUED, SuppressionFound(reason="hard", since=""), "the address is on the suppression list"),
+        (State.QUEUED, CancelRequested(by="key"), "it was canceled"),
+        (State.SENDING, LeaseReleased(died=True), "a fault of our own stopped it"),
+        (State.DELIVERED, reported(What.AUTO_REPLY), "a program answered it, out of office for example"),
+    ],
+)
+def test_a_letter_that_reached_nobody_says_why(state: State, evidence: Evidence, why: str) -> None:
+    """Whoever looks at the case next reads it."""
+    outcome = conclude(letter(state, silent_deaths=SILENT_DEATHS - 1), evidence, BUILTIN_DEFAULT, NOW)
+    assert (outcome.step, outcome.step_why) == (StepState.UNHEARD, why)
 
 
 def test_a_receipt_of_a_help_desk_has_reached_somebody() -> None:

@@ -60,6 +60,26 @@ def test_each_step_has_its_turn_and_then_the_failure_is_unheard() -> None:
     assert [event.type for event in case.events] == [EventType.UNHEARD]
 
 
+@pytest.mark.parametrize(
+    ("first", "hoped_for"),
+    [
+        (StepKind.LETTER, True),
+        (StepKind.SMS, True),
+        (StepKind.WEBHOOK, True),
+        (StepKind.ADMINISTRATOR, True),
+        (StepKind.LIVE, False),
+        (StepKind.LOG, False),
+    ],
+)
+def test_a_step_waits_for_what_can_be_heard_and_for_nothing_else(first: StepKind, hoped_for: bool) -> None:
+    """Nobody ever says that he saw a screen or a log: to wait for that would be to wait for ever."""
+    case = opened(Step(kind=first), SMS)
+    assert kinds(case) == ([first.value] if hoped_for else [first.value, "sms"])
+    heard = escalate(case.case, 0, StepState.HEARD, NOW)
+    assert heard.case.state is CaseState.NOTIFIED
+    assert kinds(heard) == []
+
+
 def test_a_letter_that_was_taken_and_then_answered_by_an_automaton_moves_the_case_on() -> None:
     case = escalate(opened(LETTER, SMS).case, 0, StepState.HEARD, NOW)
     assert (case.case.state, kinds(case)) == (CaseState.NOTIFIED, [])

@@ -31,7 +31,6 @@ TRANSITIONS: Mapping[State, Mapping[State, str]] = {
         State.EXPIRED: "its lifetime is over",
         State.CANCELED: "on request",
         State.SUPPRESSED: "the address came onto the suppression list",
-        State.FAILED: "too many attempts died without an answer",
     },
     State.DELIVERED: {State.BOUNCED: "a late report of failure"},
     State.EXPIRED: {

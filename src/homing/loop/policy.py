@@ -5,7 +5,6 @@ once; each `only_if_unheard` step waits until everything begun before it has end
 runs at most once. When none is left and nobody was reached, the failure is `unheard`, which an operator sees.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -167,14 +166,3 @@ def _state_of(states: list[StepState]) -> CaseState:
     if StepState.DONE in states and StepState.UNHEARD not in states:
         return CaseState.NOTIFIED  # a policy of live events and logs alone asks for no more
     return CaseState.UNHEARD
-
-
-ACTION_EVENTS: Mapping[ActionKind, EventType] = {
-    ActionKind.LETTER: EventType.REROUTED,
-    ActionKind.LIVE: EventType.NOTIFIED,
-    ActionKind.SMS: EventType.FALLBACK_SENT,
-    ActionKind.WEBHOOK: EventType.NOTIFIED,
-    ActionKind.ADMINISTRATOR: EventType.NOTIFIED,
-    ActionKind.LOG: EventType.NOTIFIED,
-}
-"""The event that tells of an action carried out."""

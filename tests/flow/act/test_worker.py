@@ -128,6 +128,32 @@ async def test_each_pool_works_on_so_many_at_once(database: Database, monkeypatc
     await until(lambda: begun[5:] == [ActionKind.LETTER])
 
 
+@pytest.mark.parametrize("kind", [StepKind.SMS, StepKind.WEBHOOK])
+async def test_whoever_lets_us_wait_delays_no_letter(
+    database: Database, monkeypatch: pytest.MonkeyPatch, kind: StepKind
+) -> None:
+    """Other people's servers may take minutes."""
+    begun: list[str] = []
+    let_go = asyncio.Event()
+
+    async def held(_: Actor, action: Action) -> None:
+        begun.append(action.kind.value)
+        if action.kind.value == kind.value:
+            await let_go.wait()
+
+    monkeypatch.setattr(worker, "_AT_ONCE", 1)
+    monkeypatch.setattr(Actor, "_act", held)
+    await failed(database, Step(kind=kind), LETTER, times=3)
+    running = asyncio.create_task(an_actor(database).run())
+    try:
+        await until(lambda: begun.count("letter") == 3)
+        assert begun.count(kind.value) == 1
+    finally:
+        let_go.set()
+        running.cancel()
+        await asyncio.wait([running])
+
+
 async def test_what_reaches_nobody_leads_to_the_next_step(database: Database) -> None:
     [case] = await failed(database, Step(kind=StepKind.SMS), ADMINISTRATOR)
     actor = an_actor(database)

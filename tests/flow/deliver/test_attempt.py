@@ -12,7 +12,7 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from homing.flow.deliver.attempt import DEADLINE, NO_SIGNING_KEY
+from homing.flow.deliver.attempt import NO_SIGNING_KEY
 from homing.loop.model import State
 from homing.loop.retry import ASKED_AGAIN
 from homing.store import tables
@@ -281,7 +281,7 @@ async def test_an_attempt_has_an_end(scene: Scene) -> None:
     leased = await scene.claim()
     await scene.agent.deliver(leased)
     (attempt,) = await scene.attempts()
-    assert (attempt["text"], attempt["in_doubt"]) == (DEADLINE, False)
+    assert (attempt["text"], attempt["in_doubt"]) == ("deadline", False), "as the log of attempts has always called it"
 
 
 async def test_what_was_said_before_an_attempt_was_given_up_is_kept(scene: Scene) -> None:
@@ -290,7 +290,7 @@ async def test_what_was_said_before_an_attempt_was_given_up_is_kept(scene: Scene
     leased = await scene.claim()
     await scene.agent.deliver(leased)
     (attempt,) = await scene.attempts()
-    assert (attempt["text"], attempt["in_doubt"], attempt["egress_ip"]) == (DEADLINE, True, "127.0.0.1")
+    assert (attempt["text"], attempt["in_doubt"], attempt["egress_ip"]) == ("deadline", True, "127.0.0.1")
     assert attempt["dialogue"].splitlines()[-1].startswith("> (a message of ")
 
 

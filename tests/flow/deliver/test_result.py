@@ -77,6 +77,7 @@ def test_a_reply_that_refuses_one_of_our_names_is_about_us() -> None:
     [
         ("530 5.7.0 Must issue a STARTTLS command first", True, True),
         ("550 5.7.10 Encryption needed", True, True),
+        ("550 5.7.11 No", True, True),
         ("550 5.7.1 Session encryption is required", True, True),
         ("554 5.7.1 Message refused by policy", False, True),
         ("550 5.1.1 No such user", False, False),

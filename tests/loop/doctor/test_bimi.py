@@ -50,6 +50,23 @@ def test_pictures(octets: bytes, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("element", "why"),
+    [
+        ("script", "a logo runs nothing"),
+        ("image", "it is drawn, and holds no pixels"),
+        ("foreignObject", "it is SVG, and not HTML inside of SVG"),
+        ("animate", "it stands still"),
+        ("animateMotion", "it stands still"),
+        ("animateTransform", "it stands still"),
+        ("set", "it stands still: this changes it after a time"),
+    ],
+)
+def test_what_no_logo_may_hold(element: str, why: str) -> None:
+    """SVG Tiny PS leaves these out, and mailboxes show no logo with one of them."""
+    assert picture_faults(picture(inside=f"<g><{element}/></g>")) == [f"holds what is not allowed: {element}"], why
+
+
+@pytest.mark.parametrize(
     ("pem", "words"),
     [
         (mark_certificate("acme-mail.com"), ""),

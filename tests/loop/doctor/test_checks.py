@@ -86,7 +86,7 @@ def with_l(raw: bytes) -> bytes:
 def pinned(kind: str, meant: bytes, *, signed: bool = False) -> dict[str, Records]:
     """A TLSA record of our host, perhaps vouched for by a resolver."""
     *_, matching = kind
-    digest = (hashlib.sha256 if matching == "1" else hashlib.sha512)(meant).hexdigest()
+    digest = {"0": meant.hex, "1": hashlib.sha256(meant).hexdigest, "2": hashlib.sha512(meant).hexdigest}[matching]()
     return {f"_25._tcp.{HELO}": [("TLSA", f"{kind} {digest}"), *([(SIGNED, SIGNED)] if signed else [])]}
 
 
@@ -309,10 +309,12 @@ CASES: list[Case] = [
     ),
     ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "1 1 1 00")]}, {}, BROKEN, "usage 1"),
     ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "3 1 1 00")]}, {}, BROKEN, "has 1 octets where"),
+    ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "3 1 2 00")]}, {}, BROKEN, "has 1 octets where its digest has 64"),
     ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "3 1 3 00")]}, {}, BROKEN, "nobody knows: 3 1 3"),
     ("TLS02", {f"_25._tcp.{HELO}": [("TLSA", "3 1 1 xyz")]}, {}, BROKEN, "cannot be read"),
     ("TLS02", pinned("3 1 1", b"another", signed=True), shows(certificate()), BROKEN, "fits the certificate"),
     ("TLS02", pinned("3 1 1", key_of(certificate()), signed=True), shows(certificate()), OK, "fit the certificates"),
+    ("TLS02", pinned("3 0 0", certificate(), signed=True), shows(certificate()), OK, "fit the certificates"),
     ("TLS02", pinned("3 0 2", certificate(), signed=True), shows(certificate()), OK, "fit the certificates"),
     ("TLS02", pinned("2 0 1", b"authority", signed=True), shows(certificate(), b"authority"), OK, "fit"),
     ("TLS02", pinned("2 0 1", b"authority", signed=True), shows(certificate(), b"other"), BROKEN, "fits the"),

@@ -11,6 +11,7 @@ def test_a_policy() -> None:
     expected = StsPolicy(mode="enforce", hosts=("mx.corp.com", "*.corp.net"), max_age=86400)
     assert read_policy(GOOD) == (expected, ())
     assert read_policy(GOOD.replace("\r\n", "\n")) == (expected, ())
+    assert read_policy(GOOD.replace("enforce", "testing"))[1] == ()
     assert read_policy("version: STSv1\nmode: none\nmax_age: 0")[1] == ()
     assert read_policy(GOOD.replace("86400", "31557600"))[1] == ()
 

@@ -1,8 +1,9 @@
 """The records to publish, read back from the zone file by another reader than ours."""
 
 import dns.zone
+import pytest
 
-from homing.loop.domains.dns_records import records_to_publish, zone
+from homing.loop.domains.dns_records import DnsRecord, records_to_publish, zone
 from homing.loop.domains.identity import OperatorIdentity
 
 IDENTITY = OperatorIdentity(from_domain="post.acme.example", return_domain="b.post.acme.example")
@@ -23,6 +24,28 @@ def test_the_zone_file_says_what_the_records_say() -> None:
         assert all(len(piece) == 255 for piece in getattr(rdata, "strings", ())[:-1])
         assert all(len(piece) <= 255 for piece in getattr(rdata, "strings", ()))
     assert found == {(record.name, record.value) for record in records}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("A", "192.0.2.1"),
+        ("AAAA", "2001:db8::1"),
+        ("TLSA", f"3 1 1 {'ab' * 32}"),
+        ("CNAME", "rp.acme.example"),
+        ("MX", "10 mx.acme.example"),
+        ("PTR", "mx.acme.example"),
+        ("TXT", 'v=spf1 "quoted" and \\'),
+    ],
+)
+def test_each_kind_of_record_can_be_copied_into_a_zone(kind: str, value: str) -> None:
+    """Names end with a dot there, lest the zone's own name is added; addresses and digests never do. The doctor gives
+    such records as cures."""
+    line = DnsRecord(name="x.acme.example", type=kind, value=value, why="").in_zone()
+    read = dns.zone.from_text(line, origin="acme.example.", relativize=False, check_origin=False)
+    ((name, _, rdata),) = read.iterate_rdatas()
+    said = rdata.strings[0].decode() if kind == "TXT" else rdata.to_text().removesuffix(".")
+    assert (name.to_text(), said) == ("x.acme.example.", value)
 
 
 def test_every_name_that_sends_or_is_shown_has_spf_and_dmarc() -> None:

@@ -23,6 +23,7 @@ from homing.loop.domains.sending_domains import (
     after_check,
     alternatives,
     behind_aliases,
+    is_owned,
     label_of,
     level_of,
     next_check,
@@ -164,6 +165,30 @@ def test_the_records_can_be_copied_into_a_zone() -> None:
     assert "rua=mailto:dmarc@post.acme.example" in found["_dmarc.bloggs.com."]
     assert OURS.record_name("acme1") == "*.acme1.dkim.acme.example"
     assert [record.name for record in behind_aliases(OURS)] == ["rp.acme.example"] * 2
+
+
+@pytest.mark.parametrize(
+    ("held", "owned"),
+    [
+        (RecordPurpose.DKIM_1, True),
+        (RecordPurpose.DKIM_2, True),
+        (RecordPurpose.RETURN_PATH, False),
+        (RecordPurpose.DMARC, False),
+    ],
+)
+def test_either_alias_of_a_key_proves_the_owner(held: RecordPurpose, owned: bool) -> None:
+    """Both lead to names that are this organization's alone; where return paths lead is the same for all."""
+    assert is_owned(replace(DOMAIN, facts={held: HELD})) is owned
+    assert not is_owned(replace(DOMAIN, facts={held: HELD}, removed_at=NOW))
+
+
+def test_a_selector_is_led_to_by_the_record_of_its_number() -> None:
+    """The key signs under this selector, so this record must be proved before it does."""
+    for selector, purpose in (("acme1", RecordPurpose.DKIM_1), ("acme2", RecordPurpose.DKIM_2)):
+        assert OURS.purpose_of(selector) is purpose
+        (alias,) = records_of(DOMAIN, OURS)[purpose]
+        assert alias.name == f"{selector}._domainkey.bloggs.com"
+    assert OURS.purpose_of(None) is None
 
 
 def test_the_dns_is_asked_soon_while_somebody_waits_or_something_is_amiss() -> None:

@@ -54,6 +54,18 @@ def a_key(number: int = 1, selector: str = "h1", state: KeyState = KeyState.CREA
 ACTIVE = a_key(1, "h1", KeyState.ACTIVE)
 
 
+LIFE = (KeyState.CREATED, KeyState.PUBLISHED, KeyState.ACTIVE, KeyState.DRAINING, KeyState.RETIRED)
+
+
+@pytest.mark.parametrize("before", KeyState)
+def test_a_key_lives_on_step_by_step_or_is_revoked_before_its_end(before: KeyState) -> None:
+    """Whoever lost a private key revokes it, wherever it stands; what has ended stays ended, and no step is left out:
+    each was waited for."""
+    onwards = set(LIFE[LIFE.index(before) + 1 :][:1]) if before in LIFE else set()
+    ended = before in (KeyState.RETIRED, KeyState.REVOKED)
+    assert set(KEY_TRANSITIONS[before]) == onwards | (set() if ended else {KeyState.REVOKED})
+
+
 @pytest.mark.parametrize("before", KeyState)
 @pytest.mark.parametrize("after", KeyState)
 def test_a_key_moves_as_the_table_says(before: KeyState, after: KeyState) -> None:

@@ -79,3 +79,66 @@ def test_time_is_linear(piece: str) -> None:
     began = time.process_time()
     without_advice(servers_words(text))
     assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize(
+    "checked",
+    [
+        "examined",
+        "scanned",
+        "checked",
+        "verified",
+        "screened",
+        "inspected",
+        "protected",
+        "processed",
+        "certified",
+        "cleaned",
+        "swept",
+    ],
+)
+def test_a_note_of_who_looked_at_a_message_says_nothing_of_it(checked: str) -> None:
+    noted = servers_words(f"Connection timed out\nThis message was {checked} by the AntiVirus of relay.example.\n")
+    assert (noted.split()[:3], "AntiVirus" in noted) == (["Connection", "timed", "out"], False)
+    signed = servers_words(f"Connection timed out\n{checked} by AntiVirus\n")
+    assert "AntiVirus" not in signed
+    assert "infected" in servers_words(f"This message was {checked} and found to be infected.\n")
+
+
+@pytest.mark.parametrize("program", ["program", "agent", "daemon", "robot"])
+def test_the_signature_of_a_program_says_nothing_of_the_failure(program: str) -> None:
+    assert servers_words(f"Connection timed out\nThe virus mailbox {program}\n").split() == [
+        "Connection",
+        "timed",
+        "out",
+    ]
+
+
+@pytest.mark.parametrize(
+    "advice",
+    [
+        "What you can do: empty the mailbox.",
+        "What to do? Empty the mailbox.",
+        "How to fix it: empty the mailbox.",
+        "How can I solve this? Empty the mailbox.",
+        "Possible solutions: empty the mailbox.",
+        "Suggested actions: empty the mailbox.",
+        "Next steps: empty the mailbox.",
+        "Recommended action: empty the mailbox.",
+        "Was Sie tun können: leeren Sie das Postfach.",
+        "Que faire ? Videz la boîte.",
+        "Qué puedo hacer: vacíe el buzón.",
+    ],
+)
+def test_what_could_be_done_is_not_what_happened(advice: str) -> None:
+    said = "550 5.4.1 The connection to the host timed out"
+    assert without_advice(f"{said}\n\n{advice}\nThen send again.") == said
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["connect to", "connecting to", "while talking to", "queue on", "program at", "mail system at host", "reply from"],
+)
+def test_the_name_of_a_host_says_nothing_of_the_failure(before: str) -> None:
+    """Whatever it is called, and where neither its address nor a colon follows."""
+    assert "virus" not in servers_words(f"Timed out: {before} mx.virus-mailbox.example\nSorry")

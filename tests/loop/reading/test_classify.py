@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.loop.model import Verdict
-from homing.loop.reading.classify import classify
+from homing.loop.reading.classify import WANTS_TLS, classify
 from homing.loop.reading.returned_mail import see
 from homing.loop.reading.rulebook import CLASSES, HARD, Form, Rule, RulesError, Signature, assemble, kind_of, load_rules
 from homing.loop.reading.wording import phrase_in
@@ -117,6 +117,65 @@ def test_a_bare_reply_is_about_whom_its_stage_says() -> None:
     assert live(550, "no").failure_class == "recipient_refused"
     assert live(554, "no", Stage.DOT).failure_class == "policy"
     assert said("host said: 550 no (in reply to end of DATA command)").rule == "reply.message"
+
+
+@pytest.mark.parametrize(
+    ("text", "at_the_door", "at_mail_from", "at_rcpt_to"),
+    [
+        ("5.1.1 unknown user", "unreachable", "policy us", "invalid_recipient"),
+        ("5.2.1 mailbox disabled", "unreachable", "policy us", "inactive_mailbox"),
+        ("5.2.0 no", "unreachable", "policy us", "recipient_refused"),
+        ("mailbox full", "unreachable", "policy us", "mailbox_full"),
+        ("no", "undetermined", "policy us", "recipient_refused"),
+        ("5.3.0 out of memory", "system", "system", "system"),
+        ("5.3.4 too big for this system", "message_too_big", "message_too_big", "message_too_big"),
+    ],
+)
+def test_before_a_server_has_heard_of_anybody_its_refusal_is_about_nobody(
+    text: str, at_the_door: str, at_mail_from: str, at_rcpt_to: str
+) -> None:
+    """At its door it is about the host, at MAIL FROM about the sender, whatever the words; what is about the message or
+    about the server itself stays so."""
+    stages = (Stage.BANNER, Stage.EHLO, Stage.MAIL_FROM, Stage.RCPT_TO)
+    told = [f"{one.failure_class}{' us' * one.about_us}" for one in (live(550, text, stage) for stage in stages)]
+    assert told == [at_the_door, at_the_door, at_mail_from, at_rcpt_to]
+
+
+@pytest.mark.parametrize(
+    ("code", "decides"),
+    [
+        ("1.5", False),  # "valid", of all things
+        ("1.9", False),
+        ("2.0", False),
+        ("3.0", False),
+        ("4.0", False),
+        ("5.0", False),
+        ("7.0", False),
+        ("1.1", True),
+        ("2.2", True),
+        ("4.4", True),
+        ("7.26", True),
+    ],
+)
+def test_a_code_that_says_nothing_leaves_it_to_vague_words(code: str, decides: bool) -> None:
+    """RFC 3463: X.y.0 is "other or undefined", and many servers send such a code with all that they say."""
+    assert live(550, f"5.{code} shutting down").rule == (f"code.{code}" if decides else "hint.system-named")
+    assert live(550, f"5.{code} no").rule == f"code.{code}"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("5.7.10 Encryption needed", True),
+        ("5.7.11 No", True),
+        ("5.7.1 Session encryption is required", True),
+        ("5.7.1 Message refused by policy", False),
+        ("5.1.1 No such user", False),
+    ],
+)
+def test_a_server_that_wants_tls_is_known_by_code_or_words(text: str, wanted: bool) -> None:
+    """RFC 3463 and 5248 have codes for it, and half of the servers say it in words alone."""
+    assert (live(550, text).rule in WANTS_TLS) is wanted
 
 
 def test_what_a_live_reply_keeps() -> None:

@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from homing.loop.evidence import What
+from homing.loop.model import FailurePolicy, State, Step, StepKind
+from homing.loop.outcome import conclude
 from homing.loop.reading.explanation import WHAT_IT_IS, consequence, meaning, rows, sentences
 from homing.loop.reading.understand import Understood, understand
+from tests.loop.made import delivery, reported
 from tests.loop.reading.rules import RULES
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -123,6 +126,24 @@ def test_the_sentences_say_what_would_be_concluded(block: str, said: str, unsaid
     sentence = told(dsn(block))
     assert said in sentence
     assert unsaid not in sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (StepKind.LIVE, "screen"),
+        (StepKind.LETTER, "e-mail to the human sender"),
+        (StepKind.SMS, "text message"),
+        (StepKind.WEBHOOK, "webhook"),
+        (StepKind.ADMINISTRATOR, "administrator"),
+        (StepKind.LOG, "log"),
+    ],
+)
+def test_each_step_of_a_policy_is_told_in_words(kind: StepKind, said: str) -> None:
+    outcome = conclude(delivery(State.DELIVERED), reported(), FailurePolicy(name="x", steps=(Step(kind=kind),)), NOW)
+    told = " ".join(sentences(outcome, read(dsn(UNKNOWN_USER)).reports[0]))
+    (case,) = [sentence for sentence in told.split(". ") if "case opens" in sentence]
+    assert said in case
 
 
 def test_what_a_verdict_means_stands_in_one_sentence() -> None:

@@ -1,17 +1,19 @@
 """How much a mail that came back may change: whose word a complaint is, and about which message."""
 
 from dataclasses import replace
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
 
 from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import InboundId, State, Strength
-from homing.loop.reading.match import evidence_from, is_feedback_of
+from homing.loop.reading.match import evidence_from, is_feedback_of, is_from_postmaster_of
 from homing.loop.reading.understand import RecipientReport, Understood, understand
 from homing.mail.authentication import Authentication
 from homing.mail.dkim import Result, Signature, Verification
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
+from homing.mail.mime import read_headers
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from tests.loop.made import VERDICT, delivery
@@ -85,6 +87,35 @@ def test_a_provider_vouches_by_the_signature_of_a_domain_that_was_agreed_on(
     assert not is_feedback_of(frozenset(), authentication)
 
 
+def by_spf(result: SpfResult) -> Authentication:
+    return replace(said("corp.com"), spf=SpfVerdict(result=result, domain="mx.corp.com", reason=""))
+
+
+@pytest.mark.parametrize(
+    ("sender", "rule", "authentication", "vouches"),
+    [
+        ("postmaster@corp.com", "dsn", said("corp.com", ("corp.com", PASS)), True),
+        ("Mail System <MAILER-DAEMON@mx.corp.com>", "dsn", said("corp.com", ("mx.corp.com", PASS)), True),
+        ("joe@corp.com", "dsn", said("corp.com", ("corp.com", PASS)), False),  # anybody there could write so
+        ("postmaster@corp.com", "dsn-in-text", said("corp.com", ("corp.com", PASS)), False),
+        ("postmaster@corp.com", "dsn", said("corp.com", ("corp.com", FAIL)), False),
+        ("postmaster@corp.com", "dsn", said("corp.com", ("evilcorp.com", PASS)), False),
+        ("postmaster@corp.com", "dsn", said("corp.com"), False),
+        ("postmaster@corp.com", "dsn", by_spf(SpfResult.PASS), True),
+        ("postmaster@corp.com", "dsn", by_spf(SpfResult.SOFTFAIL), False),
+    ],
+)
+def test_a_report_in_the_name_of_a_postmaster_is_his_if_his_domain_says_so(
+    sender: str, rule: str, authentication: Authentication, vouches: bool
+) -> None:
+    told = Understood(what=What.BOUNCE, rule=rule, headers=read_headers(f"From: {sender}\n"))
+    ours = delivery(State.DELIVERED, recipient="john@corp.com", receiver="corp.com")
+    assert is_from_postmaster_of(ours, told, authentication) is vouches
+    mailboxes = delivery(State.DELIVERED, recipient="john@gmail.com", receiver="gmail.com")
+    theirs = said("gmail.com", ("gmail.com", PASS))
+    assert not is_from_postmaster_of(mailboxes, told, theirs), "people have mailboxes there"
+
+
 def bounce(final: str, *, original: str = "john@corp.com", behind: str = "", **verdict: str) -> Reported:
     """A strong report to the live return address of a delivery to john@corp.com."""
     report = RecipientReport(
@@ -144,6 +175,69 @@ def test_of_several_reports_the_one_about_our_recipient_counts() -> None:
         assert found.final_recipient == expected
 
 
+GRAVEST_FIRST = [
+    ReportAction.FAILED,
+    ReportAction.DELAYED,
+    ReportAction.DELIVERED,
+    ReportAction.RELAYED,
+    ReportAction.EXPANDED,
+    ReportAction.NONE,
+]
+
+
+@pytest.mark.parametrize(("graver", "lighter"), list(pairwise(GRAVEST_FIRST)))
+def test_of_several_words_about_our_recipient_the_gravest_counts(graver: ReportAction, lighter: ReportAction) -> None:
+    """A server that says twice what became of him must not hide a failure behind something better."""
+    reports = [
+        RecipientReport(final_recipient="john@corp.com", action=action, verdict=VERDICT) for action in (lighter, graver)
+    ]
+    for told in (reports, reports[::-1]):
+        found = evidence_from(
+            Understood(what=What.BOUNCE, rule="dsn", reports=tuple(told)),
+            delivery(State.DELIVERED, recipient="john@corp.com"),
+            message_id=OURS,
+            inbound=InboundId(UUID(int=7)),
+            by_envelope=True,
+        )
+        assert found.action is graver
+
+
+@pytest.mark.parametrize("passed_on", [ReportAction.EXPANDED, ReportAction.RELAYED])
+def test_who_was_passed_on_from_has_not_failed(passed_on: ReportAction) -> None:
+    """RFC 3464 §2.3.3: the report goes on with what became of those behind him."""
+    ours = RecipientReport(final_recipient="john@corp.com", action=passed_on, verdict=VERDICT)
+    behind = RecipientReport(final_recipient="gone@else.com", action=ReportAction.FAILED, verdict=VERDICT)
+    found = evidence_from(
+        Understood(what=What.BOUNCE, rule="dsn", reports=(ours, behind)),
+        delivery(State.DELIVERED, recipient="john@corp.com"),
+        message_id=OURS,
+        inbound=InboundId(UUID(int=7)),
+        by_envelope=True,
+    )
+    assert (found.action, found.names_other) == (ReportAction.FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "by_envelope", "strength"),
+    [
+        ("dsn", True, Strength.STRONG),
+        ("dsn", False, Strength.WEAK),  # whoever got a copy knows as much as that
+        ("dsn-in-text", True, Strength.WEAK),  # anybody can write it
+        ("qmail.failure", True, Strength.WEAK),
+    ],
+)
+def test_a_strong_report_is_for_machines_and_comes_home(rule: str, by_envelope: bool, strength: Strength) -> None:
+    report = RecipientReport(final_recipient="john@corp.com", action=ReportAction.FAILED, verdict=VERDICT)
+    found = evidence_from(
+        Understood(what=What.BOUNCE, rule=rule, reports=(report,)),
+        delivery(State.DELIVERED, recipient="john@corp.com"),
+        message_id=OURS,
+        inbound=InboundId(UUID(int=7)),
+        by_envelope=by_envelope,
+    )
+    assert found.strength is strength
+
+
 def test_a_domain_that_has_just_taken_the_message_exists() -> None:
     found = bounce("john@corp.com", failure_class="invalid_domain", kind="hard")
     assert (found.verdict.failure_class, found.verdict.kind, found.verdict.rule) == (
@@ -173,6 +267,7 @@ def test_expanded_announces_those_behind_him() -> None:
     [
         ("Ticket Received - 4711", "We have created a ticket for you.", True),
         ("[#4711] Your letter", "Your request has been received. Its number is 4711.", True),
+        ("[#4711] Your letter", "We have created a ticket for you.", True),
         ("Out of office: Your letter", "I am out of the office until Monday and do not read my mail.", False),
         ("Automatic reply: Your letter", "I am away. Your request has been received.", False),
     ],
@@ -192,6 +287,8 @@ def test_a_receipt_is_told_from_an_absence(subject: str, text: str, receipt: boo
     [
         ("4.4.7", "Envelope expired", True),
         ("4.4.7", "delivery temporarily suspended", True),
+        ("4.4.7", "transaction failed", True),
+        ("5.0.0", "Message expired", True),
         ("4.4.7", "550 5.1.1 <john@corp.com>: no such user", False),
         ("5.4.4", "host not found", False),
     ],

@@ -53,6 +53,28 @@ def test_fields_that_forbid_it(extra: str, refusal: Refusal) -> None:
     assert asked(extra) is refusal
 
 
+OF_PROGRAMS = """
+    X-Autoreply X-Autorespond X-Autoresponder X-Autoresponse X-Auto-Reply X-Autoreply-From X-Mail-Autoreply
+    X-MS-Exchange-Inbox-Rules-Loop X-Failed-Recipients X-Vacation
+"""
+OF_LISTS = """
+    List-Id List-Unsubscribe List-Post List-Help List-Subscribe List-Owner List-Archive
+    Mailing-List X-Mailing-List X-BeenThere
+"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [(OF_PROGRAMS, Refusal.AUTOMATIC), (OF_LISTS, Refusal.LIST)],
+)
+def test_one_field_of_a_program_or_a_list_is_enough(fields: str, refusal: Refusal) -> None:
+    """RFC 3834 §2, RFC 2369, and what programs wrote before: two that answer each other never end, and a list takes an
+    answer to all its members."""
+    for field in fields.split():
+        assert asked(f"{field}: x\n") is refusal, field
+        assert asked(f"{field.lower()}: x\n") is refusal, field
+
+
 MACHINES = """
     MAILER-DAEMON postmaster no-reply noreply do_not_reply donotreply+x bounces+a=b bounce-7 owner-list list-request
     list-owner list-bounces majordomo root orders-noreply abuse

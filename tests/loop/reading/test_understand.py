@@ -214,16 +214,21 @@ def test_feedback(feedback_type: str, what: What, failure_class: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("disposition", "prose", "what"),
-    [("deleted", "was automatically rejected: quota exceeded", What.BOUNCE), ("displayed", "was read", What.UNKNOWN)],
+    ("disposition", "prose", "what", "rule"),
+    [
+        ("deleted", "was automatically rejected: quota exceeded", What.BOUNCE, "disposition.deleted"),
+        ("displayed", "was read", What.UNKNOWN, "disposition"),
+        ("displayed", "is read when I am back from my holiday", What.UNKNOWN, "disposition"),
+    ],
 )
-def test_disposition_notifications(disposition: str, prose: str, what: What) -> None:
+def test_disposition_notifications(disposition: str, prose: str, what: What, rule: str) -> None:
     raw = (
         "From: joe@corp.example\nContent-Type: multipart/report; report-type=disposition-notification; boundary=B\n\n"
         f"--B\n\nYour message {prose}\n--B\nContent-Type: message/disposition-notification\n\n"
         f"{JOE}Disposition: automatic-action/MDN-sent-automatically; {disposition}\n--B--\n"
     )
-    assert read(raw).what is what
+    found = read(raw)
+    assert (found.what, found.rule) == (what, rule)
 
 
 # -- strangers -------------------------------------------------------------------------------------------------------

@@ -79,6 +79,16 @@ def test_who_is_to_confirm_has_not_failed(prose: str, what: What) -> None:
     assert plainly("Undelivered mail", prose, "Return-Path: <>").what is what
 
 
+@pytest.mark.parametrize("field", ["X-Failed-Recipients: joe@corp.example", "Auto-Submitted: auto-generated (failure)"])
+@pytest.mark.parametrize("more", [(), ("In-Reply-To: <a@post.example>",)])
+def test_a_field_that_only_mail_systems_write_is_enough(field: str, more: tuple[str, ...]) -> None:
+    """Whoever stands in From, and however little the words say."""
+    assert plainly("A note", "It came back.", field, *more).what is What.BOUNCE
+    assert plainly("A note", "It came back.", *more).what is not What.BOUNCE
+    (report,) = plainly("A note", "User unknown: joe@corp.example", field).reports
+    assert (report.address, report.verdict.kind) == ("joe@corp.example", "hard")
+
+
 def test_a_shop_that_asks_to_confirm_is_no_challenge() -> None:
     prose = "Please confirm to have your message delivered with the parcel: https://shop.example/c"
     assert plainly("Your parcel", prose).what is What.UNKNOWN

@@ -130,6 +130,25 @@ def test_a_notice_that_quotes_the_subject_of_a_list() -> None:
     assert (found.what, [each.address for each in found.reports]) == (What.BOUNCE, ["joe@corp.example"])
 
 
+HELD = "Your message to Rowers awaits moderator approval"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words", "what"),
+    [
+        (f"Subject: {HELD}\n", "", What.AUTO_REPLY),
+        (f"Subject: Undeliverable: {HELD}\n", "", What.BOUNCE),
+        (f"Subject: {HELD}\n", "Hi. This is the qmail-send program at corp.example.\n", What.BOUNCE),
+        (f"Subject: {HELD}\nX-Failed-Recipients: joe@corp.example\n", "", What.BOUNCE),
+    ],
+)
+def test_a_note_of_a_list_is_one_unless_its_sender_says_that_something_failed(
+    fields: str, words: str, what: What
+) -> None:
+    mail = f"From: MAILER-DAEMON@corp.example\n{fields}\n{words}User unknown: joe@corp.example\n"
+    assert understand(mail.encode(), rules=RULES, null_sender=True).what is what
+
+
 def test_a_delay_whose_subject_says_failure() -> None:
     head = "From: MAILER-DAEMON@corp.example\nSubject: Delivery failure notification\n"
     found = read("Could not be delivered to:\n\njoe@corp.example\n\nIt will be retried for 4 days.", head)

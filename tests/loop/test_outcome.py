@@ -110,7 +110,7 @@ def test_every_move_of_the_table_happens() -> None:
     for state in State:
         for _, evidence, *_ in [
             *TABLE,
-            (None, LeaseReleased(died=True)),
+            (None, LeaseLost()),
             (None, SuppressionFound(reason="", since="")),
         ]:
             for changes in ({}, dying):
@@ -444,7 +444,7 @@ def test_a_failure_behind_the_recipient_is_told_where_his_server_has_taken_the_m
         (State.QUEUED, LifetimeOver(), "no mail server accepted it in time"),
         (State.QUEUED, SuppressionFound(reason="hard", since=""), "the address is on the suppression list"),
         (State.QUEUED, CancelRequested(by="key"), "it was canceled"),
-        (State.SENDING, LeaseReleased(died=True), "a fault of our own stopped it"),
+        (State.SENDING, LeaseLost(), "a fault of our own stopped it"),
         (State.DELIVERED, reported(What.AUTO_REPLY), "a program answered it, out of office for example"),
     ],
 )

@@ -90,6 +90,8 @@ class Headers:
 
     written: Fields = ()
     _index: Mapping[str, list[str]] = field(init=False, repr=False, compare=False)
+    _firsts: dict[str, str] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """What `first` was asked for: the same few fields, again and again."""
 
     def __post_init__(self) -> None:
         index: dict[str, list[str]] = {}
@@ -113,8 +115,11 @@ class Headers:
 
     def first(self, name: str) -> str:
         """The first value of a field, "" where there is none."""
-        found = self._index.get(name.lower())
-        return _value(name, found[0]) if found else ""
+        known = self._firsts.get(name)
+        if known is None:
+            found = self._index.get(name.lower())
+            known = self._firsts[name] = _value(name, found[0]) if found else ""
+        return known
 
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._index

@@ -306,6 +306,22 @@ def what_came_back_is_kept(after: Aftermath) -> Iterator[str]:
         yield f"inbound {row['id']} is {row['state']}"
 
 
+@invariant("I14")
+def no_message_is_blamed_for_a_death(after: Aftermath) -> Iterator[str]:
+    """Nothing in a storm kills its worker by itself."""
+    for delivery in after.deliveries.values():
+        if delivery["state"] == "failed":
+            yield f"{_shown(delivery)} is failed after {delivery['silent_deaths']} deaths"
+
+
+@invariant("I16")
+def a_clear_refusal_leaves_no_doubt(after: Aftermath) -> Iterator[str]:
+    for attempts in after.attempts.values():
+        for attempt in attempts:
+            if attempt["in_doubt"] and attempt["enhanced_status_code"].startswith("4.7."):
+                yield f"{attempt['delivery']} is in doubt after {attempt['text']}"
+
+
 @invariant("I15")
 def every_copy_is_the_same(after: Aftermath) -> Iterator[str]:
     for copies in after.copies.values():

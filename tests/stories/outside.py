@@ -22,11 +22,13 @@ from homing.net.smtp_client import Envelope
 OPERATOR = "acme-mail.com"
 HUMAN_SENDER = "janet@crm.example"
 MIX = {
-    "good.example": 50,
+    "good.example": 40,
     "slow.example": 12,
     "refusing.example": 10,
     "greylisting.example": 10,
     "closing.example": 10,
+    "going.example": 5,
+    "throttling.example": 5,
     "bouncing.example": 8,
 }
 """Domains, and how often out of a hundred a message goes there."""
@@ -34,9 +36,11 @@ MIX = {
 
 @dataclass
 class Closing(Good):
-    """Closes the connection after the dot, once for each recipient; every other time it has kept the message."""
+    """Closes after the dot, or says 421 as it goes, once for each recipient; every other time it has kept
+    the message."""
 
     ledger: Path
+    last_words: Reply | None = None
     seen: set[str] = field(default_factory=set)
 
     async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:
@@ -46,7 +50,20 @@ class Closing(Good):
         if zlib.crc32(mail.recipient.encode()) % 2:
             _write(self.ledger, line_of(mail))
         _write(self.ledger, json.dumps({"closed": mail.recipient}))
-        return None
+        return self.last_words
+
+
+@dataclass
+class Throttling(Good):
+    """Says 421 after the dot and means it, once for each recipient: it has kept nothing (RFC 5321 §4.2.5)."""
+
+    seen: set[str] = field(default_factory=set)
+
+    async def at_dot(self, mail: Mail, post: Outbound) -> Reply | None:
+        if mail.recipient in self.seen:
+            return QUEUED
+        self.seen.add(mail.recipient)
+        return Reply(421, "4.7.1", "your mail is deferred by policy")
 
 
 @dataclass
@@ -81,6 +98,8 @@ async def main(ledger: Path, gateway_port: int) -> None:
         world.mx("refusing.example").refuses(None)
         world.mx("greylisting.example").greylists(None)
         world.mx("closing.example").behaves(None, Closing(ledger))
+        world.mx("going.example").behaves(None, Closing(ledger, Reply(421, "4.3.2", "the system is going down")))
+        world.mx("throttling.example").behaves(None, Throttling())
         world.mx("bouncing.example").behaves(None, Bouncing(ledger))
         servers = [f"{ip}:{port}" for ip, port in world.dns.servers]
         print(json.dumps({"dns_servers": servers, "smtp_port": world.smtp_port}), flush=True)

@@ -126,6 +126,8 @@ def test_the_signature_of_a_program_says_nothing_of_the_failure(program: str) ->
         "Next steps: empty the mailbox.",
         "Recommended action: empty the mailbox.",
         "Was Sie tun können: leeren Sie das Postfach.",
+        "Was kann ich tun? Leeren Sie das Postfach.",
+        "Was können Sie tun? Leeren Sie das Postfach.",
         "Que faire ? Videz la boîte.",
         "Qué puedo hacer: vacíe el buzón.",
     ],

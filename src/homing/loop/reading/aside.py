@@ -88,11 +88,11 @@ _ADVICE_BEGINS = re.compile(
     r"\b(?:what (?:(?:you|i|we) )?(?:can|should|could) (?:(?:you|i|we) )?(?:do|try)|what to do"
     r"|how to (?:fix|resolve|solve)|how (?:can|do) i (?:fix|solve)"
     r"|possible (?:solutions|remedies)|suggested (?:actions?|solutions?)|next steps"
-    r"|recommended actions?|was (?:kann ich|sie) tun|que faire|qué (?:puedo|debo) hacer)\b",
+    r"|recommended actions?|was (?:kann ich|können sie|sie) tun|que faire|qué (?:puedo|debo) hacer)\b",
     re.IGNORECASE,
 )
 
-_ADVISING = ("what ", "how ", "possible ", "suggested ", "next steps", "recommended ", "sie tun", "que faire", "hacer")
+_ADVISING = ("what ", "how ", "possible ", "suggested ", "next steps", "recommended ", " tun", "que faire", "hacer")
 """One of these is in each beginning, and in few texts."""
 
 _SHORTEST_ADVICE = 40

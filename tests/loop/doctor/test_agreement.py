@@ -18,7 +18,7 @@ import spf
 
 from homing.flow.doctor import Doctor
 from homing.lab.dns import DnsServer
-from homing.loop.doctor.dmarc import applied_to
+from homing.loop.doctor.dmarc_lookup import applied_to
 from homing.loop.doctor.examined import somebody
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import Finding, Outcome
@@ -133,7 +133,7 @@ def _ours(findings: tuple[Finding, ...]) -> Verdicts:
     unusable = "cannot be evaluated" in found["SPF05"].sentence
     counted = [word for word in found["SPF03"].sentence.split() if word.isdecimal()]
     return {
-        "SPF is usable": not (broken("SPF01", "SPF02", "SPF03", "SPF04") or unusable),
+        "SPF is usable": not (broken("SPF01", "SPF02", "SPF03", "SPF04", "SPF12") or unusable),
         "look-ups": None if broken("SPF01", "SPF02") or unusable or not counted else int(counted[0]),
         "open to all": broken("SPF06"),
         "DMARC is usable": not broken("DM01", "DM02", "DM03"),

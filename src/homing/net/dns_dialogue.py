@@ -8,6 +8,9 @@ from homing.mail.dns_question import Answer, Ask, Dialogue, LookupFailed, Lookup
 MOST_QUESTIONS = 120
 """The most that an honest evaluation asks: SPF with ten MX terms of ten hosts each."""
 
+_AGAIN = 20
+"""How often each of them may be asked, on average: what was told is known by then."""
+
 PATIENCE = 10.0
 """Seconds for a whole dialogue. RFC 7208 §4.6.4 asks for 20 where mail is refused for the result; we only record it."""
 
@@ -47,11 +50,13 @@ async def answer(
     answered `LookupFailed` at once, so that the dialogue always comes to a verdict of its own."""
     deadline = asyncio.get_running_loop().time() + patience
     asked: set[Ask] = set()
+    left = most * _AGAIN
     try:
         ask = next(dialogue)
         while True:
             asked.add(ask)
-            told = await _told(ask, resolver, deadline) if len(asked) <= most else _too_many
+            left -= 1
+            told = await _told(ask, resolver, deadline) if len(asked) <= most and left >= 0 else _too_many
             ask = dialogue.send(told)
     except StopIteration as end:
         verdict: VerdictT = end.value

@@ -13,13 +13,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from homing.loop.doctor.checks import CHECKS, reconciled
 from homing.loop.doctor.examined import somebody
 from homing.loop.doctor.facts import DoctorFacts
-from homing.loop.doctor.finding import Finding, Outcome, examine
+from homing.loop.doctor.finding import Finding, Outcome, Severity, examine
+from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.dmarc_record import read_dmarc
 from homing.mail.spf import check as evaluate
 from homing.mail.spf_record import SpfRecord, SpfResult, read_spf
 from tests.mail.answering import FAILS, Zones, run
 
-from .examined import Records
+from .examined import FROM, HELO, IP, RETURN, Records, facts, findings, zones
+from .test_checks import CASES, Case, spoilt
 
 EGRESS, D = "44.0.0.10", "janet.com"
 PUBLIC = RSAPublicNumbers(65537, (1 << 2047) + 1).public_key()
@@ -45,15 +47,15 @@ def zone(*texts: str, dmarc: Iterable[str] = (DMARC,), **others: Records) -> Pub
 
 
 def examined(*egress: str) -> DoctorFacts:
-    facts = somebody(D, selectors=("s1",), egress=egress)
-    return DoctorFacts(domain=D, egress=egress, keys=facts.keys, blocklists=(), suffix_of=lambda _: "com")
+    keys = somebody(D, selectors=("s1",)).keys
+    return DoctorFacts(domain=D, egress=egress, keys=keys, blocklists=(), suffix_of=lambda _: "com")
 
 
-def report(facts: DoctorFacts, published: Published, family: str = "") -> dict[str, Finding]:
+def report(asked: DoctorFacts, published: Published, family: str = "") -> dict[str, Finding]:
     """Every finding of a family, by check; of several the gravest."""
-    zones = Zones(published)
+    dns = Zones(published)
     checks = [check for check in CHECKS if check.id.startswith(family)]
-    found = reconciled([run(examine(check, facts, about), zones) for check in checks for about in check.about(facts)])
+    found = reconciled([run(examine(check, asked, about), dns) for check in checks for about in check.about(asked)])
     offered = {(record.name, record.type, record.value) for one in found for record in one.records}
     texts = [(name, value[:6]) for name, kind, value in offered if kind == "TXT"]
     assert len(texts) == len(set(texts)), "two records are offered for one name"
@@ -328,3 +330,71 @@ def test_what_can_be_read_is_what_was_meant() -> None:
         read = read_dmarc(right)
         assert read is not None, told
         assert not read.faults, told
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case[0]}-{number}" for number, case in enumerate(CASES)])
+def test_no_two_checks_offer_different_records(case: Case) -> None:
+    """Not even before the report is put together, whatever is wrong."""
+    _, changes, other, _, _ = case
+    found = findings(facts(**other), spoilt(changes)).values()
+    of_name: dict[tuple[str, str, str], set[tuple[str, ...]]] = {}
+    for one in found:
+        for name, kind in {(record.name, record.type) for record in one.records}:
+            values = [record.value for record in one.records if (record.name, record.type) == (name, kind)]
+            starts = {value[:6] if kind == "TXT" else "" for value in values}
+            for start in starts:
+                wanted = tuple(value for value in values if value.startswith(start))
+                of_name.setdefault((name, kind, start), set()).add(wanted)
+    assert {which: wanted for which, wanted in of_name.items() if len(wanted) > 1} == {}
+
+
+def test_the_gravest_finding_gives_the_record() -> None:
+    def finding(outcome: Outcome, *records: tuple[str, str]) -> Finding:
+        told = tuple(DnsRecord(name=D, type=kind, value=value, why="") for kind, value in records)
+        return Finding(check="X", severity=Severity.ERROR, about=D, outcome=outcome, sentence="", records=told)
+
+    note = finding(Outcome.INFO, ("TXT", "v=spf1 a"), ("TXT", "v=DMARC1; p=none"), ("MX", "10 a"))
+    broken = finding(Outcome.BROKEN, ("TXT", "v=spf1 mx"), ("MX", "10 b"), ("MX", "20 c"))
+    first, second = reconciled([note, broken])
+    assert [record.value for record in first.records] == ["v=spf1 mx", "v=DMARC1; p=none", "10 b", "20 c"]
+    assert second == broken
+    alias = finding(Outcome.WARNING, ("CNAME", "d.net"))
+    assert [[record.value for record in one.records] for one in reconciled([note, broken, alias])] == [
+        [],
+        [],
+        ["d.net"],
+    ]
+
+
+def test_names_that_lead_to_each_other_are_mended_together() -> None:
+    """Two examined names, one of which includes the other, and both are at fault."""
+    published = zones() | {
+        RETURN: [("TXT", f"v=spf1 include:{FROM} include:gone.net -all"), ("MX", f"10 {HELO}.")],
+        FROM: [("TXT", f"v=spf1 include:{RETURN} ipv4:{IP} -all"), ("MX", f"10 {HELO}.")],
+    }
+    found = [
+        run(examine(check, facts(), about), Zones(published)) for check in CHECKS for about in check.about(facts())
+    ]
+    records = {(one.name, one.value) for finding in found for one in finding.records if one.value.startswith("v=spf1")}
+    assert len({name for name, _ in records}) == len(records) == 2
+    for name, value in records:
+        kept = [one for one in published[name] if one[0] != "TXT"]
+        published = published | {name: [("TXT", value), *kept]}
+    again = [one for one in findings(facts(), published).values() if one.check.startswith("SPF")]
+    assert {one.outcome for one in again} == {Outcome.OK}
+
+
+def test_a_ptr_that_nobody_could_tell_is_no_fault() -> None:
+    published = zone("v=spf1 ptr -all") | {"10.0.0.44.in-addr.arpa": [(FAILS, FAILS)], "arpa": []}
+    assert report(examined(EGRESS), published)["SPF05"].outcome is Outcome.UNKNOWN
+
+
+def test_a_walk_that_nobody_could_tell_is_unknown() -> None:
+    published = {
+        f"_dmarc.a.b.{D}": [("TXT", DMARC)],
+        f"a.b.{D}": [("MX", f"10 mx.{D}.")],
+        f"_dmarc.b.{D}": [(FAILS, FAILS)],
+        "com": [],
+    }
+    asked = DoctorFacts(domain=f"a.b.{D}", suffix_of=lambda _: "com")
+    assert report(asked, published)["DM08"].outcome is Outcome.UNKNOWN

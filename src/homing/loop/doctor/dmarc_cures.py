@@ -123,8 +123,9 @@ def _valid_tags(text: str) -> Mapping[str, str]:
     nothing; the first one counts if a tag is given twice, but for addresses."""
     tags: dict[str, str] = {}
     for name, written in _pieces(text):
-        value = _addresses(written) if name in ("rua", "ruf") else written.strip(" \t\"'.,;")
-        if name == "v" or not value or not _is_valid(name, value):
+        whole = _addresses(written) if name in ("rua", "ruf") else written.strip(" \t\"'.,;")
+        value = next((one for one in (whole, *whole.split()[:1]) if _is_valid(name, one)), "")
+        if name == "v" or not value:
             continue
         if name in ("rua", "ruf") and name in tags:
             value = _addresses(f"{tags[name]},{value}")

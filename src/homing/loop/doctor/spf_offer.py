@@ -113,9 +113,12 @@ class _Draft:
         offered = [
             one for one in self.planned if one in self.touched and not (one == name and self._as_it_is(one, stands))
         ]
-        return Offer(
-            records=tuple(text_record(one, self.planned[one], _WHY) for one in offered), words=self._left_out()
-        )
+        return Offer(records=tuple(map(self._record, offered)), words=self._left_out())
+
+    def _record(self, name: str) -> DnsRecord:
+        """The record planned for a name: where it is the very one that was asked for, in the same words."""
+        asked_for = {record.value: record for record in self.facts.to_publish(name, "TXT", VERSION)}
+        return asked_for.get(self.planned[name], text_record(name, self.planned[name], _WHY))
 
     def _as_it_is(self, name: str, stands: tuple[str, ...]) -> bool:
         return len(stands) == 1 and _outline(stands[0]) == _outline(self.planned[name])

@@ -154,6 +154,8 @@ CASES: list[Case] = [
     ("SPF13", spf(f"v=spf1 a:{HELO} -all ip4:8.8.8.8"), {}, WARNING, "“ip4:8.8.8.8” is never reached"),
     ("SPF13", spf(f"v=spf1 a:{HELO} -all redirect=gone.net"), {}, WARNING, "“redirect=gone.net” is never reached"),
     ("SPF13", spf(f"v=spf1 a:{HELO} ip4:192.168.1.0/24 -all"), {}, WARNING, "“ip4:192.168.1.0/24” no mail"),
+    ("SPF13", spf(f"v=spf1 a:{HELO} ip4=8.8.8.8 -all"), {}, WARNING, "“ip4=8.8.8.8” is overlooked"),
+    ("SPF13", spf(f"v=spf1 a:{HELO} x=8.8.8.8 -all"), {}, OK, ""),
     ("SPF13", spf(f"v=spf1 a:{HELO} ip6:fe80::1 -all"), {}, WARNING, "“ip6:fe80::1” no mail"),
     ("SPF13", spf(f"v=spf1 a:{HELO} ip4:172.32.0.0/16 ip4:100.128.0.1 -all"), {}, OK, ""),
     ("SPF13", spf(f"v=spf1 a:{HELO} ip4:10.0.0.1 -all"), {"egress": ("10.0.0.1",)}, OK, ""),

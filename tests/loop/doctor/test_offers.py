@@ -192,6 +192,16 @@ def test_an_include_or_redirect_without_a_usable_record(title: str, egress: tupl
         assert found["SPF12"].records or "(--egress)" in found["SPF12"].cure or "mended" in found["SPF12"].cure
 
 
+def test_a_way_back_that_only_opens_when_all_is_at_the_end() -> None:
+    back: Records = [("TXT", f"v=spf1 include:{D} ip4:44.5.0.1 -all")]
+    published = zone(f"v=spf1 -all include:back.{D}", back=back)
+    found = report(examined(EGRESS), published)
+    assert offered(found) == {
+        f"back.{D}": ["v=spf1 ip4:44.5.0.1 -all"],
+        D: [f"v=spf1 ip4:{EGRESS} include:back.{D} -all"],
+    }
+
+
 def test_what_is_below_is_mended_below() -> None:
     text, others = ABOVE["q7"]
     found = report(examined(EGRESS), zone(text, **others))

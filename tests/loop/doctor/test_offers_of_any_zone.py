@@ -46,6 +46,8 @@ FAULTY_TERMS = [
     "ip4:10.0.0.1",
     "ip6:fe80::1",
     "ptr",
+    "ip4=44.0.0.11",
+    "all=no",
     "+all",
     "?all",
     "a:-bad..name",

@@ -16,7 +16,7 @@ from homing.loop.doctor.finding import (
     warn,
     wrong,
 )
-from homing.loop.doctor.spf_cures import meant_as_spf, not_routed
+from homing.loop.doctor.spf_cures import MECHANISMS, meant_as_spf, not_routed
 from homing.loop.doctor.spf_offer import cname, names, offer
 from homing.loop.doctor.spf_tree import Tree, empty_labels, ends, plain, reached, spf_texts
 from homing.mail.dns_question import Dialogue, RecordType, with_silence
@@ -301,8 +301,8 @@ def no_dead_ends(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     "SPF13",
     Severity.WARNING,
     names,
-    meaning="Every term can match: none stands behind “all” (RFC 7208 §5.1, §6.1), and no address is one that the "
-    "Internet does not route (RFC 1918, RFC 6890).",
+    meaning="Every term can match: none stands behind “all” (RFC 7208 §5.1, §6.1), none has “=” for a colon, and no "
+    "address is one that the Internet does not route (RFC 1918, RFC 6890).",
     cure="Put “all” at the end, and take out what can never match.",
 )
 def no_idle_terms(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
@@ -314,6 +314,8 @@ def no_idle_terms(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
         if record.redirect is not None and ends(record):
             late.append(record.redirect.text)
         told += [f"“{term}” is never reached: “all” decides before it." for term in late]
+        overlooked = [term.text for term in record.others if term.name in MECHANISMS]
+        told += [f"“{term}” is overlooked: a colon stands between a mechanism and its value." for term in overlooked]
         private = [term.text for term in record.mechanisms if not_routed(term, facts.egress)]
         told += [f"From “{term}” no mail comes over the Internet: the addresses are private." for term in private]
     if told:

@@ -28,6 +28,10 @@ _GLUED = re.compile(
 )
 """The beginning of a term, where two were written without a space between them."""
 
+MECHANISMS = frozenset({"a", "all", "exists", "include", "ip4", "ip6", "ipv4", "ipv6", "mx", "ptr"})
+"""Names of mechanisms, slips among them: with "=" behind them they are unknown modifiers, which receivers overlook
+(RFC 7208 §6)."""
+
 _MEANT = re.compile(r"[\s\"']*v\s*=\s*spf1?", re.IGNORECASE)
 _NOT_ROUTED_4 = tuple(
     map(
@@ -138,7 +142,7 @@ def _corrected(word: str) -> str:
 def _readable(term: str) -> bool:
     """Whether receivers can read a term, and look up the name in it. A colon in a name is one of a term glued to it."""
     read = read_spf(f"{VERSION} {term}") if term else ()
-    if not isinstance(read, SpfRecord):
+    if not isinstance(read, SpfRecord) or any(one.name in MECHANISMS for one in read.others):
         return False
     targets = [one.target for one in read.mechanisms if one.target]
     targets += [one.value for one in (read.redirect, read.explanation) if one]

@@ -195,7 +195,7 @@ class _Draft:
         texts = yield from as_if(_meant_at(name), self.planned)
         again = name in self.touched or len(path) > MOST_TERMS
         self.touched.add(name)
-        if not texts or again or not (yield from as_if(_is_faulty(name), self.planned)):
+        if not texts or again or not (yield from as_if(_is_faulty(name, path), self.planned)):
             return
         below = _Draft(self.facts, dict(self.planned), self.touched)
         if name in names(self.facts):
@@ -295,8 +295,9 @@ def _meant_at(name: str) -> Dialogue[tuple[str, ...]]:
     return tuple(sorted(text for text in texts if meant_as_spf(text)))
 
 
-def _is_faulty(name: str) -> Dialogue[bool]:
-    tree = Tree()
+def _is_faulty(name: str, path: tuple[str, ...]) -> Dialogue[bool]:
+    """Whether the record of a name needs mending, seen from those that lead to it."""
+    tree = Tree(path=path)
     yield from tree.count(name)
     why = yield from unusable(name)
     return bool(why or tree.dead_ends or tree.circle or tree.voids or tree.crowded)

@@ -295,6 +295,12 @@ def test_a_key_with_several_faults() -> None:
     assert [one for one in again.values() if one.check.startswith("DK") and one.outcome in FAULTY] == []
 
 
+@pytest.mark.parametrize("text", ["v=DKIM1 p={}", "p={} t=y", "v=DKIM1, k=rsa, h=sha1, p={}", "k=dsa; v=DKIM1; p={}"])
+def test_semicolons_are_put_in(text: str) -> None:
+    published = zone("v=spf1 mx -all") | {AT: [("TXT", text.format(KEY))]}
+    assert offered(report(examined(), published))[AT] == [f"v=DKIM1; k=rsa; p={KEY}"]
+
+
 @pytest.mark.parametrize("text", ["v=DKIM1; p=", "v=DKIM1; h=sha1; p=AAAA", "v=DKIM1; s=x"])
 def test_no_key_is_made_up(text: str) -> None:
     found = report(examined(), zone("v=spf1 mx -all") | {AT: [("TXT", text)]})

@@ -45,12 +45,14 @@ def as_meant(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
 
 def without_faults(text: str) -> str:
     """The record with its key as it is, and without what keeps receivers from using it; "" if that is no key."""
-    tags = tags_of(text)
-    if "p" not in tags:
-        tags = tags_of(_UNPARTED.sub(";", text))
+    whole, parted = tags_of(text), tags_of(_UNPARTED.sub(";", text))
+    return _mended(whole) or _mended(parted)
+
+
+def _mended(tags: Mapping[str, str]) -> str:
     octets = "".join(character for character in tags.get("p", "") if character not in " \t\"'\\")
-    kind = next((kind for kind in _KINDS if isinstance(public_key({"k": kind, "p": octets}), _KINDS[kind])), "")
-    key = public_key({"k": kind, "p": octets}) if kind else None
+    found = {kind: public_key({"k": kind, "p": octets}) for kind in _KINDS}
+    kind, key = next(((kind, key) for kind, key in found.items() if isinstance(key, _KINDS[kind])), ("", None))
     if key is None or (isinstance(key, RSAPublicKey) and key.key_size < LEAST_BITS):
         return ""
     kept = {

@@ -13,6 +13,8 @@ SLIPS = {
     "IPv4:8.8.8.8": ["ip4:8.8.8.8"],
     "+ipv4:8.8.8.8": ["+ip4:8.8.8.8"],
     "ip6=2001:4860::1": ["ip6:2001:4860::1"],
+    "ipv4=8.8.8.8": ["ip4:8.8.8.8"],
+    "ipv6=2001:4860::1": ["ip6:2001:4860::1"],
     "ipv6:2001:4860::1": ["ip6:2001:4860::1"],
     "ip4:2001:4860::1": ["ip6:2001:4860::1"],
     "ip6:8.8.8.8": ["ip4:8.8.8.8"],
@@ -46,7 +48,9 @@ def test_slips(written: str) -> None:
     assert found.lost == ()
 
 
-@pytest.mark.parametrize("written", ["ip4:8.8.8.0/33", "a:b", "nonsense", "ip4:8.8.8", "include:a..com", "\x1b[31m"])
+@pytest.mark.parametrize(
+    "written", ["ip4:8.8.8.0/33", "a:b", "nonsense", "ip4:8.8.8", "include:a..com", "\x1b[31m", "ptr=a.com", "all=no"]
+)
 def test_what_cannot_be_understood_is_told(written: str) -> None:
     found = terms_of((f"v=spf1 mx {written} -all",))
     assert (found.kept, found.lost) == (("mx", "-all"), (written,))

@@ -255,3 +255,33 @@ def test_bad_input(
 def test_bars_and_domains() -> None:
     assert [bar(share) for share in (0, 1, 0.5, 1 / 320)] == ["", "█" * 40, "█" * 20, "▏"]
     assert [domain_of(text) for text in (" A@X.com ", "a", "ü@exämple.com")] == ["x.com", None, "xn--exmple-cua.com"]
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ('"Janet" <janet@corp.com>', "corp.com"),
+        ('"Bloggs, \\"J\\"" <janet@corp.com>', "corp.com"),
+        ("Bloggs, Janet <janet@corp.com>", "corp.com"),
+        ("<janet@corp.com>", "corp.com"),
+        ("Jänet < janet@corp.com >", "corp.com"),
+        ('"janet@home.net" <janet@corp.com>', "corp.com"),
+        ("janet@home.net <janet@corp.com>", None),
+        ("Janet <janet@corp.com> <janet@home.net>", None),
+        ("Janet <>", None),
+        ("Janet <janet>", None),
+    ],
+)
+def test_a_name_before_the_address(text: str, domain: str | None) -> None:
+    assert domain_of(text) == domain
+
+
+async def test_cells_with_names(dns: DnsServer, tmp_path: Path) -> None:
+    dns.publish("a.com", "MX 10 mx.host.net.")
+    file = sheet(tmp_path, ['"Bloggs; Joe" <x@a.com>', "Janet <y@a.com>"])
+    ended = await beside("audit", str(file), "--resolver", at(dns))
+    assert ended.document()["verdicts"] == {"fine": 2}
+    assert [row["address"] for row in rows(tmp_path / "users.csv.audit.csv")] == [
+        '"Bloggs; Joe" <x@a.com>',
+        "Janet <y@a.com>",
+    ]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from dns.zonefile import read_rrsets
 
 from homing.lab.dns import DnsServer
 
@@ -19,7 +20,7 @@ HELO = "mx.operator.example"
 async def dns() -> AsyncIterator[DnsServer]:
     server = DnsServer()
     await server.start()
-    server.publish("corp.com", 'TXT "v=spf1 +all"', "MX 10 mx.corp.com.")
+    server.publish("corp.com", 'TXT "v=spf1 mx +all"', "MX 10 mx.corp.com.")
     server.publish("mx.corp.com", "A 192.0.2.9")
     server.publish("_dmarc.corp.com", 'TXT "v=DMARC1; p=reject; np=reject; rua=mailto:d@corp.com"')
     yield server
@@ -37,9 +38,9 @@ async def test_any_domain_without_settings(dns: DnsServer) -> None:
     assert told["outcome"] == "broken"
     (broken,) = [one for one in told["findings"] if one["outcome"] == "broken"]
     assert (broken["check"], broken["about"], broken["severity"]) == ("SPF06", "corp.com", "error")
-    assert broken["records"][0]["value"] == "v=spf1 -all"
+    assert broken["records"][0]["value"] == "v=spf1 mx -all"
     assert broken["evidence"] == [
-        {"query": "corp.com TXT", "server": at(dns).replace(":", "#"), "answer": "v=spf1 +all", "secure": False}
+        {"query": "corp.com TXT", "server": at(dns).replace(":", "#"), "answer": "v=spf1 mx +all", "secure": False}
     ]
     assert told["outcomes"]["broken"] == 1
 
@@ -97,7 +98,7 @@ async def test_a_message_as_it_left(dns: DnsServer, tmp_path: Path) -> None:
 async def test_to_a_person(dns: DnsServer) -> None:
     shown = await asyncio.to_thread(at_terminal, "doctor", "corp.com", "--resolver", at(dns))
     assert "broken" in shown
-    assert 'corp.com. 3600 IN TXT "v=spf1 -all"' in shown
+    assert 'corp.com. 3600 IN TXT "v=spf1 mx -all"' in shown
     assert "corp.com TXT? 127.0.0.1#" in shown
     assert "1 broken" in shown
 
@@ -108,12 +109,22 @@ async def test_nothing_but_the_records(dns: DnsServer) -> None:
     assert ended.code == 1
     assert ended.out.splitlines() == [
         "; SPF: who may send under this name (RFC 7208) (SPF06)",
-        'corp.com. 3600 IN TXT "v=spf1 -all"',
+        'corp.com. 3600 IN TXT "v=spf1 mx -all"',
         "; DMARC (RFC 9989) (DM10)",
         '_dmarc.corp.com. 3600 IN TXT "v=DMARC1; p=reject; np=reject; rua=mailto:d@corp.com"',
         "; TLS reports (RFC 8460) (TLS03)",
         '_smtp._tls.corp.com. 3600 IN TXT "v=TLSRPTv1; rua=mailto:tlsrpt@corp.com"',
     ]
+
+
+async def test_a_zone_file_and_nothing_else(dns: DnsServer) -> None:
+    dns.publish("corp.com", r'TXT "v=spf1 mx exp=\"x\\032;y.com +all"', "MX 0 .", "MX 10 mx.corp.com.")
+    dns.publish("_dmarc.corp.com", r'TXT "v=DMARC1; p=reject; x=\195\188\"; rua=mailto:d@corp.com; sp=none"')
+    ended = await in_a_thread("doctor", "corp.com", "--resolver", at(dns), "--zone")
+    read = {(str(one.name), one.rdtype.name): one for one in read_rrsets(ended.out, rdclass=None, relativize=False)}
+    assert {("corp.com.", "TXT"), ("corp.com.", "MX"), ("_dmarc.corp.com.", "TXT")} <= set(read)
+    assert all(len(one) == 1 for one in read.values()), "one record for a name"
+    assert ended.out.isascii()
 
 
 async def test_a_strangers_text_does_nothing_to_the_terminal(dns: DnsServer) -> None:

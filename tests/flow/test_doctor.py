@@ -1,5 +1,6 @@
 """The doctor at work in the lab's DNS: planted mistakes are named with their cures, and silence is no mistake."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from homing.loop.doctor.facts import DoctorFacts, PublishedAt
 from homing.loop.doctor.finding import Finding, Outcome
 from homing.loop.domains.identity import OperatorIdentity
 from homing.mail.dkim import SigningKey
+from homing.mail.dns_question import Answer, Ask, Found, RecordType
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.fetch import Fetcher
 
@@ -206,6 +208,23 @@ async def test_a_policy_that_cannot_be_had(clinic: Clinic) -> None:
     wrong = await clinic.wrong()
     assert {f"TLS01 {FROM}", f"TLS01 {RETURN}"} == set(wrong)
     assert "HTTP status 404" in wrong[f"TLS01 {FROM}"].sentence
+
+
+async def test_a_report_does_not_contradict_itself(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server says one thing, then another; no two checks hear different ones."""
+    asked: Counter[Ask] = Counter()
+
+    async def turning(ask: Ask) -> Answer[str]:
+        asked[ask] += 1
+        if ask == Ask(RETURN, RecordType.TXT):
+            text = f"v=spf1 a:{HELO} -all" if asked[ask] % 2 else "v=spf1 -all +all include:gone.net"
+            return Found(records=(text,), server="ns1")
+        return await Resolver.records(clinic.doctor.resolver, ask)
+
+    monkeypatch.setattr(clinic.doctor.resolver, "records", turning)
+    found = [one for one in await clinic.findings() if one.check.startswith("SPF")]
+    assert {one.outcome for one in found} == {Outcome.OK}
+    assert set(asked.values()) == {1}
 
 
 async def test_progress_is_told(clinic: Clinic) -> None:

@@ -126,11 +126,38 @@ def test_one_word_for_each() -> None:
     assert set(MEANING) == set(Reason)
 
 
+def test_a_null_mx_counts_only_alone() -> None:
+    assert judged([("MX", "0 ."), OTHER]).reasons == ()
+    assert judged([("MX", "0 ."), OTHER]).mx == "mx.host.net"
+
+
 def test_what_nobody_could_tell_is_no_reason() -> None:
     found = judged([(FAILS, FAILS)])
     assert (found.reasons, found.unknown) == ((), "MX, SPF")
     found = judged([OTHER], [(FAILS, FAILS)])
-    assert (found.reasons, found.unknown) == ((), "DMARC")
+    assert (found.reasons, found.unknown, found.dmarc, found.verdict) == ((), "DMARC", "unknown", "unknown")
+
+
+def test_a_name_that_nobody_could_tell_shuts_nobody_out() -> None:
+    """RFC 7208 §5.5 lets "ptr" not match then; what would follow from it is not known."""
+    zones = Zones(
+        {
+            "com": [],
+            D: [OTHER, ("TXT", "v=spf1 ptr -all")],
+            "1.2.0.192.in-addr.arpa": [(FAILS, FAILS)],
+        }
+    )
+    found = run(audit(D, (), lambda name: "com"), zones)
+    assert (found.reasons, found.unknown, found.verdict) == ((), "SPF", "unknown")
+
+
+def test_a_guess_does_not_rest_on_silence() -> None:
+    """SPF may pass, for all that we know: then its server refuses nothing."""
+    zones = Zones(
+        {"com": [], D: [mx("x.mimecast.com"), ("TXT", "v=spf1 include:slow.net ~all")], "slow.net": [(FAILS, FAILS)]}
+    )
+    found = run(audit(D, (), lambda name: "com"), zones)
+    assert (found.own_refusal, found.verdict) == (Sureness.NO, "unknown")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from homing.mail.dns_question import (
     RecordType,
 )
 from homing.net.dns import AS_PUBLISHED, Resolver
-from homing.net.dns_dialogue import answer
+from homing.net.dns_dialogue import OneAnswerEach, answer
 
 
 def asking(*asks: Ask) -> Dialogue[list[Answer[str]]]:
@@ -68,3 +68,47 @@ async def test_no_dialogue_asks_for_ever() -> None:
     assert len(server.asked) == 5
     assert [type(one) for one in told] == [NoSuchName] * 5 + [LookupFailed] * 15
     await server.close()
+
+
+class Turning:
+    """A resolver that says something else each time, after a while."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.asked: list[Ask] = []
+        self._seconds = seconds
+
+    async def records(self, ask: Ask) -> Answer[str]:
+        self.asked.append(ask)
+        number = len(self.asked)
+        await asyncio.sleep(self._seconds)
+        return Found(records=(str(number),), server="here")
+
+
+async def test_whoever_asks_again_hears_the_same() -> None:
+    turning = Turning(0.01)
+    once = OneAnswerEach(turning, 60.0)
+    small, big, other = Ask("corp.com", RecordType.A), Ask("CORP.com", RecordType.A), Ask("corp.com", RecordType.AAAA)
+    told = await asyncio.gather(
+        *(answer(asking(small, big, small), once) for _ in range(3)), answer(asking(other), once)
+    )
+    assert [[one.records for one in answers if isinstance(one, Found)] for answers in told] == [
+        *([[("1",)] * 3] * 3),
+        [("2",)],
+    ]
+    assert turning.asked == [small, other]
+    await once.close()
+
+
+async def test_what_comes_too_late_is_never_told() -> None:
+    turning = Turning(60.0)
+    once = OneAnswerEach(turning, 0.05)
+    ask, late = Ask("corp.com", RecordType.A), Ask("corp.com", RecordType.MX)
+    for told in (await answer(asking(ask), once), await answer(asking(ask, late), once)):
+        assert {one.why for one in told if isinstance(one, LookupFailed)} == {LookupFault.TIMEOUT}
+    assert turning.asked == [ask]
+    await once.close()
+
+
+async def test_the_same_question_is_not_asked_for_ever() -> None:
+    told = await answer(asking(*[Ask("corp.com", RecordType.A)] * 500), Turning(), most=5)
+    assert [type(one) for one in told] == [Found] * 100 + [LookupFailed] * 400

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 200
 _DELIMITERS = ",;\t|"
+_NAMED = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^"<>@]*)\s*<([^<>]+)>')
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = (
     "address",
@@ -133,11 +135,13 @@ def _is_address(text: str) -> bool:
 
 
 def domain_of(text: str) -> str | None:
-    """The domain of an address as lower-case A-labels, None for what is no address."""
+    """The domain of an address as lower-case A-labels, None for what is no address. A name may stand before it, as in
+    "Janet" <janet@example.com> (RFC 5322 §3.4)."""
     from homing.mail.address import AddressError, parse_address
 
+    named = _NAMED.fullmatch(text.strip())
     try:
-        return parse_address(text.strip()).domain
+        return parse_address((named[1] if named else text).strip()).domain
     except AddressError:
         return None
 

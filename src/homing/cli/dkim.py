@@ -6,7 +6,7 @@ import typer
 
 from homing.cli.client import Gateway, Json, given, segment, with_gateway
 from homing.cli.exits import ExitCode, unsuccessful
-from homing.cli.output import for_person, moment, say, show, table
+from homing.cli.output import moment, say, show, table
 
 dkim = typer.Typer(
     name="dkim", help="DKIM keys: those that sign, those that come next, those that have ended.", no_args_is_help=True
@@ -30,11 +30,7 @@ def list_keys(gateway: Gateway) -> None:
 @with_gateway
 def zone(gateway: Gateway) -> None:
     """The records that must be in the DNS now, as part of a zone file."""
-    text = gateway.get("/v1/dkim_keys")["zone"]
-    if for_person():
-        print(text, end="")
-    else:
-        show({"zone": text}, str)
+    print(gateway.get("/v1/dkim_keys")["zone"], end="")
 
 
 @dkim.command("rotate")

@@ -21,7 +21,7 @@ STYLES = {"broken": "bold red", "warning": "yellow", "unknown": "magenta", "info
 _ORDER = tuple(STYLES)
 _MENDED = ("broken", "warning")
 _MOST_EVIDENCE = 3
-_LONGEST_RECORD = 4000
+_LONGEST_REMARK = 500
 
 
 class Form(StrEnum):
@@ -112,19 +112,17 @@ def _tell_records(findings: "Sequence[Finding]") -> None:
 
 def _zone(findings: "Iterable[Finding]") -> Iterator[str]:
     """The records, each with a remark before it what it is for. Parts of them may be a stranger's."""
-    for record, checks in _first_of_each(finding for finding in findings if finding.outcome in _MENDED):
-        yield clean(f"; {record.why} ({', '.join(checks)})", _LONGEST_RECORD)
-        yield clean(record.in_zone(), _LONGEST_RECORD)
+    for record, checks in _each_once(finding for finding in findings if finding.outcome in _MENDED):
+        yield clean(f"; {record.why} ({', '.join(checks)})", _LONGEST_REMARK)
+        yield record.in_zone()
 
 
-def _first_of_each(findings: "Iterable[Finding]") -> "Iterator[tuple[DnsRecord, list[str]]]":
-    """Each record once, with the checks that want it. Of two that cannot stand together the first: the graver finding
-    gives it, and what the other one wants is told when the doctor is asked again."""
-    chosen: dict[tuple[str, str, str], tuple[DnsRecord, list[str]]] = {}
+def _each_once(findings: "Iterable[Finding]") -> "Iterator[tuple[DnsRecord, list[str]]]":
+    """Each record once, with the checks that want it; no two of them contradict each other."""
+    wanted: dict[tuple[str, str, str], tuple[DnsRecord, list[str]]] = {}
     for finding in findings:
         for record in finding.records:
-            kind = record.value.partition("=")[2][:4] if record.type == "TXT" else ""
-            first, checks = chosen.setdefault((record.name, record.type, kind), (record, []))
-            if first.value == record.value and finding.check not in checks:
+            _, checks = wanted.setdefault((record.name, record.type, record.value), (record, []))
+            if finding.check not in checks:
                 checks.append(finding.check)
-    yield from chosen.values()
+    yield from wanted.values()

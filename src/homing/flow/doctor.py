@@ -1,4 +1,4 @@
-"""Ask the DNS all that the doctor wants to know: many questions at a time, within bounds, each one once in a while."""
+"""Ask the DNS all that the doctor wants to know: many questions at a time, within bounds, each one once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -7,12 +7,12 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from homing.loop.doctor.bimi import urls_of
-from homing.loop.doctor.checks import examinations
+from homing.loop.doctor.checks import examinations, reconciled
 from homing.loop.doctor.facts import DoctorFacts, Fetched, HostProbe
 from homing.loop.doctor.finding import Finding
-from homing.mail.dns_question import Dialogue
+from homing.mail.dns_question import Ask, Dialogue, RecordType
 from homing.net.dns import Answer, Found, Mx, Resolver
-from homing.net.dns_dialogue import answer
+from homing.net.dns_dialogue import OneAnswerEach, answer
 from homing.net.fetch import Fetcher, HttpAnswer
 from homing.net.probe import probe
 from homing.net.public_address import why_not_public
@@ -49,16 +49,23 @@ class Doctor:
         self, examined: DoctorFacts, *, probes: bool = False, progress: Progress | None = None
     ) -> tuple[Finding, ...]:
         """Every finding, in the order of the checks."""
-        facts = await self._looked_around(examined, probes=probes)
-        deadline = asyncio.get_running_loop().time() + self.patience
+        asking = OneAnswerEach(self.resolver, self.looking + self.patience)
+        try:
+            facts = await self._looked_around(examined, asking, probes=probes)
+            return reconciled(await self._judged(facts, asking, progress))
+        finally:
+            await asking.close()
+
+    async def _judged(
+        self, facts: DoctorFacts, asking: OneAnswerEach, progress: Progress | None
+    ) -> tuple[Finding, ...]:
         dialogues = list(examinations(facts))
         room, done = asyncio.Semaphore(self.at_once), 0
 
         async def one(dialogue: Dialogue[Finding]) -> Finding:
             nonlocal done
             async with room:
-                left = deadline - asyncio.get_running_loop().time()
-                finding = await answer(dialogue, self.resolver, patience=left)
+                finding = await answer(dialogue, asking, patience=self.looking + self.patience)
             done += 1
             if progress is not None:
                 progress(done, len(dialogues))
@@ -71,7 +78,7 @@ class Doctor:
         found = await self.resolver.addresses(hostname)
         return found.records if isinstance(found, Found) else ()
 
-    async def _looked_around(self, examined: DoctorFacts, *, probes: bool) -> DoctorFacts:
+    async def _looked_around(self, examined: DoctorFacts, asking: OneAnswerEach, *, probes: bool) -> DoctorFacts:
         """The facts that no resolver gives: the zone's own servers, files over HTTPS, ports of mail hosts. All are
         fetched at once; whatever does not arrive in time counts as absent."""
         names = tuple(dict.fromkeys(name for name in (examined.domain, examined.return_domain) if name))
@@ -79,8 +86,8 @@ class Doctor:
         watched = (f"_dmarc.{examined.domain}", *(key.name for key in examined.keys if key.record and not key.retired))
         keys = tuple(key.name for key in examined.keys if not key.retired and not key.spare)
         async with asyncio.TaskGroup() as looks:
-            policies = looks.create_task(self._each(self._policy, names))
-            files = looks.create_task(self._in_time(self._files(examined), {}))
+            policies = looks.create_task(self._each(lambda name: self._policy(name, asking), names))
+            files = looks.create_task(self._in_time(self._files(examined, asking), {}))
             told = looks.create_task(self._each(self._by_server, watched))
             starts = looks.create_task(self._each(self._starts, zones))
             kept = looks.create_task(self._each(lambda name: self.resolver.time_to_live(name, "TXT"), keys))
@@ -105,16 +112,16 @@ class Doctor:
         sightings = await self.resolver.starts_of_authority(name)
         return {sighting.server: sighting.answer for sighting in sightings}
 
-    async def _policy(self, name: str) -> Fetched | None:
+    async def _policy(self, name: str, asking: OneAnswerEach) -> Fetched | None:
         """The MTA-STS policy (RFC 8461 §3.3: no redirects), None where none is announced."""
-        announced = await self.resolver.txt(f"_mta-sts.{name}")
+        announced = await asking.records(Ask(f"_mta-sts.{name}", RecordType.TXT))
         if not isinstance(announced, Found):
             return None
         return await self._fetched(f"https://mta-sts.{name}/.well-known/mta-sts.txt")
 
-    async def _files(self, examined: DoctorFacts) -> Mapping[str, Fetched]:
+    async def _files(self, examined: DoctorFacts, asking: OneAnswerEach) -> Mapping[str, Fetched]:
         """The logo and its certificate, where they are announced."""
-        urls = await answer(urls_of(examined), self.resolver)
+        urls = await answer(urls_of(examined), asking)
         return dict(zip(urls, await asyncio.gather(*map(self._fetched, urls)), strict=True))
 
     async def _fetched(self, url: str) -> Fetched:

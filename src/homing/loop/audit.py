@@ -6,13 +6,13 @@ them; how its own mail server treats mail from its own domain can only be guesse
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from homing.loop.domains.identity import is_freemail
 from homing.mail.dmarc import DmarcResult, MethodVerdict, SuffixOf, Vouched, evaluate
 from homing.mail.dmarc_record import Policy
-from homing.mail.dns_question import Answer, Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType
+from homing.mail.dns_question import Answer, Ask, Dialogue, Found, LookupFailed, NoSuchName, RecordType, with_silence
 from homing.mail.spf import SpfVerdict, check
 from homing.mail.spf_record import SpfResult
 
@@ -135,7 +135,7 @@ def audit(domain: str, egress: Sequence[str], suffix_of: SuffixOf | None) -> Dia
         reasons=tuple(reason for reason, holds in reasons.items() if holds),
         own_refusal=own,
         spf=spf.result,
-        dmarc="" if all(method.result is DmarcResult.NONE for method in methods) else disposition,
+        dmarc=_told(methods, disposition),
         mail_host=host,
         mx=exchange,
         unknown=", ".join(unknown),
@@ -167,13 +167,14 @@ _MICROSOFT = ("mail.protection.outlook.com", "mx.microsoft")
 
 
 def _exchange(domain: str, mx: Answer[str]) -> Dialogue[tuple[str, bool]]:
-    """The first MX host, else the domain itself if it has an address (RFC 5321 §5.1), else ""; and whether nobody could
-    tell."""
+    """The first MX host (a null MX counts only where it stands alone, RFC 7505 §3), else the domain itself if it has an
+    address (RFC 5321 §5.1), else ""; and whether nobody could tell."""
     if isinstance(mx, LookupFailed):
         return "", True
     if isinstance(mx, Found):
         ranked = sorted((int(preference), host) for preference, host in (record.split() for record in mx.records))
-        return ranked[0][1].rstrip(".").lower(), False
+        hosts = [host.rstrip(".").lower() for _, host in ranked]
+        return next(filter(None, hosts), ""), False
     for kind in (RecordType.A, RecordType.AAAA):
         answer = yield Ask(domain, kind)
         if isinstance(answer, LookupFailed):
@@ -181,6 +182,14 @@ def _exchange(domain: str, mx: Answer[str]) -> Dialogue[tuple[str, bool]]:
         if isinstance(answer, Found):
             return domain, False
     return "", False
+
+
+def _told(methods: Sequence[MethodVerdict], disposition: Policy) -> str:
+    """What the domain asks for by DMARC: "" for nothing, `unknown` where nobody could tell."""
+    results = {method.result for method in methods}
+    if results == {DmarcResult.NONE}:
+        return ""
+    return UNKNOWN if DmarcResult.TEMPERROR in results and disposition is Policy.NONE else disposition
 
 
 def _asked_for(method: MethodVerdict) -> Policy:
@@ -192,7 +201,9 @@ def _worst_spf(domain: str, egress: Sequence[str]) -> Dialogue[SpfVerdict]:
     """The worst of the SPF verdicts on the addresses that are sent from."""
     verdicts = []
     for ip in egress:
-        verdict = yield from check(ip, f"user@{domain}", domain)
+        verdict, silent = yield from with_silence(check(ip, f"user@{domain}", domain))
+        if silent and verdict.result is not SpfResult.PASS:  # a "ptr" of which nobody could tell (RFC 7208 §5.5)
+            verdict = replace(verdict, result=SpfResult.TEMPERROR)
         verdicts.append(verdict)
     return max(verdicts, key=lambda verdict: _SPF_GRAVITY.index(verdict.result))
 
@@ -224,7 +235,7 @@ def _own_refusal(host: MailHost, spf: SpfResult, disposition: Policy) -> Surenes
     """The sureness of an own refusal, by the domain's guard and by whether its records forbid others to send for it."""
     told = spf is SpfResult.FAIL or disposition is not Policy.NONE
     match host:
-        case _ if spf is SpfResult.PASS:
+        case _ if spf in (SpfResult.PASS, SpfResult.TEMPERROR):  # it may be PASS, for all that we know
             return Sureness.NO
         case MailHost.OWN | MailHost.GATEWAY if told:
             return Sureness.LIKELY

@@ -91,6 +91,19 @@ class Ask:
 Dialogue = Generator[Ask, Answer[str], VerdictT]
 
 
+def with_silence(dialogue: Dialogue[VerdictT]) -> Dialogue[tuple[VerdictT, bool]]:
+    """The verdict of a dialogue, and whether a look-up of it failed: RFCs let some verdicts stand nevertheless."""
+    silent = False
+    try:
+        ask = next(dialogue)
+        while True:
+            answer = yield ask
+            silent = silent or isinstance(answer, LookupFailed)
+            ask = dialogue.send(answer)
+    except StopIteration as end:
+        return end.value, silent
+
+
 def well_formed(name: str) -> bool:
     """Whether the DNS can be asked about this name at all: ASCII, no empty or overlong label (RFC 1035 §2.3.4)."""
     labels = name.split(".")

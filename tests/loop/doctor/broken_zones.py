@@ -72,7 +72,52 @@ BROKEN = {
     "an include without a record": Zone(
         domain="dead-include.com",
         records={"": (MX, text("v=spf1 include:spf.{d} mx -all"))},
-        faults={"SPF04": "v=spf1 mx -all", "SPF05": "spf.dead-include.com has no SPF record"},
+        faults={
+            "SPF04": "v=spf1 mx -all",
+            "SPF05": "spf.dead-include.com has no SPF record",
+            "SPF12": "v=spf1 mx -all",
+        },
+    ),
+    "an include without a record, one level deeper": Zone(
+        domain="dead-below.com",
+        records={
+            "": (MX, text("v=spf1 ip4:192.0.2.10 include:y.{d} -all")),
+            "y": (text("v=spf1 include:z.{d} ~all"),),
+            "z": (text("google-site-verification=x"),),
+        },
+        faults={"SPF12": "v=spf1 ~all"},
+    ),
+    "an include of two records": Zone(
+        domain="two-below.com",
+        records={
+            "": (MX, text("v=spf1 mx include:y.{d} -all")),
+            "y": (text("v=spf1 ip4:192.0.2.11 -all"), text("v=spf1 ip4:192.0.2.12 -all")),
+        },
+        faults={"SPF12": "v=spf1 ip4:192.0.2.11 ip4:192.0.2.12 -all"},
+    ),
+    "a redirect to a malformed record": Zone(
+        domain="slip-below.com",
+        records={"": (MX, text("v=spf1 mx redirect=y.{d}")), "y": (text("v=spf1 ipv4:192.0.2.11 -all"),)},
+        faults={"SPF12": "v=spf1 ip4:192.0.2.11 -all"},
+    ),
+    "a space is missing": Zone(
+        domain="glued.com",
+        records={"": (MX, text("v=spf1 mxinclude:y.{d} -all")), "y": (text("v=spf1 ip4:192.0.2.11 -all"),)},
+        faults={"SPF02": "v=spf1 mx include:y.glued.com -all"},
+    ),
+    "a mail exchange with too many hosts": Zone(
+        domain="crowded.com",
+        records={
+            "": (MX, text("v=spf1 mx mx:many.{d} -all")),
+            "many": tuple(f"MX 10 h{number}.many.{{d}}." for number in range(11)),
+            **{f"h{number}.many": (f"A 192.0.2.{20 + number}",) for number in range(11)},
+        },
+        faults={"SPF03": "mx:many.crowded.com"},
+    ),
+    "a null MX beside another": Zone(
+        domain="null-beside.com",
+        records={"": (MX, "MX 0 .", text("v=spf1 mx -all"))},
+        faults={"MX02": "10 mx.null-beside.com"},
     ),
     "a circle of includes": Zone(
         domain="circle.com",
@@ -98,7 +143,7 @@ BROKEN = {
     "two DMARC records": Zone(
         domain="two-dmarc.com",
         records={"_dmarc": (text("v=DMARC1; p=none"), text("v=DMARC1; p=reject"))},
-        faults={"DM01": "v=DMARC1; p=none"},
+        faults={"DM01": "v=DMARC1; p=reject"},
     ),
     "no DMARC record": Zone(domain="no-dmarc.com", records={"_dmarc": ()}, faults={"DM01": "v=DMARC1; p=none"}),
     "DMARC with a small v": Zone(

@@ -18,7 +18,7 @@ import spf
 
 from homing.flow.doctor import Doctor
 from homing.lab.dns import DnsServer
-from homing.loop.doctor.dmarc import applied_to
+from homing.loop.doctor.dmarc_lookup import applied_to
 from homing.loop.doctor.examined import somebody
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import Finding, Outcome
@@ -44,6 +44,7 @@ DIFFERENCES: dict[tuple[str, str], tuple[object, object, str]] = {
         "b.deep.com",
         "checkdmarc walks the tree alone, and psd=n ends it; by the public suffix list the one above holds: DM08 warns",
     ),
+    ("a mail exchange with too many hosts", "look-ups"): (None, 2, "we say which term it is, and count no further"),
     ("names that are gone", "look-ups"): (4, None, "checkdmarc counts no further than to the third name that is gone"),
 }
 """What we say, what checkdmarc says, and why."""
@@ -131,15 +132,16 @@ def _ours(findings: tuple[Finding, ...]) -> Verdicts:
         return any(found[one].outcome is Outcome.BROKEN for one in checks)
 
     unusable = "cannot be evaluated" in found["SPF05"].sentence
-    counted = [word for word in found["SPF03"].sentence.split() if word.isdecimal()]
+    told = found["SPF03"].sentence
+    counted = [word for word in told.split() if word.isdecimal()] if "look-ups" in told else []
     return {
-        "SPF is usable": not (broken("SPF01", "SPF02", "SPF03", "SPF04") or unusable),
-        "look-ups": None if broken("SPF01", "SPF02") or unusable or not counted else int(counted[0]),
+        "SPF is usable": not (broken("SPF01", "SPF02", "SPF03", "SPF04", "SPF12") or unusable),
+        "look-ups": None if broken("SPF01", "SPF02", "SPF12") or unusable or not counted else int(counted[0]),
         "open to all": broken("SPF06"),
         "DMARC is usable": not broken("DM01", "DM02", "DM03"),
         "reports are wanted": not broken("DM05"),
         "open below": found["DM10"].outcome is Outcome.WARNING,
-        "takes no mail": "null MX" in found["MX01"].sentence,
+        "null MX": any("null MX" in found[one].sentence for one in ("MX01", "MX02")),
         "mail host without address": broken("MX01"),
         "mail host is an alias": "an alias of" in found["MX02"].sentence,
         "TLS reports": found["TLS03"].outcome is Outcome.OK,
@@ -167,7 +169,7 @@ def _theirs(domain: str, resolver: dns.resolver.Resolver) -> Verdicts:
         "record at": dmarc["location"],
         "reports are wanted": "does not indicate that it accepts" not in said,
         "open below": "sp tag value of none" in said,
-        "takes no mail": "null MX" in about_mx,
+        "null MX": "null MX" in about_mx,
         "mail host without address": any(not host["addresses"] for host in mx["hosts"]),
         "mail host is an alias": "CNAME alias" in about_mx,
         "TLS reports": reports["valid"],

@@ -71,6 +71,13 @@ def spf(*texts: str, name: str = RETURN) -> dict[str, Records]:
     return {name: [*(("TXT", text) for text in texts), ("MX", f"10 {HELO}.")]}
 
 
+def many_hosts(count: int) -> dict[str, Records]:
+    """A domain with so many mail hosts."""
+    hosts = [f"h{number}.many.net" for number in range(count)]
+    found: dict[str, Records] = {host: [("A", f"8.0.0.{number}")] for number, host in enumerate(hosts)}
+    return {"many.net": [("MX", f"10 {host}.") for host in hosts], **found}
+
+
 def published(text: str) -> dict[str, Records]:
     return {KEY: [("TXT", text)]}
 
@@ -134,6 +141,24 @@ CASES: list[Case] = [
     ("SPF05", spf("v=spf1 ip4:192.0.2.1 -all"), {}, BROKEN, f"fail for {IP}"),
     ("SPF05", spf(f"v=spf1 ip4:{IP} ~all"), {}, BROKEN, "softfail for 2001:4860"),
     ("SPF05", spf(f"v=spf1 a:{HELO} -all", "v=spf1 -all"), {}, BROKEN, "cannot be evaluated"),
+    ("SPF01", spf(f"v=spf1;a:{HELO} -all"), {}, BROKEN, "is meant as one and is none"),
+    ("SPF02", spf(f"v=spf1 a:{HELO} a:-bad..name -all"), {}, BROKEN, "empty or too long"),
+    ("SPF03", spf("v=spf1 mx:many.net -all") | many_hosts(11), {}, BROKEN, "more than 10 mail hosts: “mx:many.net”"),
+    ("SPF03", spf("v=spf1 mx:many.net -all") | many_hosts(10), {}, OK, "1 look-ups"),
+    ("SPF12", spf(f"v=spf1 a:{HELO} include:gone.net -all"), {}, BROKEN, "leads to gone.net, which has no SPF record"),
+    ("SPF12", spf(f"v=spf1 a:{HELO} redirect=gone.net"), {}, BROKEN, "“redirect=gone.net”"),
+    ("SPF12", spf(f"v=spf1 a:{HELO} -all redirect=gone.net"), {}, OK, ""),
+    ("SPF12", spf(f"v=spf1 a:{HELO} -all include:gone.net"), {}, OK, ""),
+    ("SPF12", spf(f"v=spf1 a:{HELO} include:a..net -all"), {}, BROKEN, "no name that can be looked up"),
+    ("SPF12", spf(f"v=spf1 a:{HELO} include:%{{i}}.net -all"), {}, OK, ""),
+    ("SPF13", spf(f"v=spf1 a:{HELO} -all ip4:8.8.8.8"), {}, WARNING, "“ip4:8.8.8.8” is never reached"),
+    ("SPF13", spf(f"v=spf1 a:{HELO} -all redirect=gone.net"), {}, WARNING, "“redirect=gone.net” is never reached"),
+    ("SPF13", spf(f"v=spf1 a:{HELO} ip4:192.168.1.0/24 -all"), {}, WARNING, "“ip4:192.168.1.0/24” no mail"),
+    ("SPF13", spf(f"v=spf1 a:{HELO} ip4=8.8.8.8 -all"), {}, WARNING, "“ip4=8.8.8.8” is overlooked"),
+    ("SPF13", spf(f"v=spf1 a:{HELO} x=8.8.8.8 -all"), {}, OK, ""),
+    ("SPF13", spf(f"v=spf1 a:{HELO} ip6:fe80::1 -all"), {}, WARNING, "“ip6:fe80::1” no mail"),
+    ("SPF13", spf(f"v=spf1 a:{HELO} ip4:172.32.0.0/16 ip4:100.128.0.1 -all"), {}, OK, ""),
+    ("SPF13", spf(f"v=spf1 a:{HELO} ip4:10.0.0.1 -all"), {"egress": ("10.0.0.1",)}, OK, ""),
     ("SPF06", spf(f"v=spf1 a:{HELO} +all"), {}, BROKEN, "+all"),
     ("SPF06", spf(f"v=spf1 a:{HELO} ptr -all"), {}, WARNING, "ptr"),
     ("SPF06", spf("v=spf1 ip4:8.0.0.0/8 ?all"), {}, WARNING, "ip4:8.0.0.0/8, ?all"),
@@ -183,6 +208,14 @@ CASES: list[Case] = [
     ("DK07", published(key().dns_record() + "; h=sha1"), {}, BROKEN, "not for SHA-256"),
     ("DK07", published(key().dns_record() + "; h=sha1 : sha256"), {}, OK, "may be used"),
     ("DK07", published(key().dns_record() + "; s=tlsrpt"), {}, BROKEN, "not for mail"),
+    ("DK07", published(key().dns_record() + "; s=a; h=sha1"), {}, BROKEN, "for SHA-256: h=sha1, and not for mail: s=a"),
+    (
+        "DK02",
+        published("k=dsa; v=DKIM1; p="),
+        {},
+        BROKEN,
+        "come first, and nobody knows keys of the kind k=dsa, and p=",
+    ),
     ("DK08", published("v=DKIM1; p=AAAA"), {}, BROKEN, "not verified"),
     ("DK08", {KEY: None}, {}, BROKEN, "no key is published"),
     (
@@ -204,6 +237,7 @@ CASES: list[Case] = [
     ("DM02", dmarc("p=none; v=DMARC1"), {}, BROKEN, "is none"),
     ("DM03", dmarc("v=DMARC1; p=nothing"), {}, BROKEN, "p=nothing"),
     ("DM03", dmarc(f"v=DMARC1; rua=mailto:dmarc@{FROM}"), {}, WARNING, "p= is missing"),
+    ("DM03", dmarc(f"v=DMARC1; rua=mailto:dmarc@{FROM}; p=none"), {}, INFO, "does not stand next to v=DMARC1"),
     ("DM03", {f"_dmarc.{FROM}": None, f"_dmarc.{ORGANIZATION}": None}, {}, OK, "no DMARC record"),
     ("DM04", dmarc("v=DMARC1; p=none"), {}, WARNING, "Nobody gets"),
     ("DM04", dmarc("v=DMARC1; p=none; rua=mailto:a@b.com"), {}, WARNING, "a@b.com, and not to us"),
@@ -272,6 +306,12 @@ CASES: list[Case] = [
     ("MX01", {RETURN: [("MX", "10 dead.net."), ("MX", f"5 {HELO}.")]}, {}, WARNING, "dead.net, where mail"),
     ("MX02", {FROM: [("MX", "0 .")]}, {}, BROKEN, "null MX"),
     ("MX02", {FROM: [("MX", "10 8.8.4.4.")]}, {}, BROKEN, "must name a host"),
+    ("MX02", {FROM: [("MX", f"10 8.8.4.4.{FROM}.")]}, {}, BROKEN, "must name a host"),
+    ("MX02", {FROM: [("MX", "10 [8.8.4.4].")]}, {}, BROKEN, "must name a host"),
+    ("MX02", {FROM: [("MX", "0 ."), ("MX", f"10 {HELO}.")]}, {}, BROKEN, "must stand alone"),
+    ("MX02", {RETURN: [("MX", "0 .")]}, {}, BROKEN, "null MX"),
+    ("MX01", {FROM: [("MX", "0 ."), ("MX", f"10 {HELO}.")]}, {}, OK, f"goes to {HELO}."),
+    ("MX01", {FROM: [("MX", "0 ."), ("MX", "10 8.8.4.4.")]}, {}, BROKEN, "No MX record of"),
     ("MX02", {FROM: [("MX", "10 www.net.")], "www.net": [("CNAME", f"{HELO}.")]}, {}, WARNING, "an alias"),
     ("MX03", {}, {"probes": {HELO: HostProbe(host=HELO, ip=IP, silence="timeout")}}, UNKNOWN, "said nothing"),
     ("MX03", {}, {"probes": {HELO: HostProbe(host=HELO, ip=IP)}}, WARNING, "no STARTTLS"),

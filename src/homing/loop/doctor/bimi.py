@@ -15,7 +15,7 @@ from cryptography.x509 import (
     load_pem_x509_certificates,
 )
 
-from homing.loop.doctor.dmarc import applied_to, organization_of
+from homing.loop.doctor.dmarc_lookup import applied_to, organization_of
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
     Evidence,

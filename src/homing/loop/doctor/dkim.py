@@ -1,14 +1,19 @@
 """DKIM keys as they are published (RFC 6376 §3.6, RFC 8301, RFC 8463)."""
 
-from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Iterable
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from homing.loop.doctor.dkim_cures import (
+    LEAST_BITS,
+    as_meant,
+    excludes_us,
+    faults_of,
+    offer,
+    public_key,
+    squeezed,
+    tags_of,
+)
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
     Evidence,
@@ -25,12 +30,10 @@ from homing.loop.doctor.finding import (
     warn,
     wrong,
 )
-from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.dkim import Result, Signature, verify
 from homing.mail.dns_question import Answer, Ask, Dialogue, Found, LookupFailed, RecordType
 
 _SAFE_BITS = 2048
-_LEAST_BITS = 1024
 _EXPONENT = 65537
 _LONGEST_TTL = 3600
 
@@ -87,21 +90,11 @@ def readable(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
     if not texts:
         return wrong(f"No key is published at {name}.", *as_meant(facts, name))
-    tags = _tags(texts[0])
-    why = ""
-    if not tags or "p" not in tags:
-        why = "it has no p="
-    elif "v" in tags and (tags["v"] != "DKIM1" or next(iter(tags)) != "v"):
-        why = "v=DKIM1 must come first"
-    elif tags.get("k", "rsa") not in ("rsa", "ed25519"):
-        why = f"nobody knows keys of the kind k={tags['k']}"
-    elif not tags["p"].strip():
-        why = "p= is empty, which revokes the key"
-    elif _public_key(tags) is None:
-        why = "what stands in p= is not a key"
-    if why:
-        return wrong(f"The record at {name} is no usable key: {why}.", *as_meant(facts, name))
-    return fine(f"A key of the kind {tags.get('k', 'rsa')} is published at {name}.")
+    faults = faults_of(texts[0])
+    if faults:
+        said = f"The record at {name} is no usable key: {', and '.join(faults)}."
+        return wrong(said, offered=offer(facts, name))
+    return fine(f"A key of the kind {tags_of(texts[0]).get('k', 'rsa')} is published at {name}.")
 
 
 @check(
@@ -114,11 +107,11 @@ def readable(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 )
 def strong(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
-    key = _public_key(_tags(texts[0])) if texts else None
+    key = public_key(tags_of(texts[0])) if texts else None
     if not isinstance(key, RSAPublicKey):
         return moot(f"There is no RSA key at {name} to be measured.")
     bits, exponent = key.key_size, key.public_numbers().e
-    if bits < _LEAST_BITS:
+    if bits < LEAST_BITS:
         return wrong(f"The key at {name} has only {bits} bits.")
     if bits < _SAFE_BITS:
         return warn(f"The key at {name} has only {bits} bits.")
@@ -138,7 +131,7 @@ def ours(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts, record = (yield from _texts(name)), facts.key(name).record
     if not texts:
         return wrong(f"No key is published at {name}, and we sign with one.", *as_meant(facts, name))
-    if _squeezed(_tags(texts[0]).get("p", "")) == _tags(record)["p"]:
+    if squeezed(tags_of(texts[0]).get("p", "")) == tags_of(record)["p"]:
         return fine(f"The key at {name} is the one that we sign with.")
     return wrong(f"The key at {name} is not the one that we sign with.", *as_meant(facts, name))
 
@@ -153,12 +146,11 @@ def ours(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 def alone_and_clean(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
     if len(texts) > 1:
-        return wrong(
-            f"There are {len(texts)} TXT records at {name}; receivers take any of them.", *as_meant(facts, name)
-        )
-    value = _tags(texts[0]).get("p", "") if texts else ""
+        said = f"There are {len(texts)} TXT records at {name}; receivers take any of them."
+        return wrong(said, offered=offer(facts, name))
+    value = tags_of(texts[0]).get("p", "") if texts else ""
     if any(character in value.strip() for character in ' \t"\\'):
-        return wrong(f"The key at {name} has spaces or quotation marks in it.", *as_meant(facts, name))
+        return wrong(f"The key at {name} has spaces or quotation marks in it.", offered=offer(facts, name))
     return fine(f"There is nothing beside or inside the key at {name}.")
 
 
@@ -171,9 +163,9 @@ def alone_and_clean(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 )
 def no_test(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
-    flags = _tags(texts[0]).get("t", "").split(":") if texts else []
+    flags = squeezed(tags_of(texts[0]).get("t", "")).split(":") if texts else []
     if "y" in flags:
-        return wrong(f"The key at {name} is marked as a test.", *as_meant(facts, name))
+        return wrong(f"The key at {name} is marked as a test.", offered=offer(facts, name))
     if "s" in flags:
         return note(f"The key at {name} is for its own domain alone (t=s), which is how we sign.")
     return fine(f"The key at {name} is no test.")
@@ -188,11 +180,14 @@ def no_test(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 )
 def for_mail(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
-    tags = _tags(texts[0]) if texts else {}
-    if "sha256" not in _squeezed(tags.get("h", "sha256")).split(":"):
-        return wrong(f"The key at {name} is not for SHA-256: h={tags['h']}.", *as_meant(facts, name))
-    if not {"*", "email"} & set(_squeezed(tags.get("s", "*")).split(":")):
-        return wrong(f"The key at {name} is not for mail: s={tags['s']}.", *as_meant(facts, name))
+    tags = tags_of(texts[0]) if texts else {}
+    faults = {
+        f"not for SHA-256: h={tags.get('h', '')}": excludes_us("h", tags.get("h", "sha256")),
+        f"not for mail: s={tags.get('s', '')}": excludes_us("s", tags.get("s", "*")),
+    }
+    told = [fault for fault, holds in faults.items() if holds]
+    if told:
+        return wrong(f"The key at {name} is {', and '.join(told)}.", offered=offer(facts, name))
     return fine(f"The key at {name} may be used for mail.")
 
 
@@ -232,7 +227,7 @@ def verifies(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 )
 def gone(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from _texts(name)
-    if any(_squeezed(_tags(text).get("p", "")) for text in texts):
+    if any(squeezed(tags_of(text).get("p", "")) for text in texts):
         revoked = text_record(name, "v=DKIM1; p=", "revokes the key that is out of use (RFC 6376 §3.6.1)")
         return wrong(f"The key at {name} is out of use and still published.", revoked)
     return fine(f"The key at {name} is gone or revoked.")
@@ -266,36 +261,3 @@ def _verified(proof: bytes, texts: tuple[str, ...]) -> Signature:
 
 def _records_in(answer: Answer[str]) -> tuple[str, ...]:
     return answer.records if isinstance(answer, Found) else ()
-
-
-def _tags(text: str) -> dict[str, str]:
-    """Tags in order, as written; of a tag given twice, the first."""
-    tags: dict[str, str] = {}
-    for item in text.split(";"):
-        name, equals, value = item.partition("=")
-        if equals:
-            tags.setdefault(name.strip(), value.strip())
-    return tags
-
-
-def _squeezed(value: str) -> str:
-    return "".join(value.split())
-
-
-def _public_key(tags: dict[str, str]) -> RSAPublicKey | Ed25519PublicKey | None:
-    try:
-        octets = b64decode(_squeezed(tags.get("p", "")), validate=True)
-        if tags.get("k", "rsa") == "ed25519":
-            return Ed25519PublicKey.from_public_bytes(octets)
-        key = load_der_public_key(octets)
-    except (Base64Error, ValueError, UnsupportedAlgorithm):
-        return None
-    return key if isinstance(key, RSAPublicKey) else None
-
-
-def as_meant(facts: DoctorFacts, name: str) -> tuple[DnsRecord, ...]:
-    """The record that should stand at the name of a key."""
-    key = facts.key(name)
-    if key.alias:
-        return (DnsRecord(name=name, type="CNAME", value=key.alias, why="the DKIM key, where we can change it"),)
-    return (text_record(name, key.record, "the DKIM key (RFC 6376)"),) if key.record else ()

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from homing.loop.doctor.dmarc_cures import (
-    begun_rightly,
-    corrected,
-    moved,
-    wanted,
-    watching,
-    with_reports,
-    with_tag,
-    without,
+from homing.loop.doctor.dmarc_cures import as_meant, cut_in_two, offer, too_strict, weaker_below
+from homing.loop.doctor.dmarc_lookup import (
+    applied_to,
+    malformed_at,
+    misplaced_at,
+    organization_of,
+    organization_of_other,
+    records_at,
+    walk_from,
 )
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
@@ -27,7 +27,6 @@ from homing.loop.doctor.finding import (
     warn,
     wrong,
 )
-from homing.loop.domains.dns_records import DnsRecord
 from homing.mail.address import domain_of
 from homing.mail.dmarc import (
     DmarcResult,
@@ -35,14 +34,10 @@ from homing.mail.dmarc import (
     Published,
     Vouched,
     evaluate,
-    organizational_domain,
-    organizational_domain_of_walk,
-    tree_walk,
 )
-from homing.mail.dmarc_record import Policy, read_dmarc
+from homing.mail.dmarc_record import read_dmarc
 from homing.mail.dns_question import Dialogue, RecordType
 
-_STRENGTH = {Policy.NONE: 0, Policy.QUARANTINE: 1, Policy.REJECT: 2}
 _PROBE = "homing-doctor-asks-for-nothing"
 """A name that nobody publishes: an answer for it comes from a wildcard."""
 
@@ -64,16 +59,17 @@ def _sending(facts: DoctorFacts) -> Iterable[str]:
     cure="Publish one TXT record at _dmarc.",
 )
 def one_record(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    texts = yield from _at(domain)
+    texts = yield from records_at(domain)
     if len(texts) > 1:
-        return wrong(f"_dmarc.{domain} has {len(texts)} DMARC records, so receivers use none.", *wanted(facts, domain))
+        return wrong(
+            f"_dmarc.{domain} has {len(texts)} DMARC records, so receivers use none.", offered=offer(facts, domain)
+        )
     if texts:
         return fine(f"_dmarc.{domain} has one DMARC record.")
     applied = yield from applied_to(facts, domain)
     if applied is None:
-        meant = yield from _meant(domain)
-        mended = (meant,) if meant else wanted(facts, domain)
-        return wrong(f"There is no DMARC record at _dmarc.{domain} or above it.", *mended)
+        said = f"There is no DMARC record at _dmarc.{domain} or above it."
+        return wrong(said, offered=offer(facts, domain))
     return note(f"The DMARC record of {applied.domain} holds for {domain}, too.")
 
 
@@ -84,12 +80,12 @@ def one_record(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     meaning="The record begins with v=DMARC1, in capitals as here; else it is none (RFC 9989 §4.7).",
     cure="Let the record begin with v=DMARC1; and nothing before it.",
 )
-def version_first(_: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    meant = yield from _malformed(domain)
+def version_first(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
+    meant = yield from malformed_at(domain)
     if not meant:
         return fine(f"Nothing at _dmarc.{domain} only looks like a DMARC record.")
     said = f"This at _dmarc.{domain} is meant as a DMARC record and is none: “{meant[0][:80]}”."
-    return wrong(said, begun_rightly(domain, meant[0]))
+    return wrong(said, cure="Begin it with v=DMARC1; put a semicolon between tags.", offered=offer(facts, domain))
 
 
 @check(
@@ -97,7 +93,7 @@ def version_first(_: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     Severity.ERROR,
     _author,
     meaning="Every tag that receivers know has a value that they understand, p= above all; without p= the record is "
-    "p=none at best (RFC 9989 §4.10.1).",
+    "p=none at best (RFC 9989 §4.10.1). Readers of RFC 7489 (§6.3) want it next to v=.",
     cure="Correct the tag that is named.",
 )
 def policy(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
@@ -106,9 +102,15 @@ def policy(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
         return moot(f"There is no DMARC record for {domain} to read.")
     told = " ".join(f"{fault.tag}: {fault.sentence}" for fault in applied.record.faults)
     if applied.record.policy is None:
-        return wrong(f"Receivers cannot use the DMARC record for {domain}. {told}", corrected(applied))
+        said = f"Receivers cannot use the DMARC record for {domain}. {told}"
+        return wrong(said, offered=offer(facts, applied.domain))
     if told:
-        return warn(f"The DMARC record for {domain} has faults. {told}", corrected(applied))
+        return warn(f"The DMARC record for {domain} has faults. {told}", offered=offer(facts, applied.domain))
+    if list(applied.record.tags)[1] != "p":
+        said = (
+            f"p= does not stand next to v=DMARC1 in the record of {applied.domain}: readers of RFC 7489 want it there."
+        )
+        return note(said, "Put p= in the second place.", offered=offer(facts, applied.domain, notes=True))
     return fine(f"The DMARC record for {domain} asks for p={applied.record.policy}.")
 
 
@@ -127,10 +129,10 @@ def reports_come(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     rua = applied.record.rua
     if facts.reports_to and facts.reports_to.lower() not in [address.lower() for address in rua]:
         said = f"Reports go to {', '.join(rua)}, and not to us." if rua else "Nobody gets aggregate reports."
-        faulty = applied.record.faults and wanted(facts, applied.domain)
-        return wrong(said, *(faulty or (with_reports(applied, facts.reports_to),)))
+        return wrong(said, offered=offer(facts, applied.domain))
     if not rua:
-        return wrong(f"The DMARC record of {applied.domain} asks for no aggregate reports.")
+        said = f"The DMARC record of {applied.domain} asks for no aggregate reports."
+        return wrong(said, cure="Name an address that reads them in rua=.", offered=offer(facts, applied.domain))
     return fine(f"Aggregate reports go to {', '.join(rua)}.")
 
 
@@ -174,15 +176,14 @@ def record_above(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     organization = yield from organization_of(facts, domain)
     if organization == domain:
         return fine(f"{domain} is the organizational domain itself.")
-    texts = yield from _at(organization)
+    texts = yield from records_at(organization)
     if texts:
         return fine(f"_dmarc.{organization} has a record.")
     said = f"_dmarc.{organization} has no record."
-    mended = facts.to_publish(f"_dmarc.{organization}", "TXT") or (watching(organization, facts.reports_to),)
     if facts.return_domain and not f".{facts.return_domain}".endswith(f".{domain}"):
         why = f"so {facts.return_domain} and {domain} do not align by the tree walk"
-        return wrong(f"{said[:-1]}, {why}.", *mended)
-    return warn(said, *mended)
+        return wrong(f"{said[:-1]}, {why}.", offered=offer(facts, organization))
+    return warn(said, offered=offer(facts, organization))
 
 
 @check(
@@ -216,21 +217,11 @@ def aligned(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     cure="Take psd= out of the record.",
 )
 def no_surprising_suffix(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    walk = yield from _walk(domain)
+    walk = yield from walk_from(domain)
     for published in walk:
-        mark = published.record.public_suffix
-        if mark == "y" and published.domain == domain:
-            return wrong(f"The record of {domain} says that it is a public suffix (psd=y).", without(published, "psd"))
-        outside = facts.return_domain and not f".{facts.return_domain}".endswith(f".{published.domain}")
-        if mark == "n" and outside:
-            said = f"psd=n at {published.domain} makes {facts.return_domain} another organization's."
-            return wrong(said, without(published, "psd"))
-        listed = yield from organization_of(facts, domain)
-        if mark == "n" and domain != published.domain != listed:
-            said = f"psd=n makes {published.domain} the organization of {domain}; the public suffix list says {listed}."
-            return wrong(
-                said, without(published, "psd"), cure=f"Take psd= out, or publish a record at _dmarc.{domain}."
-            )
+        said = yield from cut_in_two(facts, published)
+        if said:
+            return wrong(said, offered=offer(facts, published.domain))
     return fine("No psd= cuts the organization in two.")
 
 
@@ -251,9 +242,10 @@ def no_old_tags(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
         return note("pct=0 and t=y lower the policy by one level for every receiver: a step of a roll-out.")
     if record.testing:
         said = "t=y lowers the policy by one level for receivers that know RFC 9989, and for no others."
-        return wrong(said, without(applied, "t"))
+        return wrong(said, cure="Take t=y out when the reports are clean.")
     if old:
-        return wrong(f"Receivers that know RFC 9989 overlook {', '.join(old)}.", without(applied, "pct", "rf", "ri"))
+        said = f"Receivers that know RFC 9989 overlook {', '.join(old)}."
+        return wrong(said, offered=offer(facts, applied.domain, notes=True))
     return fine("The record has no tags that are out of use.")
 
 
@@ -270,13 +262,12 @@ def names_below(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     if applied is None or applied.record.policy is None:
         return moot(f"There is no DMARC policy for {domain}.")
     record = applied.record
-    assert record.policy is not None
-    if record.subdomains is not None and _STRENGTH[record.subdomains] < _STRENGTH[record.policy]:
+    if weaker_below(record):
         said = f"sp={record.subdomains} is weaker than p={record.policy}: names below are easy to forge."
-        return wrong(said, without(applied, "sp"))
+        return wrong(said, offered=offer(facts, applied.domain))
     if record.nonexistent is None:
         said = "np= is missing: names that do not exist are treated like those that do."
-        return note(said, "Add np=reject.", with_tag(applied, "np", "reject"))
+        return note(said, "Add np=reject.", offered=offer(facts, applied.domain, notes=True))
     return fine("Names below are protected as well.")
 
 
@@ -290,8 +281,7 @@ def names_below(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
 def no_failure_reports(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     applied = yield from applied_to(facts, domain)
     if applied is not None and applied.record.ruf:
-        said = f"Failure reports go to {', '.join(applied.record.ruf)}; they may hold contents of mail."
-        return wrong(said, without(applied, "ruf", "fo"))
+        return wrong(f"Failure reports go to {', '.join(applied.record.ruf)}; they may hold contents of mail.")
     return fine("No failure reports are asked for.")
 
 
@@ -305,7 +295,7 @@ def no_failure_reports(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
 def no_wildcard(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     target = yield from alias(f"_dmarc.{domain}")
     if target:
-        return wrong(f"_dmarc.{domain} is an alias of {target}, whose owner decides.", *wanted(facts, domain))
+        return wrong(f"_dmarc.{domain} is an alias of {target}, whose owner decides.", offered=offer(facts, domain))
     texts = yield from records(f"{_PROBE}.{domain}", RecordType.TXT)
     if any(read_dmarc(text) is not None for text in texts):
         return wrong(f"*.{domain} is a wildcard with a DMARC record, which then answers for every name.")
@@ -325,12 +315,13 @@ def strict_enough(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     if applied is None:
         return moot(f"There is no DMARC record for {domain} to read.")
     record = applied.record
-    if record.strict_dkim and signing and domain not in signing:
+    strict = too_strict(facts, record)
+    if "adkim" in strict:
         said = f"adkim=s asks for d={domain}, and we sign with d={', '.join(signing)}."
-        return wrong(said, without(applied, "adkim"))
-    if record.strict_spf and facts.return_domain != domain:
+        return wrong(said, offered=offer(facts, applied.domain))
+    if "aspf" in strict:
         said = f"aspf=s asks for a return path at {domain} itself; ours is {facts.return_domain}."
-        return warn(f"{said} Mail then passes by DKIM alone.", without(applied, "aspf"))
+        return warn(f"{said} Mail then passes by DKIM alone.", offered=offer(facts, applied.domain))
     return fine("The domains are as equal as the record asks.")
 
 
@@ -341,14 +332,14 @@ def strict_enough(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
     meaning="The record stands at _dmarc and not at the domain itself, where nobody looks for it.",
     cure="Move the record to _dmarc.",
 )
-def at_its_place(_: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    lost = yield from _misplaced(domain)
+def at_its_place(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
+    lost = yield from misplaced_at(domain)
     if not lost:
         return fine(f"No DMARC record stands at {domain} itself.")
-    there = yield from _at(domain)
+    there = yield from records_at(domain)
     if there:
         return warn(f"A DMARC record stands at {domain} itself, where nobody reads it.", cure="Take it out.")
-    return wrong(f"A DMARC record stands at {domain} itself.", moved(domain, lost[0]))
+    return wrong(f"A DMARC record stands at {domain} itself.", offered=offer(facts, domain))
 
 
 CHECKS = (
@@ -369,79 +360,17 @@ CHECKS = (
 )
 
 
-# -- finding out ------------------------------------------------------------------------------------------------------
-
-
-def _at(domain: str) -> Dialogue[tuple[str, ...]]:
-    """The DMARC records at `_dmarc` of a domain."""
-    texts = yield from records(f"_dmarc.{domain}", RecordType.TXT)
-    return tuple(sorted(text for text in texts if read_dmarc(text) is not None))
-
-
-def _malformed(domain: str) -> Dialogue[tuple[str, ...]]:
-    """The texts at `_dmarc` that look like a DMARC record and are none."""
-    texts = yield from records(f"_dmarc.{domain}", RecordType.TXT)
-    return tuple(text for text in texts if "dmarc" in text.lower() and read_dmarc(text) is None)
-
-
-def _misplaced(domain: str) -> Dialogue[tuple[str, ...]]:
-    texts = yield from records(domain, RecordType.TXT)
-    return tuple(text for text in texts if read_dmarc(text) is not None)
-
-
-def _meant(domain: str) -> Dialogue[DnsRecord | None]:
-    """Where there is no record, the one that somebody meant to publish."""
-    malformed = yield from _malformed(domain)
-    if malformed:
-        return begun_rightly(domain, malformed[0])
-    misplaced = yield from _misplaced(domain)
-    return moved(domain, misplaced[0]) if misplaced else None
-
-
-def _walk(domain: str) -> Dialogue[tuple[Published, ...]]:
-    yield from _at(domain)  # a look-up that fails ends the check
-    return (yield from tree_walk(domain)) or ()
-
-
-def organization_of(facts: DoctorFacts, domain: str) -> Dialogue[str]:
-    if facts.suffix_of is not None:
-        return organizational_domain(domain, facts.suffix_of)
-    if facts.organization:
-        return facts.organization
-    walk = yield from _walk(domain)
-    return organizational_domain_of_walk(domain, walk)
-
-
-def applied_to(facts: DoctorFacts, domain: str) -> Dialogue[Published | None]:
-    """The record that receivers apply: that of the domain, else that of its organization."""
-    organization = yield from organization_of(facts, domain)
-    for name in dict.fromkeys((domain, organization)):
-        texts = yield from _at(name)
-        record = read_dmarc(texts[0]) if len(texts) == 1 else None
-        if record is not None:
-            return Published(name, record)
-    return None
-
-
 def _outside(facts: DoctorFacts, applied: Published) -> Dialogue[tuple[str, ...]]:
-    """The domains of other organizations that reports go to."""
+    """The domains of other organizations that reports are meant to go to."""
     own = yield from organization_of(facts, applied.domain)
+    record = as_meant(applied.record.text)
     others = []
-    for address in (*applied.record.rua, *applied.record.ruf):
+    for address in (*record.rua, *record.ruf):
         domain = domain_of(address)
-        theirs = yield from _organization_of_other(facts, domain, own)
+        theirs = yield from organization_of_other(facts, domain, own)
         if theirs != own:
             others.append(domain)
     return tuple(dict.fromkeys(others))
-
-
-def _organization_of_other(facts: DoctorFacts, domain: str, own: str) -> Dialogue[str]:
-    if f".{domain}".endswith(f".{own}"):
-        return own
-    if facts.suffix_of is not None:
-        return organizational_domain(domain, facts.suffix_of)
-    walk = yield from _walk(domain)
-    return organizational_domain_of_walk(domain, walk)
 
 
 def _misaligned(method: MethodVerdict) -> bool:

@@ -84,15 +84,26 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Records to publish, evaluated beforehand. `words`: what to do in place of the check's general cure, above all
+    where no record is safe."""
+
+    records: tuple[DnsRecord, ...] = ()
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opinion:
     """The opinion of a check. `outcome` None: a fault, as grave as the check says. `cure`: how to mend this very case.
-    `evidence`: what it rests on beside the check's own queries."""
+    `evidence`: what it rests on beside the check's own queries. `offered` finds out which records mend it; what it asks
+    is no evidence."""
 
     sentence: str
     outcome: Outcome | None = None
     cure: str = ""
     records: tuple[DnsRecord, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    offered: Dialogue[Offer] | None = None
 
     def seen(self, *evidence: Evidence) -> "Opinion":
         """The same opinion, with further evidence."""
@@ -155,6 +166,7 @@ def examine(checked: Check, facts: DoctorFacts, about: str) -> Dialogue[Finding]
         opinion: Opinion = end.value
     except Unanswered as unknown:
         opinion = Opinion(sentence=str(unknown), outcome=Outcome.UNKNOWN)
+    made = yield from _offer(opinion)
     outcome = opinion.outcome or _OF_FAULT[checked.severity]
     mendable = opinion.outcome is None or outcome is Outcome.WARNING
     return Finding(
@@ -163,10 +175,21 @@ def examine(checked: Check, facts: DoctorFacts, about: str) -> Dialogue[Finding]
         about=about,
         outcome=outcome,
         sentence=opinion.sentence,
-        cure=opinion.cure or (checked.cure if mendable else ""),
-        records=opinion.records,
+        cure=made.words or (checked.cure if mendable else ""),
+        records=made.records,
         evidence=tuple(dict.fromkeys((*opinion.evidence, *evidence)))[:_MOST_EVIDENCE],
     )
+
+
+def _offer(opinion: Opinion) -> Dialogue[Offer]:
+    """The records of an opinion: those that it has, and those that it finds to be safe."""
+    if opinion.offered is None:
+        return Offer(records=opinion.records, words=opinion.cure)
+    try:
+        found = yield from opinion.offered
+    except Unanswered as unanswered:
+        found = Offer(words=f"Ask again later which record mends it: {unanswered}")
+    return Offer(records=(*opinion.records, *found.records), words=found.words or opinion.cure)
 
 
 # -- what checks say --------------------------------------------------------------------------------------------------
@@ -182,19 +205,19 @@ def moot(sentence: str) -> Opinion:
     return Opinion(sentence=sentence, outcome=Outcome.OK)
 
 
-def note(sentence: str, cure: str = "", *records: DnsRecord) -> Opinion:
+def note(sentence: str, cure: str = "", *, offered: Dialogue[Offer] | None = None) -> Opinion:
     """Nothing is wrong, yet somebody may want to know."""
-    return Opinion(sentence=sentence, outcome=Outcome.INFO, cure=cure, records=records)
+    return Opinion(sentence=sentence, outcome=Outcome.INFO, cure=cure, offered=offered)
 
 
-def warn(sentence: str, *records: DnsRecord, cure: str = "") -> Opinion:
+def warn(sentence: str, *records: DnsRecord, cure: str = "", offered: Dialogue[Offer] | None = None) -> Opinion:
     """A fault that is less grave than the check's others."""
-    return Opinion(sentence=sentence, outcome=Outcome.WARNING, cure=cure, records=records)
+    return Opinion(sentence=sentence, outcome=Outcome.WARNING, cure=cure, records=records, offered=offered)
 
 
-def wrong(sentence: str, *records: DnsRecord, cure: str = "") -> Opinion:
+def wrong(sentence: str, *records: DnsRecord, cure: str = "", offered: Dialogue[Offer] | None = None) -> Opinion:
     """A fault, as grave as the check says."""
-    return Opinion(sentence=sentence, cure=cure, records=records)
+    return Opinion(sentence=sentence, cure=cure, records=records, offered=offered)
 
 
 def unknown(sentence: str) -> Opinion:

@@ -1,10 +1,10 @@
-"""What mail needs besides SPF, DKIM and DMARC: names of addresses, mail hosts, servers, aliases, blocklists."""
+"""What mail needs besides SPF, DKIM and DMARC: names of addresses, servers, aliases, blocklists."""
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
-from homing.loop.doctor.dkim import as_meant
-from homing.loop.doctor.facts import DoctorFacts, HostProbe
+from homing.loop.doctor.dkim_cures import as_meant
+from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
     Evidence,
     Opinion,
@@ -12,9 +12,7 @@ from homing.loop.doctor.finding import (
     addresses,
     alias,
     check,
-    exchanges,
     fine,
-    note,
     records,
     reply,
     settled,
@@ -54,18 +52,6 @@ def _hello(facts: DoctorFacts) -> Iterable[str]:
 
 def _receiving(facts: DoctorFacts) -> Iterable[str]:
     return dict.fromkeys(name for name in (facts.domain, facts.return_domain) if name)
-
-
-def _coming_to_us(facts: DoctorFacts) -> Iterable[str]:
-    return [facts.return_domain] if facts.of_organization else _receiving(facts)
-
-
-def _probed(facts: DoctorFacts) -> Iterable[str]:
-    return facts.probes
-
-
-def _author(facts: DoctorFacts) -> Iterable[str]:
-    return [facts.domain]
 
 
 def _aliases(facts: DoctorFacts) -> Iterable[str]:
@@ -123,103 +109,6 @@ def named_as_we_say(facts: DoctorFacts, ip: str) -> Dialogue[Opinion]:
         called = names[0] if names else "nameless"
         return wrong(f"We say {facts.hostname} in EHLO, and {ip} is {called}.", _pointer(ip, facts.hostname))
     return fine(f"We say {facts.hostname} in EHLO, and so does the DNS.")
-
-
-@check(
-    "MX01",
-    Severity.ERROR,
-    _coming_to_us,
-    meaning="Bounces and replies find a way back: the return path and the domain in From have MX records that lead to "
-    "hosts with addresses (RFC 5321 §5.1).",
-    cure="Publish the MX record, and addresses for the host that it names.",
-)
-def can_receive(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    hosts = yield from exchanges(name)
-    if not hosts:
-        return wrong(f"{name} has no MX record.", *facts.to_publish(name, "MX"))
-    if hosts == ("",):
-        return note(f"{name} takes no mail (null MX).")
-    dead = []
-    for host in hosts:
-        found = yield from addresses(host)
-        if not found:
-            dead.append(host)
-    if not dead:
-        return fine(f"Mail for {name} goes to {', '.join(hosts)}.")
-    said = f"{', '.join(dead)}, where mail for {name} goes, has no address."
-    return wrong(said) if len(dead) == len(hosts) else warn(said)
-
-
-@check(
-    "MX02",
-    Severity.ERROR,
-    _author,
-    meaning="A domain in From that people reply to takes mail: it has no null MX, and its MX record names no alias and "
-    "no address (RFC 7505, RFC 2181 §10.3).",
-    cure="Publish an MX record with the name of a host.",
-)
-def replies_arrive(facts: DoctorFacts, domain: str) -> Dialogue[Opinion]:
-    hosts = yield from exchanges(domain)
-    if hosts == ("",):
-        return wrong(f"{domain} takes no mail (null MX), so replies to it fail.", *facts.to_publish(domain, "MX"))
-    for host in hosts:
-        if _is_address(host):
-            return wrong(f"The MX record of {domain} names the address {host}; it must name a host.")
-        target = yield from alias(host)
-        if target:
-            told = yield from records(domain, RecordType.MX)
-            preference = next(record.split()[0] for record in told if record.rstrip(".").lower().endswith(f" {host}"))
-            mended = DnsRecord(
-                name=domain, type="MX", value=f"{preference} {target}", why="the mail host by its own name"
-            )
-            return warn(
-                f"The MX record of {domain} names {host}, an alias of {target}; some senders refuse that.", mended
-            )
-    return fine(f"The MX records of {domain} name hosts.")
-
-
-@check(
-    "MX03",
-    Severity.ERROR,
-    _probed,
-    meaning="The mail host answers at port 25, offers STARTTLS, and takes mail from the null sender, as bounces are.",
-    cure="Let the gateway listen at port 25 of this host, open the firewall, and give it a certificate.",
-)
-def host_answers(facts: DoctorFacts, host: str) -> Dialogue[Opinion]:
-    probe = facts.probes[host]
-    sender_refused = [text for address, text in probe.refused.items() if not address]
-    if probe.silence:
-        opinion = unknown(f"{host} [{probe.ip}] said nothing at port 25: {probe.silence}.")
-    elif sender_refused:
-        opinion = wrong(f"{host} refuses the null sender: {sender_refused[0]}")
-    elif not probe.starttls:
-        opinion = warn(f"{host} offers no STARTTLS, so bounces travel in the clear.")
-    elif probe.tls_failure:
-        opinion = warn(
-            f"{host} offers STARTTLS, and it fails: {probe.tls_failure}. Bounces travel in the clear, or not."
-        )
-    else:
-        opinion = fine(f"{host} answers, offers STARTTLS and takes mail from the null sender.")
-    return (yield from settled(opinion.seen(_as_told(probe))))
-
-
-@check(
-    "RP01",
-    Severity.WARNING,
-    _probed,
-    meaning="postmaster@ and abuse@ take mail at our mail hosts (RFC 5321 §4.5.1, RFC 2142).",
-    cure="Let the host accept both addresses.",
-)
-def roles_answer(facts: DoctorFacts, host: str) -> Dialogue[Opinion]:
-    probe = facts.probes[host]
-    refused = [f"{address} ({text})" for address, text in probe.refused.items() if address]
-    if probe.silence:
-        opinion = unknown(f"{host} said nothing at port 25: {probe.silence}.")
-    elif refused:
-        opinion = wrong(f"{host} refuses {', '.join(refused)}.")
-    else:
-        opinion = fine(f"{host} takes mail for postmaster and abuse.")
-    return (yield from settled(opinion.seen(_as_told(probe))))
 
 
 @check(
@@ -329,10 +218,6 @@ def not_listed(facts: DoctorFacts, ip: str) -> Dialogue[Opinion]:
 CHECKS = (
     named_both_ways,
     named_as_we_say,
-    can_receive,
-    replies_arrive,
-    host_answers,
-    roles_answer,
     servers_agree,
     well_signed,
     aliases_lead_somewhere,
@@ -375,12 +260,6 @@ def _serial(answer: Found[str]) -> str:
     return answer.records[0].split()[2]
 
 
-def _as_told(probe: HostProbe) -> Evidence:
-    refusals = "; ".join(f"<{address}> {text}" for address, text in probe.refused.items())
-    told = probe.silence or refusals or ("it takes mail, STARTTLS" if probe.starttls else "it takes mail")
-    return Evidence.elsewhere(f"{probe.host} port 25", probe.ip, told)
-
-
 def _names_of(ip: str) -> Dialogue[tuple[str, ...]]:
     found = yield from records(ip_address(ip).reverse_pointer, RecordType.PTR)
     return tuple(name for record in found if well_formed(name := record.rstrip(".").lower()))
@@ -388,11 +267,3 @@ def _names_of(ip: str) -> Dialogue[tuple[str, ...]]:
 
 def _pointer(ip: str, name: str) -> DnsRecord:
     return DnsRecord(name=ip_address(ip).reverse_pointer, type="PTR", value=name, why=f"the name of {ip}")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

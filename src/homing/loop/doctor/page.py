@@ -9,6 +9,11 @@ has an id that stays. A fault is an *error* where mail fails or can be forged, a
 *info* where somebody may want to know. What the DNS did not answer is `unknown`: a timeout or SERVFAIL is never taken
 for a fault.
 
+A record is offered only after the doctor has evaluated it: it can be read, nothing that it includes is a permanent
+error, every address that mail leaves from (`--egress`) passes, and what was right in the record that stands there is
+kept. There is one record for a name over the whole report, for all that is wrong there. Where no record is safe, none
+is offered, and the cure says what to do.
+
 | Outcome | |
 |---|---|
 | `ok` | as it should be |

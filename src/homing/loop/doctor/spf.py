@@ -1,40 +1,28 @@
 """SPF of the return path, of the name in EHLO and of the visible From (RFC 7208)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from homing.loop.doctor.facts import DoctorFacts
 from homing.loop.doctor.finding import (
     Opinion,
     Severity,
-    addresses,
     alias,
     check,
     exchanges,
     fine,
     moot,
     records,
-    reply,
     unknown,
     warn,
     wrong,
 )
-from homing.loop.doctor.spf_cures import (
-    cname,
-    first,
-    flattened,
-    joined,
-    repaired,
-    tightened,
-    wanted,
-    with_addresses,
-    without,
-)
-from homing.loop.domains.dns_records import DnsRecord
-from homing.mail.dns_question import Dialogue, Found, RecordType, well_formed
-from homing.mail.spf import MOST_TERMS, MOST_VOIDS
+from homing.loop.doctor.spf_cures import MECHANISMS, meant_as_spf, not_routed
+from homing.loop.doctor.spf_offer import cname, names, offer
+from homing.loop.doctor.spf_tree import Tree, empty_labels, ends, plain, reached, spf_texts
+from homing.mail.dns_question import Dialogue, RecordType, with_silence
+from homing.mail.spf import MOST_NAMES, MOST_TERMS, MOST_VOIDS
 from homing.mail.spf import check as evaluate
-from homing.mail.spf_record import Mechanism, Pieces, SpfRecord, SpfResult, is_spf, read_spf
+from homing.mail.spf_record import Mechanism, SpfRecord, SpfResult, is_spf, read_spf
 
 _MANY_TERMS = 8
 _LONG_RECORD = 450
@@ -53,13 +41,6 @@ _SHARED = (
     "spf.mtasv.net",
     "sparkpostmail.com",
 )
-
-
-def names(facts: DoctorFacts) -> Iterable[str]:
-    """The names whose SPF records receivers look at."""
-    if facts.of_organization:
-        return [facts.return_domain]
-    return dict.fromkeys(name for name in (facts.return_domain, facts.hostname, facts.domain) if name)
 
 
 def _return_path(facts: DoctorFacts) -> Iterable[str]:
@@ -82,14 +63,16 @@ def _sent_from(facts: DoctorFacts) -> Iterable[str]:
     cure="Publish one TXT record that begins with v=spf1, and join several into one.",
 )
 def one_record(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    texts = yield from _spf_texts(name)
-    match len(texts):
-        case 0:
-            return wrong(f"{name} has no SPF record.", *first(facts, name))
-        case 1:
-            return fine(f"{name} has one SPF record.")
-        case many:
-            return wrong(f"{name} has {many} SPF records, so receivers use none.", joined(name, texts))
+    texts = yield from spf_texts(name)
+    if len(texts) == 1:
+        return fine(f"{name} has one SPF record.")
+    if texts:
+        said = f"{name} has {len(texts)} SPF records, so receivers use none."
+        return wrong(said, offered=offer(facts, name))
+    beside = yield from records(name, RecordType.TXT)
+    meant = [text for text in beside if meant_as_spf(text)]
+    told = f": “{meant[0][:80]}” is meant as one and is none" if meant else ""
+    return wrong(f"{name} has no SPF record{told}.", offered=offer(facts, name))
 
 
 @check(
@@ -100,14 +83,18 @@ def one_record(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     cure="Correct the term that is named.",
 )
 def well_formed_record(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    texts = yield from _spf_texts(name)
-    faults = [fault for text in texts if not isinstance(read := read_spf(text), SpfRecord) for fault in read]
+    texts = yield from spf_texts(name)
     if not texts:
         return moot(f"{name} has no SPF record to read.")
+    faults = []
+    for text in texts:
+        read = read_spf(text)
+        if isinstance(read, SpfRecord):
+            faults += [f"“{term}”: A label of the name is empty or too long." for term in empty_labels(read)]
+        else:
+            faults += [f"“{fault.term}”: {fault.sentence}" for fault in read]
     if faults:
-        told = " ".join(f"“{fault.term}”: {fault.sentence}" for fault in faults)
-        mended = repaired(facts, name, texts[0]) if len(texts) == 1 else ()
-        return wrong(f"The record of {name} is malformed. {told}", *mended)
+        return wrong(f"The record of {name} is malformed. {' '.join(faults)}", offered=offer(facts, name))
     return fine(f"The record of {name} is well formed.")
 
 
@@ -115,28 +102,26 @@ def well_formed_record(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     "SPF03",
     Severity.ERROR,
     names,
-    meaning="At most ten terms look something up, all includes counted; more is a permanent error (RFC 7208 §4.6.4).",
+    meaning="At most ten terms look something up, all includes counted, none of them in a circle, and no “mx” has more "
+    "than ten hosts; more is a permanent error (RFC 7208 §4.6.4).",
     cure="Replace includes by the addresses behind them, and leave out what no longer sends.",
 )
 def few_terms(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    tree = _Tree()
+    tree = Tree()
     yield from tree.count(name)
     if tree.circle:
-        *_, last, first_again = tree.circle
-        texts = yield from _spf_texts(last)
         said = f"The record of {name} leads in a circle: {' → '.join(tree.circle)}."
-        back = {term for term in texts[0].split() if term.lower().endswith((f":{first_again}", f"={first_again}"))}
-        return wrong(said, *without(last, texts[0], back), cure=f"Take the way back out of the record of {last}.")
+        return wrong(said, cure="Take the way back out of the record of one of them.", offered=offer(facts, name))
+    if tree.crowded:
+        told = ", ".join(f"“{term}”" for term in dict.fromkeys(tree.crowded))
+        said = f"In the record of {name} these have more than {MOST_NAMES} mail hosts: {told}."
+        return wrong(said, cure="Name the addresses in their stead.", offered=offer(facts, name))
     said = f"The record of {name} needs {tree.terms} look-ups of the {MOST_TERMS} that are allowed."
     if tree.terms > MOST_TERMS:
-        return wrong(said, *(wanted(facts, name) or (yield from _flat(name, tree.terms - MOST_TERMS))))
-    return (
-        warn(said, cure="Leave room: one more include of a provider may need several.") if _many(tree) else fine(said)
-    )
-
-
-def _many(tree: "_Tree") -> bool:
-    return tree.terms >= _MANY_TERMS
+        return wrong(said, offered=offer(facts, name))
+    if tree.terms >= _MANY_TERMS:
+        return warn(said, cure="Leave room: one more include of a provider may need several.")
+    return fine(said)
 
 
 @check(
@@ -147,17 +132,14 @@ def _many(tree: "_Tree") -> bool:
     cure="Take out the terms whose names do not exist any more.",
 )
 def few_voids(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    tree = _Tree()
+    tree = Tree()
     yield from tree.count(name)
     if not tree.voids:
         return fine(f"Every name in the record of {name} leads somewhere.")
-    said = f"In the record of {name} these lead nowhere: {', '.join(tree.voids)}."
-    texts = yield from _spf_texts(name)
-    read = read_spf(texts[0]) if len(texts) == 1 else ()
-    terms = read.mechanisms if isinstance(read, SpfRecord) else ()
-    dead = {term.text for term in terms if (_plain(term.target) or name) in tree.voids}
-    mended = wanted(facts, name) or (without(name, texts[0], dead) if dead else ())
-    return wrong(said, *mended) if len(tree.voids) > MOST_VOIDS else warn(said, *mended)
+    said = f"In the record of {name} these lead nowhere: {', '.join(dict.fromkeys(tree.voids))}."
+    if len(tree.voids) > MOST_VOIDS:
+        return wrong(said, offered=offer(facts, name))
+    return warn(said, offered=offer(facts, name))
 
 
 @check(
@@ -170,19 +152,19 @@ def few_voids(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 def passes(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     refused = []
     for ip in facts.egress:
-        verdict = yield from evaluate(ip, f"doctor@{name}", facts.hostname or name)
-        if verdict.result is SpfResult.TEMPERROR:
-            return unknown(f"{verdict.reason}.")
+        asked = evaluate(ip, f"doctor@{name}", facts.hostname or name)
+        verdict, silent = yield from with_silence(asked)
+        if silent and verdict.result is not SpfResult.PASS:
+            return unknown(f"Whether SPF of {name} passes for {ip} could not be found out: {verdict.reason}.")
         if verdict.result is SpfResult.PERMERROR:
-            said = f"SPF of {name} cannot be evaluated: {verdict.reason.removesuffix('.')}."
-            return wrong(said, cure="Correct the record; SPF01 to SPF04 say how.")
+            at = f"“{verdict.term}”: " if verdict.term else ""
+            said = f"SPF of {name} cannot be evaluated: {at}{verdict.reason.removesuffix('.')}."
+            return wrong(said, cure="Correct what is named.", offered=offer(facts, name))
         if verdict.result is not SpfResult.PASS:
-            refused.append((ip, f"{verdict.result} for {ip}: {verdict.reason}"))
+            refused.append(f"{verdict.result} for {ip}: {verdict.reason}")
     if not refused:
         return fine(f"SPF of {name} passes for {', '.join(facts.egress)}.")
-    texts = yield from _spf_texts(name)
-    mended = with_addresses(name, texts, [ip for ip, _ in refused]) or first(facts, name)
-    return wrong(f"SPF of {name} says {'; '.join(said for _, said in refused)}.", *mended)
+    return wrong(f"SPF of {name} says {'; '.join(refused)}.", offered=offer(facts, name))
 
 
 @check(
@@ -192,21 +174,22 @@ def passes(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     meaning="The record lets in our own hosts and not the whole world: no +all, no ?all, no ptr, no huge network.",
     cure="End the record with -all or ~all, and name the networks that really send.",
 )
-def narrow(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    texts = yield from _spf_texts(name)
+def narrow(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from spf_texts(name)
     read = [record for text in texts if isinstance(record := read_spf(text), SpfRecord)]
     terms = [mechanism for record in read for mechanism in record.mechanisms]
     everybody = [term.text for term in terms if term.name == "all" and term.qualifier is SpfResult.PASS]
     if everybody:
         said = f"“{everybody[0]}” in the record of {name} lets everybody send under it."
-        return wrong(said, *tightened(name, read[0]))
+        return wrong(said, offered=offer(facts, name))
     loose = [term.text for term in terms if _is_loose(term)]
     if loose:
-        mended = tightened(name, read[0]) if all(term.network is None for term in terms if _is_loose(term)) else ()
-        return warn(f"In the record of {name} this is looser than it should be: {', '.join(loose)}.", *mended)
+        said = f"In the record of {name} this is looser than it should be: {', '.join(loose)}."
+        networks = [term.network for term in terms if _is_loose(term) and term.network is not None]
+        return warn(said) if networks else warn(said, offered=offer(facts, name))
     if read and not any(term.name == "all" for term in terms) and read[0].redirect is None:
         said = f"The record of {name} ends without “all”, so whatever does not match is neutral."
-        return warn(said, *tightened(name, read[0]))
+        return warn(said, offered=offer(facts, name))
     return fine(f"The record of {name} is narrow.")
 
 
@@ -246,9 +229,9 @@ def no_old_type(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
     cure="Take the include out, unless that provider really sends under this name.",
 )
 def no_shared_provider(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    texts = yield from _spf_texts(name)
+    texts = yield from spf_texts(name)
     read = [record for text in texts if isinstance(record := read_spf(text), SpfRecord)]
-    named = [_plain(term.target) for record in read for term in record.mechanisms if term.name == "include"]
+    named = [plain(term.target) for record in read for term in record.mechanisms if term.name == "include"]
     shared = [name for name in named if name.endswith(_SHARED)]
     if shared:
         return wrong(f"The record of {name} includes hosts that a provider's customers share: {', '.join(shared)}.")
@@ -264,10 +247,10 @@ def no_shared_provider(_: DoctorFacts, name: str) -> Dialogue[Opinion]:
     cure="Give the name in From the same SPF record as the return path.",
 )
 def no_bare_all(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
-    texts = yield from _spf_texts(name)
+    texts = yield from spf_texts(name)
     words = texts[0].lower().split() if texts else []
     if words == ["v=spf1", "-all"]:
-        return wrong(f"{name} says that nobody sends under it.", *first(facts, name))
+        return wrong(f"{name} says that nobody sends under it.", offered=offer(facts, name))
     return fine(f"{name} does not say that nobody sends under it.")
 
 
@@ -286,7 +269,7 @@ def whole_return_path(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     if target and facts.return_alias and target != facts.return_alias:
         return wrong(f"{name} leads to {target}.", cname(name, facts.return_alias))
     hosts = yield from exchanges(name)
-    texts = yield from _spf_texts(name)
+    texts = yield from spf_texts(name)
     if not target:
         if texts and facts.hostname in hosts:
             return fine(f"{name} is no alias of {facts.return_alias}, and has MX and SPF records of its own.")
@@ -295,6 +278,49 @@ def whole_return_path(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     if missing:
         return wrong(f"{name} leads to {target}, which has no {' and no '.join(missing)} record.")
     return fine(f"{name} leads to {target}, which has MX and SPF records.")
+
+
+@check(
+    "SPF12",
+    Severity.ERROR,
+    names,
+    meaning="Every include and redirect, at any depth, leads to exactly one well-formed SPF record: none, two or a "
+    "malformed one is a permanent error for every address that no earlier term matches (RFC 7208 §5.2, §6.1).",
+    cure="Mend the record that the term leads to, or take the term out.",
+)
+def no_dead_ends(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    tree = Tree()
+    yield from tree.count(name)
+    if tree.dead_ends:
+        told = " ".join(dict.fromkeys(end.sentence for end in tree.dead_ends))
+        return wrong(f"SPF of {name} is a permanent error. {told}", offered=offer(facts, name))
+    return fine(f"What the record of {name} includes can be read.")
+
+
+@check(
+    "SPF13",
+    Severity.WARNING,
+    names,
+    meaning="Every term can match: none stands behind “all” (RFC 7208 §5.1, §6.1), none has “=” for a colon, and no "
+    "address is one that the Internet does not route (RFC 1918, RFC 6890).",
+    cure="Put “all” at the end, and take out what can never match.",
+)
+def no_idle_terms(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
+    texts = yield from spf_texts(name)
+    read = [record for text in texts if isinstance(record := read_spf(text), SpfRecord)]
+    told = []
+    for record in read:
+        late = [term.text for term in record.mechanisms[len(reached(record)) :]]
+        if record.redirect is not None and ends(record):
+            late.append(record.redirect.text)
+        told += [f"“{term}” is never reached: “all” decides before it." for term in late]
+        overlooked = [term.text for term in record.others if term.name in MECHANISMS]
+        told += [f"“{term}” is overlooked: a colon stands between a mechanism and its value." for term in overlooked]
+        private = [term.text for term in record.mechanisms if not_routed(term, facts.egress)]
+        told += [f"From “{term}” no mail comes over the Internet: the addresses are private." for term in private]
+    if told:
+        return wrong(f"In the record of {name}: {' '.join(told)}", offered=offer(facts, name))
+    return fine(f"Every term in the record of {name} can match.")
 
 
 CHECKS = (
@@ -309,98 +335,9 @@ CHECKS = (
     no_shared_provider,
     no_bare_all,
     whole_return_path,
+    no_dead_ends,
+    no_idle_terms,
 )
-
-
-# -- reading ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Tree:
-    """All terms of a record and of those that it includes, even those never evaluated."""
-
-    terms: int = 0
-    voids: list[str] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    path: tuple[str, ...] = ()
-    circle: tuple[str, ...] = ()
-
-    def count(self, name: str) -> Dialogue[None]:
-        if name in self.path:
-            self.circle = (*self.path[self.path.index(name) :], name)
-        if name in self.seen or self.terms > MOST_TERMS:
-            return
-        self.seen.add(name)
-        self.path = (*self.path, name)
-        yield from self._count_terms(name)
-        self.path = self.path[:-1]
-
-    def _count_terms(self, name: str) -> Dialogue[None]:
-        texts = yield from _spf_texts(name)
-        read = read_spf(texts[0]) if len(texts) == 1 else ()
-        if not isinstance(read, SpfRecord):
-            return
-        for term in read.mechanisms:
-            if term.name in ("include", "a", "mx", "exists", "ptr"):
-                yield from self._look_up(term, _plain(term.target) or ("" if term.target else name))
-        if read.redirect is not None:
-            self.terms += 1
-            yield from self._follow(_plain(read.redirect.value))
-
-    def _look_up(self, term: Mechanism, target: str) -> Dialogue[None]:
-        self.terms += 1
-        if not well_formed(target) or term.name == "ptr":
-            return
-        if term.name == "include":
-            yield from self._follow(target)
-            return
-        kinds = (RecordType.MX,) if term.name == "mx" else (RecordType.A, RecordType.AAAA)
-        for kind in kinds:
-            answer = yield from reply(target, kind)
-            if isinstance(answer, Found):
-                return
-        self.voids.append(target)
-
-    def _follow(self, target: str) -> Dialogue[None]:
-        if not well_formed(target):
-            return
-        answer = yield from reply(target, RecordType.TXT)
-        if not isinstance(answer, Found):
-            self.voids.append(target)
-        yield from self.count(target)
-
-
-def _flat(name: str, too_many: int) -> Dialogue[tuple[DnsRecord, ...]]:
-    """The record with the addresses of its own hosts in place of so many of their names; () where that is not enough:
-    nobody but its owner knows which include is not needed."""
-    texts = yield from _spf_texts(name)
-    read = read_spf(texts[0]) if len(texts) == 1 else ()
-    hosts = [term for term in read.mechanisms if _is_host(term)] if isinstance(read, SpfRecord) else []
-    if len(hosts) < too_many:
-        return ()
-    addresses_of = {}
-    for term in hosts[-too_many:]:
-        addresses_of[term.text] = yield from addresses(_plain(term.target) or name)
-    return flattened(name, texts[0], addresses_of)
-
-
-def _is_host(term: Mechanism) -> bool:
-    whole = (term.prefix4, term.prefix6) == (32, 128)
-    return (
-        term.name == "a" and term.qualifier is SpfResult.PASS and whole and bool(_plain(term.target) or not term.target)
-    )
-
-
-def _spf_texts(name: str) -> Dialogue[tuple[str, ...]]:
-    texts = yield from records(name, RecordType.TXT)
-    return tuple(sorted(text for text in texts if is_spf(text)))
-
-
-def _plain(pieces: Pieces | None) -> str:
-    """A name without macros; "" for one with them, which only a message can fill."""
-    if pieces is None or not all(isinstance(piece, str) for piece in pieces):
-        return ""
-    return "".join(map(str, pieces)).rstrip(".").lower()
 
 
 def _is_loose(term: Mechanism) -> bool:

@@ -26,7 +26,7 @@ class DnsRecord:
 
     def in_zone(self) -> str:
         """The record as a line of a zone file (RFC 1035 §5.1)."""
-        return f"{self.name}. {_TTL} IN {self.type} {_rdata(self)}"
+        return f"{_plain(self.name)}. {_TTL} IN {self.type} {_rdata(self)}"
 
 
 def records_to_publish(
@@ -80,9 +80,21 @@ def zone(records: Iterable[DnsRecord], hostname: str) -> str:
 
 
 def _rdata(record: DnsRecord) -> str:
-    if record.type in _NO_NAMES:
-        return record.value
     if record.type != "TXT":
-        return f"{record.value}."
-    pieces = [record.value[at : at + _STRING] for at in range(0, len(record.value), _STRING)]
-    return " ".join('"' + piece.replace("\\", "\\\\").replace('"', '\\"') + '"' for piece in pieces)
+        value = _plain(record.value)
+        return value if record.type in _NO_NAMES else f"{value}."
+    octets = record.value.encode()
+    pieces = [octets[at : at + _STRING] for at in range(0, len(octets), _STRING)] or [b""]
+    return " ".join('"' + "".join(map(_escaped, piece)) + '"' for piece in pieces)
+
+
+def _escaped(octet: int) -> str:
+    """An octet of a quoted string: three digits where it would act instead of being read (RFC 1035 §5.1)."""
+    if octet in b'"\\':
+        return f"\\{octet:c}"
+    return chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03d}"
+
+
+def _plain(text: str) -> str:
+    """Names and numbers as they are, without characters that would act on whoever reads them."""
+    return "".join(chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03d}" for octet in text.encode())

@@ -68,6 +68,13 @@ def test_what_is_advanced_on_purpose_has_passed() -> None:
 def test_a_start_after_time_that_nobody_lived_through(away: timedelta, jumps: bool) -> None:
     machine = Machine()
     with capture_logs():
-        machine.clock.resume(NOW - away)
+        machine.clock.resume(NOW - away, None)
     assert (machine.clock.jumped_at() is not None) is jumps
-    Machine().clock.resume(None)
+
+
+def test_a_dispute_goes_on_over_starts_and_ends_after_its_day() -> None:
+    machine = Machine()
+    machine.clock.resume(NOW - HOUR, NOW - 20 * HOUR)
+    assert machine.clock.jumped_at() == NOW - 20 * HOUR
+    machine.clock.resume(None, None)
+    assert machine.clock.jumped_at() is None

@@ -254,7 +254,7 @@ async def test_a_clock_that_was_set_ahead_ends_no_lease_at_once_and_erases_nothi
         assert len(await database.read(all_rows, tables.message_content)) == contents, after
 
 
-async def test_the_time_is_noted_each_minute_unless_it_is_disputed(
+async def test_the_time_is_noted_each_minute_with_the_last_jump(
     tidier: Tidier, database: Database, clock: Clock, jumps: Jumps
 ) -> None:
     noted = []
@@ -262,11 +262,12 @@ async def test_the_time_is_noted_each_minute_unless_it_is_disputed(
         clock.advance(timedelta(seconds=seconds))
         await tidier.look()
         noted.append(await database.read(wall_clock.last_seen))
-    assert noted == [NOW, NOW, NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)]
+    minute = timedelta(minutes=1)
+    assert noted == [(NOW, None), (NOW, None), (NOW + minute, None), (NOW + 2 * minute, None)]
     clock.advance(RETENTION)
     jumps.at = clock.now
     await tidier.look()
-    assert await database.read(wall_clock.last_seen) == noted[-1]
+    assert await database.read(wall_clock.last_seen) == (clock.now, jumps.at)
 
 
 async def test_what_a_wrong_clock_put_off_is_due_once_it_is_put_right(

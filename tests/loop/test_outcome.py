@@ -249,6 +249,12 @@ def test_a_message_that_kills_its_worker_ends_with_an_alarm() -> None:
     assert outcome.case is not None
 
 
+def test_what_is_held_back_while_time_is_disputed_waits_all_the_same() -> None:
+    past = delivery(expires_at=NOW - timedelta(days=3))
+    held = HeldBack(receiver="corp.com", until=NOW + timedelta(minutes=5))
+    assert conclude(past, held, BUILTIN_DEFAULT, NOW).delivery.next_attempt_at == held.until
+
+
 @pytest.mark.parametrize("evidence", [LeaseReleased(), LeaseLost(died=False)])
 def test_a_worker_that_stops_or_had_sent_nothing_accuses_nobody(evidence: LeaseReleased | LeaseLost) -> None:
     waiting = delivery(State.SENDING)

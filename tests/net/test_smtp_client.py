@@ -189,6 +189,64 @@ async def test_a_server_may_think_as_long_as_it_likes_within_its_time(lines: int
     assert (transcript.stage, transcript.reply) == (Stage.DOT, Reply(250, "2.0.0", "taken"))
 
 
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("lines", [500, 1_500, 3_400])
+def test_what_was_taken_is_taken_though_the_server_closes_at_once(run: Callable[..., None], lines: int) -> None:
+    async def story() -> None:
+        with demanding(accepts, certified(), closes=True) as host:
+            async with client() as ours:
+                connection = await ours.acquire(host)
+                line = connection._line.wire._socket.get_extra_info("socket")
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                transcript = await connection.send(envelope(content=(b"x" * 70 + b"\r\n") * lines))
+        assert (transcript.stage, transcript.reply) == (Stage.DOT, Reply(250, "2.0.0", "taken"))
+
+    run(story())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("octets", [196_908, 200_000])
+def test_a_slow_server_has_the_time_that_its_rate_allows(run: Callable[..., None], octets: int) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await script_until_data(reader, writer)
+        tail = b""
+        while not tail.endswith(b"\r\n.\r\n"):
+            tail = (tail + await reader.read(4_000))[-5:]
+            await asyncio.sleep(0.05)
+        writer.write(b"250 taken\r\n")
+
+    async def story() -> None:
+        async with remote(handler) as host, client(Timeouts(body_rate=20_000)) as ours:
+            connection = await ours.acquire(host)
+            line = connection._line.wire.transport.get_extra_info("socket")
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            content = b"x" * 70 + b"\r\n"
+            transcript = await connection.send(envelope(content=content * (octets // len(content))))
+        assert transcript.reply == Reply(250, "", "taken")
+
+    run(story())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_line_that_breaks_while_the_end_waits_is_no_fault_of_ours(run: Callable[..., None]) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await script_until_data(reader, writer)
+        reader._transport.pause_reading()
+        await asyncio.sleep(0.5)
+
+    async def story() -> None:
+        async with remote(handler) as host, client() as ours:
+            connection = await ours.acquire(host)
+            line = connection._line.wire.transport.get_extra_info("socket")
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            transcript = await connection.send(envelope(content=(b"x" * 70 + b"\r\n") * 1_700))
+        assert (transcript.stage, transcript.silence) == (Stage.DATA, Silence.CLOSED)
+
+    run(story())
+
+
 DSN = b"250-hi\r\n250-PIPELINING\r\n250 DSN\r\n"
 
 

@@ -37,9 +37,16 @@ def drops_tls_1_3_late(sock: socket.socket, context: ssl.SSLContext, number: int
 
 @contextmanager
 def demanding(
-    handshake: Handshake, context: ssl.SSLContext, ip: str = "127.0.0.1", port: int = 0, *, thinks: float = 0.0
+    handshake: Handshake,
+    context: ssl.SSLContext,
+    ip: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    thinks: float = 0.0,
+    closes: bool = False,
 ) -> Iterator[Host]:
-    """A server that takes mail in TLS alone: in clear it refuses MAIL FROM. It `thinks` before it takes a message."""
+    """A server that takes mail in TLS alone: in clear it refuses MAIL FROM. It `thinks` before it takes a message, and
+    `closes` as soon as it has."""
     counted = iter(range(10**6))
     listener = socket.create_server((ip, port))
 
@@ -67,6 +74,8 @@ def demanding(
                         pass
                     time.sleep(thinks)
                     stream.sendall(b"250 2.0.0 taken\r\n")
+                    if closes:
+                        return
                 else:
                     stream.sendall(b"250 ok\r\n")
 

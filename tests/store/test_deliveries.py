@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from homing.loop.evidence import LeaseReleased, ReportAction, Reported, What
 from homing.loop.model import CaseState, FailurePolicy, Origin, State, Step, StepKind, StepState
+from homing.loop.retry import SILENT_DEATHS
 from homing.mail.reply import Reply, Stage
 from homing.store import cases, deliveries, organizations, policies, suppressions, tables, views
 from homing.store.database import Database
@@ -439,6 +440,32 @@ async def test_a_worker_that_is_stopped_gives_all_back_and_counts_as_no_death(
     attempts = await database.read(all_rows, tables.attempt)
     assert [(row["in_doubt"], row["ended_at"]) for row in attempts] == [(left, NOW)] * opened
     assert await state_of(database, organization, other.delivery.id) is State.SENDING
+
+
+async def test_a_worker_that_is_stopped_speaks_for_nobody_else(database: Database) -> None:
+    organization = await an_organization(database)
+    await submitted(database, organization)
+    (lost,) = await claimed(database, "dead")
+    assert await database.write(deliveries.give_back, NOW + LEASE + MINUTE, "me") == []
+    assert await state_of(database, organization, lost.delivery.id) is State.SENDING
+
+
+@pytest.mark.parametrize("opened", [False, True])
+async def test_an_attempt_that_breaks_waits_and_ends_some_time(database: Database, opened: bool) -> None:
+    organization = await an_organization(database)
+    await submitted(database, organization)
+    now, states = NOW, []
+    for _ in range(SILENT_DEATHS):
+        (one,) = await claimed(database, now=now)
+        if opened:
+            await attempted(database, one, now)
+        (outcome,) = await database.write(deliveries.put_off, one.delivery.id, one.delivery.epoch, now)
+        assert outcome
+        states.append(outcome.delivery.state)
+        assert await claimed(database, now=now + timedelta(seconds=40)) == [], "no attempt is made again at once"
+        now += timedelta(hours=5)
+    assert states[-1] is State.FAILED
+    assert set(states[:-1]) == {State.DEFERRED if opened else State.QUEUED}
 
 
 async def test_of_those_that_a_worker_died_with_one_is_tried_at_a_time(database: Database) -> None:

@@ -30,6 +30,14 @@ async def test_the_first_denial_counts_until_mail_is_taken_again(database: Datab
     assert await database.write(mail_domains.denied_since, "corp.com", NOW + 11 * HOUR) == NOW + 11 * HOUR
 
 
+async def test_an_old_denial_begins_anew(database: Database) -> None:
+    """The zone may have been mended in between; nobody noticed, if no server took anything."""
+    await database.write(mail_domains.took_mail, {"corp.com"}, NOW)
+    await database.write(mail_domains.denied_since, "corp.com", NOW + DAY)
+    assert await database.write(mail_domains.denied_since, "corp.com", NOW + 7 * DAY) == NOW + DAY
+    assert await database.write(mail_domains.denied_since, "corp.com", NOW + 12 * DAY) == NOW + 12 * DAY
+
+
 async def test_it_is_noted_once_a_day(database: Database) -> None:
     for hours in (0, 5, 23):
         await database.write(mail_domains.took_mail, {"corp.com"}, NOW + hours * HOUR)

@@ -72,9 +72,11 @@ async def test_a_bounce_that_went_elsewhere_finds_its_delivery(story: Story, to:
         ("corp.com", "MAILER-DAEMON@corp.com", "", "delivered"),
         ("corp.com", "mary@corp.com", "mx.corp.com", "delivered"),
         ("corp.com", "MAILER-DAEMON@evil.com", "mx.evil.com", "delivered"),
+        ("corp.com", "eve@corp.com (<postmaster@corp.com)", "mx.corp.com", "delivered"),
+        ("corp.com", "eve@corp.com, <postmaster@corp.com>", "mx.corp.com", "delivered"),
         ("gmail.com", "mailer-daemon@gmail.com", "mx.gmail.com", "delivered"),
     ],
-    ids=["own", "own-host", "unvouched", "a-person", "a-stranger", "a-provider"],
+    ids=["own", "own-host", "unvouched", "a-person", "a-stranger", "a-comment", "two-authors", "a-provider"],
 )
 async def test_the_postmaster_of_the_recipients_own_domain_is_believed(
     story: Story, domain: str, author: str, vouched: str, state: str
@@ -82,7 +84,7 @@ async def test_the_postmaster_of_the_recipients_own_domain_is_believed(
     """SPF of the name in HELO speaks for the null sender (RFC 7208 §2.4)."""
     crm = await story.application()
     await crm.person("Janet Roe", JANET)
-    host = author.strip(">").rpartition("@")[2].removeprefix("mx.")
+    host = author.strip(">)").rpartition("@")[2].removeprefix("mx.")
     story.world.mx(domain)
     if host != domain:
         story.world.mx(host)

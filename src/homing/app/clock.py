@@ -33,9 +33,10 @@ class Clock:
         self._ahead = timedelta()
         self._jumped_at: datetime | None = None
 
-    def resume(self, last_seen: datetime | None) -> None:
+    def resume(self, last_seen: datetime | None, jumped_at: datetime | None) -> None:
         """Start where somebody left off. What lies between was not lived through here: after a day and more, or a step
-        back, the clock counts as one that has jumped."""
+        back, the clock counts as one that has jumped. Else the jump that was known stays the last one."""
+        self._jumped_at = jumped_at
         if last_seen is not None and not -CLOCK_JUMP < self() - last_seen < LONGEST_PAUSE:
             self._jump(self() - last_seen)
 

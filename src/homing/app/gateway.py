@@ -85,7 +85,7 @@ class App:
         BadSettings and CannotListen before anything is sent."""
         tls = tls_of(self.settings)
         async with self.storing(), AsyncExitStack() as workers, AsyncExitStack() as doors:
-            self.clock.resume(await self.database.read(wall_clock.last_seen))
+            self.clock.resume(*await self.database.read(wall_clock.last_seen))
             await self.tidier.recover()
             await self.domain_verifier.names.learn()
             workers.push_async_callback(self._close_connections)

@@ -58,8 +58,10 @@ class Tidier:
 
     async def recover(self) -> None:
         """At the start, before anything is claimed."""
+        now = self.clock()
         dead = self._is_dead if self.alone else None
-        outcomes = await self.database.write(deliveries.recover, self.clock(), dead)
+        in_time = self.alone or self.jumped_at() is None  # else others' leases only seem to be over
+        outcomes = await self.database.write(deliveries.recover, now, dead) if in_time else []
         started = await self.database.write(actions.recover, self.clock(), self.alone)
         if outcomes or started:
             _log.warning("took over from a dead process", deliveries=len(outcomes), actions=len(started))
@@ -85,11 +87,11 @@ class Tidier:
             await self.database.write(deliveries.recover, now, None)
             await self.database.write(actions.recover, now)
         await self._measure()
+        if self._noted_at is None or abs(now - self._noted_at) >= _NOTE_EVERY:
+            await self.database.write(wall_clock.note_time, now, jumped_at)
+            self._noted_at = now
         if is_disputed(jumped_at, now):
             return
-        if self._noted_at is None or now - self._noted_at >= _NOTE_EVERY:
-            await self.database.write(wall_clock.note_time, now)
-            self._noted_at = now
         if self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY:
             await self.forget()
             self._forgot_at = self.clock()

@@ -99,7 +99,9 @@ class Unroutable:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseReleased:
     """The worker gave the delivery back unharmed, or died without an open attempt: nothing was sent, and this
-    delivery cannot have killed it."""
+    delivery cannot have killed it. `broke`: it was its own attempt that broke, by a bug of ours."""
+
+    broke: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

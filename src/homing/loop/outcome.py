@@ -95,11 +95,11 @@ def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now:
         case Unanswered():
             return _unanswered(delivery, evidence, now)
         case HeldBack():
-            return _held_back(delivery, evidence)
+            return _held_back(delivery, evidence, now)
         case Unroutable() | Unsupported():
             return _never_asked(delivery, evidence, terms)
         case LeaseReleased():
-            return _lease_released(delivery, now)
+            return _lease_released(delivery, evidence, terms)
         case LeaseLost():
             return _lease_lost(delivery, evidence, terms)
         case LifetimeOver():
@@ -217,15 +217,15 @@ def _unroutable(delivery: Delivery, finding: Unroutable, terms: _Terms) -> Outco
     return _deferred(delivery, terms.now, event, verdict=verdict)
 
 
-def _held_back(delivery: Delivery, held: HeldBack) -> Outcome:
+def _held_back(delivery: Delivery, held: HeldBack, now: datetime) -> Outcome:
     """The delivery waits. No attempt is counted, as there was none; one event tells of it, however often it waits."""
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
-    until = min(held.until, delivery.expires_at)
+    until = held.until if delivery.expires_at <= now else min(held.until, delivery.expires_at)
     waits = delivery.verdict is not None and delivery.verdict.rule == HELD_BACK
     verdict = Verdict(failure_class="rate_limited", kind="soft", rule=HELD_BACK, matched=held.receiver, about_us=True)
     facts: Facts = {"why": HELD_BACK, "receiver": held.receiver, "next_attempt_at": until.isoformat()}
-    delivery = replace(delivery, silent_deaths=0, verdict=delivery.verdict if too_fast(delivery.verdict) else verdict)
+    delivery = replace(delivery, verdict=delivery.verdict if too_fast(delivery.verdict) else verdict)
     return Outcome(
         delivery=move(delivery, State.DEFERRED, next_attempt_at=until),
         events=() if waits else (NewEvent(type=EventType.DEFERRED, data=facts),),
@@ -259,10 +259,15 @@ def _deferred(
 # -- leases, lifetime, requests --------------------------------------------------------------------------------------
 
 
-def _lease_released(delivery: Delivery, now: datetime) -> Outcome:
+def _lease_released(delivery: Delivery, released: LeaseReleased, terms: _Terms) -> Outcome:
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
-    return Outcome(delivery=move(delivery, State.QUEUED, next_attempt_at=now))
+    if not released.broke:
+        return Outcome(delivery=move(delivery, State.QUEUED, next_attempt_at=terms.now))
+    delivery = replace(delivery, attempts=delivery.attempts + 1, silent_deaths=delivery.silent_deaths + 1)
+    if delivery.silent_deaths >= retry.SILENT_DEATHS:
+        return _poisoned(delivery, terms)
+    return Outcome(delivery=move(delivery, State.QUEUED, next_attempt_at=retry.retry_at(delivery, terms.now)))
 
 
 def _lease_lost(delivery: Delivery, lost: LeaseLost, terms: _Terms) -> Outcome:

@@ -161,6 +161,7 @@ class Connection:
         if line.reused:
             line.log = Log(line.messages + 1)
         line.messages += 1
+        line.wire.reached = Stage.MAIL_FROM
 
     async def _transact(self, envelope: Envelope) -> Ending:
         line = self._line

@@ -139,7 +139,7 @@ class Wire(Stream, asyncio.Protocol):
             if not await self._drained(patience) or not self._reader.untouched or self._over:
                 return await self._interrupted(patience)
             self.transport.write(chunk)
-        return None if await self._left(patience) else await self._interrupted(patience)
+        return None if await self._left(rate) else await self._interrupted(patience)
 
     async def _interrupted(self, patience: float) -> Interrupted:
         if not self._reader.untouched:
@@ -177,21 +177,27 @@ class Wire(Stream, asyncio.Protocol):
     def _over(self) -> bool:
         return self.closed or self.transport.is_closing()
 
-    async def _left(self, patience: float) -> bool:
-        """Whether the system takes all that we have written, down to the last octet, in time."""
-        if self.transport.get_write_buffer_size():
-            self.transport.set_write_buffer_limits(high=0)  # full until it is empty
-            try:
-                if not await self._drained(patience):
-                    return False
-            finally:
-                self.transport.set_write_buffer_limits(high=_CHUNK)
-        looks = int(patience / _LOOK_AGAIN)
-        while self._socket.get_write_buffer_size():  # below TLS nobody tells
-            await asyncio.sleep(_LOOK_AGAIN)
-            looks -= 1
-            if self._over or not looks:
+    async def _left(self, rate: float) -> bool:
+        """Whether the system takes all that we have written, down to the last octet, in time. False only where octets
+        certainly stayed here; whatever may have gone has left."""
+        transport = self.transport
+        if transport.is_closing():  # the last write has failed
+            return False
+        patience = max((transport.get_write_buffer_size() + self._socket.get_write_buffer_size()) / rate, 1)
+        if transport.get_write_buffer_size():
+            transport.set_write_buffer_limits(high=0)  # full until it is empty
+            drained = await self._drained(patience)
+            if not transport.is_closing():
+                transport.set_write_buffer_limits(high=_CHUNK)
+            if not drained:
                 return False
+        self.reached = Stage.DOT
+        looks = int(patience / _LOOK_AGAIN)
+        while not self._over and self._reader.untouched and self._socket.get_write_buffer_size():
+            if not looks:
+                return False
+            looks -= 1
+            await asyncio.sleep(_LOOK_AGAIN)  # below TLS nobody tells
         return True
 
     async def _drained(self, patience: float) -> bool:

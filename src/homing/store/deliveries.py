@@ -191,9 +191,16 @@ def give_back(
     may have left; `unsent`: those of its deliveries whose message had not."""
     given = [
         _given_back(lease, attempt, now, unsent=lease["id"] in unsent)
-        for lease, attempt in _lost_leases(conn, now, owner.__eq__)
+        for lease, attempt in _with_attempts(conn, _under_lease(conn, _D.c.lease_owner == owner))
     ]
     return record(conn, given)
+
+
+def put_off(conn: sa.Connection, delivery: DeliveryId, epoch: int, now: datetime) -> list[Outcome | None]:
+    """Conclude for an attempt that broke by a bug of ours: it waits, and some time it has failed."""
+    of_it = sa.and_(_D.c.id == delivery, _D.c.epoch == epoch)
+    leases = _with_attempts(conn, _under_lease(conn, of_it))
+    return record(conn, [_broken(lease, attempt, now) for lease, attempt in leases])
 
 
 def cancel(
@@ -221,9 +228,10 @@ def by_token(conn: sa.Connection, delivery: DeliveryId) -> Delivery | None:
 
 
 def unreached(conn: sa.Connection, delivery: DeliveryId) -> dict[str, int]:
-    """How often each address was tried for this delivery and did not come as far as MAIL FROM."""
+    """How often each address was tried for this delivery and refused us as a host, or said nothing."""
+    silent = _A.c.reply_code.is_(None) & (_A.c.stage != Stage.DOT.value)
     query = sa.select(_A.c.ip, sa.func.count().label("times")).where(
-        _A.c.delivery == delivery, _A.c.stage.in_([stage.value for stage in HOST_STAGES])
+        _A.c.delivery == delivery, _A.c.stage.in_([stage.value for stage in HOST_STAGES]) | silent
     )
     return {row.ip: row.times for row in conn.execute(query.group_by(_A.c.ip))}
 
@@ -414,18 +422,26 @@ _Lease = tuple[sa.RowMapping, sa.RowMapping | None]
 
 
 def _lost_leases(conn: sa.Connection, now: datetime, dead_owner_is: Callable[[str], bool] | None) -> list[_Lease]:
-    query = sa.select(_D.c.id, _D.c.epoch, _D.c.lease_until, _D.c.lease_owner).where(
-        sa.text("delivery.state = 'sending'")
-    )
     if dead_owner_is is None:
-        query = query.where(_D.c.lease_until < now)
-    rows = conn.execute(query.order_by(sorted_by(_D.c.id)).with_for_update(skip_locked=True)).mappings().all()
-    lost = [row for row in rows if row["lease_until"] < now or (dead_owner_is and dead_owner_is(row["lease_owner"]))]
-    if not lost:
+        return _with_attempts(conn, _under_lease(conn, _D.c.lease_until < now))
+    held = _under_lease(conn, sa.true())
+    return _with_attempts(conn, [row for row in held if row["lease_until"] < now or dead_owner_is(row["lease_owner"])])
+
+
+def _under_lease(conn: sa.Connection, which: sa.ColumnElement[bool]) -> Sequence[sa.RowMapping]:
+    query = sa.select(_D.c.id, _D.c.epoch, _D.c.lease_until, _D.c.lease_owner).where(
+        sa.text("delivery.state = 'sending'"), which
+    )
+    locked = query.order_by(sorted_by(_D.c.id)).with_for_update(skip_locked=True)
+    return conn.execute(locked).mappings().all()
+
+
+def _with_attempts(conn: sa.Connection, leases: Sequence[sa.RowMapping]) -> list[_Lease]:
+    if not leases:
         return []
-    attempts = _A.select().where(_A.c.delivery.in_([row["id"] for row in lost]), _A.c.ended_at.is_(None))
+    attempts = _A.select().where(_A.c.delivery.in_([row["id"] for row in leases]), _A.c.ended_at.is_(None))
     opened = {(row["delivery"], row["epoch"]): row for row in conn.execute(attempts).mappings()}
-    return [(row, opened.get((row["id"], row["epoch"]))) for row in lost]
+    return [(row, opened.get((row["id"], row["epoch"]))) for row in leases]
 
 
 def _lost(lease: sa.RowMapping, attempt: sa.RowMapping | None, now: datetime) -> DeliveryEvidence:
@@ -433,6 +449,13 @@ def _lost(lease: sa.RowMapping, attempt: sa.RowMapping | None, now: datetime) ->
         return DeliveryEvidence(delivery=lease["id"], evidence=LeaseReleased(), now=now, epoch=lease["epoch"])
     result = _in_doubt(attempt, "the worker died with this attempt open")
     return DeliveryEvidence(delivery=lease["id"], evidence=LeaseLost(), now=now, epoch=lease["epoch"], attempt=result)
+
+
+def _broken(lease: sa.RowMapping, attempt: sa.RowMapping | None, now: datetime) -> DeliveryEvidence:
+    if attempt is not None:
+        return _lost(lease, attempt, now)
+    broken = LeaseReleased(broke=True)
+    return DeliveryEvidence(delivery=lease["id"], evidence=broken, now=now, epoch=lease["epoch"])
 
 
 def _given_back(

@@ -11,6 +11,8 @@ from homing.store.dialect import insert
 from homing.store.tidy import forget
 
 _T = tables.mail_domain
+_DENIAL_COUNTS_FOR = timedelta(days=7)
+"""After that the zone may have been mended in between, and nobody noticed since no server took anything."""
 _NOTED_EVERY = timedelta(days=1)
 """So that a large receiver's row is not written, and locked, for each message."""
 
@@ -40,7 +42,7 @@ def denied_since(conn: sa.Connection, domain: str, now: datetime) -> datetime | 
     if row is None:
         return None
     since: datetime | None = row.denied_since
-    if since is not None:
+    if since is not None and now - since < _DENIAL_COUNTS_FOR:
         return min(since, now)
     conn.execute(_T.update().where(*lately).values(denied_since=now))
     return now

@@ -244,6 +244,7 @@ wall_clock = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),  # one row
     sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("jumped_at", Moment),
 )
 
 alarm = sa.Table(

@@ -144,8 +144,9 @@ def without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
         ({f"m{number}": [f"A 127.0.9.{number}"] for number in range(1, 13)}, 3),
         ({f"m{number}": [f"A 127.0.9.{number}", f"AAAA 2001:db8::{number}"] for number in range(1, 4)}, 1),
         ({"a": [f"AAAA 2001:db8::{number}" for number in range(1, 8)]}, 1),
+        ({"a": [f"AAAA 2a0{number}::1" for number in range(1, 8)]}, 1),
     ],
-    ids=["six-addresses", "three-of-two", "twelve", "half-without-a-route", "no-route"],
+    ids=["six-addresses", "three-of-two", "twelve", "half-without-a-route", "no-route", "no-route-to-many-networks"],
 )
 @pytest.mark.usefixtures("without_ipv6")
 async def test_every_address_has_its_turn(scene: Scene, preferred: dict[str, list[str]], attempts: int) -> None:
@@ -162,6 +163,26 @@ async def test_every_address_has_its_turn(scene: Scene, preferred: dict[str, lis
         if number < attempts:
             scene.clock.now += timedelta(hours=5)
             (leased,) = await claimed(scene.database, scene.deliverer.owner, scene.clock())
+
+
+async def test_one_network_without_a_route_is_not_the_whole_family(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prefix may be withdrawn, or refused by a firewall, while the rest of the Internet is there."""
+    connect = asyncio.BaseEventLoop.create_connection
+
+    async def create(loop: asyncio.BaseEventLoop, protocol: Any, host: str, port: int) -> Any:
+        if host == "127.1.0.1":
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+        return await connect(loop, protocol, host, port)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", create)
+    scene.world.mx("corp.com")
+    scene.world.dns.publish("a.corp.com", "A 127.1.0.1")
+    scene.world.dns.publish("corp.com", "MX 10 a.corp.com", "MX 20 mx.corp.com")
+    leased = await scene.claim()
+    await scene.agent.deliver(leased)
+    assert (await scene.delivery(leased)).state is State.DELIVERED
 
 
 @pytest.mark.usefixtures("without_ipv6")

@@ -5,10 +5,10 @@ are in doubt.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import structlog
 
@@ -222,7 +222,7 @@ class DeliveryAgent:
 
     async def _try_hosts(self, trial: _Try, content: bytes, hosts: Sequence[Host]) -> bool:
         """Try hosts until the result of one is decisive. False: the lease was lost meanwhile."""
-        left, tried = list(hosts), 0
+        left, tried, without_route = list(hosts), 0, set[_Network]()
         while left and tried < _HOSTS:
             host = left.pop(0)
             connection = await self._reach(trial, host)
@@ -232,7 +232,8 @@ class DeliveryAgent:
                 trial.hosts.append((self.clock(), await self._send(trial, host, connection, content)))
             last = trial.hosts[-1][1]
             if last.silence == Silence.NO_ROUTE:
-                left = [other for other in left if ip_address(other.ip).version != ip_address(host.ip).version]
+                without_route.add(_network(host.ip))
+                left = [other for other in left if not _beyond(other.ip, without_route)]
                 if left or len(trial.hosts) > 1:
                     trial.leave_out(f"no route from here to {host.ip}")
                 continue
@@ -353,6 +354,21 @@ def _worth_another_host(transcript: Transcript) -> bool:
     if transcript.stage is Stage.DOT:
         return False
     return transcript.reply is None or transcript.reply.reply_code == 421
+
+
+_Network = IPv4Network | IPv6Network
+
+
+def _network(ip: str) -> _Network:
+    """What one route usually leads to."""
+    return ip_network((ip, 16 if ip_address(ip).version == 4 else 32), strict=False)
+
+
+def _beyond(ip: str, without_route: Collection[_Network]) -> bool:
+    """Whether there is no use in trying the address: its network cannot be reached, or two others of its family."""
+    address = ip_address(ip)
+    same_family = [network for network in without_route if network.version == address.version]
+    return len(same_family) > 1 or any(address in network for network in same_family)
 
 
 def _given_up(stage: Stage, host: Host | None = None) -> Transcript:

@@ -95,12 +95,22 @@ class Deliverer:
             self.work.wake()
 
     async def _work_on(self, leased: ClaimedDelivery) -> None:
-        """One delivery. A bug costs this attempt and no more: the lease runs out, and what was opened is in doubt."""
+        """One delivery. A bug costs this attempt and no more: it is tried again, a few times."""
         try:
             with surviving("delivery attempt broke", delivery=show("delivery", leased.delivery.id)):
-                await self.agent.deliver(leased)
+                await self._deliver(leased)
         finally:
             self.news.wake()
+
+    async def _deliver(self, leased: ClaimedDelivery) -> None:
+        try:
+            await self.agent.deliver(leased)
+        except (SQLAlchemyError, OSError):
+            raise  # the store's fault
+        except Exception:
+            delivery = leased.delivery
+            await self.database.write(deliveries.put_off, delivery.id, delivery.epoch, self.clock())
+            raise
 
     async def _give_back(self) -> None:
         """Release unfinished deliveries at once for other workers, so that a clean stop does not count as a death."""

@@ -5,6 +5,7 @@ to be about somebody else. It can never point at another delivery.
 """
 
 from collections.abc import Collection
+from email.utils import getaddresses
 
 from homing.loop.domains.identity import is_freemail
 from homing.loop.evidence import ReportAction, Reported, What
@@ -91,15 +92,20 @@ def is_from_postmaster_of(delivery: Delivery, understood: Understood, authentica
     """Whether this is a report in the form of RFC 3464, written by a postmaster or mailer-daemon, for whom SPF or DKIM
     say that he is the recipient's own domain or its mail host. A provider's domain never counts, since people have
     mailboxes there: any of them could be among the recipients and write so."""
-    local = understood.headers.first("From").rpartition("<")[2].partition("@")[0].strip('" ').lower()
-    if understood.rule not in _STRUCTURED or local not in _POSTMASTER:
+    authors = getaddresses(understood.headers.all("From"))
+    local, _, author_domain = (authors[0][1] if len(authors) == 1 else "").lower().rpartition("@")
+    if understood.rule not in _STRUCTURED or local.strip('"') not in _POSTMASTER:
         return False
     receiving = {domain_of(delivery.recipient), delivery.receiver or ""} - {""}
     authenticated = {one.domain.lower() for one in authentication.dkim.signatures if one.result is Result.PASS}
     if authentication.spf.result is SpfResult.PASS:
         authenticated.add(authentication.spf.domain.lower())
-    theirs = [domain for domain in receiving if not is_freemail(domain)]
-    return any(f".{domain}".endswith(f".{their}") for domain in authenticated for their in theirs)
+    theirs = [domain for domain in receiving if not is_freemail(domain) and _at_or_below(author_domain, domain)]
+    return any(_at_or_below(domain, their) for domain in authenticated for their in theirs)
+
+
+def _at_or_below(domain: str, other: str) -> bool:
+    return f".{domain}".endswith(f".{other}")
 
 
 def _about(reports: tuple[RecipientReport, ...], recipient: str) -> tuple[RecipientReport | None, Relation | None]:

@@ -304,8 +304,11 @@ def _prose(recipient: RecipientStatus, seen: Seen, others: Sequence[str]) -> Ite
 
 def _without_lines_of(others: Sequence[str], text: str) -> str:
     """The text without the lines that name somebody else: what is said there is said of him."""
-    named = [address.lower() for address in others[:FEW] if "@" in address]
-    return "\n".join(line for line in text.split("\n") if not any(one in line.lower() for one in named))
+    named = [re.escape(address.lower()) for address in others[:FEW] if "@" in address]
+    if not named:
+        return text
+    somebody = re.compile(rf"(?<![\w.+-])(?:{'|'.join(named)})(?![\w-])")
+    return "\n".join(line for line in text.split("\n") if not somebody.search(line.lower()))
 
 
 def _categories(fields: Headers) -> tuple[str, ...]:

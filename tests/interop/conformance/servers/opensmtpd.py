@@ -11,7 +11,7 @@ from .aliases import ALIASES
 _CONF = f"""\
 smtp max-message-size 200000
 srs key "a secret of nobody"
-queue ttl 10s
+queue ttl 14s
 bounce warn-interval 1s
 table aliases file:/etc/aliases
 table strict {{ john@strict.com, ann@strict.com, grey@strict.com, helo@strict.com, sender@strict.com }}

@@ -1,4 +1,4 @@
-"""The last time of day that was believed."""
+"""The last time of day that was seen, and the last jump of the clock."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,5 +14,6 @@ def upgrade() -> None:
         "wall_clock",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("jumped_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name="pk_wall_clock"),
     )

@@ -1,13 +1,10 @@
 import asyncio
 import socket
-import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import psutil
 import pytest
-import trustme
 import uvloop
 from aiosmtpd.controller import UnthreadedController
 from aiosmtpd.smtp import SMTP, Session
@@ -16,88 +13,24 @@ from aiosmtpd.smtp import Envelope as PeerEnvelope
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Envelope, Silence, Transcript
 from homing.net.route import Host
-from homing.net.smtp_client import PoolLimits, SmtpClient, Timeouts, Tls
+from homing.net.smtp_client import PoolLimits, Timeouts, Tls
 from tests.doors.smtp_handler import RecordingDesk, listening
+from tests.net.smtp_hosts import (
+    CONTENT,
+    IMPATIENT,
+    OPEN,
+    UP_TO_DATA,
+    Handler,
+    attempt,
+    certified,
+    client,
+    envelope,
+    home,
+    remote,
+    script,
+)
 from tests.net.tls_servers import Handshake, accepts, demanding, dislikes_tls_1_3, drops_tls_1_3_late, fails
 from tests.patience import PATIENCE, until
-
-CONTENT = b"Subject: x\r\n\r\n.a dot\r\n..\r\nend\r\n"
-IMPATIENT = Timeouts(
-    slot=0.3,
-    connect=5,
-    banner=1,
-    ehlo=1,
-    tls=1,
-    mail_from=1,
-    rcpt_to=1,
-    data=1,
-    dot=1,
-    quit=0.2,
-    body_rate=200_000,
-)
-"""For hosts that are to be found silent; everything else is given its time."""
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def envelope(recipient: str = "token@b.example", content: bytes = CONTENT) -> Envelope:
-    return Envelope(envelope_sender="a@a.example", recipient=recipient, content=content)
-
-
-@asynccontextmanager
-async def client(timeouts: Timeouts | None = None, limits: PoolLimits | None = None) -> AsyncIterator[SmtpClient]:
-    made = SmtpClient("c.example", timeouts or Timeouts(), limits)
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-@asynccontextmanager
-async def remote(handler: Handler) -> AsyncIterator[Host]:
-    """A server that does as `handler` says. Its connections end with it."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
-        try:
-            await handler(reader, writer)
-        except ConnectionError:
-            pass
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**22)
-    try:
-        yield Host("mx.b.example", "127.0.0.1", server.sockets[0].getsockname()[1])
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def script(*answers: bytes | None, banner: bytes = b"220 hi\r\n") -> Handler:
-    """Answer line by line, as they come; None closes. DATA's body is read to its dot. Then silence."""
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(banner)
-        for answer in answers:
-            line = await reader.readuntil(b"\r\n.\r\n" if answer and answer.startswith(b"DOT ") else b"\r\n")
-            if not line or answer is None:
-                return
-            writer.write(answer.removeprefix(b"DOT "))
-        await asyncio.sleep(60)
-
-    return handler
-
-
-async def attempt(client: SmtpClient, host: Host, message: Envelope | None = None, **how: Tls) -> Transcript:
-    connection = await client.acquire(host, **how)
-    return connection if isinstance(connection, Transcript) else await connection.send(message or envelope())
-
-
-def home(port: int) -> Host:
-    return Host("mx.b.example", "127.0.0.1", port)
 
 
 async def test_one_connection_carries_many_messages() -> None:
@@ -119,12 +52,6 @@ async def test_the_transcript_is_the_dialogue_without_the_message() -> None:
     assert first.log.lines[-2:] == (f"> (a message of {len(CONTENT)} octets)", "< 250 2.0.0 ok")
     assert second.log.lines[0] == "= message 2 on this connection"
     assert second.reply == Reply(550, "5.1.1", "no such recipient")
-
-
-def certified() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("mx.b.example").configure_cert(context)
-    return context
 
 
 async def test_tls_where_offered_and_not_where_unwanted() -> None:
@@ -179,72 +106,6 @@ async def test_a_server_is_asked_for_less_when_its_tls_fails(handshake: Handshak
         assert (first.stage, first.silence) == (Stage.TLS, Silence.TLS_FAILED)
     assert (second.stage, second.tls[:7], second.fell_back) == (Stage.DOT, older, False)
     assert (clear.stage, clear.reply.reply_code, clear.fell_back) == (Stage.MAIL_FROM, 530, True)
-
-
-@pytest.mark.parametrize("lines", [10, 5_000])
-async def test_a_server_may_think_as_long_as_it_likes_within_its_time(lines: int) -> None:
-    with demanding(accepts, certified(), thinks=2.5) as host:
-        async with client(Timeouts(body_rate=10**7)) as ours:
-            transcript = await attempt(ours, host, envelope(content=(b"x" * 70 + b"\r\n") * lines))
-    assert (transcript.stage, transcript.reply) == (Stage.DOT, Reply(250, "2.0.0", "taken"))
-
-
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-@pytest.mark.parametrize("lines", [500, 1_500, 3_400])
-def test_what_was_taken_is_taken_though_the_server_closes_at_once(run: Callable[..., None], lines: int) -> None:
-    async def story() -> None:
-        with demanding(accepts, certified(), closes=True) as host:
-            async with client() as ours:
-                connection = await ours.acquire(host)
-                line = connection._line.wire._socket.get_extra_info("socket")
-                line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-                transcript = await connection.send(envelope(content=(b"x" * 70 + b"\r\n") * lines))
-        assert (transcript.stage, transcript.reply) == (Stage.DOT, Reply(250, "2.0.0", "taken"))
-
-    run(story())
-
-
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-@pytest.mark.parametrize("octets", [196_908, 200_000])
-def test_a_slow_server_has_the_time_that_its_rate_allows(run: Callable[..., None], octets: int) -> None:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        await script_until_data(reader, writer)
-        tail = b""
-        while not tail.endswith(b"\r\n.\r\n"):
-            tail = (tail + await reader.read(4_000))[-5:]
-            await asyncio.sleep(0.05)
-        writer.write(b"250 taken\r\n")
-
-    async def story() -> None:
-        async with remote(handler) as host, client(Timeouts(body_rate=20_000)) as ours:
-            connection = await ours.acquire(host)
-            line = connection._line.wire.transport.get_extra_info("socket")
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            content = b"x" * 70 + b"\r\n"
-            transcript = await connection.send(envelope(content=content * (octets // len(content))))
-        assert transcript.reply == Reply(250, "", "taken")
-
-    run(story())
-
-
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_a_line_that_breaks_while_the_end_waits_is_no_fault_of_ours(run: Callable[..., None]) -> None:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        await script_until_data(reader, writer)
-        reader._transport.pause_reading()
-        await asyncio.sleep(0.5)
-
-    async def story() -> None:
-        async with remote(handler) as host, client() as ours:
-            connection = await ours.acquire(host)
-            line = connection._line.wire.transport.get_extra_info("socket")
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            transcript = await connection.send(envelope(content=(b"x" * 70 + b"\r\n") * 1_700))
-        assert (transcript.stage, transcript.silence) == (Stage.DATA, Silence.CLOSED)
-
-    run(story())
 
 
 DSN = b"250-hi\r\n250-PIPELINING\r\n250 DSN\r\n"
@@ -306,10 +167,6 @@ async def test_a_server_that_loses_what_is_pipelined_is_sent_one_command_at_a_ti
         second = await attempt(ours, host)
     assert (first.stage, first.silence) == (Stage.RCPT_TO, Silence.TIMEOUT)
     assert second.reply == Reply(250, "", "taken")
-
-
-OPEN = b"250 hi\r\n"
-UP_TO_DATA = [OPEN, b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"]
 
 
 async def _endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -374,79 +231,6 @@ async def test_nobody_listens() -> None:
     async with client() as ours:
         transcript = await attempt(ours, host)
     assert (transcript.stage, transcript.silence) == (Stage.CONNECT, Silence.REFUSED)
-
-
-async def _never_reads_the_message(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await script(*UP_TO_DATA)(_Stubborn(reader), writer)
-
-
-class _Stubborn:
-    """Reads line by line and stops reading for good after DATA."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-
-    async def readuntil(self, separator: bytes) -> bytes:
-        line = await self._reader.readuntil(separator)
-        if line.startswith(b"DATA"):
-            self._reader._transport.pause_reading()
-        return line
-
-
-async def test_a_message_that_does_not_leave_is_not_in_doubt() -> None:
-    large = b"x" * 70 + b"\r\n"
-    async with remote(_never_reads_the_message) as host, client(IMPATIENT) as ours:
-        transcript = await attempt(ours, host, envelope(content=large * 300_000))
-    assert (transcript.stage, transcript.silence) == (Stage.DATA, Silence.TIMEOUT)
-
-
-async def script_until_data(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"220 hi\r\n")
-    for answer in UP_TO_DATA:
-        await reader.readuntil(b"\r\n")
-        writer.write(answer)
-
-
-@pytest.mark.parametrize("closes", [False, True])
-async def test_a_refusal_while_the_message_leaves_ends_it(closes: bool, caplog: pytest.LogCaptureFixture) -> None:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await script_until_data(reader, writer)
-        await reader.readexactly(1_000_000)
-        writer.write(b"552 5.3.4 too big\r\n")
-        if closes:
-            writer.close()
-        else:
-            await asyncio.sleep(5)
-
-    async with remote(handler) as host, client() as ours:
-        transcript = await attempt(ours, host, envelope(content=(b"x" * 70 + b"\r\n") * 300_000))
-    assert (transcript.stage, transcript.reply) == (Stage.DATA, Reply(552, "5.3.4", "too big"))
-    assert "socket.send() raised exception" not in caplog.text
-
-
-async def test_a_dot_that_never_left_is_not_in_doubt() -> None:
-    """The end of the message is in our own buffer when the server goes."""
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        await script_until_data(_Stubborn(reader), writer)
-        await asyncio.sleep(0.5)
-
-    async with remote(handler) as host, client() as ours:
-        connection = await ours.acquire(host)
-        ours_of_it = connection._line.wire.transport.get_extra_info("socket")
-        ours_of_it.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        transcript = await connection.send(envelope(content=(b"x" * 70 + b"\r\n") * 1_700))
-    assert (transcript.stage, transcript.silence) == (Stage.DATA, Silence.CLOSED)
-
-
-async def test_a_large_message_arrives_whole() -> None:
-    content = b"".join(b".%07d %s\r\n" % (number, b"x" * 60) for number in range(100_000))
-    async with listening() as (desk, _, port), client(Timeouts()) as ours:
-        transcript = await attempt(ours, home(port), envelope(content=content))
-    assert transcript.reply == Reply(250, "2.0.0", "ok")
-    assert desk.bodies == [content]
-    assert not desk.received_all[0].body.in_memory
 
 
 # --- the pool ---

@@ -62,6 +62,7 @@ def test_every_single_bit_change_is_refused() -> None:
             assert fault(token[:position] + other + token[position + 1 :]) in {Fault.FORGED, Fault.UNKNOWN_KEY}
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_random_ones_are_refused() -> None:
     for _ in range(100_000):
         octets = os.urandom(48)

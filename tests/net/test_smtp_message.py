@@ -29,7 +29,7 @@ from tests.net.tls_servers import accepts, demanding
 
 @pytest.mark.parametrize("lines", [10, 5_000])
 async def test_a_server_may_think_as_long_as_it_likes_within_its_time(lines: int) -> None:
-    with demanding(accepts, certified(), thinks=2.5) as host:
+    with demanding(accepts, certified(), thinks=1.3) as host:
         async with client(Timeouts(body_rate=10**7)) as ours:
             transcript = await attempt(ours, host, envelope(content=(b"x" * 70 + b"\r\n") * lines))
     assert (transcript.stage, transcript.reply) == (Stage.DOT, Reply(250, "2.0.0", "taken"))
@@ -51,6 +51,7 @@ def test_what_was_taken_is_taken_though_the_server_closes_at_once(run: Callable[
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.slow
 @pytest.mark.parametrize("octets", [196_908, 200_000])
 def test_a_slow_server_has_the_time_that_its_rate_allows(run: Callable[..., None], octets: int) -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -272,12 +272,19 @@ def _text(subtype: str, text: str) -> _Part:
     content_type = header.with_parameters("Content-Type", f"text/{subtype}", [("charset", "utf-8")])
     if _stands_as_it_is(octets):
         return _Part(content_type + b"Content-Transfer-Encoding: 7bit\r\n", octets)
-    quoted, based = _FROM_LINE.sub(_not_a_from_line, b2a_qp(octets, istext=True)), _base64(octets)
+    quoted, based = _quoted(octets), _base64(octets)
     if 3 * len(quoted) <= 4 * len(based):
         return _Part(content_type + b"Content-Transfer-Encoding: quoted-printable\r\n", quoted)
     return _Part(content_type + b"Content-Transfer-Encoding: base64\r\n", based)
 
 
+def _quoted(octets: bytes) -> bytes:
+    """In quoted-printable; `b2a_qp` leaves lines too long whose last blank it encodes."""
+    lines = _LONG_LINE.sub(rb"\1=\r\n\2", b2a_qp(octets, istext=True))
+    return _FROM_LINE.sub(_not_a_from_line, lines)
+
+
+_LONG_LINE = re.compile(rb"^(.{74,76})(=20|=09)(?=\r?$)", re.MULTILINE)
 _FROM_LINE = re.compile(rb"^From (?=(.*))", re.MULTILINE)
 _QUOTED_LINE = 76
 """Octets of a line in quoted-printable (RFC 2045 §6.7, rule 5)."""

@@ -17,6 +17,8 @@ from homing.mail.dmarc_record import Policy, read_dmarc
 from .examined import Records
 from .test_offers import AT, KEY, D, Published, examined, offered, report, with_offers, zone
 
+pytestmark = pytest.mark.slow
+
 SENDERS = ("44.0.0.10", "44.0.0.11", "2001:4860::7")
 MANY: Records = [("MX", f"10 h{number}.many.{D}.") for number in range(12)]
 BELOW: dict[str, Records] = {

@@ -221,7 +221,7 @@ def _held_back(delivery: Delivery, held: HeldBack, now: datetime) -> Outcome:
     """The delivery waits. No attempt is counted, as there was none; one event tells of it, however often it waits."""
     if delivery.state is not State.SENDING:
         return Outcome(delivery=delivery)
-    until = held.until if delivery.expires_at <= now else min(held.until, delivery.expires_at)
+    until = retry.in_lifetime(delivery, held.until, now)
     waits = delivery.verdict is not None and delivery.verdict.rule == HELD_BACK
     verdict = Verdict(failure_class="rate_limited", kind="soft", rule=HELD_BACK, matched=held.receiver, about_us=True)
     facts: Facts = {"why": HELD_BACK, "receiver": held.receiver, "next_attempt_at": until.isoformat()}

@@ -57,7 +57,11 @@ def retry_at(delivery: Delivery, now: datetime, *, slow_down: bool = False) -> d
         wait = max(2 * wait, RETRY_SLOWED_DOWN / 0.8)
     dice = hashlib.blake2b(delivery.id.bytes + delivery.attempts.to_bytes(4), digest_size=4).digest()
     spread = int.from_bytes(dice) / 0xFFFFFFFF  # 0 … 1
-    at = now + wait * (0.8 + 0.4 * spread)
+    return in_lifetime(delivery, now + wait * (0.8 + 0.4 * spread), now)
+
+
+def in_lifetime(delivery: Delivery, at: datetime, now: datetime) -> datetime:
+    """That moment, or the lifetime's end if it comes first; an end that is past, and that nobody believes, is none."""
     return at if delivery.expires_at <= now else min(at, delivery.expires_at)
 
 

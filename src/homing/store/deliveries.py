@@ -268,14 +268,12 @@ _WAITING = (
     .with_for_update(of=_D, skip_locked=True)
 )
 _DUE = _WAITING.where(_D.c.silent_deaths == 0)
-_SUSPECTS = _WAITING.where(sa.text("delivery.silent_deaths > 0"))
-"""In the words of its index."""
-_SUSPECT_UNDER_WAY = (
-    sa.select(_D.c.id)
-    .where(sa.text("delivery.state = 'sending'"), _D.c.silent_deaths > 0)
-    .where(_D.c.lease_owner == sa.bindparam("b_owner"))
-    .limit(1)
+_NONE_UNDER_WAY = sa.text(
+    "NOT EXISTS (SELECT 1 FROM delivery AS held WHERE held.state = 'sending' AND held.silent_deaths > 0"
+    " AND held.lease_owner = :b_owner)"
 )
+_SUSPECTS = _WAITING.where(sa.text("delivery.silent_deaths > 0"), _NONE_UNDER_WAY)
+"""In the words of its index."""
 _TAKE = (
     _D.update()
     .where(_D.c.id.in_(sa.bindparam("b_ids", expanding=True)))
@@ -312,9 +310,7 @@ def _due(conn: sa.Connection, owner: str, now: datetime, limit: int, *, expiring
     over = now if expiring else _NEVER  # a paused organization makes no attempts to wait for
     bounds = {"b_now": now, "b_over": over, "b_limit": limit}
     due = conn.execute(_DUE, bounds).mappings().all()
-    if conn.execute(_SUSPECT_UNDER_WAY, {"b_owner": owner}).first() is not None:
-        return due
-    suspects = conn.execute(_SUSPECTS, bounds | {"b_limit": 1}).mappings().all()
+    suspects = conn.execute(_SUSPECTS, bounds | {"b_limit": 1, "b_owner": owner}).mappings().all()
     return [*suspects, *due[: limit - len(suspects)]]
 
 

@@ -85,7 +85,7 @@ def is_feedback_of(domains: Collection[str], authentication: Authentication) -> 
     them: each of those people could sign so."""
     author = "" if authentication.dmarc is None else authentication.dmarc.author_domain
     signers = (one.domain.lower() for one in authentication.dkim.signatures if one.result is Result.PASS)
-    return author in domains and any(author == signer or author.endswith(f".{signer}") for signer in signers)
+    return author in domains and any(_at_or_below(author, signer) for signer in signers)
 
 
 def is_from_postmaster_of(delivery: Delivery, understood: Understood, authentication: Authentication) -> bool:

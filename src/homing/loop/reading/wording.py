@@ -1,16 +1,16 @@
 """Words as rules compare them: folded text, phrases with gaps, and an index that finds which of many can occur.
 
 A phrase is a tuple of pieces in lower case that stand in this order, each at the start of a word and within a bounded
-gap of the one before. Thousands of phrases are asked of every mail, so the index looks at the beginnings of a text's
-words once, and only the phrases that begin so are compared.
+gap of the one before. Thousands of phrases are asked of every mail, so an index finds all pieces of all phrases in one
+pass, and only the phrases whose pieces stand there are compared.
 """
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
-from itertools import pairwise
 from typing import Generic, TypeVar
+
+from ahocorasick import Automaton
 
 Phrase = tuple[str, ...]
 
@@ -20,19 +20,11 @@ _CONTINUED = re.compile(r"[245](?<![\d.].)\d\d-(?:[245]\.\d{1,3}\.\d{1,3}[ -])?"
 _WRAPPER = re.compile(r"[45]\.\d\.\d - (?:Unknown address error|Other mail system problem)(?= [45]\d\d[-' ])")
 _QUOTES = dict(zip("’‘“”´`«»", "''\"\"''\"\"", strict=True))
 _LATIN = (*range(0xC0, 0x250), *range(0x1E00, 0x1F00))
-_BEGINNING = 4
-_LONG_BEGINNING = 7
-_FEW = 16
-"""Pieces that are sooner looked for one by one."""
-_TO_SPACES = str.maketrans({number: " " for number in range(128) if not chr(number).isalnum()})
-_WORD = re.compile(r"[a-z0-9]+")
 _LOCAL_CHARACTERS = 64
 _UNBROKEN = re.compile(r"[^\s<>()\[\]:;,\"'@\\|：，；（）【】「」、]*")
 _DOMAIN = re.compile(r"[A-Za-z0-9][\w.-]{1,252}\w")
 
 Owner = TypeVar("Owner", bound=Hashable)
-_Key = tuple[str, str]
-"""A word and the beginning of the next one; or "" and the beginning of a word, or "" and a letter."""
 
 
 def fold(text: str) -> str:
@@ -99,43 +91,28 @@ def _find(piece: str, text: str, start: int, end: int) -> int:
 
 
 class PhraseIndex(Generic[Owner]):
-    """An index of phrases by their last and first pieces, and of pieces by the rarest of their keys: two successive
-    words, one word, or a letter that is not ASCII. Each phrase has an owner, a name or number.
-
-    The last word of a piece may go on in the text ("throttl" in "throttled"), so it is indexed by its beginning.
+    """An index of phrases by their last and first pieces, all of which are looked for in one pass over a text (Aho and
+    Corasick). Each phrase has an owner, a name or number.
     """
 
-    __slots__ = ("_alone", "_by_pieces", "_by_words", "_keyless", "_whole")
+    __slots__ = ("_by_pieces", "_pieces", "_whole")
 
     def __init__(self, phrases: Iterable[tuple[Owner, Phrase]]) -> None:
         self._whole: dict[str, list[tuple[int, Owner, Phrase]]] = {}
         self._by_pieces: dict[str, dict[str, list[tuple[int, Owner, Phrase]]]] = {}
-        self._by_words: dict[_Key, list[str]] = {}
-        self._alone: dict[str, list[str]] = {}
-        self._keyless: list[str] = []
         for number, (owner, phrase) in enumerate(phrases):
             first, last = phrase[0], phrase[-1]
             known = self._whole if len(phrase) == 1 else self._by_pieces.setdefault(last, {})
             known.setdefault(first, []).append((number, owner, phrase))
         firsts = {first for by_first in self._by_pieces.values() for first in by_first}
-        self._by_keys(sorted(self._whole.keys() | self._by_pieces.keys() | firsts))
-
-    def _by_keys(self, pieces: list[str]) -> None:
-        if len(pieces) <= _FEW:
-            self._keyless = pieces
-            return
-        keys = {piece: list(_keys(piece)) for piece in pieces}
-        common = Counter(key for each in keys.values() for key in set(each))
-        for piece, known_by in keys.items():
-            word, beginning = min(known_by, key=common.__getitem__, default=("", ""))
-            if word:
-                self._by_words.setdefault((word, beginning), []).append(piece)
-            else:
-                (self._alone.setdefault(beginning, []) if beginning else self._keyless).append(piece)
+        self._pieces = Automaton()
+        for piece in self._whole.keys() | self._by_pieces.keys() | firsts:
+            self._pieces.add_word(piece, piece)
+        self._pieces.make_automaton()
 
     def find(self, text: str) -> dict[Owner, list[Phrase]]:
         """The phrases whose first and last pieces stand somewhere in the folded text, by owner, in their order."""
-        standing = {piece for piece in self._candidates(text) if piece in text}
+        standing = {piece for _, piece in self._pieces.iter(text)} if self._pieces else ()
         if not standing:
             return {}
         phrases = [each for piece in self._whole.keys() & standing for each in self._whole[piece]]
@@ -147,36 +124,6 @@ class PhraseIndex(Generic[Owner]):
         for _, owner, phrase in phrases:
             found.setdefault(owner, []).append(phrase)
         return found
-
-    def _candidates(self, text: str) -> list[str]:
-        """The pieces whose keys stand in a text."""
-        pieces = self._keyless.copy()
-        if not (self._alone or self._by_words):
-            return pieces
-        words = _words_of(text)
-        beginnings = [word[:_BEGINNING] for word in words]
-        alone = beginnings + [word[:_LONG_BEGINNING] for word in words if len(word) >= _LONG_BEGINNING]
-        for beginning in self._alone.keys() & (alone if text.isascii() else [*alone, *text]):
-            pieces += self._alone[beginning]
-        for pair in self._by_words.keys() & zip(words, beginnings[1:], strict=False):
-            pieces += self._by_words[pair]
-        return pieces
-
-
-def _keys(piece: str) -> Iterator[_Key]:
-    """The keys of a piece. Its last word may go on in a text, so it must be long enough to have a beginning."""
-    words = _WORD.findall(piece)
-    if words and piece.endswith(words[-1]) and len(words[-1]) < _BEGINNING:
-        words.pop()
-    yield from ((word, after[:_BEGINNING]) for word, after in pairwise(words))
-    lengths = (_LONG_BEGINNING if len(word) >= _LONG_BEGINNING else _BEGINNING for word in words)
-    yield from (("", word[:length]) for word, length in zip(words, lengths, strict=True))
-    yield from (("", letter) for letter in piece if not letter.isascii())
-
-
-def _words_of(text: str) -> list[str]:
-    """The runs of ASCII letters and digits."""
-    return text.translate(_TO_SPACES).split() if text.isascii() else _WORD.findall(text)
 
 
 def addresses_in(text: str) -> Iterator[tuple[int, int]]:

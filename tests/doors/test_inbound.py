@@ -7,7 +7,7 @@ from homing.loop import ids
 from homing.loop.evidence import What
 from homing.loop.model import InboundId, Verdict
 from homing.mail.authentication import Authentication
-from homing.mail.dkim import Result, Signature, Verification
+from homing.mail.dkim_verification import Result, Signature, Verification
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables

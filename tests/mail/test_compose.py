@@ -21,7 +21,8 @@ from homing.mail.compose import (
     front,
     without_smtputf8,
 )
-from homing.mail.dkim import sign, verify
+from homing.mail.dkim import sign
+from homing.mail.dkim_verification import verify
 from homing.mail.header import encoded_words
 from tests.mail.drafts import JOE, JOHN, KEY, OURS, decoded, draft, names, read, unfolded, wire
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from homing.loop.evidence import What
 from homing.loop.model import State
 from homing.mail.authentication import Authentication
-from homing.mail.dkim import Result, Signature, Verification
+from homing.mail.dkim_verification import Result, Signature, Verification
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
 from homing.mail.dmarc_record import Policy
 from homing.mail.spf import SpfVerdict

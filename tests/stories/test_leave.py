@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from homing.mail.dkim import SigningKey, sign, verify
+from homing.mail.dkim import SigningKey, sign
+from homing.mail.dkim_verification import verify
 from homing.store import tables
 from tests.stories.gateway import Application, Story, a_story, until
 

@@ -10,7 +10,7 @@ import pytest
 from homing.lab.behaviour import QUEUED, Good, Mail, send_bounce
 from homing.lab.outbound import Outbound
 from homing.lab.returned_mail import Failure, bounce
-from homing.mail.dkim import verify
+from homing.mail.dkim_verification import verify
 from homing.mail.reply import Reply
 from homing.store import tables
 

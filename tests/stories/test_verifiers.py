@@ -12,7 +12,7 @@ from authres import SPFAuthenticationResult
 from publicsuffix2 import PublicSuffixList
 
 from homing.mail.authentication import Authentication, author_domain, vouched_by
-from homing.mail.dkim import Result, keys_of, verify
+from homing.mail.dkim_verification import Result, keys_of, verify
 from homing.mail.dmarc import evaluate
 from homing.mail.dns_question import Ask, Found, RecordType
 from homing.mail.spf import check

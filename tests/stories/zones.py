@@ -9,7 +9,7 @@ import pytest
 
 from homing.lab.behaviour import Mail
 from homing.mail.authentication import author_domain, vouched_by
-from homing.mail.dkim import keys_of, verify
+from homing.mail.dkim_verification import keys_of, verify
 from homing.mail.dmarc import DmarcResult, evaluate
 from homing.mail.spf import check
 from homing.mail.spf_record import SpfResult

@@ -15,7 +15,7 @@ from homing.app import App
 from homing.lab.behaviour import Mail
 from homing.lab.world import World
 from homing.mail.address import domain_of
-from homing.mail.dkim import verify
+from homing.mail.dkim_verification import verify
 
 PATIENCE = 15.0
 

@@ -5,13 +5,14 @@ error.
 """
 
 import asyncio
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from homing.flow.outgoing import Clock
 from homing.mail.authentication import Authentication, author_domain, vouched_by
-from homing.mail.dkim import PublishedKey, Verification, keys_of, verify
+from homing.mail.dkim_verification import PublishedKey, Verification, keys_of, verify
 from homing.mail.dmarc import SuffixOf, evaluate
 from homing.mail.spf import SpfVerdict, check
 from homing.mail.spf_record import SpfResult
@@ -21,6 +22,7 @@ from homing.store.inbound import Inbound
 
 _PATIENCE = 2.0
 """Seconds for SPF and the keys of DKIM together, and as many again for DMARC."""
+_PIECE_OCTETS = 256 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +33,6 @@ class InboundAuthentication:
     suffix_of: SuffixOf | None
     clock: Clock
     patience: float = _PATIENCE
-    _one_large: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def authenticate(self, mail: Inbound) -> Authentication:
         """The SPF, DKIM and DMARC results of a kept mail, computed over all of its octets."""
@@ -47,10 +48,8 @@ class InboundAuthentication:
         return Authentication(spf=spf, dkim=dkim, dmarc=dmarc)
 
     async def _dkim(self, mail: Inbound, keys: dict[str, PublishedKey]) -> Verification:
-        """The DKIM results. Spooled mails are large: one of them in memory at a time."""
         now = int(self.clock().timestamp())
-        async with self._one_large if mail.spool else nullcontext():
-            return await asyncio.to_thread(lambda: verify(_whole(mail), keys.get, now))
+        return await asyncio.to_thread(lambda: verify(mail.raw or b"", keys.get, now, _rest(mail)))
 
     async def _spf(self, mail: Inbound) -> SpfVerdict:
         if not mail.ip:
@@ -59,9 +58,11 @@ class InboundAuthentication:
         return await answer(dialogue, self.resolver, patience=self.patience)
 
 
-def _whole(mail: Inbound) -> bytes:
-    """All of it, or its first MiB where the rest cannot be read: a signature then fails, and nothing else does."""
+def _rest(mail: Inbound) -> Iterator[bytes]:
+    """What stands behind `mail.raw` in the spool, piece by piece; nothing where it cannot be read: a signature then
+    fails, and nothing else does."""
     if mail.spool:
-        with suppress(OSError):
-            return Path(mail.spool).read_bytes()
-    return mail.raw or b""
+        with suppress(OSError), Path(mail.spool).open("rb", buffering=0) as file:
+            file.seek(len(mail.raw or b""))
+            while piece := file.read(_PIECE_OCTETS):
+                yield piece

@@ -7,14 +7,16 @@ import re
 from dataclasses import dataclass
 
 from homing.mail.address import AddressError, domain_of, parse_domain
-from homing.mail.dkim import HEADER_OCTETS, Result, Verification, relaxed_headers
+from homing.mail.dkim import relaxed_headers
+from homing.mail.dkim_verification import HEADER_OCTETS, Result, Verification
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, Vouched
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.mail.text import clean
 
 _FIELD_BYTES = 8 << 10
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?$)', re.DOTALL)
+"""A quoted string; one that nobody closes goes to the end, so that each character is looked at once."""
 _COMMENT = re.compile(r"\([^()]*\)")
 _ANGLED = re.compile(r"<[^<>]*>")
 _COMMENT_DEPTH = 5

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from homing.mail.authentication import Authentication
-from homing.mail.dkim import Result, Signature, Verification
+from homing.mail.dkim_verification import Result, Signature, Verification
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
 from homing.mail.dmarc_record import Policy
 from homing.mail.spf import SpfVerdict

@@ -13,7 +13,8 @@ from homing.loop.domains.signing_keys import ED25519, RSA, DkimKey, KeyState
 from homing.loop.ids import new_id
 from homing.loop.model import OrganizationId
 from homing.loop.sealing import SealBroken, Sealer
-from homing.mail.dkim import SigningKey, body_hash, verify
+from homing.mail.dkim import SigningKey, body_hash
+from homing.mail.dkim_verification import verify
 from homing.store import dkim_keys
 from homing.store.database import Database
 from homing.store.dkim_keys import SealedKey

@@ -11,7 +11,7 @@ from homing.loop.model import InboundId, State, Strength
 from homing.loop.reading.match import evidence_from, is_feedback_of, is_from_postmaster_of
 from homing.loop.reading.understand import RecipientReport, Understood, understand
 from homing.mail.authentication import Authentication
-from homing.mail.dkim import Result, Signature, Verification
+from homing.mail.dkim_verification import Result, Signature, Verification
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
 from homing.mail.mime import read_headers
 from homing.mail.spf import SpfVerdict

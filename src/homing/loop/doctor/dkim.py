@@ -30,7 +30,7 @@ from homing.loop.doctor.finding import (
     warn,
     wrong,
 )
-from homing.mail.dkim import Result, Signature, verify
+from homing.mail.dkim_verification import Result, Signature, verify
 from homing.mail.dns_question import Answer, Ask, Dialogue, Found, LookupFailed, RecordType
 
 _SAFE_BITS = 2048

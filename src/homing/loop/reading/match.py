@@ -16,7 +16,7 @@ from homing.loop.reading.returned_mail import from_behind
 from homing.loop.reading.understand import RecipientReport, Understood
 from homing.mail.address import domain_of
 from homing.mail.authentication import Authentication
-from homing.mail.dkim import Result
+from homing.mail.dkim_verification import Result
 from homing.mail.spf_record import SpfResult
 
 _STRUCTURED = frozenset({"dsn"})

@@ -16,7 +16,7 @@ import trustme
 import uvloop
 
 from homing.doors.smtp.body import Budget, NoRoomError, Spool
-from homing.doors.smtp.server import Limits, Received, _network_of
+from homing.doors.smtp.server import Limits, Received
 from homing.mail.reply import Reply
 from tests.data import HOSTILE_INPUTS
 from tests.doors.smtp_handler import RecordingDesk, listening
@@ -309,7 +309,7 @@ async def test_connections_from_one_network_and_in_all() -> None:
     async with listening(limits=limits) as (_, server, port):
         async with talk(port) as one, talk(port) as two, talk(port) as three:
             assert [await client.hear() for client in (one, two, three)] == [220, 220, 421]
-        await until(lambda: not server._networks)
+        await until(lambda: not server.networks._connections)
         assert await deliver(port) == 250
 
 
@@ -319,18 +319,18 @@ async def test_connections_in_all() -> None:
         assert [await client.hear() for client in (one, two, three)] == [220, 220, 421]
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("192.0.2.1", "192.0.2.254", True),
-        ("192.0.2.1", "192.0.3.1", False),
-        ("::ffff:192.0.2.1", "192.0.2.9", True),
-        ("2001:db8::1", "2001:db8::ffff:1", True),
-        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
-    ],
-)
-def test_networks(one: str, other: str, same: bool) -> None:
-    assert (_network_of(one) == _network_of(other)) is same
+async def test_a_network_that_sent_too_much_waits_and_may_finish_what_it_began() -> None:
+    limits = Limits(octets_per_network=30_000, network_octets_per_second=1_000_000)
+    async with listening(limits=limits) as (handler, server, port):
+        stopped = time.monotonic()
+        server.networks._now = lambda: stopped
+        assert await deliver(port, b"x" * 60_000 + b"\r\n") == 250
+        async with talk(port) as client:
+            await client.open()
+            assert await client.say(b"MAIL FROM:<b@b.example>\r\n") == [451]
+        server.networks._now = lambda: stopped + 1
+        assert await deliver(port) == 250
+    assert len(handler.bodies) == 2
 
 
 async def test_time_for_a_command_and_for_the_session() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -144,7 +145,7 @@ class MxHost:
     _following: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self, port: int, tls_context: ssl.SSLContext | None) -> int:
-        limits = Limits(connections=1000, connections_per_network=1000)
+        limits = Limits(connections=1000, connections_per_network=1000, octets_per_network=sys.maxsize)
         self._server = SmtpServer(self, limits, tls_context)
         return await self._server.start(self.ip, port)
 

@@ -7,15 +7,15 @@ commands are answered in order, and reads on only when the handler has answered.
 
 import asyncio
 import ssl
-from collections import Counter
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
 
 from homing.doors.smtp.body import Budget, NoRoomError, Spool, SpooledBody
+from homing.doors.smtp.networks import Networks
 from homing.doors.smtp.session_handler import Peer, Received, SessionHandler
 from homing.mail.reply import Reply
 from homing.mail.smtp_server import (
@@ -42,6 +42,7 @@ _UNREAD_REPLIES = 64 * 1024
 _TROUBLE = Reply(451, "4.3.0", "trouble on our side, please try again later")
 _FULL = Reply(452, "4.3.1", "no room for a message now, please try again later")
 _CROWDED = Reply(421, "4.7.0", "too many connections, please try again later")
+_TOO_MUCH = Reply(451, "4.7.0", "too much mail from your network at once, please try again later")
 _TOO_SLOW = Reply(421, "4.4.2", "time is over")
 _GOING_DOWN = Reply(421, "4.3.2", "the server is going down, please try again")
 
@@ -54,8 +55,9 @@ class Limits(SessionLimits):
 
     `command_seconds` is for each command as a whole, however its octets trickle in; a message may pause as long, and
     must come at `body_rate` octets a second after `body_grace_seconds`; a last reply that nobody reads is waited for
-    `linger_seconds`. A network is a /24 or a /64. A message larger
-    than `spool_above` octets goes to disk; what lies in memory in all connections stays under `memory_octets`.
+    `linger_seconds`. A network is a /24 or a /64; it may send `octets_per_network` at once, and goes on with
+    `network_octets_per_second`. A message larger than `spool_above` octets goes to disk; what lies in memory in all
+    connections stays under `memory_octets`.
     """
 
     command_seconds: float = 60
@@ -65,6 +67,8 @@ class Limits(SessionLimits):
     body_rate: float = 1024
     connections: int = 500
     connections_per_network: int = 10
+    octets_per_network: int = 256 * 1024 * 1024
+    network_octets_per_second: int = 2 * 1024 * 1024
     memory_octets: int = 64 * 1024 * 1024
     spool_above: int = 256 * 1024
 
@@ -86,7 +90,12 @@ class SmtpServer:
         self.tls_context = tls_context
         self.spool = spool
         self.budget = Budget(self.limits.memory_octets)
-        self._networks: Counter[str] = Counter()
+        self.networks = Networks(
+            connections=self.limits.connections_per_network,
+            octets=self.limits.octets_per_network,
+            octets_per_second=self.limits.network_octets_per_second,
+            now=time.monotonic,
+        )
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._server: asyncio.Server | None = None
 
@@ -111,21 +120,17 @@ class SmtpServer:
 
     def admit(self, connection: "_Connection") -> bool:
         """Take in a new connection, unless there are too many, in all or from its network."""
-        network = _network_of(connection.peer.ip)
-        crowded = self._networks[network] >= self.limits.connections_per_network
-        if crowded or len(self._connections) >= self.limits.connections:
+        ip = connection.peer.ip
+        if len(self._connections) >= self.limits.connections or not self.networks.enter(ip):
             return False
-        self._networks[network] += 1
         task = asyncio.get_running_loop().create_task(connection.serve())
         self._connections[task] = connection
-        task.add_done_callback(lambda task: self._dismiss(task, network))
+        task.add_done_callback(lambda task: self._dismiss(task, ip))
         return True
 
-    def _dismiss(self, task: asyncio.Task[None], network: str) -> None:
+    def _dismiss(self, task: asyncio.Task[None], ip: str) -> None:
         del self._connections[task]
-        self._networks[network] -= 1
-        if not self._networks[network]:
-            del self._networks[network]
+        self.networks.leave(ip)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("smtp_connection_failed", exc_info=error)
 
@@ -208,7 +213,8 @@ class _Connection(Stream, asyncio.BufferedProtocol):
         match event:
             case AskSender(envelope_sender):
                 self._name_peer()
-                session.answer(await self._ask(handler.mail_from(self.peer, envelope_sender)))
+                busy = not self._server.networks.may_send(self.peer.ip)
+                session.answer(_TOO_MUCH if busy else await self._ask(handler.mail_from(self.peer, envelope_sender)))
             case AskRecipient(envelope_sender, recipient):
                 session.answer(await self._ask(handler.recipient(self.peer, envelope_sender, recipient)))
             case BodyOpened():
@@ -276,6 +282,7 @@ class _Connection(Stream, asyncio.BufferedProtocol):
 
     def _drop_message(self) -> None:
         if self._spool is not None:
+            self._server.networks.sent(self.peer.ip, self._octets - self._body_from)
             self._spool.discard()
             self._spool = None
 
@@ -338,13 +345,3 @@ class _Connection(Stream, asyncio.BufferedProtocol):
         _, unread = await asyncio.wait([self.gone], timeout=self._limits.linger_seconds)
         if unread:
             self.transport.abort()
-
-
-def _network_of(ip: str) -> str:
-    """The /24 or /64 that an address lies in; an IPv4-mapped IPv6 address counts as IPv4."""
-    address = ip_address(ip)
-    if address.version == 6:
-        if address.ipv4_mapped is None:
-            return address.packed[:8].hex()
-        address = address.ipv4_mapped
-    return address.packed[:3].hex()

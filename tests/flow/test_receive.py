@@ -1,5 +1,6 @@
 """Mail that comes in: who may, what is kept before the answer, and what becomes of it when its reader breaks."""
 
+import asyncio
 import os
 import sqlite3
 from dataclasses import replace
@@ -19,14 +20,17 @@ from homing.lab.returned_mail import Failure, bounce
 from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.model import State
 from homing.loop.token import Purpose, TokenKey, Tokens
+from homing.mail.authentication import Authentication
 from homing.net.dns import Resolver
 from homing.store import alarms, inbound, tables
 from homing.store.accepted_messages import AcceptedMessage
 from homing.store.database import Database
-from homing.store.inbound import InboundState
+from homing.store.inbound import Inbound, InboundQueue, InboundState
 from homing.store.organizations import Organization
 from homing.store.record import record
 from tests.flow.clock import Clock
+from tests.flow.inbound_mail import read_all
+from tests.patience import PATIENCE
 from tests.store.scenes import (
     NOW,
     a_statement,
@@ -64,7 +68,6 @@ def receiver(database: Database, clock: Clock, tmp_path: Path) -> Receiver:
         retention=RETENTION,
         inbound_authentication=InboundAuthentication(resolver=silent, suffix_of=None, clock=clock, patience=0.05),
         feedback_domains=frozenset(),
-        returns=WakeUp(),
         actions=WakeUp(),
         news=WakeUp(),
         names=OwnNames(database=database, organization_addresses=False, clock=clock),
@@ -221,7 +224,7 @@ async def test_whoever_writes_to_the_address_for_leaving_leaves_and_no_server_do
     [one] = (await delivered(database, organization, "john@corp.example")).deliveries
     mail = arrived(address_of(one.id, Purpose.UNSUBSCRIBE, "u+"), mail_of(what))
     await receiver.keep(replace(mail, envelope_sender="john@corp.example" if what == "human_reply" else None))
-    await receiver._claim_and_work()
+    await read_all(receiver)
     [kept] = await database.read(all_rows, tables.inbound)
     assert (kept["what"], kept["state"]) == (what, "done")
     assert [row["reason"] for row in await database.read(all_rows, tables.suppression)] == ["unsubscribe"] * leaves
@@ -237,7 +240,7 @@ async def test_reports_that_went_to_from_are_taken_and_people_are_told_that_nobo
     """Some servers and providers report to the author, whatever the envelope said."""
     stray = replace(arrived("message-service@post.example", mail_of(what)), envelope_sender="x@corp.example")
     assert (await receiver.keep(stray)).reply_code == (250 if kept else 550)
-    await receiver._claim_and_work()
+    await read_all(receiver)
     assert [row["what"] for row in await database.read(all_rows, tables.inbound)] == [what] * kept
 
 
@@ -267,12 +270,46 @@ async def test_each_report_concludes_the_delivery_that_it_came_back_to(receiver:
     for one in dead:
         address = address_of(one.id)
         await receiver.keep(arrived(address, bounced(one.recipient, address)))
-    assert not await receiver._claim_and_work(), "nothing is left"
+    assert not await read_all(receiver), "nothing is left"
     assert {await state_of(database, organization, one.id) for one in dead} == {State.BOUNCED}
     assert await state_of(database, organization, alive.id) is State.DELIVERED
     mails = await database.read(all_rows, tables.inbound)
     assert {(row["state"], row["what"], row["organization"]) for row in mails} == {("done", "bounce", organization.id)}
-    assert await database.write(inbound.claim, NOW + LEASE * 2, 10, LEASE) == []
+    assert await database.write(inbound.claim, InboundQueue.EVIDENCE, NOW + LEASE * 2, 10, LEASE) == []
+
+
+class Held(InboundAuthentication):
+    """Authentication of large mail and of strays that takes until `over`."""
+
+    over = asyncio.Event()
+
+    async def authenticate(self, mail: Inbound) -> Authentication:
+        if mail.spool or mail.delivery is None:
+            await self.over.wait()
+        return await super().authenticate(mail)
+
+
+async def test_no_bounce_waits_for_large_mail_or_for_strays(
+    receiver: Receiver, database: Database, clock: Clock
+) -> None:
+    organization = await an_organization(database)
+    [one] = (await delivered(database, organization, "john@corp.example")).deliveries
+    resolver = receiver.inbound_authentication.resolver
+    receiver.inbound_authentication = Held(resolver=resolver, suffix_of=None, clock=clock, patience=0.05)
+    address = address_of(one.id)
+    large = replace(arrived(address), write_whole=lambda file: file.write_bytes(NOTE) and None)
+    for mail in (*[arrived()] * 30, *[large] * 3, arrived(address, bounced(one.recipient, address))):
+        assert (await receiver.keep(mail)).reply_code == 250
+    reading = asyncio.create_task(receiver.run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while await state_of(database, organization, one.id) is not State.BOUNCED:
+                await asyncio.sleep(0.01)
+    finally:
+        Held.over.set()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
 
 
 async def test_a_mail_that_breaks_its_reader_costs_no_other_and_is_kept_unparsed_in_the_end(
@@ -287,8 +324,8 @@ async def test_a_mail_that_breaks_its_reader_costs_no_other_and_is_kept_unparsed
     await receiver.keep(arrived())
     for tries in range(1, MOST_TRIES + 1):
         with capture_logs() as logs:
-            await receiver._claim_and_work()
-            await receiver._claim_and_work()
+            await read_all(receiver)
+            await read_all(receiver)
         assert [log["event"] for log in logs] == ["inbound mail broke"]
         broken, other = await database.read(all_rows, tables.inbound)
         assert (broken["state"], broken["tries"]) == (InboundState.WORKING, tries), "it rests until its lease is over"
@@ -296,7 +333,7 @@ async def test_a_mail_that_breaks_its_reader_costs_no_other_and_is_kept_unparsed
         assert await database.read(alarms.list_all) == []
         clock.advance(LEASE + timedelta(seconds=1))
     with capture_logs():
-        await receiver._claim_and_work()
+        await read_all(receiver)
     broken, _ = await database.read(all_rows, tables.inbound)
     assert (broken["state"], broken["raw"]) == (InboundState.UNPARSED, b"poison")
     assert [alarm.cause for alarm in await database.read(alarms.list_all)] == ["kept-unread"]

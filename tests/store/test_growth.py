@@ -32,6 +32,7 @@ from homing.store import (
     views,
 )
 from homing.store.database import Database
+from homing.store.inbound import InboundQueue
 from homing.store.lifts import Criteria
 from homing.store.views import Filter
 
@@ -65,7 +66,7 @@ def periodic(large: Large) -> Mapping[str, Task]:
         "claim actions": lambda c: actions.claim(c, NOW, 50, LEASE),
         "recover actions": lambda c: actions.recover(c, NOW),
         "bring actions forward": lambda c: actions.bring_forward(c, NOW, NOW + 30 * DAY),
-        "claim mail": lambda c: inbound.claim(c, NOW, 50, LEASE),
+        **{f"claim mail: {queue}": _claim_mail(queue) for queue in InboundQueue},
         "claim domains": lambda c: sending_domains.take_due(c, NOW, 50, LEASE),
         "alarms to be told": lambda c: alarms.untold(c, NOW + DAY),
         "forget idempotency keys": lambda c: tidy.forget_idempotency(c, NOW),
@@ -161,6 +162,10 @@ def _of_state(large: Large, state: State) -> Task:
 
 def _cases(large: Large, state: CaseState) -> Task:
     return lambda c: views.cases(c, large.organization, state=state)
+
+
+def _claim_mail(queue: InboundQueue) -> Task:
+    return lambda conn: inbound.claim(conn, queue, NOW, 50, LEASE)
 
 
 def _inbound(what: What) -> Task:

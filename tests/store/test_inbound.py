@@ -14,7 +14,7 @@ from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables, tidy
 from homing.store.database import Database
-from homing.store.inbound import InboundResult, InboundState, NewInbound
+from homing.store.inbound import InboundQueue, InboundResult, InboundState, NewInbound
 from homing.store.record import record
 from tests.store.scenes import (
     LEASE,
@@ -52,7 +52,7 @@ def _mail(**fields: object) -> NewInbound:
 async def test_kept_bytes_come_back_as_they_were(database: Database) -> None:
     mail = _mail()
     await database.write(inbound.keep, mail)
-    (claim,) = await database.write(inbound.claim, NOW, 10, LEASE)
+    (claim,) = await database.write(inbound.claim, InboundQueue.OTHER, NOW, 10, LEASE)
     assert (claim.raw, claim.flags, claim.tries, claim.state) == (mail.raw, mail.flags, 1, InboundState.WORKING)
     assert claim.envelope_sender is None
 
@@ -60,12 +60,29 @@ async def test_kept_bytes_come_back_as_they_were(database: Database) -> None:
 async def test_claimed_by_one_and_again_when_he_died(database: Database) -> None:
     for _ in range(20):
         await database.write(inbound.keep, _mail())
-    batches = await asyncio.gather(*(database.write(inbound.claim, NOW, 3, LEASE) for _ in range(8)))
+    batches = await asyncio.gather(
+        *(database.write(inbound.claim, InboundQueue.OTHER, NOW, 3, LEASE) for _ in range(8))
+    )
     ids = [one.id for batch in batches for one in batch]
     assert len(ids) == len(set(ids)) == 20
-    assert await database.write(inbound.claim, NOW + LEASE, 30, LEASE) == []
-    again = await database.write(inbound.claim, NOW + LEASE + MINUTE, 30, LEASE)
+    assert await database.write(inbound.claim, InboundQueue.OTHER, NOW + LEASE, 30, LEASE) == []
+    again = await database.write(inbound.claim, InboundQueue.OTHER, NOW + LEASE + MINUTE, 30, LEASE)
     assert {one.tries for one in again} == {2}
+
+
+async def test_a_queue_does_not_wait_for_another(database: Database) -> None:
+    token, spool = {"delivery": fresh()}, {"spool": "/spool/1"}
+    strays = [_mail() for _ in range(5)]
+    large = [_mail(**spool, **token), _mail(**spool)]
+    bounce = _mail(**token)
+    for mail in [*strays, *large, bounce]:
+        await database.write(inbound.keep, mail)
+    claimed = {queue: await database.write(inbound.claim, queue, NOW, 10, LEASE) for queue in InboundQueue}
+    assert {queue: {one.id for one in mails} for queue, mails in claimed.items()} == {
+        InboundQueue.EVIDENCE: {bounce.id},
+        InboundQueue.LARGE: {one.id for one in large},
+        InboundQueue.OTHER: {one.id for one in strays},
+    }
 
 
 async def test_a_report_counts_once_however_often_its_work_is_done(database: Database) -> None:
@@ -76,7 +93,7 @@ async def test_a_report_counts_once_however_often_its_work_is_done(database: Dat
     await database.write_grouped(record, answered(claim, await attempted(database, claim)))
     mail = _mail()
     await database.write(inbound.keep, mail)
-    await database.write(inbound.claim, NOW, 1, LEASE)
+    await database.write(inbound.claim, InboundQueue.OTHER, NOW, 1, LEASE)
     understood = InboundResult(id=mail.id, what=What.BOUNCE, verdict=NO_SUCH_USER)
     finding = reported(delivery, inbound=mail.id)
     twice = await asyncio.gather(*(database.write(inbound.finish, understood, [finding]) for _ in range(2)))
@@ -97,14 +114,14 @@ async def test_nothing_is_finished_when_the_finding_fails(database: Database) ->
     broken = reported(fresh(), inbound=mail.id)
     understood = InboundResult(id=mail.id, what=What.BOUNCE, verdict=None)
     assert await database.write(inbound.finish, understood, [broken]) == [None]  # no such delivery: heard, and done
-    assert await database.write(inbound.claim, NOW + MINUTE, 1, LEASE) == []
+    assert await database.write(inbound.claim, InboundQueue.OTHER, NOW + MINUTE, 1, LEASE) == []
 
 
 async def test_what_was_said_is_erased_and_a_tombstone_stays(database: Database) -> None:
     mails = [_mail(spool="/spool/1"), _mail(), _mail()]
     for mail in mails:
         await database.write(inbound.keep, mail)
-    await database.write(inbound.claim, NOW, 10, LEASE)
+    await database.write(inbound.claim, InboundQueue.OTHER, NOW, 10, LEASE)
     for mail, days in zip(mails[:2], (1, 9), strict=True):
         understood = InboundResult(id=mail.id, what=What.HUMAN_REPLY, verdict=None, erase_at=NOW + timedelta(days=days))
         await database.write(inbound.finish, understood)

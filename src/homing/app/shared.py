@@ -61,7 +61,6 @@ class Shared:
     owner: str
     work: WakeUp = field(default_factory=WakeUp)
     actions: WakeUp = field(default_factory=WakeUp)
-    returns: WakeUp = field(default_factory=WakeUp)
     news: Broadcast = field(default_factory=Broadcast)
 
     @classmethod

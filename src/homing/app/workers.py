@@ -75,7 +75,6 @@ def make_receiver(shared: Shared) -> Receiver:
             resolver=shared.resolver, suffix_of=suffix_list(), clock=shared.clock
         ),
         feedback_domains=frozenset(shared.settings.feedback_domains),
-        returns=shared.returns,
         actions=shared.actions,
         news=shared.news,
         names=shared.names,

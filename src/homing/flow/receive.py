@@ -7,7 +7,7 @@ it is answered with 250. It is understood later.
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -39,7 +39,7 @@ from homing.mail.authentication import Authentication
 from homing.mail.reply import Reply
 from homing.store import actions, inbound, sent_deliveries
 from homing.store.database import Database
-from homing.store.inbound import Inbound, InboundState, NewInbound
+from homing.store.inbound import Inbound, InboundQueue, InboundState, NewInbound
 from homing.store.record import DeliveryEvidence
 from homing.store.sent_deliveries import Sent
 
@@ -47,8 +47,10 @@ LEASE = timedelta(seconds=120)
 MOST_TRIES = 5
 """A mail that ends its worker so often is kept unparsed."""
 
-_LOOK_EVERY = 0.5
-_AT_ONCE = 20
+_LOOK_EVERY = {InboundQueue.EVIDENCE: 0.5, InboundQueue.OTHER: 2.0, InboundQueue.LARGE: 2.0}
+"""Seconds. What this process keeps is read at once; this is for what another left."""
+_AT_ONCE = {InboundQueue.EVIDENCE: 20, InboundQueue.OTHER: 4, InboundQueue.LARGE: 1}
+"""Mails of a queue that are read side by side."""
 _ROLES = frozenset({"postmaster", "abuse", "fbl", "dmarc", "tlsrpt"})
 _REPORTS = frozenset({What.BOUNCE, What.DELAY, What.COMPLAINT, What.REPORT})
 _NO_WISH = frozenset({What.BOUNCE, What.DELAY, What.REPORT})
@@ -124,10 +126,10 @@ class Receiver:
     retention: timedelta
     inbound_authentication: InboundAuthentication
     feedback_domains: frozenset[str]
-    returns: WakeUp
     actions: WakeUp
     news: WakeUp
     names: OwnNames
+    _waiting: dict[InboundQueue, WakeUp] = field(default_factory=lambda: {queue: WakeUp() for queue in InboundQueue})
 
     # -- at the door --------------------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class Receiver:
         except (SQLAlchemyError, OSError):
             _log.exception("cannot keep a mail")
             return _LATER
-        self.returns.wake()
+        self._waiting[new.queue].wake()
         return replace(_KEPT, text=f"kept as {ids.show('inbound', identifier)}")
 
     async def _spooled(self, identifier: InboundId, arrival: Arrival) -> str | None:
@@ -209,16 +211,26 @@ class Receiver:
     # -- in its own time ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
+        """Read each queue on its own: mail without a token, or one of many megabytes, keeps no bounce waiting."""
+        async with asyncio.TaskGroup() as readers:
+            for queue in InboundQueue:
+                readers.create_task(self._read(queue))
+
+    async def _read(self, queue: InboundQueue) -> None:
         await work_until_canceled(
-            self._claim_and_work, failed="cannot claim inbound mail", every=_LOOK_EVERY, wake_up=self.returns
+            lambda: self._claim_and_work(queue),
+            failed="cannot claim inbound mail",
+            every=_LOOK_EVERY[queue],
+            wake_up=self._waiting[queue],
         )
 
-    async def _claim_and_work(self) -> bool:
-        claimed = await self.database.write(inbound.claim, self.clock(), _AT_ONCE, LEASE)
+    async def _claim_and_work(self, queue: InboundQueue) -> bool:
+        most = _AT_ONCE[queue]
+        claimed = await self.database.write(inbound.claim, queue, self.clock(), most, LEASE)
         if claimed:
             await asyncio.gather(*(self._work_on(mail) for mail in claimed))
             self.news.wake()
-        return len(claimed) == _AT_ONCE
+        return len(claimed) == most
 
     async def _work_on(self, mail: Inbound) -> None:
         """One mail. A bug costs this try: its lease runs out and it comes again, a few times."""

@@ -34,6 +34,15 @@ class InboundState(StrEnum):
     UNPARSED = "unparsed"
 
 
+class InboundQueue(StrEnum):
+    """Where a mail waits to be read: what came to a live token of a delivery, what is too large to be read at once, and
+    the rest. None of them waits for another."""
+
+    EVIDENCE = "evidence"
+    LARGE = "large"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewInbound:
     """`purpose`: which of our addresses it came to (envelope, header_from, postmaster, abuse, fbl, dmarc, tlsrpt).
@@ -55,6 +64,12 @@ class NewInbound:
     flags: frozenset[str] = frozenset()
     spool: str | None = None
     erase_at: datetime | None = None
+
+    @property
+    def queue(self) -> InboundQueue:
+        if self.spool is not None:
+            return InboundQueue.LARGE
+        return InboundQueue.OTHER if self.delivery is None else InboundQueue.EVIDENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +149,16 @@ def keep(conn: sa.Connection, new: NewInbound) -> None:
     """To be answered 250 only after this is committed."""
     row = {name: getattr(new, name) for name in NewInbound.__dataclass_fields__}
     cut = {"helo": new.helo[:255], "ip": new.ip[:64], "tls": new.tls[:64], "flags": sorted(new.flags)}
+    cut["queue"] = new.queue.value
     conn.execute(_T.insert(), {**row, **cut, "state": InboundState.WAITING.value, "tries": 0})
 
 
-def claim(conn: sa.Connection, now: datetime, limit: int, lease: timedelta) -> list[Inbound]:
-    """The oldest that wait, or whose worker died. `tries` counts this claim too: many mean that it kills its worker."""
+def claim(conn: sa.Connection, queue: InboundQueue, now: datetime, limit: int, lease: timedelta) -> list[Inbound]:
+    """The oldest that wait in a queue, or whose worker died. `tries` counts this claim too: many mean that it kills its
+    worker."""
     query = (
         sa.select(_T.c.id)
-        .where(_OPEN, (_T.c.lease_until.is_(None)) | (_T.c.lease_until < now))
+        .where(_OPEN, _T.c.queue == queue.value, (_T.c.lease_until.is_(None)) | (_T.c.lease_until < now))
         .order_by(_T.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)

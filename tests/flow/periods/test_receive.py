@@ -15,6 +15,7 @@ from homing.store import alarms, inbound, tables
 from homing.store.database import Database
 from homing.store.inbound import InboundState
 from tests.flow.act.made import TOKENS
+from tests.flow.inbound_mail import read_all
 from tests.store.scenes import NOW, fresh
 
 NOBODY: Any = None
@@ -50,7 +51,6 @@ def a_receiver(database: Database, clock: Clock, authentication: Any, spool: Pat
         retention=timedelta(days=30),
         inbound_authentication=authentication,
         feedback_domains=frozenset(),
-        returns=WakeUp(),
         actions=WakeUp(),
         news=WakeUp(),
         names=NOBODY,
@@ -78,7 +78,7 @@ async def test_what_breaks_its_reader_is_tried_five_times_two_minutes_apart_and_
     with capture_logs():
         for seconds in (0, 119, 121, 242, 363, 484, 605):
             clock.now = NOW + timedelta(seconds=seconds)
-            await receiver._claim_and_work()
+            await read_all(receiver)
             tried.append(broken.tried)
     assert tried == [1, 1, 2, 3, 4, 5, 5]
     [state] = await database.read(lambda conn: conn.execute(sa.select(tables.inbound.c.state)).scalars().all())

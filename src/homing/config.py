@@ -148,6 +148,18 @@ class Settings(BaseSettings):
     lifetime_hours: int = Field(
         default=LIFETIME // timedelta(hours=1), ge=1, le=720, description="How long we try before a delivery expires."
     )
+    disk_reserve_mib: int = Field(
+        default=256,
+        ge=0,
+        description="Mebibytes that stay free in data_dir: with less, nothing is accepted or sent. A file named "
+        "ballast takes a quarter as much, and gives it to results if the disk fills up all the same.",
+    )
+    role_mail_mib_per_day: int = Field(
+        default=256,
+        ge=1,
+        description="Mebibytes a day that are taken for addresses which belong to no delivery: postmaster, abuse, "
+        "reports, the unmonitored From. More is refused for the day, and an alarm tells of it.",
+    )
     content_retention_days: int = Field(default=30, ge=1, description="Contents of messages are erased after that.")
     reply_retention_days: int = Field(
         default=7, ge=1, description="Mail to the unmonitored From address is erased after that; a tombstone stays."

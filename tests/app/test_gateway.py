@@ -13,7 +13,14 @@ from homing.config import Settings
 
 
 def settings(folder: Path, **more: Any) -> Settings:
-    return Settings(operator_domain="acme-mail.com", data_dir=folder / "homing", http_port=0, smtp_port=0, **more)
+    return Settings(
+        operator_domain="acme-mail.com",
+        data_dir=folder / "homing",
+        http_port=0,
+        smtp_port=0,
+        disk_reserve_mib=4,
+        **more,
+    )
 
 
 def test_out_in_the_world_webhooks_are_called_at_443_and_mail_goes_to_25_and_nowhere_inside(tmp_path: Path) -> None:

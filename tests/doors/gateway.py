@@ -40,6 +40,7 @@ from homing.store import human_senders, organizations
 from homing.store.database import Database
 from homing.store.human_senders import HumanSender
 from homing.store.organizations import ApiKey, Organization
+from tests.disks import roomy
 from tests.migrated import migrated_database
 
 ADMINISTRATOR = "the administrator key of the settings"
@@ -160,6 +161,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         database=database,
         acceptance=Acceptance(
             database=database,
+            disk=roomy(),
             outgoing=outgoing,
             clock=clock,
             work=WakeUp(),

@@ -11,7 +11,7 @@ from homing.mail.dkim_verification import Result, Signature, Verification
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables
-from homing.store.inbound import InboundResult, NewInbound
+from homing.store.inbound import InboundQuota, InboundResult, NewInbound
 
 from .gateway import ADMINISTRATOR, Gateway, Member
 from .test_web import here
@@ -47,7 +47,7 @@ async def came(home: Gateway, about: str | None = None, who: Member | None = Non
     )
     organization = None if about is None else (who or home.acme).organization.id
     tied = {"delivery": delivery, "organization": organization}
-    await home.database.write(inbound.keep, replace(new, **tied | fields))
+    await home.database.write(inbound.keep, replace(new, **tied | fields), InboundQuota())
     what = None if fields.get("purpose") == "abuse" else What.BOUNCE
     heard = InboundResult(id=identifier, what=what, verdict=VERDICT, authentication=AUTHENTICATION)
     await home.database.write(inbound.finish, heard)

@@ -23,6 +23,7 @@ from homing.store.human_senders import HumanSender
 from homing.store.organizations import Organization, Stream
 from homing.store.record import record
 from homing.store.suppressions import Suppression
+from tests.disks import roomy
 from tests.flow.act.made import OUTGOING
 from tests.flow.clock import Clock
 from tests.flow.remembered import Asked, lifetime_of
@@ -37,7 +38,7 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture
 def acceptance(database: Database, clock: Clock) -> Acceptance:
     proved = IdentityFacts(database=database, operator=OUTGOING.operator, signing=lambda: None, clock=clock)
-    return Acceptance(database=database, outgoing=OUTGOING, clock=clock, work=WakeUp(), proved=proved)
+    return Acceptance(database=database, disk=roomy(), outgoing=OUTGOING, clock=clock, work=WakeUp(), proved=proved)
 
 
 async def a_customer(database: Database, **settings: Any) -> Organization:

@@ -40,5 +40,5 @@ def test_what_only_rises_is_a_counter_and_what_falls_again_a_gauge() -> None:
     """Prometheus takes a counter that falls for a restart."""
     kinds = {name: type(one) for name, one in KNOWN.items()}
     assert set(kinds.values()) == {Counter, Gauge}
-    falls = {"ALARMS_STANDING", "QUEUE", "CASES", "OLDEST_DUE", "SLOWED", "KEYS_UNSEEN"}
+    falls = {"ALARMS_STANDING", "DISK_FREE", "DISK_LOW", "QUEUE", "CASES", "OLDEST_DUE", "SLOWED", "KEYS_UNSEEN"}
     assert {name for name, kind in kinds.items() if kind is Gauge} == falls

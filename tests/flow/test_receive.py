@@ -25,14 +25,16 @@ from homing.net.dns import Resolver
 from homing.store import alarms, inbound, tables
 from homing.store.accepted_messages import AcceptedMessage
 from homing.store.database import Database
-from homing.store.inbound import Inbound, InboundQueue, InboundState
+from homing.store.inbound import Inbound, InboundQueue, InboundQuota, InboundState
 from homing.store.organizations import Organization
 from homing.store.record import record
+from tests.disks import roomy
 from tests.flow.clock import Clock
 from tests.flow.inbound_mail import read_all
 from tests.patience import PATIENCE
 from tests.store.scenes import (
     NOW,
+    QUOTA,
     a_statement,
     all_rows,
     an_organization,
@@ -58,6 +60,7 @@ def receiver(database: Database, clock: Clock, tmp_path: Path) -> Receiver:
     silent = Resolver([("127.0.0.1", 9)], timeout=0.05)
     return Receiver(
         database=database,
+        disk=roomy(),
         tokens=TOKENS,
         operator=OperatorIdentity(from_domain="post.example", return_domain="b.post.example"),
         rules=reading_rules(),
@@ -71,6 +74,7 @@ def receiver(database: Database, clock: Clock, tmp_path: Path) -> Receiver:
         actions=WakeUp(),
         news=WakeUp(),
         names=OwnNames(database=database, organization_addresses=False, clock=clock),
+        quota=QUOTA,
     )
 
 
@@ -121,6 +125,36 @@ async def test_what_is_answered_250_is_committed(receiver: Receiver, clock: Cloc
         assert (reply.reply_code, reply.enhanced_status_code, raw) == (250, "2.0.0", NOTE)
     assert spool is not None
     assert Path(spool).read_bytes() == whole, "all of it, beside its beginning"
+
+
+async def test_who_leaves_too_much_is_refused_and_nothing_of_it_stays(
+    receiver: Receiver, database: Database, tmp_path: Path
+) -> None:
+    organization = await an_organization(database)
+    [one] = (await delivered(database, organization, "john@corp.example")).deliveries
+    receiver.quota = InboundQuota(mails_per_delivery=1, octets_per_day=2 * len(NOTE))
+    large = replace(arrived(address_of(one.id)), write_whole=lambda file: file.write_bytes(NOTE) and None)
+    with capture_logs() as logs:
+        said = [await receiver.keep(mail) for mail in (large, large, arrived(), arrived(), arrived())]
+    assert [(reply.reply_code, reply.enhanced_status_code) for reply in said] == [
+        (250, "2.0.0"),
+        (552, "5.2.2"),
+        (250, "2.0.0"),
+        (250, "2.0.0"),
+        (452, "4.2.2"),
+    ]
+    assert len(list((tmp_path / "inbound").iterdir())) == 1
+    assert [log["purpose"] for log in logs if log["event"] == "an address takes no more mail"] == ["envelope", "abuse"]
+    assert [alarm.cause for alarm in await database.read(alarms.list_all)] == ["role-mail-refused"]
+
+
+async def test_nothing_is_taken_or_read_while_the_disk_is_low(receiver: Receiver, database: Database) -> None:
+    assert (receiver.opened().reply_code, (await receiver.keep(arrived())).reply_code) == (250, 250)
+    receiver.disk.is_low = True
+    said = [receiver.opened(), await receiver.keep(arrived())]
+    assert {(reply.reply_code, reply.enhanced_status_code) for reply in said} == {(452, "4.3.1")}
+    assert not await read_all(receiver)
+    assert [row["state"] for row in await database.read(all_rows, tables.inbound)] == ["waiting"]
 
 
 async def test_what_has_no_room_on_the_disk_is_left_with_its_client(receiver: Receiver, tmp_path: Path) -> None:

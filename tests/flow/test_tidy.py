@@ -27,6 +27,7 @@ from homing.store.suppressions import Suppression
 from tests.flow.clock import Clock
 from tests.store.scenes import (
     NOW,
+    QUOTA,
     all_rows,
     an_organization,
     answered,
@@ -129,7 +130,7 @@ def _unread() -> NewInbound:
 
 async def _read(database: Database, organization: Organization) -> None:
     mail = _unread()
-    await database.write(inbound.keep, mail)
+    await database.write(inbound.keep, mail, QUOTA)
     await database.write(inbound.finish, InboundResult(id=mail.id, what=None, verdict=None))
 
 
@@ -215,7 +216,7 @@ async def test_what_is_still_wanted_outlives_its_retention(tidier: Tidier, datab
     """A message that is under way, and a mail that nobody has read."""
     organization = await an_organization(database)
     await submitted(database, organization)
-    await database.write(inbound.keep, _unread())
+    await database.write(inbound.keep, _unread(), QUOTA)
     clock.advance(RETENTION * 2)
     await tidier.forget()
     assert len(await database.read(all_rows, tables.message_content)) == 1

@@ -82,6 +82,8 @@ def test_it_is_told_once_and_again_a_day_later_if_it_goes_on() -> None:
         ("no-signing-key post.example", "Publish what `homing dkim zone` prints"),
         ("key-not-published h1._domainkey.post.example", "Publish what `homing dkim zone` prints"),
         ("kept-unread", "It is kept: look at it"),
+        ("disk-low", "Make room"),
+        ("role-mail-refused", "See who"),
         ("what nobody foresaw", "Read the reply below"),
     ],
 )

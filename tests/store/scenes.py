@@ -16,10 +16,12 @@ from homing.store import accepted_messages, cases, deliveries, organizations, ta
 from homing.store.accepted_messages import AcceptedMessage, Idempotency, NewDelivery, NewMessage
 from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.inbound import InboundQuota
 from homing.store.organizations import Organization
 from homing.store.record import AttemptResult, DeliveryEvidence
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+QUOTA = InboundQuota()
 LEASE = timedelta(minutes=3)
 MINUTE = timedelta(minutes=1)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from homing.loop.evidence import What
-from homing.loop.model import State
+from homing.loop.model import DeliveryId, State
 from homing.mail.authentication import Authentication
 from homing.mail.dkim_verification import Result, Signature, Verification
 from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
@@ -14,13 +14,14 @@ from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables, tidy
 from homing.store.database import Database
-from homing.store.inbound import InboundQueue, InboundResult, InboundState, NewInbound
+from homing.store.inbound import InboundQueue, InboundQuota, InboundResult, InboundState, NewInbound
 from homing.store.record import record
 from tests.store.scenes import (
     LEASE,
     MINUTE,
     NO_SUCH_USER,
     NOW,
+    QUOTA,
     all_rows,
     an_organization,
     answered,
@@ -51,7 +52,7 @@ def _mail(**fields: object) -> NewInbound:
 
 async def test_kept_bytes_come_back_as_they_were(database: Database) -> None:
     mail = _mail()
-    await database.write(inbound.keep, mail)
+    await database.write(inbound.keep, mail, QUOTA)
     (claim,) = await database.write(inbound.claim, InboundQueue.OTHER, NOW, 10, LEASE)
     assert (claim.raw, claim.flags, claim.tries, claim.state) == (mail.raw, mail.flags, 1, InboundState.WORKING)
     assert claim.envelope_sender is None
@@ -59,7 +60,7 @@ async def test_kept_bytes_come_back_as_they_were(database: Database) -> None:
 
 async def test_claimed_by_one_and_again_when_he_died(database: Database) -> None:
     for _ in range(20):
-        await database.write(inbound.keep, _mail())
+        await database.write(inbound.keep, _mail(), QUOTA)
     batches = await asyncio.gather(
         *(database.write(inbound.claim, InboundQueue.OTHER, NOW, 3, LEASE) for _ in range(8))
     )
@@ -76,13 +77,43 @@ async def test_a_queue_does_not_wait_for_another(database: Database) -> None:
     large = [_mail(**spool, **token), _mail(**spool)]
     bounce = _mail(**token)
     for mail in [*strays, *large, bounce]:
-        await database.write(inbound.keep, mail)
+        await database.write(inbound.keep, mail, QUOTA)
     claimed = {queue: await database.write(inbound.claim, queue, NOW, 10, LEASE) for queue in InboundQueue}
     assert {queue: {one.id for one in mails} for queue, mails in claimed.items()} == {
         InboundQueue.EVIDENCE: {bounce.id},
         InboundQueue.LARGE: {one.id for one in large},
         InboundQueue.OTHER: {one.id for one in strays},
     }
+
+
+async def test_a_delivery_takes_so_many_mails_and_octets_and_its_first_mail_whatever_its_size(
+    database: Database,
+) -> None:
+    quota = InboundQuota(mails_per_delivery=3, octets_per_delivery=100, octets_per_day=0)
+    many, large, other = fresh(), fresh(), fresh()
+
+    async def kept(delivery: DeliveryId, size: int) -> bool:
+        return await database.write(inbound.keep, _mail(delivery=delivery, size=size), quota)
+
+    assert [await kept(many, 1) for _ in range(4)] == [True, True, True, False]
+    assert [await kept(large, size) for size in (500, 1)] == [True, False]
+    assert [await kept(other, size) for size in (60, 41, 40)] == [True, False, True]
+    assert len(await database.read(all_rows, tables.inbound)) == 6
+
+
+async def test_what_belongs_to_no_delivery_has_its_octets_of_the_day(database: Database) -> None:
+    quota = InboundQuota(octets_per_day=100)
+
+    async def kept(size: int, days: int = 0, **fields: object) -> bool:
+        mail = _mail(size=size, received_at=NOW + timedelta(days=days), **fields)
+        return await database.write(inbound.keep, mail, quota)
+
+    assert [await kept(size) for size in (101, 60, 50, 40, 1)] == [False, True, False, True, False]
+    assert await kept(1, delivery=fresh()), "a bounce is taken all the same"
+    assert await kept(100, days=1)
+    while await database.write(tidy.forget_counters, NOW + timedelta(days=1)):
+        pass
+    assert [row["octets"] for row in await database.read(all_rows, tables.inbound_usage)] == [100]
 
 
 async def test_a_report_counts_once_however_often_its_work_is_done(database: Database) -> None:
@@ -92,7 +123,7 @@ async def test_a_report_counts_once_however_often_its_work_is_done(database: Dat
     delivery = one.deliveries[0].id
     await database.write_grouped(record, answered(claim, await attempted(database, claim)))
     mail = _mail()
-    await database.write(inbound.keep, mail)
+    await database.write(inbound.keep, mail, QUOTA)
     await database.write(inbound.claim, InboundQueue.OTHER, NOW, 1, LEASE)
     understood = InboundResult(id=mail.id, what=What.BOUNCE, verdict=NO_SUCH_USER)
     finding = reported(delivery, inbound=mail.id)
@@ -110,7 +141,7 @@ async def test_a_report_counts_once_however_often_its_work_is_done(database: Dat
 
 async def test_nothing_is_finished_when_the_finding_fails(database: Database) -> None:
     mail = _mail()
-    await database.write(inbound.keep, mail)
+    await database.write(inbound.keep, mail, QUOTA)
     broken = reported(fresh(), inbound=mail.id)
     understood = InboundResult(id=mail.id, what=What.BOUNCE, verdict=None)
     assert await database.write(inbound.finish, understood, [broken]) == [None]  # no such delivery: heard, and done
@@ -120,7 +151,7 @@ async def test_nothing_is_finished_when_the_finding_fails(database: Database) ->
 async def test_what_was_said_is_erased_and_a_tombstone_stays(database: Database) -> None:
     mails = [_mail(spool="/spool/1"), _mail(), _mail()]
     for mail in mails:
-        await database.write(inbound.keep, mail)
+        await database.write(inbound.keep, mail, QUOTA)
     await database.write(inbound.claim, InboundQueue.OTHER, NOW, 10, LEASE)
     for mail, days in zip(mails[:2], (1, 9), strict=True):
         understood = InboundResult(id=mail.id, what=What.HUMAN_REPLY, verdict=None, erase_at=NOW + timedelta(days=days))
@@ -168,7 +199,7 @@ async def test_what_authentication_said_comes_back_and_strangers_text_in_it_is_h
     hostile = replace(said, dmarc=None, spf=replace(said.spf, domain="a\x00b\ud800\x1b[31m" + "c" * 9000))
     for authentication in (said, hostile):
         mail = _mail()
-        await database.write(inbound.keep, mail)
+        await database.write(inbound.keep, mail, QUOTA)
         heard = InboundResult(id=mail.id, what=What.BOUNCE, verdict=None, authentication=authentication)
         await database.write(inbound.finish, heard)
         kept = await database.read(inbound.get, mail.id)
@@ -185,7 +216,7 @@ async def test_a_mail_is_shown_to_whom_it_is_about_and_no_more_of_it_than_asked_
     organization, other = await an_organization(database), await an_organization(database)
     sent = await submitted(database, organization)
     mail = _mail(raw=b"\x00\xff" * 100)
-    await database.write(inbound.keep, mail)
+    await database.write(inbound.keep, mail, QUOTA)
     assert (await database.read(inbound.list_page, organization.id)).lines == []
     finding = reported(sent.deliveries[0].id, inbound=mail.id)
     await database.write(inbound.finish, InboundResult(id=mail.id, what=What.BOUNCE, verdict=None), [finding])

@@ -13,7 +13,7 @@ from homing.store.database import Database
 from homing.store.inbound import InboundResult, NewInbound
 from homing.store.record import record
 from homing.store.views import Filter
-from tests.store.scenes import MINUTE, NOW, an_organization, answered, claimed, fresh, submitted
+from tests.store.scenes import MINUTE, NOW, QUOTA, an_organization, answered, claimed, fresh, submitted
 
 JANET = fresh()
 JOHN = "John@example.net"
@@ -114,7 +114,7 @@ async def test_returned_mail_page_by_page_is_all_of_it(database: Database, monke
             size=1,
             raw=b"x",
         )
-        await database.write(inbound.keep, mail)
+        await database.write(inbound.keep, mail, QUOTA)
         what = What.COMPLAINT if number % 6 == 0 else What.BOUNCE
         await database.write(inbound.finish, InboundResult(id=mail.id, what=what, verdict=None))
     asked: list[tuple[dict[str, Any], int]] = [({}, 20), ({"what": What.COMPLAINT}, 4), ({"purpose": "abuse"}, 2)]

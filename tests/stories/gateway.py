@@ -186,6 +186,7 @@ def settings_in(world: World, folder: Path, **more: Any) -> Settings:
         "operator_name": "Acme Mail",
         "data_dir": folder / "homing",
         "http_port": free_port(),
+        "disk_reserve_mib": 4,
         "smtp_host": "127.0.0.1",
         "smtp_port": 0,
         "administrator": "postmaster@acme-admin.com",

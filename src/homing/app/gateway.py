@@ -23,6 +23,7 @@ from homing.config import BadSettings, Settings
 from homing.flow.act import Actor
 from homing.flow.alarms import AlarmNotifier
 from homing.flow.deliver import Deliverer
+from homing.flow.disk_space import DiskWatch
 from homing.flow.receive import Receiver
 from homing.flow.sealed_secrets import seal_anew
 from homing.flow.tidy import Tidier
@@ -47,6 +48,7 @@ class App:
     receiver: Receiver
     actor: Actor
     tidier: Tidier
+    disk_watch: DiskWatch
     alarm_notifier: AlarmNotifier
     domain_verifier: DomainVerifier
     http: FastAPI
@@ -86,6 +88,7 @@ class App:
         tls = tls_of(self.settings)
         async with self.storing(), AsyncExitStack() as workers, AsyncExitStack() as doors:
             self.clock.resume(*await self.database.read(wall_clock.last_seen))
+            await self.disk_watch.look()
             await self.tidier.recover()
             await self.domain_verifier.names.learn()
             workers.push_async_callback(self._close_connections)
@@ -96,6 +99,7 @@ class App:
                 self.receiver,
                 self.actor,
                 self.tidier,
+                self.disk_watch,
                 self.alarm_notifier,
                 self.domain_verifier,
             ):
@@ -122,6 +126,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         receiver=make_receiver(shared),
         actor=actor,
         tidier=make_tidier(shared),
+        disk_watch=DiskWatch(disk=shared.disk, database=shared.database, clock=shared.clock),
         alarm_notifier=make_warner(shared),
         domain_verifier=domain_verifier,
         http=make_http(shared, actor, domain_verifier, stopping),

@@ -71,6 +71,7 @@ def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, sto
     """API and pages. `stopping` is set when the door closes; live streams end then."""
     acceptance = Acceptance(
         database=shared.database,
+        disk=shared.disk,
         outgoing=shared.outgoing,
         clock=shared.clock,
         work=shared.work,

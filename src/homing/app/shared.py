@@ -10,6 +10,7 @@ from homing.app.clock import Clock
 from homing.app.key_files import Keys
 from homing.config import Settings, server_of
 from homing.flow.deliver.sign import Signer
+from homing.flow.disk_space import DiskSpace
 from homing.flow.identity_facts import IdentityFacts
 from homing.flow.outgoing import Outgoing
 from homing.flow.own_names import OwnNames
@@ -48,6 +49,7 @@ class Shared:
     clock: Clock
     keys: Keys
     database: Database
+    disk: DiskSpace
     tokens: Tokens
     outgoing: Outgoing
     proved: IdentityFacts
@@ -86,6 +88,7 @@ class Shared:
             clock=clock,
             keys=keys,
             database=database,
+            disk=DiskSpace(folder=settings.data_dir, reserve=settings.disk_reserve_mib * 1024 * 1024),
             sealed_secrets=sealed_secrets,
             signer=signer,
             names=OwnNames(database=database, organization_addresses=settings.organization_addresses, clock=clock),

@@ -20,6 +20,7 @@ from homing.net.route import Router
 from homing.net.sms import GenericHttp, SmsSender, TwilioShaped
 from homing.net.smtp_client import SmtpClient
 from homing.net.suffix import suffix_list
+from homing.store.inbound import InboundQuota
 
 
 def make_deliverer(shared: Shared) -> Deliverer:
@@ -50,6 +51,7 @@ def make_deliverer(shared: Shared) -> Deliverer:
     )
     return Deliverer(
         database=shared.database,
+        disk=shared.disk,
         agent=agent,
         clock=shared.clock,
         jumped_at=shared.clock.jumped_at,
@@ -63,6 +65,7 @@ def make_deliverer(shared: Shared) -> Deliverer:
 def make_receiver(shared: Shared) -> Receiver:
     return Receiver(
         database=shared.database,
+        disk=shared.disk,
         tokens=shared.tokens,
         operator=shared.settings.operator,
         rules=shared.rules,
@@ -78,12 +81,14 @@ def make_receiver(shared: Shared) -> Receiver:
         actions=shared.actions,
         news=shared.news,
         names=shared.names,
+        quota=InboundQuota(octets_per_day=shared.settings.role_mail_mib_per_day * 1024 * 1024),
     )
 
 
 def make_actor(shared: Shared) -> Actor:
     return Actor(
         database=shared.database,
+        disk=shared.disk,
         outgoing=shared.outgoing,
         fetcher=shared.fetcher,
         sealed_secrets=shared.sealed_secrets,

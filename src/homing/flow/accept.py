@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from cachetools import TTLCache
 
+from homing.flow.disk_space import DiskSpace
 from homing.flow.identity_facts import IdentityFacts
 from homing.flow.outgoing import Clock, Outgoing, answer_again
 from homing.flow.wakeup import WakeUp
@@ -33,6 +34,7 @@ from homing.store.usage import OverCap
 LARGEST_MESSAGE = 20 * 1024 * 1024
 """Octets of the whole message on the wire."""
 
+_NO_ROOM_SECONDS = 60
 _COMPOSED_IN_THREAD = 128 * 1024
 _KNOWN_FOR = timedelta(seconds=30)
 _KNOWN_AT_MOST = 10_000
@@ -56,6 +58,7 @@ class Acceptance:
     """
 
     database: Database
+    disk: DiskSpace
     outgoing: Outgoing
     clock: Clock
     work: WakeUp
@@ -103,6 +106,8 @@ class Acceptance:
     async def _accept(self, organization: Organization, checked: CheckedRequest) -> Accepted:
         if organization.paused:
             raise _paused(organization)
+        if self.disk.is_low:
+            raise _no_room()
         now = self.clock()
         human_sender = await self._person(organization.id, checked.human_sender.address)
         reply_to = human_sender
@@ -258,6 +263,17 @@ class Acceptance:
 
 def _refused(status: int, code: str, title: str) -> Rejected:
     return Rejected(550, "5.7.1", Problem(status=status, code=code, title=title))
+
+
+def _no_room() -> Rejected:
+    problem = Problem(
+        status=503,
+        code="disk-full",
+        title="There is no room on the disk for a message now.",
+        detail="Nothing was accepted. The operator has been told; send the request again later.",
+        retry_after=_NO_ROOM_SECONDS,
+    )
+    return Rejected(452, "4.3.1", problem)
 
 
 def _invalid(faults: tuple[Fault, ...]) -> Rejected:

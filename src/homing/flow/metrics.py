@@ -19,4 +19,6 @@ OLDEST_DUE = Gauge("homing_oldest_due_seconds", "How long the longest waiting du
 SLOWED = Gauge("homing_slowed_receivers", "Receivers that found us too fast, and are tried gently.")
 KEY_MOVES = Counter("homing_dkim_key_moves", "DKIM keys that moved on, by the state that followed.", ["state"])
 KEYS_UNSEEN = Gauge("homing_dkim_keys_unseen", "DKIM keys in use whose record does not stand in the DNS everywhere.")
+DISK_FREE = Gauge("homing_disk_free_bytes", "Room in the data folder.")
+DISK_LOW = Gauge("homing_disk_low", "1 while nothing new is taken or begun for want of room on the disk.")
 CLOCK_JUMPS = Counter("homing_clock_jumps", "Times that the clock jumped while the monotonic clock did not.")

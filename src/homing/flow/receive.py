@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from homing.flow import metrics
 from homing.flow.alarms import noted, raise_alarm
 from homing.flow.authenticate_inbound import InboundAuthentication
+from homing.flow.disk_space import DiskSpace
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.own_names import OwnNames
 from homing.flow.wakeup import WakeUp
@@ -39,7 +40,7 @@ from homing.mail.authentication import Authentication
 from homing.mail.reply import Reply
 from homing.store import actions, inbound, sent_deliveries
 from homing.store.database import Database
-from homing.store.inbound import Inbound, InboundQueue, InboundState, NewInbound
+from homing.store.inbound import Inbound, InboundQueue, InboundQuota, InboundState, NewInbound
 from homing.store.record import DeliveryEvidence
 from homing.store.sent_deliveries import Sent
 
@@ -56,12 +57,16 @@ _REPORTS = frozenset({What.BOUNCE, What.DELAY, What.COMPLAINT, What.REPORT})
 _NO_WISH = frozenset({What.BOUNCE, What.DELAY, What.REPORT})
 """Kinds of mail that stray to the unsubscribe address and express no wish; it is no return address either."""
 
+_SENDER_OK = Reply(250, "2.1.0", "ok")
 _OK = Reply(250, "2.1.5", "ok")
 _KEPT = Reply(250, "2.0.0", "kept")
 _NOBODY = Reply(550, "5.1.1", "no such address here")
 _NOT_READ = Reply(
     550, "5.7.1", "this address is not monitored; please write to the address in Reply-To of the message you received"
 )
+_NO_MORE = Reply(552, "5.2.2", "this address has had all the mail that it takes")
+_NO_MORE_TODAY = Reply(452, "4.2.2", "this address takes no more mail today, please try again tomorrow")
+_NO_ROOM = Reply(452, "4.3.1", "no room on our disk now, please try again later")
 _LATER = Reply(451, "4.3.0", "cannot keep your message now, please try again later")
 
 _log = structlog.get_logger()
@@ -116,6 +121,7 @@ class Receiver:
     anything has happened."""
 
     database: Database
+    disk: DiskSpace
     tokens: Tokens
     operator: OperatorIdentity
     rules: Rules
@@ -129,9 +135,14 @@ class Receiver:
     actions: WakeUp
     news: WakeUp
     names: OwnNames
+    quota: InboundQuota
     _waiting: dict[InboundQueue, WakeUp] = field(default_factory=lambda: {queue: WakeUp() for queue in InboundQueue})
 
     # -- at the door --------------------------------------------------------------------------------------------------
+
+    def opened(self) -> Reply:
+        """The answer to MAIL FROM."""
+        return _NO_ROOM if self.disk.is_low else _SENDER_OK
 
     def admit(self, recipient: str) -> Reply:
         """The answer to RCPT TO."""
@@ -143,6 +154,8 @@ class Receiver:
         place = self._place(arrival.recipient)
         if place is None:
             return _NOBODY
+        if self.disk.is_low:
+            return _NO_ROOM
         if place.purpose == Door.HEADER_FROM and not await self._wanted_at_from(arrival):
             return _NOT_READ
         now = self.clock()
@@ -165,12 +178,24 @@ class Receiver:
                 spool=await self._spooled(identifier, arrival),
                 erase_at=now + retention,
             )
-            await self.database.write(inbound.keep, new)
+            if not await self.database.write(inbound.keep, new, self.quota):
+                return await self._over_quota(new)
         except (SQLAlchemyError, OSError):
             _log.exception("cannot keep a mail")
             return _LATER
         self._waiting[new.queue].wake()
         return replace(_KEPT, text=f"kept as {ids.show('inbound', identifier)}")
+
+    async def _over_quota(self, new: NewInbound) -> Reply:
+        """Whether a later try may help depends on the address: a delivery's has had all that it takes."""
+        if new.spool:
+            await asyncio.to_thread(Path(new.spool).unlink, missing_ok=True)
+        _log.warning("an address takes no more mail", purpose=new.purpose, size=new.size, ip=new.ip)
+        if new.delivery is not None:
+            return _NO_MORE
+        text = f"mail to {new.purpose} was refused: addresses that belong to no delivery have had their octets of today"
+        await raise_alarm(self.database, alarm("role-mail-refused", text), self.clock())
+        return _NO_MORE_TODAY
 
     async def _spooled(self, identifier: InboundId, arrival: Arrival) -> str | None:
         if arrival.write_whole is None:
@@ -226,6 +251,8 @@ class Receiver:
 
     async def _claim_and_work(self, queue: InboundQueue) -> bool:
         most = _AT_ONCE[queue]
+        if self.disk.is_low:
+            return False
         claimed = await self.database.write(inbound.claim, queue, self.clock(), most, LEASE)
         if claimed:
             await asyncio.gather(*(self._work_on(mail) for mail in claimed))

@@ -22,6 +22,7 @@ from homing.store.record import DeliveryEvidence, record
 
 _T = tables.inbound
 _OOPS = tables.oops_answer
+_USAGE = tables.inbound_usage
 
 _OPEN = sa.text("inbound.state IN ('waiting', 'working')")
 _CLOSED = sa.text("inbound.state NOT IN ('waiting', 'working')")
@@ -145,12 +146,45 @@ class InboundResult:
     erase_at: datetime | None = None
 
 
-def keep(conn: sa.Connection, new: NewInbound) -> None:
-    """To be answered 250 only after this is committed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundQuota:
+    """What strangers may leave with us: mails and octets to the address of one delivery, and octets a day to those that
+    belong to none."""
+
+    mails_per_delivery: int = 50
+    octets_per_delivery: int = 64 * 1024 * 1024
+    octets_per_day: int = 256 * 1024 * 1024
+
+
+def keep(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
+    """To be answered 250 only after this is committed. Returns whether the quota has room for it; else nothing is
+    kept."""
+    if not (_room_today(conn, new, quota) if new.delivery is None else _room_for_delivery(conn, new, quota)):
+        return False
     row = {name: getattr(new, name) for name in NewInbound.__dataclass_fields__}
     cut = {"helo": new.helo[:255], "ip": new.ip[:64], "tls": new.tls[:64], "flags": sorted(new.flags)}
     cut["queue"] = new.queue.value
     conn.execute(_T.insert(), {**row, **cut, "state": InboundState.WAITING.value, "tries": 0})
+    return True
+
+
+def _room_today(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
+    """Whether the day's octets suffice; they are counted then."""
+    if new.size > quota.octets_per_day:
+        return False
+    counted = insert(conn, _USAGE).values(day=day_of(new.received_at), octets=new.size)
+    more = _USAGE.c.octets + new.size
+    counted = counted.on_conflict_do_update(
+        index_elements=["day"], set_={"octets": more}, where=more <= quota.octets_per_day
+    )
+    return conn.execute(counted.returning(_USAGE.c.octets)).first() is not None
+
+
+def _room_for_delivery(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
+    kept = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_T.c.size), 0)).where(_T.c.delivery == new.delivery)
+    mails, octets = conn.execute(kept).one()
+    room: bool = mails == 0 or octets + new.size <= quota.octets_per_delivery
+    return room and mails < quota.mails_per_delivery
 
 
 def claim(conn: sa.Connection, queue: InboundQueue, now: datetime, limit: int, lease: timedelta) -> list[Inbound]:

@@ -445,6 +445,13 @@ inbound = sa.Table(
     sa.Index("ix_inbound_what_id", "what", "id"),
 )
 
+inbound_usage = sa.Table(  # of mail to addresses that belong to no delivery
+    "inbound_usage",
+    metadata,
+    sa.Column("day", sa.Integer, primary_key=True),
+    sa.Column("octets", sa.BigInteger, nullable=False),
+)
+
 oops_answer = sa.Table(
     "oops_answer",
     metadata,

@@ -39,5 +39,5 @@ def forget_contents(conn: sa.Connection, before: datetime, limit: int = 500) -> 
 def forget_counters(conn: sa.Connection, before: datetime, limit: int = 1000) -> int:
     """Daily counters, Oops! answers and proofs of days before that moment's."""
     day = day_of(before)
-    counters = (tables.usage, tables.oops_answer, tables.proof)
+    counters = (tables.usage, tables.oops_answer, tables.inbound_usage, tables.proof)
     return sum(forget(conn, table, table.c.day < day, limit) for table in counters)

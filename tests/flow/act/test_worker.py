@@ -35,6 +35,7 @@ from homing.store import actions, cases, policies, tables
 from homing.store.actions import Action
 from homing.store.database import Database
 from homing.store.record import record
+from tests.disks import roomy
 from tests.patience import until
 from tests.store import scenes
 
@@ -47,6 +48,7 @@ LETTER, ADMINISTRATOR = Step(kind=StepKind.LETTER), Step(kind=StepKind.ADMINISTR
 def an_actor(database: Database, **changes: Any) -> Actor:
     given: dict[str, Any] = {
         "database": database,
+        "disk": roomy(),
         "outgoing": OUTGOING,
         "fetcher": Fetcher(Resolver([("127.0.0.1", 1)], keep=AS_PUBLISHED)),
         "sealed_secrets": SealedSecrets(sealer=Sealer(b"k" * 32), secret=lambda: b"s" * 32),

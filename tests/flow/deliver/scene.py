@@ -36,6 +36,7 @@ from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery
 from homing.store.dkim_keys import SealedKey
 from homing.store.organizations import Organization
+from tests.disks import roomy
 from tests.migrated import migrated_database
 from tests.store.scenes import IDENTITY, NOW, all_rows, an_organization, claimed, submitted, the_delivery
 
@@ -110,6 +111,7 @@ async def a_scene(folder: Path, *, key: bool = True) -> AsyncIterator[Scene]:
         agent = _agent(database, world, signer, clock, actions)
         deliverer = Deliverer(
             database=database,
+            disk=roomy(),
             agent=agent,
             clock=clock,
             jumped_at=lambda: None,

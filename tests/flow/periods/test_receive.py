@@ -14,9 +14,10 @@ from homing.loop.reading.rulebook import assemble
 from homing.store import alarms, inbound, tables
 from homing.store.database import Database
 from homing.store.inbound import InboundState
+from tests.disks import roomy
 from tests.flow.act.made import TOKENS
 from tests.flow.inbound_mail import read_all
-from tests.store.scenes import NOW, fresh
+from tests.store.scenes import NOW, QUOTA, fresh
 
 NOBODY: Any = None
 
@@ -41,6 +42,7 @@ class Broken:
 def a_receiver(database: Database, clock: Clock, authentication: Any, spool: Path) -> Receiver:
     return Receiver(
         database=database,
+        disk=roomy(),
         tokens=TOKENS,
         operator=OperatorIdentity(from_domain="post.example", return_domain="b.post.example"),
         rules=assemble((), (), ()),
@@ -54,6 +56,7 @@ def a_receiver(database: Database, clock: Clock, authentication: Any, spool: Pat
         actions=WakeUp(),
         news=WakeUp(),
         names=NOBODY,
+        quota=QUOTA,
     )
 
 
@@ -71,7 +74,7 @@ async def test_what_breaks_its_reader_is_tried_five_times_two_minutes_apart_and_
         flags=frozenset(),
         helo="x",
     )
-    await database.write(inbound.keep, mail)
+    await database.write(inbound.keep, mail, QUOTA)
     clock, broken = Clock(), Broken()
     receiver = a_receiver(database, clock, broken, tmp_path)
     tried = []

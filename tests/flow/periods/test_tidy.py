@@ -11,7 +11,7 @@ from homing.flow.tidy import Tidier
 from homing.flow.wakeup import WakeUp
 from homing.store import inbound, tables
 from homing.store.database import Database
-from tests.store.scenes import NOW, an_organization, fresh
+from tests.store.scenes import NOW, QUOTA, an_organization, fresh
 
 
 class Clock:
@@ -91,6 +91,6 @@ async def test_a_file_that_belongs_to_no_mail_is_removed_when_nobody_can_be_writ
         flags=frozenset(),
         helo="x",
     )
-    await database.write(inbound.keep, mail)
+    await database.write(inbound.keep, mail, QUOTA)
     await a_tidier(database, Clock(), tmp_path).forget()
     assert sorted(tmp_path.glob("*.eml")) == sorted((young, other, kept))

@@ -23,17 +23,18 @@ LARGEST_CALLBACK = 64 * 1024
 
 class Health(BaseModel):
     status: Literal["ok"]
+    disk: Literal["ok", "low"]
 
 
 @router.get("/healthz", summary="Health", responses={503: {"description": "The database does not answer."}})
 async def health(parts: Parts) -> Health:
-    """200 when this process can read its database."""
+    """200 when this process can read its database. `disk` is `low` while nothing is accepted for want of room."""
     try:
         async with asyncio.timeout(PATIENCE):
             await parts.database.read(_one)
     except (TimeoutError, SQLAlchemyError, OSError):
         raise refused(503, "database-unavailable", "The database does not answer.") from None
-    return Health(status="ok")
+    return Health(status="ok", disk="low" if parts.acceptance.disk.is_low else "ok")
 
 
 @router.get("/metrics", summary="Metrics", response_class=Response)

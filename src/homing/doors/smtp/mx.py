@@ -27,7 +27,7 @@ class MxHandler:
         return Reply(220, "", "for bounces and replies only")
 
     async def mail_from(self, peer: Peer, envelope_sender: str | None) -> Reply:  # noqa: ARG002 - many bounce with one
-        return Reply(250, "2.1.0", "ok")
+        return self.receiver.opened()
 
     async def recipient(self, peer: Peer, envelope_sender: str | None, recipient: str) -> Reply:  # noqa: ARG002
         return self.receiver.admit(recipient)

@@ -21,6 +21,7 @@ from homing.flow.act.live import Live
 from homing.flow.act.log import log
 from homing.flow.act.sms import Sms
 from homing.flow.act.webhook import Webhook
+from homing.flow.disk_space import DiskSpace
 from homing.flow.ending import all_to_their_end
 from homing.flow.outgoing import Clock, Outgoing
 from homing.flow.sealed_secrets import SealedSecrets
@@ -61,6 +62,7 @@ class Actor:
     `sms` is None if no provider is configured."""
 
     database: Database
+    disk: DiskSpace
     outgoing: Outgoing
     fetcher: Fetcher
     sealed_secrets: SealedSecrets
@@ -84,7 +86,7 @@ class Actor:
     async def _claim(self, pools: Sequence["_Pool"]) -> bool:
         """Begin as many actions as there is room for; returns whether more may be due now."""
         capacity = {pool.kinds: _AT_ONCE - len(pool.running) for pool in pools if len(pool.running) < _AT_ONCE}
-        if not capacity:
+        if not capacity or self.disk.is_low:
             return False
         claimed = await self.database.write(_claimed, self.clock(), capacity)
         for pool in pools:

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from homing.flow.deliver.attempt import DeliveryAgent
+from homing.flow.disk_space import DiskSpace
 from homing.flow.ending import PATIENCE, all_to_their_end
 from homing.flow.outgoing import Clock, LastClockJump
 from homing.flow.wakeup import WakeUp
@@ -39,6 +40,7 @@ class Deliverer:
     this worker when something becomes due; the worker wakes `news` when anything has happened."""
 
     database: Database
+    disk: DiskSpace
     agent: DeliveryAgent
     clock: Clock
     jumped_at: LastClockJump
@@ -69,6 +71,8 @@ class Deliverer:
 
     async def _claim(self) -> bool:
         """Claim as much as there is room for; returns whether more may be due now."""
+        if self.disk.is_low:
+            return False
         room, octets = self.at_once - len(self._running), OCTETS_AT_ONCE - self._octets
         if room <= self.at_once // 4 or octets <= 0:
             self._full = True

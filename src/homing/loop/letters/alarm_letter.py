@@ -20,6 +20,9 @@ _ADVICE = {
     "killed-its-worker": "A message crashed the process at each attempt. It is left alone: keep it, and report it.",
     "no-signing-key": "No key can sign, and nothing goes out unsigned. Publish what `homing dkim zone` prints.",
     "key-not-published": "Receivers cannot verify our signatures. Publish what `homing dkim zone` prints.",
+    "disk-low": "The disk is nearly full, so nothing is accepted or sent. Make room: it goes on by itself.",
+    "role-mail-refused": "Somebody writes much to postmaster and the like. See who (`homing inbound list`), or allow "
+    "more (`role_mail_mib_per_day`).",
     "kept-unread": "A bug keeps a mail that came back from being read. It is kept: look at it, and report the bug.",
 }
 _ELSE = "Read the reply below, and look at the attempts of the delivery."

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from homing.flow.alarms import AlarmNotifier, noted, raise_alarm
 from homing.flow.wakeup import WakeUp
 from homing.loop.alarm import LETTERS_APART, TOLD_AGAIN_AFTER, Alarm, alarm
+from homing.loop.model import OPERATOR
 from homing.store import alarms, tables
 from homing.store.database import Database
 from tests.flow.act.made import OUTGOING
@@ -106,28 +107,18 @@ async def test_without_an_administrator_nobody_is_written_to(
     assert await untold(database) == {"fire"}, "whoever is named later hears of it"
 
 
-async def test_without_an_organization_it_waits_for_the_first(
+async def test_a_letter_is_the_operators_and_goes_out_in_no_organizations_name(
     notifier: AlarmNotifier, database: Database, clock: Clock
 ) -> None:
     await raised(database, clock, "fire")
-    assert await notifier.warn() == 0
-    assert await untold(database) == {"fire"}
-    await an_organization(database)
-    assert await notifier.warn() == 1
-
-
-async def test_a_letter_bears_the_name_of_who_has_met_it(
-    notifier: AlarmNotifier, database: Database, clock: Clock
-) -> None:
-    made = [await an_organization(database) for _ in range(2)]
-    oldest, other = sorted(made, key=lambda one: one.id)
-    await raised(database, clock, "fire")
-    await notifier.warn()
+    assert await notifier.warn() == 1, "whether there is an organization or not"
+    met = await an_organization(database)
     clock.advance(LETTERS_APART)
-    await database.write(alarms.raise_alarm, [(alarm("refused", "Their blocklist.", other.id), clock())])
+    await database.write(alarms.raise_alarm, [(alarm("refused", "Their blocklist.", met.id), clock())])
     await notifier.warn()
     rows = await database.read(all_rows, tables.message)
-    assert [row["organization"] for row in rows] == [oldest.id, other.id]
+    assert {row["organization"] for row in rows} == {OPERATOR}
+    assert len(rows) == 2
 
 
 @pytest.mark.parametrize("broken", ["INSERT ON delivery", "UPDATE ON alarm"])

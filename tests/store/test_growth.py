@@ -93,7 +93,6 @@ def watching(large: Large) -> Mapping[str, Task]:
         "figures": lambda c: figures.waiting(c, NOW),
         "alarms that stand": alarms.count,
         "is there an alarm to be told": lambda c: alarms.untold(c, NOW + DAY, lock=False),
-        "whose name a letter goes out under": organizations.oldest,
         "new return domains": lambda c: sending_domains.return_domains(c, NOW - DAY),
         "new organizations": lambda c: organizations.names_since(c, NOW - DAY),
         "signing keys": dkim_keys.list_all,

@@ -30,7 +30,7 @@ from .make_store import ADMINISTRATOR, IN_WORDS, JANET, JOE, OWN, PHONE
 
 __all__ = ["cluster", "durable_cluster"]
 
-REWRITTEN: frozenset[tuple[str, str]] = frozenset()
+REWRITTEN: frozenset[tuple[str, str]] = frozenset({("inbound", "organization")})
 """Table and column of whatever a migration changes on purpose in rows that were there."""
 
 Rows = dict[str, dict[tuple[Any, ...], dict[str, Any]]]

@@ -14,10 +14,10 @@ from homing.flow.worker import work_until_canceled
 from homing.loop import ids
 from homing.loop.alarm import Alarm, StandingAlarm
 from homing.loop.letters.alarm_letter import alarm_letter
-from homing.loop.model import OrganizationId, Origin
+from homing.loop.model import OPERATOR, Origin
 from homing.mail.address import parse_address
 from homing.mail.compose import Mailbox
-from homing.store import accepted_messages, alarms, organizations
+from homing.store import accepted_messages, alarms
 from homing.store.accepted_messages import AcceptedMessage
 from homing.store.database import Database
 
@@ -74,30 +74,25 @@ class AlarmNotifier:
             self.work.wake()
         return told
 
-    def _letter(self, told: list[StandingAlarm], organization: OrganizationId) -> AcceptedMessage:
+    def _letter(self, told: list[StandingAlarm]) -> AcceptedMessage:
         assert self.administrator is not None
         letter = Letter(
             origin=Origin.LETTER,
-            organization=organization,
+            organization=OPERATOR,
             to=Mailbox(name="", address=parse_address(self.administrator)),
             text=alarm_letter(told, f"{self.public_url}{PAGE}"),
         )
         return self.outgoing.letter(letter, self.clock())
 
 
-Compose = Callable[[list[StandingAlarm], OrganizationId], AcceptedMessage]
+Compose = Callable[[list[StandingAlarm]], AcceptedMessage]
 
 
 def _tell(conn: sa.Connection, now: datetime, compose: Compose) -> int:
-    """One transaction: no alarm is told twice, and none counts as told without its letter. The letter goes out under
-    the name of an organization that met one of the alarms, or else of the oldest organization."""
+    """One transaction: no alarm is told twice, and none counts as told without its letter."""
     standing = alarms.untold(conn, now)
     if not standing:
         return 0
-    met = next((one.organization for one in standing if one.organization), None)
-    organization = met or organizations.oldest(conn)
-    if organization is None:
-        return 0
-    accepted_messages.add(conn, [compose(standing, organization)])
+    accepted_messages.add(conn, [compose(standing)])
     alarms.told(conn, [one.cause for one in standing], now)
     return len(standing)

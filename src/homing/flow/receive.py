@@ -35,7 +35,7 @@ from homing.loop.reading.marks import ENVELOPE_LOCAL, UNSUBSCRIBE_LOCAL
 from homing.loop.reading.match import NOTHING_SAID, evidence_from, is_feedback_of, is_from_postmaster_of
 from homing.loop.reading.understand import Understood, understand
 from homing.loop.receivers import receiver_of
-from homing.loop.token import Purpose, TokenRefused, Tokens
+from homing.loop.token import Purpose, TokenRefused, Tokens, masked
 from homing.mail.authentication import Authentication
 from homing.mail.reply import Reply
 from homing.store import actions, inbound, sent_deliveries
@@ -402,8 +402,11 @@ class Receiver:
             vouched=matched.by_trace or is_feedback_of(self.feedback_domains, authentication),
         )
         proved = matched.by_returned_sender or is_from_postmaster_of(matched.sent.delivery, understood, authentication)
+        ours = matched.sent.delivery.origin.ours  # such an e-mail holds links, and who reports on it may quote it
+        verdict = replace(evidence.verdict, text="" if ours else masked(evidence.verdict.text))
         evidence = replace(
             evidence,
+            verdict=verdict,
             proved=evidence.proved or proved,
             authentication=authentication.summary,
             receiver=self._receiver(evidence),

@@ -11,6 +11,7 @@ Short-lived tokens, for the web, expire at a given second: 64 characters, 5 octe
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +24,8 @@ _SHORT_MAC_OCTETS = 18
 _SHORT_TEXT_LENGTH = 64
 _EPOCH = date(1970, 1, 1)
 _LAST_DAY = 0xFFFF
+_TOKEN = re.compile(rf"(?<![a-z0-9])[a-z2-7]{{{_TEXT_LENGTH},{_SHORT_TEXT_LENGTH}}}(?![a-z0-9])", re.IGNORECASE)
+_SHOWN = 12
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,6 +45,11 @@ class Fault(StrEnum):
     UNKNOWN_KEY = "unknown_key"
     FORGED = "forged"
     EXPIRED = "expired"
+
+
+def masked(text: str) -> str:
+    """A text in which nobody can read a whole token: each keeps its beginning, by which it can be told from others."""
+    return _TOKEN.sub(lambda found: f"{found[0][:_SHOWN]}…", text)
 
 
 class TokenRefused(Exception):  # noqa: N818 - a refusal, which the caller turns into its own words

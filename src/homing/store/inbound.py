@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from homing.loop.evidence import What
-from homing.loop.model import DeliveryId, InboundId, MessageId, OrganizationId, Verdict
+from homing.loop.model import OPERATOR, DeliveryId, InboundId, MessageId, OrganizationId, Verdict
 from homing.loop.outcome import Outcome
 from homing.mail.authentication import Authentication
 from homing.store import tables
@@ -102,7 +102,8 @@ class Inbound:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundLine:
     """A line of a list. `organization`, `message` and its `subject` are those whose delivery it turned out to be about;
-    None: of no delivery. `kept`: the content can still be read."""
+    None: of no delivery; `organization` None beside a delivery: it answers an e-mail of our own. `kept`: the content
+    can still be read."""
 
     id: InboundId
     received_at: datetime
@@ -321,6 +322,7 @@ def _line(row: sa.RowMapping) -> InboundLine:
         "state": InboundState(row["state"]),
         "what": What(row["what"]) if row["what"] else None,
         "verdict": maybe_verdict_from_json(row["verdict"]),
+        "organization": None if row["organization"] == OPERATOR else row["organization"],
         "delivery": row["delivery"] if row["organization"] else None,
         "kept": bool(row["kept"]),
     }

@@ -101,11 +101,6 @@ def list_page(conn: sa.Connection, *, begins: str = "", after: str = "", limit: 
     return [_organization(row) for row in conn.execute(query.order_by(_T.c.name).limit(limit)).mappings()]
 
 
-def oldest(conn: sa.Connection) -> OrganizationId | None:
-    """The one that was there first."""
-    return conn.execute(sa.select(_T.c.id).order_by(_T.c.id).limit(1)).scalar()
-
-
 def names_since(conn: sa.Connection, since: datetime) -> list[str]:
     """Names of those that were created since then."""
     return list(conn.scalars(sa.select(_T.c.name).where(_T.c.id >= earliest(since))))

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from homing.loop import ids
 from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable, Unsubscribed, Unsupported
 from homing.loop.model import (
+    OPERATOR,
     AttemptId,
     CaseId,
     CaseKind,
@@ -22,6 +23,7 @@ from homing.loop.model import (
     EventType,
     InboundId,
     NewEvent,
+    OrganizationId,
     State,
     Verdict,
 )
@@ -393,13 +395,19 @@ def _tie_inbound(conn: sa.Connection, entries: Iterable[_Entry]) -> None:
         {
             "b_id": entry.finding.inbound,
             "delivery": entry.known.delivery.id,
-            "organization": entry.known.delivery.organization,
+            "organization": _whose(entry.known.delivery),
         }
         for entry in entries
         if entry.finding.inbound
     ]
     if rows:
         conn.execute(tables.inbound.update().where(tables.inbound.c.id == sa.bindparam("b_id")), rows)
+
+
+def _whose(delivery: Delivery) -> OrganizationId:
+    """Who may read what came back for a delivery. What answers an e-mail of ours quotes it, with the links in it: that
+    is the operator's."""
+    return OPERATOR if delivery.origin.ours else delivery.organization
 
 
 def _stale_facts(finding: DeliveryEvidence) -> dict[str, str | int | bool | None]:

@@ -431,7 +431,6 @@ inbound = sa.Table(
     sa.Column("flags", Json, nullable=False),  # list: bare_lf, bare_cr, nul, smtputf8
     sa.Column("raw", sa.LargeBinary),  # the first MiB; null after its retention time (a tombstone stays)
     sa.Column("spool", sa.Text),  # file with all of it, when it is larger
-    sa.Column("queue", sa.String(8), nullable=False, server_default="other"),  # evidence, other, large
     sa.Column("state", sa.String(12), nullable=False),  # waiting, working, done, unparsed
     sa.Column("what", sa.String(16)),
     sa.Column("verdict", Json),
@@ -439,6 +438,7 @@ inbound = sa.Table(
     sa.Column("lease_until", Moment),
     sa.Column("erase_at", Moment),
     sa.Column("authentication", Json),  # what SPF, DKIM and DMARC said of it
+    sa.Column("queue", sa.String(8), nullable=False, server_default="other"),  # evidence, other, large
     _where("ix_inbound_erase", "erase_at", only="erase_at IS NOT NULL"),
     _where("ix_inbound_waiting", "queue", "id", only="state IN ('waiting', 'working')"),
     sa.Index("ix_inbound_organization_id", "organization", "id"),

@@ -6,16 +6,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from homing.doors.api.authorization import WatchingOrganization
+from homing.doors.api.authorization import Known, WatchingOrganization
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.message_input import Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found
 from homing.doors.api.responses import VerdictOut, shown_id, verdict_out
 from homing.loop import ids
+from homing.loop.api_key import Scope
 from homing.loop.evidence import What
 from homing.loop.model import InboundId
 from homing.loop.problem import Fault
+from homing.loop.token import masked
 from homing.mail.text import clean_block
 from homing.store import inbound
 from homing.store.inbound import InboundLine, InboundState
@@ -101,8 +103,9 @@ async def list_inbound(
 
 
 @router.get("/v1/inbound/{id}", summary="Look up a mail that came back")
-async def get_inbound(id: str, whose: WatchingOrganization, parts: Parts) -> InboundOut:  # noqa: A002 - the API's word
-    """With its beginning, as long as it is kept."""
+async def get_inbound(id: str, whose: WatchingOrganization, caller: Known, parts: Parts) -> InboundOut:  # noqa: A002
+    """With its beginning, as long as it is kept. A key without the scope `manage` is shown the header alone: the
+    original that a mail quotes may hold links, which act for whoever follows them."""
     identifier = ids.read("inbound", id)
     view = None
     if identifier is not None:
@@ -115,13 +118,20 @@ async def get_inbound(id: str, whose: WatchingOrganization, parts: Parts) -> Inb
         helo=view.helo,
         tls=view.tls,
         authentication=view.authentication.summary if view.authentication else None,
-        head=None if view.head is None else clean_block(view.head, octets=HEAD),
+        head=None if view.head is None else _shown(view.head, whole=caller.may(Scope.MANAGE)),
     )
+
+
+def _shown(head: bytes, *, whole: bool) -> str:
+    if not whole:
+        head = head.partition(b"\r\n\r\n")[0]
+    return masked(clean_block(head, octets=HEAD))
 
 
 def _summary(line: InboundLine) -> dict[str, Any]:
     return {name: getattr(line, name) for name in InboundSummary.model_fields} | {
         "id": ids.show("inbound", line.id),
+        "recipient": masked(line.recipient),
         "flags": sorted(line.flags),
         "organization": shown_id("organization", line.organization),
         "message": shown_id("message", line.message),

@@ -19,6 +19,7 @@ from homing.loop.outcome import Outcome
 from homing.loop.reading.classify import WANTS_TLS, Rules, classify
 from homing.loop.reading.ours import NOBODY, Ours, about_us
 from homing.loop.throttle import too_fast
+from homing.loop.token import masked
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Silence, Transcript
 from homing.net.route import Skipped
@@ -62,7 +63,7 @@ class Reader:
 def evidence_of(transcript: Transcript, receiver: str, reader: Reader) -> Evidence:
     """What the end of a dialogue says about the delivery. `receiver`: whose mail hosts the attempt went to."""
     found = {"host": transcript.host, "ip": transcript.ip, "tls": transcript.tls, "receiver": receiver}
-    reply, silence = transcript.reply, transcript.silence or "silence"
+    reply, silence = _answer(transcript), transcript.silence or "silence"
     if reply is not None:
         verdict = reader.verdict(reply, transcript)
         wants_tls = transcript.fell_back and (verdict.rule in WANTS_TLS or reply.reply_code == _STARTTLS_FIRST)
@@ -116,12 +117,17 @@ def _result(since: datetime, transcript: Transcript, receiver: str, reader: Read
         egress_ip=transcript.egress_ip,
         receiver=receiver,
         tls=transcript.tls,
-        reply=transcript.reply,
+        reply=_answer(transcript),
         silence=transcript.silence or "",
         verdict=evidence.verdict if isinstance(evidence, Answered) else None,
         in_doubt=transcript.stage is Stage.DOT and (transcript.reply is None or transcript.reply.leaves_doubt),
-        dialogue=None if transcript.clean else transcript.log.text or None,
+        dialogue=None if transcript.clean else masked(transcript.log.text) or None,
     )
+
+
+def _answer(transcript: Transcript) -> Reply | None:
+    """The reply, in which nobody can read the token of our envelope sender, as servers quote it."""
+    return transcript.reply and replace(transcript.reply, text=masked(transcript.reply.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -128,9 +128,16 @@ class Settings(BaseSettings):
         default=None,
         description="An API key that may do everything. Default: one made at the first start, in data_dir.",
     )
+    trusted_proxies: list[IPvAnyNetwork] = Field(
+        default=[],
+        description="Addresses or networks of the proxies in front of the API and the pages. What they say of the "
+        "scheme is believed, and what comes from them is never taken for a request from here. With a public_url "
+        "of https and none named here, nothing is.",
+        examples=[["127.0.0.1"]],
+    )
     open_pages_here: bool = Field(
         default=False,
-        description="Show the pages without a key to whoever comes from loopback. Not behind a proxy on this machine.",
+        description="Show the pages without a key to whoever comes from loopback, and not by a proxy.",
     )
     smtp_host: str = Field(default="0.0.0.0", description="Where bounces, complaints and replies come in.")  # noqa: S104
     smtp_port: Port = Field(default=25, description="Port of the MX door.")

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from homing.doors.api import ApiParts, create_api
+from homing.doors.peers import Peers
 from homing.doors.web import WebParts, web_router
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
@@ -25,6 +26,7 @@ from homing.flow.own_doctor import OwnDoctor
 from homing.flow.own_names import OwnNames
 from homing.flow.rotate_keys import KeyRotation, Selectors, terms_for
 from homing.flow.sealed_secrets import SealedSecrets
+from homing.flow.sessions import Sessions
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.wakeup import Broadcast, WakeUp
 from homing.loop import ids
@@ -186,6 +188,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         news=Broadcast(),
         check_url=check_url,
         sms_status=sms_status,
+        peers=Peers((), "http://gateway.example"),
         metrics=CollectorRegistry(),
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(database, clock, domain_verifier.signer),
@@ -253,6 +256,10 @@ def _web_parts(parts: ApiParts) -> WebParts:
         address_proofs=parts.address_proofs,
         tokens=parts.tokens,
         keyring=parts.keyring,
+        sessions=Sessions(
+            database=parts.database, keyring=parts.keyring, clock=parts.clock, secret=lambda: os.urandom(32)
+        ),
+        peers=parts.peers,
         clock=parts.clock,
         news=parts.news,
         public_url="http://gateway.example",

@@ -220,7 +220,7 @@ async def test_a_stream_token_opens_one_stream_for_one_hour(home: Gateway) -> No
         response = await home.client.get(wrong)
         assert (response.status_code, response.json()["code"]) == (401, "stream-token-invalid"), wrong
     until = home.clock() + timedelta(hours=1)
-    session = home.parts.tokens.mint_short(Purpose.SESSION, home.acme.sender.id, until)
+    session = home.parts.tokens.mint_short(Purpose.CORRECTION, home.acme.sender.id, until)
     assert (await home.client.get(path.replace(token, session))).status_code == 401
     for header in ({"Authorization": f"Bearer {token}"}, {}):
         assert (await home.client.get("/v1/events/stream", headers=header)).status_code == 401

@@ -3,19 +3,22 @@
 import json
 import re
 from datetime import timedelta
+from ipaddress import ip_network
 from urllib.parse import quote
 
 import httpx2
 import pytest
 
 from homing.doors.web.rendering import CONTENT_SECURITY_POLICY
+from homing.doors.web.visitors import COOKIE, SECURE_COOKIE
 from homing.loop import ids
 from homing.loop.alarm import alarm
 from homing.loop.model import CaseKind, NewCase
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.token import Purpose
-from homing.store import alarms, cases, human_senders
+from homing.store import alarms, cases, human_senders, tables
 from tests.data import HOSTILE_INPUTS
+from tests.store.scenes import all_rows
 
 from .failing import fail, refusal
 from .gateway import ADMINISTRATOR, Gateway, make_key
@@ -105,6 +108,55 @@ async def test_a_session_ends_with_its_time_and_with_its_key(home: Gateway) -> N
     [key] = (await home.client.get(path, headers=home.administrator)).json()["keys"]
     await home.client.delete(f"{path}/{key['id']}", headers=home.administrator)
     assert (await home.client.get("/")).status_code == 401
+
+
+async def test_a_copied_cookie_ends_with_the_sign_out_and_no_other_session_does(home: Gateway) -> None:
+    cookies = []
+    for _ in range(2):
+        signed_in = await home.client.post("/sign_in", data={"key": home.acme.key})
+        cookies.append({"Cookie": f"{COOKIE}={signed_in.cookies[COOKIE]}"})
+        home.client.cookies.clear()
+    assert [(await home.client.get("/", headers=copied)).status_code for copied in cookies] == [200, 200]
+    foreign = {"Origin": "https://evil.example"}
+    await home.client.post("/sign_out", headers=cookies[0] | foreign)
+    assert (await home.client.get("/", headers=cookies[0])).status_code == 200, "nobody else signs one out"
+    await home.client.post("/sign_out", headers=cookies[0])
+    assert [(await home.client.get("/", headers=copied)).status_code for copied in cookies] == [401, 200]
+    assert len(await home.database.read(all_rows, tables.session)) == 1
+
+
+async def test_the_sessions_of_a_replaced_key_end(home: Gateway) -> None:
+    await home.client.post("/sign_in", data={"key": ADMINISTRATOR})
+    assert (await home.client.get("/")).status_code == 200
+    home.parts.keyring.administrator_key = f"{ADMINISTRATOR[:-1]}x"
+    assert (await home.client.get("/")).status_code == 401
+
+
+async def test_what_the_store_knows_of_a_session_opens_none(home: Gateway) -> None:
+    await home.client.post("/sign_in", data={"key": home.acme.key})
+    [row] = await home.database.read(all_rows, tables.session)
+    value = home.client.cookies[COOKIE]
+    home.client.cookies.clear()
+    assert value not in str(row)
+    for guess in (row["hash"], row["key_hash"], "", "x" * 10_000):
+        assert (await home.client.get("/", headers={"Cookie": f"{COOKIE}={guess}"})).status_code == 401
+
+
+async def test_over_tls_the_cookie_is_this_hosts_alone(home: Gateway) -> None:
+    transport = httpx2.ASGITransport(home.app, client=("192.0.2.7", 4711))
+    headers = {"X-Forwarded-Proto": "https"}
+    home.parts.peers._proxies = (ip_network("192.0.2.7"),)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.example", headers=headers) as browser:
+        signed_in = await browser.post(
+            "/sign_in", data={"key": home.acme.key}, headers={"Origin": "https://gateway.example"}
+        )
+        cookie = signed_in.headers["set-cookie"]
+        assert cookie.startswith(f"{SECURE_COOKIE}=")
+        assert {"secure", "httponly", "path=/"} <= {part.strip().lower() for part in cookie.split(";")}
+        assert "domain" not in cookie.lower()
+        value = cookie.partition("=")[2].partition(";")[0]
+        assert (await browser.get("/", headers={"Cookie": f"{SECURE_COOKIE}={value}"})).status_code == 200
+        assert (await browser.get("/", headers={"Cookie": f"{COOKIE}={value}"})).status_code == 401
 
 
 async def test_signing_in_takes_a_key_that_reads_and_a_form_of_ours(home: Gateway) -> None:

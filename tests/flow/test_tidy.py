@@ -1,5 +1,6 @@
 """What the dead left is taken over, what is over is forgotten, and neither because a clock was set ahead."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from homing.store.organizations import Organization
 from homing.store.record import record
 from homing.store.suppressions import Suppression
 from tests.flow.clock import Clock
+from tests.patience import until
 from tests.store.scenes import (
     NOW,
     QUOTA,
@@ -41,6 +43,18 @@ from tests.store.scenes import (
 
 RETENTION = timedelta(days=30)
 MOMENT, SOON, DAY = timedelta(seconds=1), timedelta(minutes=10), timedelta(days=1)
+ROW_OF_A_MAIL = {
+    "received_at": NOW,
+    "recipient": "abuse@post.example",
+    "purpose": "abuse",
+    "ip": "",
+    "helo": "",
+    "tls": "",
+    "size": 1,
+    "flags": [],
+    "raw": b"x",
+    "tries": 1,
+}
 ME, HIM = "this-process", "another-process"
 
 
@@ -221,6 +235,45 @@ async def test_what_is_still_wanted_outlives_its_retention(tidier: Tidier, datab
     await tidier.forget()
     assert len(await database.read(all_rows, tables.message_content)) == 1
     assert [row["raw"] for row in await database.read(all_rows, tables.inbound)] == [b"x"]
+
+
+async def test_mails_that_had_no_file_are_erased_at_once_however_many(
+    tidier: Tidier, database: Database, clock: Clock
+) -> None:
+    done = {"state": "done", "erase_at": NOW}
+    mails = [{**ROW_OF_A_MAIL, **done, "id": fresh()} for _ in range(1200)]
+    await database.write(lambda conn: conn.execute(tables.inbound.insert(), mails) and None)
+    clock.advance(MOMENT)
+    await tidier.forget()
+    assert {row["raw"] for row in await database.read(all_rows, tables.inbound)} == {None}
+
+
+async def test_nothing_of_what_was_erased_is_left_in_a_file_and_nobody_else_reads_them(
+    tidier: Tidier, database: Database, clock: Clock, tmp_path: Path
+) -> None:
+    marker = b"What nobody shall read again. "
+    spool = tmp_path / f"{fresh().hex}.eml"
+    spool.write_bytes(marker)
+    mails = [
+        {**ROW_OF_A_MAIL, "id": fresh(), "raw": marker * count, "spool": file, "state": "done", "erase_at": NOW}
+        for count, file in ((1, str(spool)), (50, None), (10_000, None))
+    ]
+    await database.write(lambda conn: conn.execute(tables.inbound.insert(), mails) and None)
+    assert await asyncio.to_thread(_holding, tmp_path, marker)
+    clock.advance(MOMENT)
+    await tidier.forget()
+
+    async def wiped() -> bool:
+        return not await asyncio.to_thread(_holding, tmp_path, marker)
+
+    await until(wiped)
+    files = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.name.startswith("homing.db")}
+    assert set(files) >= {"homing.db", "homing.db-wal"}
+    assert {mode for name, mode in files.items() if not name.endswith(".lock")} == {0o600}
+
+
+def _holding(folder: Path, marker: bytes) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.is_file() and marker in file.read_bytes()]
 
 
 async def test_it_forgets_every_ten_minutes(tidier: Tidier, database: Database, clock: Clock) -> None:

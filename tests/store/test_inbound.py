@@ -156,8 +156,8 @@ async def test_what_was_said_is_erased_and_a_tombstone_stays(database: Database)
     for mail, days in zip(mails[:2], (1, 9), strict=True):
         understood = InboundResult(id=mail.id, what=What.HUMAN_REPLY, verdict=None, erase_at=NOW + timedelta(days=days))
         await database.write(inbound.finish, understood)
-    assert await database.write(inbound.erase, NOW) == []
-    assert await database.write(inbound.erase, NOW + timedelta(days=2)) == ["/spool/1"]
+    assert await database.write(inbound.erase, NOW) == (0, [])
+    assert await database.write(inbound.erase, NOW + timedelta(days=2)) == (1, ["/spool/1"])
     raws = {row["id"]: row["raw"] for row in await database.read(all_rows, tables.inbound)}
     assert [raws[mail.id] is None for mail in mails] == [True, False, False]
 

@@ -8,7 +8,9 @@ from homing.lab.returned_mail import human_reply
 from homing.mail.reply import Stage
 from homing.net.route import Host
 from homing.net.smtp_client import Connection, Envelope, SmtpClient
+from homing.store import tables
 from tests.data import HOSTILE_INPUTS
+from tests.store.scenes import all_rows
 
 from .gateway import Story, plain_text, until
 
@@ -119,6 +121,22 @@ async def test_who_answers_to_from_is_told_where_the_right_person_is(story: Stor
     rows = await story.app.database.read(kept)
     assert len(rows) == 2
     assert all(row.raw is None for row in rows), "the mail is deleted, a tombstone stays"
+
+
+async def test_a_forged_recipient_is_told_nothing(story: Story) -> None:
+    """Somebody who has seen the message answers it as John, from a host that John's domain denies."""
+    crm = await story.application()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com")
+    sent = await crm.send(JANET, JOHN)
+    await crm.becomes(sent, "delivered")
+    [original] = await site.wait_for(JOHN)
+    story.world.dns.publish("corp.com", "MX 10 mx.corp.com", 'TXT "v=spf1 ip4:192.0.2.1 -all"')
+    forged = human_reply(JOHN, HEADER_FROM, original.content, "Who are you?")
+    assert (await story.world.writes(JOHN, HEADER_FROM, forged)).accepted
+    await crm.hears("replied", sent)
+    assert await story.app.database.read(all_rows, tables.oops_answer) == []
+    assert len(site.inbox(JOHN)) == 1
 
 
 async def test_strangers_who_write_to_from_are_refused_at_the_dot(story: Story) -> None:

@@ -14,6 +14,7 @@ from homing.app.listening import listening
 from homing.app.shared import Shared, dice, secret, webhook_ports
 from homing.config import Settings
 from homing.doors.api import ApiParts, create_api
+from homing.doors.peers import Peers
 from homing.doors.web import WebParts, web_router
 from homing.flow.accept import Acceptance
 from homing.flow.act import Actor
@@ -21,6 +22,7 @@ from homing.flow.address_proofs import AddressProofs
 from homing.flow.doctor import Doctor
 from homing.flow.keyring import Keyring
 from homing.flow.own_doctor import OwnDoctor
+from homing.flow.sessions import Sessions
 from homing.flow.verify_domains import DomainVerifier
 from homing.net.fetch import check_url
 from homing.net.suffix import suffix_list
@@ -87,6 +89,7 @@ def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, sto
     )
     keyring = Keyring(database=shared.database, clock=shared.clock, administrator_key=shared.keys.administrator)
     settings = shared.settings
+    peers = Peers(settings.trusted_proxies, settings.public_url)
     check = partial(check_url, ports=webhook_ports(settings), allow_private=settings.lab_private_addresses)
     parts = ApiParts(
         database=shared.database,
@@ -102,20 +105,24 @@ def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, sto
         check_url=check,
         sms_status=actor.sms_status,
         metrics=REGISTRY,
+        peers=peers,
         stopping=stopping,
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(shared),
     )
     http = create_api(parts)
+    sessions = Sessions(database=shared.database, keyring=keyring, clock=shared.clock, secret=secret)
     pages = WebParts(
         database=shared.database,
         acceptance=acceptance,
         address_proofs=address_proofs,
         tokens=shared.tokens,
         keyring=keyring,
+        sessions=sessions,
         clock=shared.clock,
         news=shared.news,
         public_url=shared.settings.public_url,
+        peers=peers,
         operator_name=shared.settings.operator_name,
         open_here=shared.settings.open_pages_here,
     )

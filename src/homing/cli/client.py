@@ -252,7 +252,9 @@ def _answers(url: str) -> bool:
         health = response.json()
     except (httpx2.TransportError, ValueError):
         return False
-    return isinstance(health, dict) and (health == {"status": "ok"} or health.get("code") == "database-unavailable")
+    return isinstance(health, dict) and (
+        health.get("status") == "ok" and "disk" in health or health.get("code") == "database-unavailable"
+    )
 
 
 def _administrators_key(settings: "Settings") -> str:

@@ -97,6 +97,7 @@ def _words(disk: DiskSpace) -> str:
 
 def _lay_in(file: Path, octets: int) -> None:
     """Take so much room on the disk; a file of zeros where the system cannot reserve blocks."""
+    file.touch(mode=0o600)
     with file.open("wb") as out:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(out.fileno(), 0, octets)

@@ -65,6 +65,12 @@ class Keyring:
             return _administrator() if self.administrator_key else None
         return _caller(await self.database.read(organizations.key_by_id, key))
 
+    async def holder_by_hash(self, key_hash: str) -> Caller | None:
+        """The holder of the key with this hash; None if the key is not live any more, or was replaced."""
+        if self.administrator_key and hmac.compare_digest(key_hash, hash_key(self.administrator_key)):
+            return _administrator()
+        return _caller(await self.database.read(organizations.key_by_hash, key_hash))
+
     def forget(self) -> None:
         """Drop the cache after keys or organizations were changed here."""
         self._known.clear()

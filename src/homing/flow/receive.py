@@ -326,6 +326,11 @@ class Receiver:
             },
         )
         finding = self._finding(mail, understood, _Matched(sent=sent), authentication)
+        if oops.is_forged(authentication, mail.envelope_sender):
+            _log.info("no answer to a forged sender", inbound=ids.show("inbound", mail.id), by=authentication.summary)
+            await self.database.write(inbound.finish, read, [finding])
+            _count(understood, matched=True)
+            return
         await self.database.write(_answer_once, read, finding, sent, answer, mail.envelope_sender)
         _count(understood, matched=True)
         self.actions.wake()

@@ -24,6 +24,7 @@ from homing.store import (
     inbound,
     lifts,
     mail_domains,
+    sessions,
     suppressions,
     tidy,
     wall_clock,
@@ -111,9 +112,9 @@ class Tidier:
         while await self.database.write(tidy.forget_idempotency, now):
             pass
         while await self.database.write(tidy.forget_contents, now - self.content_retention):
-            pass
-        while files := await self.database.write(inbound.erase, now):
-            await asyncio.to_thread(_remove, files)
+            self.database.wipe_log()
+        while await self._erase_inbound(now):
+            self.database.wipe_log()
         await self._forget_strays()
         while await self.database.write(tidy.forget_counters, now - _COUNTERS_KEPT):
             pass
@@ -124,9 +125,15 @@ class Tidier:
             lifts.forget_lifted,
             mail_domains.forget_domains,
             alarms.forget,
+            sessions.forget,
         ):
             while await self.database.write(forget, now):
                 pass
+
+    async def _erase_inbound(self, now: datetime) -> int:
+        erased = await self.database.write(inbound.erase, now)
+        await asyncio.to_thread(_remove, erased.files)
+        return erased.mails
 
     async def _forget_strays(self) -> None:
         """Files of mails that were never kept after all, or that another node erased."""

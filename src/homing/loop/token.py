@@ -37,7 +37,6 @@ class Purpose(StrEnum):
     CORRECTION = "correction"  # the link in a letter that lets its reader correct an address and send again
     SMS_STATUS = "sms_status"  # in the callback address for the status of a text message
     STREAM = "stream"  # one human sender's live stream
-    SESSION = "session"  # a login to the pages with a key, until the key must be shown again
 
 
 class Fault(StrEnum):

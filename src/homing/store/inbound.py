@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -290,13 +290,20 @@ _LINES = sa.select(
 )
 
 
-def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> list[str]:
-    """Erase contents and keep the rows as tombstones. Returns the spool files that may now be deleted."""
+class Erased(NamedTuple):
+    """How many mails were erased, and the spool files of theirs that may now be deleted."""
+
+    mails: int
+    files: list[str]
+
+
+def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> Erased:
+    """Erase contents and keep the rows as tombstones."""
     due = sa.select(_T.c.id).where(_T.c.erase_at <= now, _CLOSED).order_by(_T.c.erase_at).limit(limit)
     rows = conn.execute(sa.select(_T.c.id, _T.c.spool).where(_T.c.id.in_(due))).all()
     gone = {"raw": None, "spool": None, "erase_at": None}
     conn.execute(_T.update().where(_T.c.id.in_([row.id for row in rows])).values(gone))
-    return [row.spool for row in rows if row.spool]
+    return Erased(len(rows), [row.spool for row in rows if row.spool])
 
 
 def spooled(conn: sa.Connection, mails: Sequence[InboundId]) -> set[InboundId]:

@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -52,14 +53,14 @@ class SqliteRunner:
         self._lock = FileLock(Path(f"{path}.lock"))
         module = driver()
         synchronous = "FULL" if durable else "OFF"
-        self._writer_engine = _engine(
-            path, module, options, (f"PRAGMA synchronous={synchronous}", "PRAGMA wal_autocheckpoint=0")
-        )
+        writing = (f"PRAGMA synchronous={synchronous}", "PRAGMA wal_autocheckpoint=0", "PRAGMA secure_delete=ON")
+        self._writer_engine = _engine(path, module, options, writing)
         self._reader_engine = _engine(path, module, options, ("PRAGMA query_only=1", "PRAGMA wal_autocheckpoint=0"))
         sa.event.listen(self._writer_engine, "begin", _begin_immediate)
         sa.event.listen(self._reader_engine, "begin", _begin)
         self._waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="homing-read")
+        self._wiping = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -67,6 +68,7 @@ class SqliteRunner:
         """Raises `AlreadyOpen` when another process writes to this file."""
         self._loop = asyncio.get_running_loop()
         self._lock.take()
+        self._make_private()
         self._thread = threading.Thread(target=self._write_until_closed, name="homing-write", daemon=True)
         self._thread.start()
 
@@ -80,6 +82,17 @@ class SqliteRunner:
         self._writer_engine.dispose()
         self._reader_engine.dispose()
         self._lock.give_back()
+
+    def _make_private(self) -> None:
+        """Nobody else reads the files, whoever made the folder. SQLite gives the WAL the mode of the main file."""
+        self._path.touch(mode=0o600)
+        for file in (self._path, self._wal, Path(f"{self._path}-shm")):
+            with suppress(FileNotFoundError):
+                file.chmod(0o600)
+
+    def wipe_log(self) -> None:
+        """Let nothing of what was erased stay in the WAL: at the next pause it is emptied."""
+        self._wiping.set()
 
     def submit(self, call: Call) -> None:
         if not self._thread:
@@ -107,7 +120,9 @@ class SqliteRunner:
                 if closing:
                     break
                 if unsaved and (not calls or self._wal_is_large()):
-                    unsaved = not _checkpoint(conn, "PASSIVE")
+                    unsaved = not _checkpoint(conn, "TRUNCATE" if self._wiping.is_set() else "PASSIVE")
+                    if not unsaved:
+                        self._wiping.clear()
             _checkpoint(conn, "TRUNCATE")
 
     def _take(self, patience: float | None) -> tuple[list[Call], bool]:

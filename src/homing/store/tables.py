@@ -119,6 +119,15 @@ api_key = sa.Table(
     sa.Column("revoked_at", Moment),
 )
 
+session = sa.Table(  # of a browser on the pages
+    "session",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),  # SHA-256, hex, of what the cookie holds
+    sa.Column("key_hash", sa.String(64), nullable=False),  # of the key that it was opened with
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False, index=True),
+)
+
 human_sender = sa.Table(
     "human_sender",
     metadata,

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.loop.reading.oops import Refusal, may_answer, threads
+from homing.loop.reading.oops import Refusal, is_forged, may_answer, threads
+from homing.mail.authentication import Authentication
+from homing.mail.dkim_verification import Result, Signature, Verification
+from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
 from homing.mail.mime import Headers, read_headers, read_mail
+from homing.mail.spf import SpfVerdict
+from homing.mail.spf_record import SpfResult
 from tests.data import HOSTILE_INPUTS
 
 OURS = {"post.operator.example"}
@@ -19,6 +24,39 @@ EXPECTED = json.loads((CORPUS / "README.json").read_text())
 
 def asked(extra: str = "", *, sender: str | None = "bob@corp.example", base: str = HUMAN) -> Refusal | None:
     return may_answer(read_headers(base + extra), sender, OURS)
+
+
+@pytest.mark.parametrize(
+    ("spf", "signed_by", "dmarc", "forged"),
+    [
+        ("none", "", None, False),
+        ("neutral", "", "none", False),
+        ("temperror", "", "temperror", False),
+        ("pass", "", "fail", False),
+        ("fail", "", None, True),
+        ("softfail", "", "none", True),
+        ("none", "", "fail", True),
+        ("fail", "corp.example", "fail", False),
+        ("fail", "CORP.example", "pass", False),
+        ("fail", "mail.corp.example", None, True),
+        ("fail", "example.net", None, True),
+        ("fail", "evilcorp.example", None, True),
+    ],
+)
+def test_whose_sender_is_forged(spf: str, signed_by: str, dmarc: str | None, forged: bool) -> None:
+    """`bob@eu.corp.example`: his domain speaks by SPF and DMARC, and by a signature of it or of one above it."""
+    verdict = None
+    if dmarc is not None:
+        walked = MethodVerdict(result=DmarcResult(dmarc), organizational_domain="corp.example")
+        verdict = DmarcVerdict(author_domain="eu.corp.example", tree_walk=walked, suffix_list=None)
+    signatures = (
+        Signature("else.example", "k", "rsa-sha256", Result.FAIL),
+        *[Signature(domain, "k", "rsa-sha256", Result.PASS) for domain in [signed_by] if domain],
+    )
+    found = Authentication(
+        spf=SpfVerdict(result=SpfResult(spf), domain="eu.corp.example"), dkim=Verification(signatures), dmarc=verdict
+    )
+    assert is_forged(found, "bob@eu.corp.example") is forged
 
 
 def test_a_person_who_answers_us() -> None:

@@ -12,7 +12,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import refused
-from homing.doors.loopback import is_local
 from homing.loop.api_key import Scope
 
 router = APIRouter(route_class=JsonRoute, tags=["operations"])
@@ -40,7 +39,7 @@ async def health(parts: Parts) -> Health:
 @router.get("/metrics", summary="Metrics", response_class=Response)
 async def metrics(request: Request, parts: Parts) -> Response:
     """For Prometheus: from this machine, or with an administrator's key."""
-    if not is_local(request):
+    if not parts.peers.is_local(request):
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         caller = await parts.keyring.caller(key) if scheme.lower() == "bearer" else None
         if caller is None or not caller.may(Scope.ADMIN):

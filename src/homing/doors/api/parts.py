@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from homing.doors.peers import Peers
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
 from homing.flow.keyring import Keyring
@@ -42,6 +43,7 @@ class ApiParts:
     check_url: Callable[[str], list[Complaint]]
     sms_status: Callable[[str, bytes], Awaitable[bool]]
     metrics: CollectorRegistry
+    peers: Peers
     domain_verifier: DomainVerifier
     own_doctor: OwnDoctor
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -54,5 +54,6 @@ class _Writer:
     body: SpooledBody
 
     def __call__(self, file: Path) -> None:
+        file.touch(mode=0o600)
         with file.open("wb") as out:
             out.writelines(self.body.chunks())

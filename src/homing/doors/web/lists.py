@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from homing.doors.web.parts import WebParts
 from homing.doors.web.rendering import message_page, page
-from homing.doors.web.visitors import Visitor, Visitors, read_form, same_origin
+from homing.doors.web.visitors import Visitor, Visitors, read_form
 from homing.loop.letters.alarm_letter import advice
 from homing.mail.text import clean
 from homing.store import alarms, lifts, organizations, suppressions
@@ -75,7 +75,7 @@ class Lists:
         visitor = await self.visitors.visitor(request)
         if visitor is None:
             return _sign_in()
-        if not visitor.manages or not same_origin(request):
+        if not visitor.manages or not self.parts.peers.same_origin(request):
             text = "This takes a key with the scope “manage”, and the form on the page."
             return message_page(403, "You may not do that here.", text, visitor=visitor)
         return RedirectResponse(await do(visitor, await read_form(request)), 303)

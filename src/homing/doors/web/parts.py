@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from homing.doors.peers import Peers
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
 from homing.flow.keyring import Keyring
 from homing.flow.outgoing import Clock
+from homing.flow.sessions import Sessions
 from homing.flow.wakeup import Broadcast
 from homing.loop.token import Tokens
 from homing.store.database import Database
@@ -21,8 +23,10 @@ class WebParts:
     address_proofs: AddressProofs
     tokens: Tokens
     keyring: Keyring
+    sessions: Sessions
     clock: Clock
     news: Broadcast
     public_url: str
+    peers: Peers
     operator_name: str
     open_here: bool = False

@@ -1,29 +1,25 @@
-"""Who may see the pages: requests from this machine, and holders of a key. The cookie holds no secret but itself.
-
-It is a signed value with the id of the key and an end; the key must still be live at each look.
-"""
+"""Who may see the pages: requests from this machine, and holders of a key, who open a session with it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 from uuid import UUID
 
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
-from homing.doors.loopback import is_local
 from homing.doors.web.parts import WebParts
 from homing.doors.web.rendering import page
 from homing.flow.keyring import Caller
+from homing.flow.sessions import LASTS
 from homing.loop import ids
 from homing.loop.api_key import Scope
 from homing.loop.model import OrganizationId
-from homing.loop.token import Purpose, TokenRefused
 from homing.store import organizations
 from homing.store.organizations import Organization
 
 COOKIE = "homing_session"
-LASTS = timedelta(hours=12)
+SECURE_COOKIE = f"__Host-{COOKIE}"
+"""Over TLS: no other host, and nothing in clear, can set a cookie of this name (RFC 6265bis §4.1.3.2)."""
 LARGEST_FORM = 16 * 1024
 
 
@@ -63,7 +59,7 @@ class Visitors:
                     signed_in=True,
                     manages=caller.may(Scope.MANAGE),
                 )
-        elif not (self.parts.open_here and is_local(request)):
+        elif not (self.parts.open_here and self.parts.peers.is_local(request)):
             return None
         wanted = chosen or ids.read("organization", request.query_params.get("organization", ""))
         some = await self.parts.database.read(organizations.list_page, limit=2)
@@ -80,39 +76,39 @@ class Visitors:
 
     async def sign_in(self, request: Request) -> Response:
         """Checks the key from the form, and sets the session cookie."""
-        if not same_origin(request):
+        if not self.parts.peers.same_origin(request):
             return page("sign_in.html", 403, complaint="Please use the form on this page.", visitor=None)
-        form = await read_form(request)
-        caller = await self.parts.keyring.caller(form.get("key", "").strip())
+        key = (await read_form(request)).get("key", "").strip()
+        caller = await self.parts.keyring.caller(key)
         if caller is None or not caller.may(Scope.READ):
             return page("sign_in.html", 403, complaint="This is not a valid key with the scope “read”.", visitor=None)
-        until = self.parts.clock() + LASTS
-        session = self.parts.tokens.mint_short(Purpose.SESSION, caller.key, until)
+        secure = self.parts.peers.is_secure(request)
         response = RedirectResponse("/", 303)
         response.set_cookie(
-            COOKIE,
-            session,
+            SECURE_COOKIE if secure else COOKIE,
+            await self.parts.sessions.begin(key),
             max_age=int(LASTS.total_seconds()),
+            path="/",
             httponly=True,
             samesite="strict",
-            secure=self.parts.public_url.startswith("https:"),
+            secure=secure,
         )
         return response
 
     async def sign_out(self, request: Request) -> Response:
+        """Ends the session, here and wherever its cookie was copied to."""
         response = RedirectResponse("/", 303)
-        if same_origin(request):
-            response.delete_cookie(COOKIE)
+        if self.parts.peers.same_origin(request):
+            await self.parts.sessions.end(self._cookie(request))
+            secure = self.parts.peers.is_secure(request)
+            response.delete_cookie(SECURE_COOKIE if secure else COOKIE, path="/", secure=secure)
         return response
 
     async def _session(self, request: Request) -> Caller | None:
-        try:
-            key, _ = self.parts.tokens.open_short(
-                Purpose.SESSION, request.cookies.get(COOKIE, ""), now=self.parts.clock()
-            )
-        except TokenRefused:
-            return None
-        return await self.parts.keyring.holder(key)
+        return await self.parts.sessions.caller(self._cookie(request))
+
+    def _cookie(self, request: Request) -> str:
+        return request.cookies.get(SECURE_COOKIE if self.parts.peers.is_secure(request) else COOKIE, "")
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -125,9 +121,3 @@ async def read_form(request: Request) -> dict[str, str]:
     except ValueError:
         return {}
     return {name: values[0] for name, values in fields.items()}
-
-
-def same_origin(request: Request) -> bool:
-    """Whether the form comes from a page of ours, by the Origin header; SameSite=Strict is the second defence."""
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")

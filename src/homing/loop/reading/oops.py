@@ -11,7 +11,11 @@ from collections.abc import Collection
 from enum import StrEnum
 
 from homing.mail.address import domain_of
+from homing.mail.authentication import Authentication
+from homing.mail.dkim_verification import Result
+from homing.mail.dmarc import DmarcResult
 from homing.mail.mime import Headers
+from homing.mail.spf_record import SpfResult
 
 RECEIVED = 30
 """More hops than this are a loop (RFC 3834 §2 leaves the number open; RFC 5321 §6.3 has 100 for refusing)."""
@@ -82,6 +86,21 @@ def may_answer(headers: Headers, envelope_sender: str | None, our_domains: Colle
     if any(_MACHINE_LOCALS.fullmatch(address.rpartition("@")[0].strip('"').lower()[:_LOCAL]) for address in authors):
         return Refusal.MACHINE_SENDER
     return _refused_by_fields(headers, our_domains)
+
+
+def is_forged(authentication: Authentication, envelope_sender: str) -> bool:
+    """Whether the envelope sender is somebody else's: his domain denies the host (SPF) or asks that the author be
+    denied (DMARC), and has not signed the mail. A domain that says nothing accuses nobody."""
+    domain = domain_of(envelope_sender)
+    signed = any(
+        signature.result is Result.PASS and f".{domain}".endswith(f".{signature.domain.lower()}")
+        for signature in authentication.dkim.signatures
+    )
+    if signed or authentication.spf.result is SpfResult.PASS:
+        return False
+    dmarc = authentication.dmarc
+    denied = dmarc is not None and dmarc.agreed is DmarcResult.FAIL
+    return denied or authentication.spf.result in {SpfResult.FAIL, SpfResult.SOFTFAIL}
 
 
 def threads(headers: Headers) -> tuple[str, ...]:

@@ -1,0 +1,69 @@
+"""Who sent a request, as far as the connection tells: this machine, a page of ours, a proxy in front of us."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+_FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+Network = IPv4Network | IPv6Network
+
+
+class Peers:
+    """`proxies`: the networks of the proxies that stand in front of us; what they say of a request is believed.
+    `public_url`: ours from outside. We speak no TLS ourselves, so where it begins with https, a proxy stands there."""
+
+    def __init__(self, proxies: Iterable[Network], public_url: str) -> None:
+        self._proxies = tuple(proxies)
+        self._public = urlsplit(public_url)
+
+    def is_local(self, request: Request) -> bool:
+        """Whether it comes from a person or a program on this machine: a loopback peer that calls us by a loopback
+        name, speaks for nobody else, and can be no proxy.
+
+        The name keeps out pages of strangers whose DNS points here (rebinding). A proxy on this machine is a loopback
+        peer too, and need not say that it is one: if one stands in front of us, it must be known which.
+        """
+        if request.client is None or any(name in request.headers for name in _FORWARDING):
+            return False
+        if self._public.scheme == "https" and not self._proxies:
+            return False
+        try:
+            loopback = ip_address(request.client.host).is_loopback
+        except ValueError:
+            return False
+        return loopback and not self._is_proxy(request) and (request.url.hostname or "") in _NAMES
+
+    def is_secure(self, request: Request) -> bool:
+        """Whether the client speaks TLS, with us or with the proxy."""
+        return self._origin(request).startswith("https:")
+
+    def same_origin(self, request: Request) -> bool:
+        """Whether a form comes from a page of ours, scheme and port included (RFC 6454). A client that sends no Origin
+        is no browser; SameSite=Strict is the second defence."""
+        origin = request.headers.get("origin")
+        if origin is None:
+            return request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+        return origin == self._origin(request)
+
+    def _origin(self, request: Request) -> str:
+        """Ours, as the client knows it: by the proxy's word, else by the public URL where the host is that of it."""
+        host, scheme = request.headers.get("host", ""), request.url.scheme
+        said = request.headers.get("x-forwarded-proto")
+        if said is not None and self._is_proxy(request):
+            scheme = said.rpartition(",")[2].strip().lower()
+        elif host == self._public.netloc:
+            scheme = self._public.scheme
+        return f"{scheme}://{host}"
+
+    def _is_proxy(self, request: Request) -> bool:
+        if request.client is None:
+            return False
+        try:
+            peer = ip_address(request.client.host)
+        except ValueError:
+            return False
+        return any(peer in network for network in self._proxies)

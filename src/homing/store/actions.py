@@ -5,12 +5,13 @@ call, and one that was started and never ended is in doubt, not repeated.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
 
+from homing.loop import ids
 from homing.loop.model import (
     ActionId,
     ActionKind,
@@ -24,10 +25,11 @@ from homing.loop.model import (
     OrganizationId,
     StepState,
 )
-from homing.store import cases, tables
+from homing.store import cases, tables, told_delays
 from homing.store.accepted_messages import AcceptedMessage, Answer, add
 from homing.store.dialect import sorted_by
 from homing.store.events import Happening, Subject, append
+from homing.store.told_delays import Delay
 
 _T = tables.action
 _C = tables.case
@@ -153,6 +155,26 @@ def send_letter(conn: sa.Connection, finished: Finished, letter: AcceptedMessage
     if not finish(conn, finished):
         return None
     return add(conn, [letter])[0]
+
+
+def tell_delay(conn: sa.Connection, finished: Finished, letter: AcceptedMessage, delay: Delay) -> ActionState | None:
+    """`send_letter`, unless the delay is over, or this person knows already that this receiver is late. Returns how the
+    action ended; None: the lease is lost."""
+    told = told_delays.told_by(conn, delay)
+    [opened] = cases.load(conn, [delay.case]).values()
+    over = opened.case.state is CaseState.RESOLVED
+    if not over and told is None:
+        if send_letter(conn, finished, letter) is None:
+            return None
+        told_delays.note(conn, delay, delay.case)
+        return finished.state
+    why = "the case is resolved" if over or told is None else f"told with {ids.show('case', told)}"
+    skipped = replace(finished, state=ActionState.SKIPPED, result=why, events=(), step=StepState.SKIPPED)
+    if not finish(conn, skipped):
+        return None
+    if told is not None and not over:
+        told_delays.note(conn, delay, told)
+    return skipped.state
 
 
 def by_id(conn: sa.Connection, action: ActionId) -> Action | None:

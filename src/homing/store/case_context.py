@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from homing.loop.model import Case, CaseId, DeliveryId, StepKind
+from homing.loop.model import Case, CaseId, DeliveryId, HumanSenderId, StepKind
+from homing.mail.address import domain_of
 from homing.store import cases, organizations, tables
 from homing.store.json_documents import identity_from_json
 from homing.store.organizations import Organization
@@ -29,16 +30,20 @@ class ActionTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """The delivery that a case is about, with its message. `resent_from`: the recipient that it replaced."""
+    """The delivery that a case is about, with its message. `resent_from`: the recipient that it replaced. `receiver`:
+    whose mail hosts it goes to, or the recipient's domain as long as nobody knows."""
 
     message_subject: str
     message_id: str
     recipient: str
+    human_sender: HumanSenderId | None
     human_sender_name: str
     human_sender_address: str
     sent_at: datetime
+    expires_at: datetime
     attempts: int
     resent_from: str | None
+    receiver: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,8 @@ def load(conn: sa.Connection, wanted: CaseId) -> CaseContext | None:
 def _delivery(wanted: DeliveryId) -> sa.Select[Any]:
     people = tables.human_sender
     return (
-        sa.select(_D, _M.c.subject, _M.c.message_id, _M.c.human_sender_name, _M.c.human_sender_address)
+        sa.select(_D, _M.c.subject, _M.c.message_id, _M.c.human_sender)
+        .add_columns(_M.c.human_sender_name, _M.c.human_sender_address)
         .add_columns(people.c.phone.label("human_sender_phone"), people.c.proved_at.label("human_sender_proved_at"))
         .add_columns(_OLD.c.recipient.label("old_recipient"))
         .join_from(_D, _M, _M.c.id == _D.c.message)
@@ -94,11 +100,14 @@ def _sent(row: sa.Row[Any]) -> Sent:
         message_subject=row.subject,
         message_id=row.message_id,
         recipient=row.recipient,
+        human_sender=row.human_sender,
         human_sender_name=row.human_sender_name,
         human_sender_address=row.human_sender_address,
         sent_at=row.created_at,
+        expires_at=row.expires_at,
         attempts=row.attempts,
         resent_from=row.old_recipient,
+        receiver=row.receiver or domain_of(row.recipient).lower(),
     )
 
 

@@ -495,6 +495,16 @@ case = sa.Table(
     _where("ix_case_unsettled", "state", only="state IN ('open', 'unheard')"),
 )
 
+told_delay = sa.Table(
+    "told_delay",
+    metadata,
+    sa.Column("case_id", sa.Uuid, primary_key=True),
+    sa.Column("human_sender", sa.Uuid, nullable=False),
+    sa.Column("receiver", sa.String(320), nullable=False),
+    sa.Column("told_by", sa.Uuid, nullable=False),  # the case whose e-mail it was
+    sa.Index("ix_told_delay_human_sender_receiver", "human_sender", "receiver"),
+)
+
 action = sa.Table(
     "action",
     metadata,

@@ -89,8 +89,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryView:
-    """A delivery with its attempts, and with the case of its failure, or else of one behind it, and that one's
-    actions."""
+    """A delivery with its attempts, and with the case of its failure, or else of one behind it, or else of its delay,
+    and that one's actions."""
 
     delivery: Delivery
     role: Role
@@ -312,10 +312,10 @@ def _attempts(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[Del
 
 
 def _cases(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[DeliveryId, Case]:
-    kinds = [CaseKind.FORWARDING_FAILURE.value, CaseKind.FAILURE.value]  # the last one found counts
-    query = _C.select().where(_C.c.delivery.in_(deliveries), _C.c.kind.in_(kinds)).order_by(_C.c.kind.desc())
-    rows = conn.execute(query).mappings()
-    return {row["delivery"]: to_case(row) for row in rows}
+    kinds = [kind.value for kind in (CaseKind.DELAY, CaseKind.FORWARDING_FAILURE, CaseKind.FAILURE)]
+    rows = conn.execute(_C.select().where(_C.c.delivery.in_(deliveries), _C.c.kind.in_(kinds))).mappings().all()
+    by_weight = sorted(rows, key=lambda row: kinds.index(row["kind"]))  # the last one counts
+    return {row["delivery"]: to_case(row) for row in by_weight}
 
 
 def _message(row: sa.RowMapping) -> Message:

@@ -190,22 +190,28 @@ def cases(
     organization: OrganizationId,
     *,
     state: CaseState | None = None,
+    kind: CaseKind | None = None,
     before: CaseId | None = None,
     limit: int = 50,
-) -> list[CaseLine]:
+) -> Page[CaseLine]:
     """Newest first. Cases that were opened before cases had ids of their own stand by their delivery's."""
+    looked_at = [_C.c.organization == organization]
+    if state is not None:
+        looked_at.append(_C.c.state == state.value)
+    if before is not None:
+        looked_at.append(_C.c.id < before)
+    lowest = None
+    if kind is not None:
+        lowest = floor(conn, _C.c.id, *looked_at)
+        looked_at += [_C.c.kind == kind.value, *([] if lowest is None else [_C.c.id >= lowest])]
     query = (
         sa.select(_C, *_ABOUT)
         .join_from(_C, _D, _D.c.id == _C.c.delivery, isouter=True)
         .join(_M, _M.c.id == _D.c.message, isouter=True)
-        .where(_C.c.organization == organization)
+        .where(*looked_at)
     )
-    if state is not None:
-        query = query.where(_C.c.state == state.value)
-    if before is not None:
-        query = query.where(_C.c.id < before)
-    rows = conn.execute(query.order_by(_C.c.id.desc()).limit(limit)).mappings()
-    return [_case_line(row) for row in rows]
+    lines = [_case_line(row) for row in conn.execute(query.order_by(_C.c.id.desc()).limit(limit)).mappings()]
+    return page(lines, [line.case.id for line in lines], limit, lowest)
 
 
 def case(conn: sa.Connection, organization: OrganizationId, wanted: CaseId) -> CaseLine | None:

@@ -158,23 +158,17 @@ def send_letter(conn: sa.Connection, finished: Finished, letter: AcceptedMessage
 
 
 def tell_delay(conn: sa.Connection, finished: Finished, letter: AcceptedMessage, delay: Delay) -> ActionState | None:
-    """`send_letter`, unless the delay is over, or this person knows already that this receiver is late. Returns how the
-    action ended; None: the lease is lost."""
-    told = told_delays.told_by(conn, delay)
+    """`send_letter`, unless the delay is over, or another case has told the same. Returns how the action ended; None:
+    the lease is lost, and whoever has it tells by the same case."""
     [opened] = cases.load(conn, [delay.case]).values()
-    over = opened.case.state is CaseState.RESOLVED
-    if not over and told is None:
-        if send_letter(conn, finished, letter) is None:
-            return None
-        told_delays.note(conn, delay, delay.case)
-        return finished.state
-    why = "the case is resolved" if over or told is None else f"told with {ids.show('case', told)}"
+    if opened.case.state is CaseState.RESOLVED:
+        why = "the case is resolved"
+    elif (told_by := told_delays.claim(conn, delay)) != delay.case:
+        why = f"told with {ids.show('case', told_by)}"
+    else:
+        return None if send_letter(conn, finished, letter) is None else finished.state
     skipped = replace(finished, state=ActionState.SKIPPED, result=why, events=(), step=StepState.SKIPPED)
-    if not finish(conn, skipped):
-        return None
-    if told is not None and not over:
-        told_delays.note(conn, delay, told)
-    return skipped.state
+    return skipped.state if finish(conn, skipped) else None
 
 
 def by_id(conn: sa.Connection, action: ActionId) -> Action | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from homing.loop.model import Case, CaseId, DeliveryId, HumanSenderId, StepKind
+from homing.loop.model import Case, CaseId, DeliveryId, StepKind
 from homing.mail.address import domain_of
 from homing.store import cases, organizations, tables
 from homing.store.json_documents import identity_from_json
@@ -36,7 +36,6 @@ class Sent:
     message_subject: str
     message_id: str
     recipient: str
-    human_sender: HumanSenderId | None
     human_sender_name: str
     human_sender_address: str
     sent_at: datetime
@@ -84,8 +83,7 @@ def load(conn: sa.Connection, wanted: CaseId) -> CaseContext | None:
 def _delivery(wanted: DeliveryId) -> sa.Select[Any]:
     people = tables.human_sender
     return (
-        sa.select(_D, _M.c.subject, _M.c.message_id, _M.c.human_sender)
-        .add_columns(_M.c.human_sender_name, _M.c.human_sender_address)
+        sa.select(_D, _M.c.subject, _M.c.message_id, _M.c.human_sender_name, _M.c.human_sender_address)
         .add_columns(people.c.phone.label("human_sender_phone"), people.c.proved_at.label("human_sender_proved_at"))
         .add_columns(_OLD.c.recipient.label("old_recipient"))
         .join_from(_D, _M, _M.c.id == _D.c.message)
@@ -100,7 +98,6 @@ def _sent(row: sa.Row[Any]) -> Sent:
         message_subject=row.subject,
         message_id=row.message_id,
         recipient=row.recipient,
-        human_sender=row.human_sender,
         human_sender_name=row.human_sender_name,
         human_sender_address=row.human_sender_address,
         sent_at=row.created_at,

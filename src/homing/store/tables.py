@@ -499,10 +499,20 @@ told_delay = sa.Table(
     "told_delay",
     metadata,
     sa.Column("case_id", sa.Uuid, primary_key=True),
-    sa.Column("human_sender", sa.Uuid, nullable=False),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("address", sa.String(320), nullable=False),  # where the e-mail went, in lower case
     sa.Column("receiver", sa.String(320), nullable=False),
     sa.Column("told_by", sa.Uuid, nullable=False),  # the case whose e-mail it was
-    sa.Index("ix_told_delay_human_sender_receiver", "human_sender", "receiver"),
+    sa.Index("ix_told_delay_place", "organization", "address", "receiver"),
+    sa.Index(
+        "uq_told_delay_place",
+        "organization",
+        "address",
+        "receiver",
+        unique=True,
+        sqlite_where=sa.text("told_by = case_id"),
+        postgresql_where=sa.text("told_by = case_id"),
+    ),
 )
 
 action = sa.Table(

@@ -39,9 +39,8 @@ async def test_the_step_ends_when_the_letters_delivery_does() -> None:
 async def test_a_delay_is_told_for_its_person_and_receiver() -> None:
     end = await CHANNEL(assigned(ActionKind.LETTER, DELAY))
     assert isinstance(end, Ended)
-    assert DELAY.sent is not None
-    assert DELAY.sent.human_sender is not None
-    assert end.delay == Delay(case=CASE.id, human_sender=DELAY.sent.human_sender, receiver="corp.com")
+    told = Delay(case=CASE.id, organization=ORGANIZATION.id, address="janet@example.net", receiver="corp.com")
+    assert end.delay == told
     assert end.letter is not None
     assert b"<b>later</b>" not in end.letter.message.content.partition(b"text/html")[2], "a stranger's words"
     nobody = await CHANNEL(assigned(ActionKind.LETTER, replace(DELAY, letter_to=None)))

@@ -220,7 +220,7 @@ async def test_of_two_delays_at_a_receiver_one_is_told(database: Database) -> No
     organization = await scenes.an_organization(database)
     policy = FailurePolicy(name="default", steps=(LETTER,), delay_told_after=timedelta(seconds=1))
     await database.write(policies.put, organization.id, policy, NOW)
-    await scenes.submitted(database, organization, "a@corp.com", "b@corp.com", human_sender=scenes.fresh())
+    await scenes.submitted(database, organization, "a@corp.com", "b@corp.com")
     late = [scenes.answered(claim, None, 450, now=NOW) for claim in await scenes.claimed(database)]
     await database.write(record, late)
     actor = an_actor(database, clock=lambda: NOW + timedelta(seconds=1))

@@ -63,8 +63,8 @@ class ToHumanSender:
 
 
 def _delay(context: CaseContext) -> Delay | None:
-    """The delay of which a person is told at most once for its receiver."""
-    case, sent = context.case, context.sent
-    if case.kind is not CaseKind.DELAY or sent is None or sent.human_sender is None:
+    """The delay of which an address is told at most once for its receiver."""
+    case, sent, address = context.case, context.sent, context.letter_to
+    if case.kind is not CaseKind.DELAY or sent is None or address is None:
         return None
-    return Delay(case=case.id, human_sender=sent.human_sender, receiver=sent.receiver)
+    return Delay(case=case.id, organization=case.organization, address=address, receiver=sent.receiver)

@@ -13,9 +13,12 @@ def upgrade() -> None:
     op.create_table(
         "told_delay",
         sa.Column("case_id", sa.Uuid(), nullable=False),
-        sa.Column("human_sender", sa.Uuid(), nullable=False),
+        sa.Column("organization", sa.Uuid(), nullable=False),
+        sa.Column("address", sa.String(320), nullable=False),
         sa.Column("receiver", sa.String(320), nullable=False),
         sa.Column("told_by", sa.Uuid(), nullable=False),
         sa.PrimaryKeyConstraint("case_id", name=op.f("pk_told_delay")),
     )
-    op.create_index("ix_told_delay_human_sender_receiver", "told_delay", ["human_sender", "receiver"])
+    place, told = ["organization", "address", "receiver"], sa.text("told_by = case_id")
+    op.create_index("ix_told_delay_place", "told_delay", place)
+    op.create_index("uq_told_delay_place", "told_delay", place, unique=True, sqlite_where=told, postgresql_where=told)

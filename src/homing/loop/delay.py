@@ -20,8 +20,8 @@ from homing.loop.model import (
 )
 from homing.loop.subject import of_delivery
 
-_CHANNELS = (StepKind.LETTER, StepKind.WEBHOOK, StepKind.LIVE)
-"""The first of them that the failure policy has; a live event where it has none."""
+_CHANNELS = (StepKind.LETTER, StepKind.WEBHOOK)
+"""The first of them that the failure policy has; a live event where it has neither."""
 
 
 def delay_case(before: Delivery, after: Delivery, policy: FailurePolicy, now: datetime) -> NewCase | None:

@@ -88,6 +88,16 @@ def test_policies_by_steps_and_by_file(acme: Cli, tmp_path: Path) -> None:
     names = [one["name"] for one in acme("policy", "list").document()["failure_policies"]]
     assert sorted(names) == ["again", "calm", "default", "urgent"]
     assert acme("policy", "show", "calm").document()["steps"][0]["kind"] == "letter"
+    for option, seconds in (
+        (("--delay-told-after", "2h"), 7200),
+        (("--delay-told-after", "never"), None),
+        ((), 14_400),
+    ):
+        late = acme("policy", "create", "late", "--step", "letter", *option).document()
+        assert late["delay_told_after_seconds"] == seconds
+    wrong = acme("policy", "create", "late", "--step", "letter", "--delay-told-after", "soon")
+    assert wrong.error["errors"][0]["pointer"] == "--delay-told-after"
+    acme("policy", "remove", "late").document()
     acme("policy", "remove", "calm").document()
     assert acme("policy", "show", "calm").error["code"] == "not-found"
 

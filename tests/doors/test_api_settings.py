@@ -170,6 +170,20 @@ async def test_failure_policies_come_back_as_they_were_given(home: Gateway) -> N
     assert unknown.json()["errors"][0]["code"] == "failure-policy-unknown"
 
 
+async def test_a_policy_says_when_a_delay_is_told(home: Gateway) -> None:
+    """After four hours where it does not say."""
+    name, steps = "/v1/failure_policies/x", [{"kind": "letter"}]
+    assert (await home.call("GET", "/v1/failure_policies/default")).json()["delay_told_after_seconds"] == 4 * 3600
+    for given, kept in ((..., 4 * 3600), (90, 90), (None, None)):
+        told = {} if given is ... else {"delay_told_after_seconds": given}
+        put = await home.call("PUT", name, json={"steps": steps, **told})
+        assert (put.status_code, put.json()["delay_told_after_seconds"]) == (200, kept)
+        assert (await home.call("GET", name)).json() == put.json()
+    for wrong in (59, 31 * 86_400, "4h", True):
+        refused = await home.call("PUT", name, json={"steps": steps, "delay_told_after_seconds": wrong})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/delay_told_after_seconds")
+
+
 @pytest.mark.parametrize(
     ("steps", "pointer"),
     [

@@ -13,9 +13,11 @@ from homing.doors.web.rendering import CONTENT_SECURITY_POLICY
 from homing.doors.web.visitors import COOKIE, SECURE_COOKIE
 from homing.loop import ids
 from homing.loop.alarm import alarm
-from homing.loop.model import CaseKind, NewCase
+from homing.loop.evidence import Answered
+from homing.loop.model import CaseKind, NewCase, Verdict
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.token import Purpose
+from homing.mail.reply import Reply, Stage
 from homing.store import alarms, cases, human_senders, tables
 from tests.data import HOSTILE_INPUTS
 from tests.store.scenes import all_rows
@@ -244,6 +246,37 @@ async def test_a_failed_message_is_told_in_plain_words_with_the_details_folded(h
         assert "“Our call this morning”" in listed
         assert "E-mail to an administrator: only if nobody else is reached" in listed
         assert (await browser.get("/cases?state=resolved")).text.count("<tr>") == 0
+
+
+async def test_a_late_message_is_told_in_plain_words_until_it_has_arrived(home: Gateway) -> None:
+    late, failed = await home.send(), await home.send(to=["mary@example.org"])
+    home.clock.advance(timedelta(hours=4))
+    hostile = "<script>alert(1)</script> come again"
+    verdict = Verdict(failure_class="mailbox_full", kind="soft", rule="words.quota", text=hostile)
+    reply = Reply(reply_code=452, enhanced_status_code="4.2.2", text=hostile)
+    later = Answered(stage=Stage.RCPT_TO, reply=reply, host="mx.example.org", verdict=verdict)
+    await fail(home, late["deliveries"][0]["id"], later)
+    await fail(home, failed["deliveries"][0]["id"], refusal())
+    async with here(home) as browser:
+        text = (await browser.get(f"/messages/{late['id']}")).text
+        above = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+        assert "The mailbox of john@example.org is full." in above
+        assert "You need do nothing." in above
+        assert "The message to john@example.org is late" in above
+        assert "E-mail: in progress" in above
+        assert "<script>alert" not in text
+        listed = (await browser.get("/cases")).text
+        assert re.search(r'<span class="state delay" title="A delivery is late.">', listed)
+        for kind, shown in (("delay", {"john"}), ("failure", {"mary"}), ("digest", {"mary", "john"})):
+            listed = (await browser.get("/cases", params={"kind": kind})).text
+            assert set(re.findall(r">(\w+)@example\.org</a>", listed)) == shown
+        assert 'state=open&amp;kind=failure"' in (await browser.get("/cases?kind=failure")).text
+
+        taken = Answered(stage=Stage.DOT, reply=Reply.of(250, "2.0.0 ok"), host="mx.example.org", verdict=verdict)
+        await fail(home, late["deliveries"][0]["id"], taken)
+        text = (await browser.get(f"/messages/{late['id']}")).text
+        assert "is full" not in text
+        assert "accepted the message to john@example.org. The case of its delay is closed." in text
 
 
 async def test_a_case_about_no_message_stands_in_the_list(home: Gateway) -> None:

@@ -201,7 +201,7 @@ async def test_a_list_shows_cases_that_are_about_no_delivery(database: Database)
     organization, delivery = await failed(database)
     digest = await database.write(cases.open_case, of_kind(CaseKind.DIGEST, "2026-03-01", organization))
     await database.write(cases.open_case, ALARM)
-    lines = {line.case.id: line for line in await database.read(views.cases, organization)}
+    lines = {line.case.id: line for line in (await database.read(views.cases, organization)).lines}
     assert lines.keys() == {digest, await the_case(database, delivery)}
     assert digest is not None
     assert (lines[digest].message, lines[digest].recipient, lines[digest].case.failure) == (None, None, None)
@@ -297,7 +297,7 @@ def _before(conn: sa.Connection, organization: str, deliveries: list[str]) -> No
 async def test_cases_of_before_keep_their_id_and_are_failures(empty: Database) -> None:
     organization, one, two = fresh(), DeliveryId(fresh()), DeliveryId(fresh())
     await empty.write(_before, organization.hex, [one.hex, two.hex])
-    lines = {line.case.id: line.case for line in await empty.read(views.cases, organization)}
+    lines = {line.case.id: line.case for line in (await empty.read(views.cases, organization)).lines}
     assert lines.keys() == {one, two}
     for delivery, state in ((one, CaseState.OPEN), (two, CaseState.RESOLVED)):
         case = lines[CaseId(delivery)]

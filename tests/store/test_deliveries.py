@@ -102,7 +102,7 @@ async def test_what_ended_meanwhile_is_concluded_and_not_claimed(database: Datab
     assert await claimed(database, now=NOW + MINUTE) == []
     assert await state_of(database, organization, late.deliveries[0].id) is State.EXPIRED
     assert await state_of(database, organization, unwanted.deliveries[0].id) is State.SUPPRESSED
-    lines = await database.read(views.cases, organization.id)
+    lines = (await database.read(views.cases, organization.id)).lines
     assert len(lines) == 2
 
 

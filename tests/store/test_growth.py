@@ -12,10 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from homing.loop.evidence import What
-from homing.loop.model import CaseState, State
+from homing.loop.model import CaseKind, CaseState, State
 from homing.store import (
     actions,
     alarms,
+    cases,
     deliveries,
     dkim_keys,
     events,
@@ -122,6 +123,9 @@ def listed(large: Large) -> Mapping[str, Task]:
         "counts": lambda c: views.counts(c, mine, NOW - 7 * DAY),
         "cases": lambda c: views.cases(c, mine),
         **{f"cases {state}": _cases(large, state) for state in CaseState},
+        "cases of a kind": lambda c: views.cases(c, mine, kind=CaseKind.FORWARDING_FAILURE),
+        "cases of a kind, open": lambda c: views.cases(c, mine, kind=CaseKind.DELAY, state=CaseState.OPEN),
+        "delays of a delivery": lambda c: cases.of_delays(c, [nobody]),
         "inbound": inbound.list_page,
         "inbound of an organization": lambda c: inbound.list_page(c, mine),
         "inbound of another": lambda c: inbound.list_page(c, nobody),

@@ -71,8 +71,8 @@ async def test_cases_and_counts(database: Database) -> None:
     waiting = await submitted(database, organization)
     assert await database.read(views.counts, organization.id) == {State.BOUNCED: 2, State.DELIVERED: 1, State.QUEUED: 1}
     assert await database.read(views.counts, organization.id, NOW + MINUTE) == {}
-    lines = await database.read(views.cases, organization.id, state=CaseState.OPEN)
+    lines = (await database.read(views.cases, organization.id, state=CaseState.OPEN)).lines
     assert [(line.subject, line.recipient) for line in lines] == [("got 550", "john@example.net")] * 2
-    assert len(await database.read(views.cases, organization.id, limit=1)) == 1
-    assert await database.read(views.cases, organization.id, before=min(line.case.id for line in lines)) == []
+    assert len((await database.read(views.cases, organization.id, limit=1)).lines) == 1
+    assert (await database.read(views.cases, organization.id, before=min(line.case.id for line in lines))).lines == []
     assert await database.read(views.message, fresh(), waiting.message.id) is None

@@ -253,7 +253,7 @@ def _answers(url: str) -> bool:
     except (httpx2.TransportError, ValueError):
         return False
     return isinstance(health, dict) and (
-        health.get("status") == "ok" and "disk" in health or health.get("code") == "database-unavailable"
+        (health.get("status") == "ok" and "disk" in health) or health.get("code") == "database-unavailable"
     )
 
 

@@ -29,6 +29,9 @@ def create(
     step: Annotated[
         list[str] | None, typer.Option(help="KIND[:if-unheard][:delay=10m][:kinds=hard,expired]…; repeat, in order.")
     ] = None,
+    delay_told_after: Annotated[
+        str | None, typer.Option(help="How long a delivery may wait before somebody is told, like 4h; or never.")
+    ] = None,
 ) -> None:
     """Set a failure policy, for failures from now on.
 
@@ -38,7 +41,10 @@ def create(
     """
     if (file is None) == (not step):
         raise bad_input("--file, --step", "one-of-two", "Give either a file or steps.")
-    body = _read(file) if file is not None else {"steps": [read_step(text) for text in step or ()]}
+    body: Json = _read(file) if file is not None else {"steps": [read_step(text) for text in step or ()]}
+    if delay_told_after is not None:
+        never = delay_told_after == "never"
+        body["delay_told_after_seconds"] = None if never else _seconds(delay_told_after, "--delay-told-after")
     _show(gateway.call("PUT", f"/v1/failure_policies/{segment(name)}", body))
 
 
@@ -95,10 +101,10 @@ def read_step(text: str) -> Json:
     return step
 
 
-def _seconds(value: str) -> int:
+def _seconds(value: str, option: str = "--step") -> int:
     found = _DURATION.fullmatch(value)
     if not found:
-        raise bad_input("--step", "duration", f"A delay is a number and s, m, h or d, like 10m; not {value!r}.")
+        raise bad_input(option, "duration", f"A delay is a number and s, m, h or d, like 10m; not {value!r}.")
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -126,6 +132,8 @@ def _show(policy: Json) -> None:
     headings = ("", "Step", "When", "For", "Told")
     steps = enumerate(policy["steps"], 1)
     rows = [[number, step["kind"], _when(step), _for(step), _told(step)] for number, step in steps]
+    after = policy["delay_told_after_seconds"]
+    rows.append(["", "delay", "not told" if after is None else f"after waiting {after} s", "what waits", ""])
     show(policy, lambda: table(headings, rows))
 
 

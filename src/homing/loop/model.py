@@ -249,12 +249,21 @@ class Step:
     budget_recipient: int | None = None
 
 
+DELAY_TOLD_AFTER = timedelta(hours=4)
+"""Most delays, those of greylisting above all, are over by then; and there is still time to reach somebody in another
+way."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailurePolicy:
-    """Which steps follow a failure, in order."""
+    """Which steps follow a failure, in order.
+
+    `delay_told_after`: how long after its acceptance a delivery may wait before somebody is told; None: nobody is.
+    """
 
     name: str
     steps: tuple[Step, ...]
+    delay_told_after: timedelta | None = DELAY_TOLD_AFTER
 
 
 class StepState(StrEnum):

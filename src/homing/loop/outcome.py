@@ -12,6 +12,7 @@ from typing import assert_never
 from homing.loop import ids, retry, suppression
 from homing.loop import policy as policies
 from homing.loop.alarm import Alarm, about_us, killed_its_worker
+from homing.loop.delay import delay_case, ends_delay
 from homing.loop.evidence import (
     Answered,
     CancelRequested,
@@ -61,7 +62,8 @@ class Outcome:
     (`delivery.case`, `delivery.step`), and `step_why` says it in words where it came to nothing. `suppress`: the
     address goes on the suppression list. `full`: the message failed because the mailbox is full; `hearsay`: a report
     says that the address is dead. Both put it on the list once they have come often enough (`loop.suppression`).
-    `alarm` is for the operator: a refusal that is about us, or a message that kills its worker.
+    `alarm` is for the operator: a refusal that is about us, or a message that kills its worker. `ends_delay`: if a case
+    tells that the delivery is late, it is over.
     """
 
     delivery: Delivery
@@ -74,6 +76,7 @@ class Outcome:
     full: bool = False
     hearsay: Hearsay | None = None
     alarm: Alarm | None = None
+    ends_delay: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +91,21 @@ class _Terms:
 def conclude(delivery: Delivery, evidence: Evidence, policy: FailurePolicy, now: datetime) -> Outcome:
     """What follows for `delivery` from `evidence`, under the organization's failure policy, at `now`."""
     terms = _Terms(policy=policy, now=now)
-    delivery = _routed(delivery, evidence)
+    outcome = _concluded(_routed(delivery, evidence), evidence, terms)
+    if case := delay_case(delivery, outcome.delivery, policy, now):
+        opened = policies.begin(case)
+        return replace(outcome, events=outcome.events + opened.events, actions=opened.actions, case=opened.case)
+    return replace(outcome, ends_delay=True) if ends_delay(delivery, outcome.delivery) else outcome
+
+
+def _concluded(delivery: Delivery, evidence: Evidence, terms: _Terms) -> Outcome:
     match evidence:
         case Answered():
             return _answered(delivery, evidence, terms)
         case Unanswered():
-            return _unanswered(delivery, evidence, now)
+            return _unanswered(delivery, evidence, terms.now)
         case HeldBack():
-            return _held_back(delivery, evidence, now)
+            return _held_back(delivery, evidence, terms.now)
         case Unroutable() | Unsupported():
             return _never_asked(delivery, evidence, terms)
         case LeaseReleased():

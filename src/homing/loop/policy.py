@@ -99,7 +99,7 @@ def forwarding_case(delivery: Delivery, report: Reported, *, policy: FailurePoli
 def begin(case: NewCase) -> CaseOutcome[NewCase]:
     """A case with its first steps begun."""
     states = tuple(StepState.WAITING if applies(step, case) else StepState.SKIPPED for step in case.policy.steps)
-    opened = NewEvent(type=EventType.OPENED_CASE, data={"failure_policy": case.policy.name})
+    opened = NewEvent(type=EventType.OPENED_CASE, data={"failure_policy": case.policy.name, "kind": case.kind.value})
     return _advance(replace(case, steps=states), None, case.opened_at, (opened,))
 
 
@@ -149,6 +149,8 @@ def _advance(case: _C, identifier: CaseId | None, now: datetime, events: tuple[N
         states[index] = StepState.RUNNING
         actions.append(NewAction(kind=ActionKind(step.kind), due_at=now + step.delay, case=identifier, step=index))
     state = _state_of(states)
+    if case.kind is CaseKind.DELAY and StepState.SKIPPED in states:
+        state = CaseState.NOTIFIED  # told with another one of the same receiver
     if state is CaseState.UNHEARD and case.state is not CaseState.UNHEARD:
         events = (*events, NewEvent(type=EventType.UNHEARD))
     return CaseOutcome(case=replace(case, steps=tuple(states), state=state), events=events, actions=tuple(actions))

@@ -5,12 +5,13 @@ call, and one that was started and never ended is in doubt, not repeated.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
 
+from homing.loop import ids
 from homing.loop.model import (
     ActionId,
     ActionKind,
@@ -24,10 +25,11 @@ from homing.loop.model import (
     OrganizationId,
     StepState,
 )
-from homing.store import cases, tables
+from homing.store import cases, tables, told_delays
 from homing.store.accepted_messages import AcceptedMessage, Answer, add
 from homing.store.dialect import sorted_by
 from homing.store.events import Happening, Subject, append
+from homing.store.told_delays import Delay
 
 _T = tables.action
 _C = tables.case
@@ -153,6 +155,20 @@ def send_letter(conn: sa.Connection, finished: Finished, letter: AcceptedMessage
     if not finish(conn, finished):
         return None
     return add(conn, [letter])[0]
+
+
+def tell_delay(conn: sa.Connection, finished: Finished, letter: AcceptedMessage, delay: Delay) -> ActionState | None:
+    """`send_letter`, unless the delay is over, or another case has told the same. Returns how the action ended; None:
+    the lease is lost, and whoever has it tells by the same case."""
+    [opened] = cases.load(conn, [delay.case]).values()
+    if opened.case.state is CaseState.RESOLVED:
+        why = "the case is resolved"
+    elif (told_by := told_delays.claim(conn, delay)) != delay.case:
+        why = f"told with {ids.show('case', told_by)}"
+    else:
+        return None if send_letter(conn, finished, letter) is None else finished.state
+    skipped = replace(finished, state=ActionState.SKIPPED, result=why, events=(), step=StepState.SKIPPED)
+    return skipped.state if finish(conn, skipped) else None
 
 
 def by_id(conn: sa.Connection, action: ActionId) -> Action | None:

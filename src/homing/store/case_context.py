@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from homing.loop.model import Case, CaseId, DeliveryId, StepKind
+from homing.mail.address import domain_of
 from homing.store import cases, organizations, tables
 from homing.store.json_documents import identity_from_json
 from homing.store.organizations import Organization
@@ -29,7 +30,8 @@ class ActionTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """The delivery that a case is about, with its message. `resent_from`: the recipient that it replaced."""
+    """The delivery that a case is about, with its message. `resent_from`: the recipient that it replaced. `receiver`:
+    whose mail hosts it goes to, or the recipient's domain as long as nobody knows."""
 
     message_subject: str
     message_id: str
@@ -37,8 +39,10 @@ class Sent:
     human_sender_name: str
     human_sender_address: str
     sent_at: datetime
+    expires_at: datetime
     attempts: int
     resent_from: str | None
+    receiver: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +101,10 @@ def _sent(row: sa.Row[Any]) -> Sent:
         human_sender_name=row.human_sender_name,
         human_sender_address=row.human_sender_address,
         sent_at=row.created_at,
+        expires_at=row.expires_at,
         attempts=row.attempts,
         resent_from=row.old_recipient,
+        receiver=row.receiver or domain_of(row.recipient).lower(),
     )
 
 

@@ -15,6 +15,7 @@ from homing.loop.model import (
     Case,
     CaseId,
     CaseKind,
+    CaseState,
     DeliveryId,
     EventType,
     NewAction,
@@ -25,7 +26,7 @@ from homing.loop.model import (
 )
 from homing.loop.policy import FORWARDING_ANEW_AFTER, begin, escalate, resolve
 from homing.loop.subject import SUBJECT
-from homing.store import tables
+from homing.store import tables, told_delays
 from homing.store.dialect import insert, insert_all
 from homing.store.events import Happening, Subject, append
 from homing.store.ids import fresh
@@ -125,6 +126,16 @@ def of_deliveries(conn: sa.Connection, deliveries: Iterable[DeliveryId]) -> list
     return list(conn.execute(query).scalars())
 
 
+def of_delays(conn: sa.Connection, deliveries: Iterable[DeliveryId]) -> dict[DeliveryId, CaseId]:
+    """The cases that still tell of a delay of theirs."""
+    query = sa.select(_C.c.delivery, _C.c.id).where(
+        _C.c.delivery.in_(sorted(set(deliveries))),
+        _C.c.kind == CaseKind.DELAY.value,
+        _C.c.state != CaseState.RESOLVED.value,
+    )
+    return {row.delivery: row.id for row in conn.execute(query)}
+
+
 def put(conn: sa.Connection, tasks: Iterable[Task]) -> None:
     """Into the outbox."""
     rows = [
@@ -207,14 +218,15 @@ def close(
     organization: OrganizationId | None = None,
     event: NewEvent | None = None,
 ) -> list[CaseId]:
-    """Resolve cases that somebody dealt with, and skip the actions that were still due. With `organization` only its
-    own."""
+    """Resolve cases that somebody dealt with, or that are over, and skip the actions that were still due. With
+    `organization` only its own."""
     opened = load(conn, wanted)
     if organization is not None:
         opened = {case: one for case, one in opened.items() if one.case.organization == organization}
     if not opened:
         return []
     skipped = _skip_actions(conn, list(opened), now)
+    told_delays.forget(conn, [case for case, one in opened.items() if one.case.kind is CaseKind.DELAY])
     save(conn, (_without(resolve(one.case), skipped.get(case, set())) for case, one in opened.items()))
     if event:
         append(conn, [Happening(subject=one.subject, event=event, at=now) for one in opened.values()])

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from homing.loop.model import (
+    DELAY_TOLD_AFTER,
     FailurePolicy,
     Identity,
     Level,
@@ -73,11 +74,21 @@ def identity_from_json(document: Mapping[str, Any]) -> Identity:
 
 
 def policy_to_json(policy: FailurePolicy) -> Document:
-    return {"name": policy.name, "steps": [_step_to_json(step) for step in policy.steps]}
+    after = policy.delay_told_after
+    return {
+        "name": policy.name,
+        "steps": [_step_to_json(step) for step in policy.steps],
+        "delay_told_after": None if after is None else after.total_seconds(),
+    }
 
 
 def policy_from_json(document: Mapping[str, Any]) -> FailurePolicy:
-    return FailurePolicy(name=document["name"], steps=tuple(_step_from_json(step) for step in document["steps"]))
+    after = document.get("delay_told_after", DELAY_TOLD_AFTER.total_seconds())
+    return FailurePolicy(
+        name=document["name"],
+        steps=tuple(_step_from_json(step) for step in document["steps"]),
+        delay_told_after=None if after is None else timedelta(seconds=after),
+    )
 
 
 def steps_to_json(steps: Iterable[StepState]) -> list[str]:

@@ -90,7 +90,7 @@ def record(conn: sa.Connection, findings: list[DeliveryEvidence]) -> list[Outcom
     stale = [finding for finding, entry in zip(findings, entries, strict=True) if entry is None]
     opened = iter(cases.open_all(conn, [entry.outcome.case for entry in entries if entry and entry.outcome.case]))
     entries = [_of_case(conn, entry, next(opened)) if entry and entry.outcome.case else entry for entry in entries]
-    entries = _sounded(conn, entries)
+    entries = _sounded(conn, _without_delays(conn, entries))
     _write(conn, [entry for entry in entries if entry])
     _write_stale(conn, [_Stale(finding, known[finding.delivery]) for finding in stale if finding.delivery in known])
     return [entry.outcome if entry else None for entry in entries]
@@ -193,6 +193,26 @@ def _of_case(conn: sa.Connection, entry: _Entry, opened: CaseId | None) -> _Entr
     ):
         events = tuple(replace(event, data={**event.data, "case": ids.show("case", case)}) for event in events)
     return replace(entry, outcome=replace(outcome, events=events, actions=(), case=None))
+
+
+def _without_delays(conn: sa.Connection, entries: Sequence[_Entry | None]) -> list[_Entry | None]:
+    """The entries after the cases of delays that they end are closed; their events name those. All cases that this
+    transaction changes are locked at once, in the order that all keep."""
+    ended = [entry for entry in entries if entry and entry.outcome.ends_delay]
+    delays = cases.of_delays(conn, (entry.known.delivery.id for entry in ended)) if ended else {}
+    if not delays:
+        return list(entries)
+    cases.load(conn, {*delays.values(), *(step.case for step in _steps([entry for entry in entries if entry]))})
+    cases.close(conn, delays.values(), max(entry.finding.now for entry in ended))
+    return [entry and _ending(entry, delays.get(entry.known.delivery.id)) for entry in entries]
+
+
+def _ending(entry: _Entry, delay: CaseId | None) -> _Entry:
+    if delay is None or not entry.outcome.ends_delay:
+        return entry
+    first, *others = entry.outcome.events
+    first = replace(first, data={**first.data, "closed_case": ids.show("case", delay)})
+    return replace(entry, outcome=replace(entry.outcome, events=(first, *others)))
 
 
 def _sounded(conn: sa.Connection, entries: Sequence[_Entry | None]) -> list[_Entry | None]:

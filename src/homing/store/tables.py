@@ -68,9 +68,9 @@ def _one_of(column: str, values: type) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"{column} IN ({words})", name=column)
 
 
-def _where(name: str, *columns: str, only: str) -> sa.Index:
+def _where(name: str, *columns: str, only: str, unique: bool = False) -> sa.Index:
     """An index of the rows alone for which `only` holds. A statement that it shall serve says the same words."""
-    return sa.Index(name, *columns, sqlite_where=sa.text(only), postgresql_where=sa.text(only))
+    return sa.Index(name, *columns, unique=unique, sqlite_where=sa.text(only), postgresql_where=sa.text(only))
 
 
 # Compared octet by octet, so that an index serves for beginnings of names.
@@ -491,17 +491,28 @@ case = sa.Table(
     sa.Index("ix_case_organization_id", "organization", "id"),
     # A delivery fails once, and an old forwarding failure makes place for a new one (`cases.open_all`); the others may
     # come again after somebody has dealt with them.
-    sa.Index(
+    _where(
         "uq_case_subject",
         "organization",
         "kind",
         "subject",
+        only="state <> 'resolved' OR kind IN ('failure', 'delay', 'forwarding_failure')",
         unique=True,
-        sqlite_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay', 'forwarding_failure')"),
-        postgresql_where=sa.text("state <> 'resolved' OR kind IN ('failure', 'delay', 'forwarding_failure')"),
     ),
     sa.Index("ix_case_organization_state_id", "organization", "state", "id"),
     _where("ix_case_unsettled", "state", only="state IN ('open', 'unheard')"),
+)
+
+told_delay = sa.Table(
+    "told_delay",
+    metadata,
+    sa.Column("case_id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("address", sa.String(320), nullable=False),  # where the e-mail went, in lower case
+    sa.Column("receiver", sa.String(320), nullable=False),
+    sa.Column("told_by", sa.Uuid, nullable=False),  # the case whose e-mail it was
+    sa.Index("ix_told_delay_place", "organization", "address", "receiver"),
+    _where("uq_told_delay_place", "organization", "address", "receiver", only="told_by = case_id", unique=True),
 )
 
 action = sa.Table(

@@ -89,8 +89,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryView:
-    """A delivery with its attempts, and with the case of its failure, or else of one behind it, and that one's
-    actions."""
+    """A delivery with its attempts, and with the case of its failure, or else of one behind it, or else of its delay,
+    and that one's actions."""
 
     delivery: Delivery
     role: Role
@@ -190,22 +190,28 @@ def cases(
     organization: OrganizationId,
     *,
     state: CaseState | None = None,
+    kind: CaseKind | None = None,
     before: CaseId | None = None,
     limit: int = 50,
-) -> list[CaseLine]:
+) -> Page[CaseLine]:
     """Newest first. Cases that were opened before cases had ids of their own stand by their delivery's."""
+    looked_at = [_C.c.organization == organization]
+    if state is not None:
+        looked_at.append(_C.c.state == state.value)
+    if before is not None:
+        looked_at.append(_C.c.id < before)
+    lowest = None
+    if kind is not None:
+        lowest = floor(conn, _C.c.id, *looked_at)
+        looked_at += [_C.c.kind == kind.value, *([] if lowest is None else [_C.c.id >= lowest])]
     query = (
         sa.select(_C, *_ABOUT)
         .join_from(_C, _D, _D.c.id == _C.c.delivery, isouter=True)
         .join(_M, _M.c.id == _D.c.message, isouter=True)
-        .where(_C.c.organization == organization)
+        .where(*looked_at)
     )
-    if state is not None:
-        query = query.where(_C.c.state == state.value)
-    if before is not None:
-        query = query.where(_C.c.id < before)
-    rows = conn.execute(query.order_by(_C.c.id.desc()).limit(limit)).mappings()
-    return [_case_line(row) for row in rows]
+    lines = [_case_line(row) for row in conn.execute(query.order_by(_C.c.id.desc()).limit(limit)).mappings()]
+    return page(lines, [line.case.id for line in lines], limit, lowest)
 
 
 def case(conn: sa.Connection, organization: OrganizationId, wanted: CaseId) -> CaseLine | None:
@@ -312,10 +318,10 @@ def _attempts(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[Del
 
 
 def _cases(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[DeliveryId, Case]:
-    kinds = [CaseKind.FORWARDING_FAILURE.value, CaseKind.FAILURE.value]  # the last one found counts
-    query = _C.select().where(_C.c.delivery.in_(deliveries), _C.c.kind.in_(kinds)).order_by(_C.c.kind.desc())
-    rows = conn.execute(query).mappings()
-    return {row["delivery"]: to_case(row) for row in rows}
+    kinds = [kind.value for kind in (CaseKind.DELAY, CaseKind.FORWARDING_FAILURE, CaseKind.FAILURE)]
+    rows = conn.execute(_C.select().where(_C.c.delivery.in_(deliveries), _C.c.kind.in_(kinds))).mappings().all()
+    by_weight = sorted(rows, key=lambda row: kinds.index(row["kind"]))  # the last one counts
+    return {row["delivery"]: to_case(row) for row in by_weight}
 
 
 def _message(row: sa.RowMapping) -> Message:

@@ -73,8 +73,10 @@ CONTEXT = CaseContext(
         human_sender_name="Janet Roe",
         human_sender_address="janet@example.net",
         sent_at=NOW,
+        expires_at=NOW + timedelta(days=5),
         attempts=1,
         resent_from=None,
+        receiver="corp.com",
     ),
     letter_to="janet@example.net",
     human_sender_phone="+442079460001",
@@ -91,6 +93,17 @@ ALARM = replace(
     recipient_phone=None,
 )
 """A case of the operator's, about no delivery."""
+DELAY = replace(
+    CONTEXT,
+    case=replace(
+        CASE,
+        kind=CaseKind.DELAY,
+        failure=None,
+        strength=None,
+        verdict=Verdict(failure_class="rate_limited", kind="soft", rule="4.7.1", text="<b>later</b>"),
+    ),
+)
+"""A case of a delivery that waits."""
 
 
 def new_case(policy: FailurePolicy) -> NewCase:

@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from homing.flow.act.channel import NoText
+from homing.flow.act.channel import TOLD, NoText
 from homing.flow.act.facts import case_facts
 from homing.loop import ids
-from homing.loop.model import CaseKind, FailurePolicy, Step, StepKind, StepState
+from homing.loop.model import CaseKind, FailurePolicy, State, Step, StepKind, StepState
 from homing.loop.token import Purpose, TokenRefused
 from homing.store.case_context import ActionTold
 
-from .made import ALARM, CASE, CONTEXT, FACTS_OF, NOW, TOKENS, URL, VERDICT
+from .made import ALARM, CASE, CONTEXT, DELAY, FACTS_OF, NOW, TOKENS, URL, VERDICT
 
 
 def test_a_failure_in_facts() -> None:
@@ -42,7 +42,14 @@ def test_where_an_address_behind_it_has_failed_the_link_leads_to_another_one() -
     assert (facts.failure, facts.correct_link, facts.verdict) == (None, FACTS_OF(CONTEXT).correct_link, VERDICT)
 
 
-@pytest.mark.parametrize("kind", sorted(set(CaseKind) - {CaseKind.FAILURE, CaseKind.FORWARDING_FAILURE}))
+def test_who_waits_is_told_until_when_and_offered_no_link() -> None:
+    """By the link the message would be sent twice."""
+    facts = FACTS_OF(DELAY)
+    assert (facts.failure, facts.tried_until) == (State.DEFERRED, NOW + timedelta(days=5))
+    assert facts.correct_link is None
+
+
+@pytest.mark.parametrize("kind", sorted(set(CaseKind) - TOLD))
 def test_other_kinds_have_no_words_yet(kind: CaseKind) -> None:
     for context in (CONTEXT, ALARM):
         with pytest.raises(NoText, match=kind.value):

@@ -6,8 +6,9 @@ from homing.flow.act.channel import Ended
 from homing.flow.act.letter import ToHumanSender
 from homing.loop import ids
 from homing.loop.model import ActionKind, ActionState, EventType, Origin, StepState
+from homing.store.told_delays import Delay
 
-from .made import CASE, CONTEXT, FACTS_OF, ORGANIZATION, POST, assigned
+from .made import CASE, CONTEXT, DELAY, FACTS_OF, ORGANIZATION, POST, assigned
 
 CHANNEL = ToHumanSender(POST, FACTS_OF)
 
@@ -33,6 +34,21 @@ async def test_the_step_ends_when_the_letters_delivery_does() -> None:
     assert event.type is EventType.REROUTED
     shown = ids.show("message", end.letter.message.id)
     assert event.data == {"channel": "letter", "to": "janet@example.net", "letter": shown}
+
+
+async def test_a_delay_is_told_for_its_person_and_receiver() -> None:
+    end = await CHANNEL(assigned(ActionKind.LETTER, DELAY))
+    assert isinstance(end, Ended)
+    told = Delay(case=CASE.id, organization=ORGANIZATION.id, address="janet@example.net", receiver="corp.com")
+    assert end.delay == told
+    assert end.letter is not None
+    assert b"<b>later</b>" not in end.letter.message.content.partition(b"text/html")[2], "a stranger's words"
+    nobody = await CHANNEL(assigned(ActionKind.LETTER, replace(DELAY, letter_to=None)))
+    assert isinstance(nobody, Ended)
+    assert nobody.delay is None
+    failure = await CHANNEL(assigned(ActionKind.LETTER))
+    assert isinstance(failure, Ended)
+    assert failure.delay is None
 
 
 async def test_nobody_to_write_to() -> None:

@@ -19,7 +19,7 @@ from homing.net.fetch import Fetcher
 from homing.net.webhook import RETRIES
 from homing.store.case_context import CaseContext
 
-from .made import ALARM, CASE, CONTEXT, NOW, ORGANIZATION, assigned
+from .made import ALARM, CASE, CONTEXT, DELAY, NOW, ORGANIZATION, assigned
 
 SAFE = SealedSecrets(sealer=Sealer(b"k" * 32), secret=lambda: b"s" * 32)
 
@@ -50,6 +50,13 @@ async def test_a_failure_behind_the_recipient_has_a_type_of_its_own(sink: Webhoo
     [received] = sink.received
     body = json.loads(received.body)
     assert (body["type"], body["data"]["case"]) == ("delivery.forwarding_failed", ids.show("case", CASE.id))
+
+
+async def test_a_delay_is_no_failure(sink: WebhookSink, channel: Webhook) -> None:
+    assert isinstance(await channel(assigned(ActionKind.WEBHOOK, replace(calling(sink.url), case=DELAY.case))), Ended)
+    [received] = sink.received
+    body = json.loads(received.body)
+    assert (body["type"], body["data"]["failure_class"]) == ("delivery.delayed", "rate_limited")
 
 
 async def test_the_failure_arrives_whole_and_signed(sink: WebhookSink, channel: Webhook) -> None:

@@ -1,7 +1,6 @@
 """The worker: what it claims it ends, whatever the case is about, and a bug costs one try."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,17 +17,15 @@ from homing.loop.model import (
     ActionKind,
     ActionState,
     CaseId,
-    CaseKind,
     CaseState,
     FailurePolicy,
     NewAction,
-    NewCase,
     Step,
     StepKind,
     StepState,
 )
 from homing.loop.sealing import Sealer
-from homing.loop.subject import of_alarm, of_delivery
+from homing.loop.subject import of_alarm
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.fetch import Fetcher
 from homing.store import actions, cases, policies, tables
@@ -200,25 +197,9 @@ async def test_a_bug_costs_a_try_and_in_the_end_the_step(database: Database) -> 
 # -- cases of other kinds --------------------------------------------------------------------------------------------
 
 
-async def _about_a_delivery(database: Database, kind: CaseKind, subject: Callable[[Any], str]) -> NewCase:
-    organization = await scenes.an_organization(database)
-    await scenes.submitted(database, organization)
-    [claim] = await scenes.claimed(database)
-    policy = FailurePolicy(name="x", steps=(LETTER, ADMINISTRATOR))
-    delivery = claim.delivery.id
-    return replace(
-        new_case(policy), organization=organization.id, kind=kind, subject=subject(delivery), delivery=delivery
-    )
-
-
-@pytest.mark.parametrize("kind", [CaseKind.DELAY, CaseKind.ALARM])
-async def test_a_case_without_words_opens_and_its_steps_fail_on_record(database: Database, kind: CaseKind) -> None:
-    match kind:
-        case CaseKind.DELAY:
-            new = await _about_a_delivery(database, kind, of_delivery)
-        case _:
-            new = replace(new_case(FailurePolicy(name="x", steps=(LETTER, ADMINISTRATOR))), subject=of_alarm("listed"))
-            assert (new.organization, new.delivery) == (OPERATOR, None)
+async def test_a_case_without_words_opens_and_its_steps_fail_on_record(database: Database) -> None:
+    new = replace(new_case(FailurePolicy(name="x", steps=(LETTER, ADMINISTRATOR))), subject=of_alarm("listed"))
+    assert (new.organization, new.delivery) == (OPERATOR, None)
     case = await database.write(cases.open_case, new)
     assert case is not None
     assert await database.write(cases.open_case, new) is None
@@ -229,10 +210,27 @@ async def test_a_case_without_words_opens_and_its_steps_fail_on_record(database:
     assert await the_states(database, case) == (CaseState.UNHEARD, (StepState.UNHEARD, StepState.UNHEARD))
     stored = await database.read(actions.of_case, case)
     assert {(one.state, one.result) for one in stored} == {
-        (ActionState.FAILED, f"there is no text for a case of the kind {kind.value}")
+        (ActionState.FAILED, "there is no text for a case of the kind alarm")
     }
     events = [row["type"] for row in await database.read(scenes.all_rows, tables.event) if row["type"] != "queued"]
     assert events == ["opened_case", "action_failed", "action_failed", "unheard"]
+
+
+async def test_of_two_delays_at_a_receiver_one_is_told(database: Database) -> None:
+    organization = await scenes.an_organization(database)
+    policy = FailurePolicy(name="default", steps=(LETTER,), delay_told_after=timedelta(seconds=1))
+    await database.write(policies.put, organization.id, policy, NOW)
+    await scenes.submitted(database, organization, "a@corp.com", "b@corp.com")
+    late = [scenes.answered(claim, None, 450, now=NOW) for claim in await scenes.claimed(database)]
+    await database.write(record, late)
+    actor = an_actor(database, clock=lambda: NOW + timedelta(seconds=1))
+    due = await database.write(actions.claim, NOW + timedelta(seconds=1), 10, LEASE)
+    for action in due:
+        await actor._act(action)
+    stored = [await database.read(actions.by_id, action.id) for action in due]
+    assert [one.state for one in stored if one] == [ActionState.DONE, ActionState.SKIPPED]
+    [letter] = await database.read(scenes.all_rows, tables.message, tables.message.c.origin == "letter")
+    assert letter["subject"].startswith("Not yet delivered")
 
 
 async def test_a_channel_that_needs_no_words_tells_of_every_kind(database: Database) -> None:

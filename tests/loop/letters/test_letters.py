@@ -53,8 +53,7 @@ def in_short() -> str:
         shown = live_text(facts)
         lines += [
             f"[{kind}]",
-            failure_sms(facts),
-            recipient_sms(facts),
+            *(() if facts.failure is State.DEFERRED else (failure_sms(facts), recipient_sms(facts))),
             shown.title,
             shown.sentence,
             f"suggestion: {shown.suggestion}",
@@ -97,7 +96,8 @@ def test_above_the_fold_stands_what_a_person_needs_and_no_codes(kind: str) -> No
     words = " ".join(above.split())
     why = cause(facts)
     assert fold
-    for needed in (facts.recipient, facts.message_subject, moment(facts.sent_at), moment(facts.failed_at)):
+    end = facts.tried_until or facts.failed_at
+    for needed in (facts.recipient, facts.message_subject, moment(facts.sent_at), moment(end)):
         assert needed in words
     for said in (why.headline, why.explanation, why.next_step):
         assert said in words

@@ -47,6 +47,26 @@ def test_a_server_without_smtputf8_is_told_of_however_it_was_learnt(rule: str) -
 
 
 @pytest.mark.parametrize(
+    ("failure_class", "more", "key"),
+    [
+        ("mailbox_full", {}, "delayed_mailbox_full"),
+        ("unreachable", {}, "delayed_unreachable"),
+        ("unreachable", {"rule": "no-answer-at-route"}, "delayed_by_us"),
+        ("rate_limited", {}, "delayed_about_us"),
+        ("reputation", {}, "delayed_about_us"),
+        ("policy", {"about_us": True}, "delayed_about_us"),
+        ("policy", {}, "delayed"),
+        ("invalid_recipient", {}, "delayed"),
+        ("a class of tomorrow", {}, "delayed"),
+    ],
+)
+def test_what_waits_is_told_by_what_it_waits_for(failure_class: str, more: dict[str, object], key: str) -> None:
+    """And no link invites anybody to send it a second time."""
+    assert failed(failure_class, State.DEFERRED, **more) == key  # type: ignore[arg-type]
+    assert CAUSES[key].resend == ""
+
+
+@pytest.mark.parametrize(
     ("reason", "key"),
     [
         ("complaint", "suppressed_complaint"),

@@ -1,4 +1,4 @@
-"""Failure policies: which steps follow a failure, in order."""
+"""Failure policies: which steps follow a failure, in order, and when a delay is told."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -12,6 +12,7 @@ from homing.doors.api.message_input import PolicyName, Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found
 from homing.loop.model import (
+    DELAY_TOLD_AFTER,
     FailurePolicy,
     Step,
     StepKind,
@@ -51,14 +52,27 @@ class StepShown(Strict):
     budget_recipient: Budget = Field(None, description="The same for one recipient.")
 
 
+DelayToldAfter = Annotated[
+    int | None,
+    Field(
+        ge=60,
+        le=LONGEST_DELAY,
+        description="A delivery that waits longer opens a case of the kind `delay`. It is told by one e-mail for each "
+        "person and receiver, or by webhook or live event where the policy has no e-mail. null: nothing is told.",
+    ),
+]
+
+
 class PolicyIn(Strict):
     steps: list[StepShown] = Field(min_length=1, max_length=STEPS)
+    delay_told_after_seconds: DelayToldAfter = int(DELAY_TOLD_AFTER.total_seconds())
 
 
 class PolicyOut(BaseModel):
     name: str = Field(examples=["default"])
     builtin: bool = Field(description="True for `default` where the organization has no policy of that name.")
     steps: list[StepShown]
+    delay_told_after_seconds: DelayToldAfter
 
 
 class Policies(BaseModel):
@@ -89,7 +103,12 @@ async def put_policy(name: Name, body: PolicyIn, access: ManageAccess, parts: Pa
     if body.steps[0].only_if_unheard:
         message = "The first step has no step before it that could have reached nobody."
         raise invalid([Fault("/steps/0/only_if_unheard", "step-order", message)])
-    policy = FailurePolicy(name=name, steps=tuple(_step(step) for step in body.steps))
+    after = body.delay_told_after_seconds
+    policy = FailurePolicy(
+        name=name,
+        steps=tuple(_step(step) for step in body.steps),
+        delay_told_after=None if after is None else timedelta(seconds=after),
+    )
     await parts.database.write(policies.put, access.id, policy, parts.clock())
     return _out(policy)
 
@@ -131,4 +150,6 @@ def _out(policy: FailurePolicy, *, builtin: bool = False) -> PolicyOut:
         )
         for step in policy.steps
     ]
-    return PolicyOut(name=policy.name, builtin=builtin, steps=steps)
+    after = policy.delay_told_after
+    seconds = None if after is None else int(after.total_seconds())
+    return PolicyOut(name=policy.name, builtin=builtin, steps=steps, delay_told_after_seconds=seconds)

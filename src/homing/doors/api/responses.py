@@ -99,8 +99,9 @@ class StepOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """A failure that somebody must deal with, and how far its failure policy has come. `failure` null: the recipient's
-    server took the message, and an address behind it failed (`kind` forwarding_failure)."""
+    """A failure that somebody must deal with, and how far its failure policy has come. `failure` null: the
+    recipient's server took the message, and an address behind it failed (`kind` forwarding_failure), or the delivery is
+    late (`kind` delay; it is resolved when the wait is over)."""
 
     id: str
     kind: CaseKind

@@ -14,7 +14,7 @@ from homing.doors.web.search import HINT, search
 from homing.doors.web.visitors import Visitor, Visitors
 from homing.loop import ids
 from homing.loop.evidence import What
-from homing.loop.model import CaseId, CaseState, DeliveryId, InboundId, MessageId, State
+from homing.loop.model import CaseId, CaseKind, CaseState, DeliveryId, InboundId, MessageId, State
 from homing.mail.text import clean_block
 from homing.store import inbound, suppressions, views
 from homing.store.events import Event
@@ -25,6 +25,8 @@ PAGE = 50
 HEAD = 64 * 1024
 """Octets of a mail that are shown."""
 COUNTED = timedelta(days=7)
+_KINDS = (CaseKind.FAILURE, CaseKind.DELAY, CaseKind.FORWARDING_FAILURE)
+"""Of cases that an organization can have today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +105,24 @@ class Pages:
             return _outside(visitor)
         wanted = request.query_params.get("state", "")
         state = CaseState(wanted) if wanted in set(CaseState) else None
+        kind = request.query_params.get("kind", "")
+        kind = kind if kind in _KINDS else ""
         before = ids.read("case", request.query_params.get("before", ""))
-        lines = await self.parts.database.read(
+        found = await self.parts.database.read(
             views.cases,
             visitor.organization.id,
             state=state,
+            kind=CaseKind(kind) if kind else None,
             before=None if before is None else CaseId(before),
             limit=PAGE,
         )
         older = None
-        if len(lines) == PAGE:
-            older = _link("/cases", visitor, state=wanted, before=ids.show("case", lines[-1].case.id))
-        return page("cases.html", visitor=visitor, lines=lines, older=older, states=tuple(CaseState), state=state)
+        if found.further is not None:
+            older = _link("/cases", visitor, state=state or "", kind=kind, before=ids.show("case", found.further))
+        states = [(one, _link("/cases", visitor, state=one or "", kind=kind)) for one in (None, *CaseState)]
+        kinds = [(one, _link("/cases", visitor, state=state or "", kind=one or "")) for one in (None, *_KINDS)]
+        shown = {"states": states, "kinds": kinds, "state": state, "kind": kind}
+        return page("cases.html", visitor=visitor, lines=found.lines, older=older, status=200, **shown)
 
     async def inbound(self, request: Request) -> Response:
         """The list of all mail that came in, for those who may see all organizations."""

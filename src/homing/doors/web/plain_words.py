@@ -9,6 +9,7 @@ from homing.loop.letters.facts import FailureFacts
 from homing.loop.letters.phrases import Cause, cause
 from homing.loop.letters.steps import STEPS as STEPS
 from homing.loop.letters.steps import standing as standing
+from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import FAILURES, Case, CaseKind, CaseState, EventType, State
 from homing.mail.address import domain_of
 from homing.mail.text import clean
@@ -87,8 +88,8 @@ def when(moment: datetime) -> str:
 
 
 def failure_facts(organization: Organization, message: Message, one: DeliveryView, now: datetime) -> FailureFacts:
-    """The facts of a failed delivery, or of one behind which another address failed, as `loop.letters.phrases` wants
-    them."""
+    """The facts of a delivery that failed or is late, or of one behind which another address failed, as
+    `loop.letters.phrases` wants them."""
     delivery = one.delivery
     behind = behind_which_it_failed(one)
     verdict = behind.verdict if behind else delivery.verdict
@@ -101,13 +102,14 @@ def failure_facts(organization: Organization, message: Message, one: DeliveryVie
         organization_name=organization.display_name,
         sent_at=delivery.created_at,
         failed_at=one.case.opened_at if one.case else now,
-        failure=None if behind else delivery.state,
+        failure=None if behind else State.DEFERRED if is_late(one) else delivery.state,
         late=delivery.bounced_late,
         possibly_delivered=delivery.possibly_delivered,
         verdict=verdict,
         suggestion=None if behind else suggestion(one),
         correct_link=None,
         attempts=len({attempt.number for attempt in one.attempts if attempt.host}),
+        tried_until=delivery.expires_at,
     )
 
 
@@ -125,10 +127,17 @@ def behind_which_it_failed(one: DeliveryView) -> Case | None:
     return one.case if forwarding and one.delivery.state not in FAILURES else None
 
 
+def is_late(one: DeliveryView) -> bool:
+    """Whether a delivery waits and a case tells of it."""
+    late = one.case is not None and one.case.kind is CaseKind.DELAY
+    return late and one.delivery.state not in TERMINAL and one.delivery.verdict is not None
+
+
 def why(organization: Organization, message: Message, one: DeliveryView, now: datetime) -> Cause | None:
-    """Why a delivery failed, or what is behind it; None when neither is so, or nothing is known."""
+    """Why a delivery failed or is late, or what is behind it; None when nothing of that is so, or nothing is known."""
     failed = one.delivery.state in FAILURES and one.delivery.verdict is not None
-    return cause(failure_facts(organization, message, one, now)) if failed or behind_which_it_failed(one) else None
+    to_tell = failed or is_late(one) or behind_which_it_failed(one)
+    return cause(failure_facts(organization, message, one, now)) if to_tell else None
 
 
 def suppressed_for(reason: str) -> str:
@@ -137,7 +146,14 @@ def suppressed_for(reason: str) -> str:
 
 
 def sentence(event: Event, recipient: str) -> str:
-    """What happened, in one sentence."""
+    """What happened, in a sentence or two."""
+    if event.type is EventType.OPENED_CASE and event.data.get("kind") == CaseKind.DELAY:
+        return f"The message to {recipient} is late: a case was opened, so that somebody is told if it goes on."
+    over = " The case of its delay is closed." if event.data.get("closed_case") else ""
+    return f"{_sentence(event, recipient)}{over}"
+
+
+def _sentence(event: Event, recipient: str) -> str:
     data = event.data
     host = clean(str(data.get("host") or "the mail server"), 100)
     match event.type:

@@ -10,18 +10,20 @@ from homing.loop.model import ActionKind, ActionState, CaseKind, EventType, NewE
 from homing.store.accepted_messages import AcceptedMessage
 from homing.store.actions import Action, Finished
 from homing.store.case_context import CaseContext
+from homing.store.told_delays import Delay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The action is over. `step`: how its case's step ended by that; None: the delivery of the letter tells later.
-    `letter` goes out in the transaction that writes the end."""
+    `letter` goes out in the transaction that writes the end; one that tells of a `delay`, if nobody told it before."""
 
     state: ActionState
     result: str
     step: StepState | None = None
     events: tuple[NewEvent, ...] = ()
     letter: AcceptedMessage | None = None
+    delay: Delay | None = None
     provider_id: str | None = None
 
 
@@ -52,7 +54,7 @@ class Assignment:
 
 Channel = Callable[[Assignment], Awaitable[End]]
 
-FAILURES = frozenset({CaseKind.FAILURE, CaseKind.FORWARDING_FAILURE})
+TOLD = frozenset({CaseKind.FAILURE, CaseKind.FORWARDING_FAILURE, CaseKind.DELAY})
 """The kinds of cases for which there are texts."""
 
 FactsOf = Callable[[CaseContext], FailureFacts]
@@ -72,9 +74,10 @@ def failed(kind: ActionKind, why: str, state: ActionState = ActionState.FAILED) 
     return Ended(state=state, result=why, step=StepState.UNHEARD, events=(event,))
 
 
-def finished(action: Action, ended: Ended, now: datetime) -> Finished:
-    """The end as the store writes it, counted."""
-    metrics.ACTIONS.labels(action.kind, ended.state).inc()
+def finished(action: Action, ended: Ended, now: datetime, *, counted: bool = True) -> Finished:
+    """The end as the store writes it; counted, unless the store has a say in it."""
+    if counted:
+        metrics.ACTIONS.labels(action.kind, ended.state).inc()
     return Finished(
         action=action.id,
         epoch=action.epoch,

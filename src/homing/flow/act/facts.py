@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
-from homing.flow.act.channel import FAILURES, NoText
+from homing.flow.act.channel import TOLD, NoText
 from homing.loop import ids
 from homing.loop.domains.domain_typos import suggest
 from homing.loop.letters.facts import FailureFacts
 from homing.loop.letters.letters import CaseFacts, StepFacts
-from homing.loop.model import StepState
+from homing.loop.model import CaseKind, State, StepState
 from homing.loop.policy import REACHING
 from homing.loop.token import Purpose, Tokens
 from homing.mail.address import domain_of
@@ -18,11 +18,13 @@ CORRECTION_LIFETIME = timedelta(days=30)
 
 def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> FailureFacts:
     """The facts, with a link by which the human sender corrects the address, or names another one where somebody behind
-    it failed; the same link whenever it is made. Raises NoText for a case that is no failure."""
+    it failed; the same link whenever it is made, and none while the delivery waits. Raises NoText for a case about no
+    delivery."""
     case, sent = context.case, context.sent
-    if case.kind not in FAILURES or case.delivery is None or sent is None:
+    if case.kind not in TOLD or case.delivery is None or sent is None:
         raise NoText(case.kind)
     assert case.verdict is not None
+    late = case.kind is CaseKind.DELAY
     last_day = (case.opened_at + CORRECTION_LIFETIME).date()
     token = tokens.mint(Purpose.CORRECTION, case.delivery, made=case.opened_at, last_day=last_day)
     return FailureFacts(
@@ -33,14 +35,15 @@ def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> F
         organization_name=context.organization.display_name if context.organization else "",
         sent_at=sent.sent_at,
         failed_at=case.opened_at,
-        failure=case.failure,
+        failure=State.DEFERRED if late else case.failure,
         late=case.late,
         possibly_delivered=case.possibly_delivered,
         verdict=case.verdict,
         suggestion=suggest(domain_of(sent.recipient)),
-        correct_link=f"{public_url}/correct/{token}",
+        correct_link=None if late else f"{public_url}/correct/{token}",
         attempts=sent.attempts,
         resent_from=sent.resent_from,
+        tried_until=sent.expires_at if late else None,
     )
 
 

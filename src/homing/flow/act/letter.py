@@ -3,16 +3,18 @@
 A letter and the end of its action are one transaction; its step ends when the letter's own delivery does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homing.flow.act.channel import Assignment, End, Ended, FactsOf, failed
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.loop import ids
 from homing.loop.letters.letters import Text, failure_letter
-from homing.loop.model import ActionState, EventType, NewEvent, Origin
+from homing.loop.model import ActionState, CaseKind, EventType, NewEvent, Origin
 from homing.mail.address import AddressError, parse_address
 from homing.mail.compose import Mailbox
 from homing.store.actions import Action
+from homing.store.case_context import CaseContext
+from homing.store.told_delays import Delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +58,13 @@ class ToHumanSender:
     async def __call__(self, assignment: Assignment) -> End:
         facts = self.facts_of(assignment.context)
         name, address = facts.human_sender_name, assignment.context.letter_to
-        return self.post.end_with(assignment.action, name, address, failure_letter(facts), EventType.REROUTED)
+        ended = self.post.end_with(assignment.action, name, address, failure_letter(facts), EventType.REROUTED)
+        return replace(ended, delay=_delay(assignment.context)) if ended.letter else ended
+
+
+def _delay(context: CaseContext) -> Delay | None:
+    """The delay of which an address is told at most once for its receiver."""
+    case, sent, address = context.case, context.sent, context.letter_to
+    if case.kind is not CaseKind.DELAY or sent is None or address is None:
+        return None
+    return Delay(case=case.id, organization=case.organization, address=address, receiver=sent.receiver)

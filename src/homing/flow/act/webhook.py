@@ -3,11 +3,11 @@
 import json
 from dataclasses import dataclass
 
-from homing.flow.act.channel import FAILURES, Again, Assignment, End, Ended, NoText, failed
+from homing.flow.act.channel import TOLD, Again, Assignment, End, Ended, NoText, failed
 from homing.flow.outgoing import Clock
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.loop import ids
-from homing.loop.model import ActionState, EventType, NewEvent, StepState
+from homing.loop.model import ActionState, CaseKind, EventType, NewEvent, StepState
 from homing.net import webhook
 from homing.net.fetch import Fetcher
 from homing.store.case_context import CaseContext
@@ -43,6 +43,10 @@ class Webhook:
         return Again(webhook.RETRIES[action.tries - 1], why)
 
 
+_TYPES = {CaseKind.FORWARDING_FAILURE: "forwarding_failed", CaseKind.DELAY: "delayed"}
+"""What a call says of a delivery that has not failed."""
+
+
 def _delivered(status: int) -> Ended:
     event = NewEvent(type=EventType.NOTIFIED, data={"channel": "webhook"})
     result = f"the webhook answered {status}"
@@ -50,14 +54,13 @@ def _delivered(status: int) -> Ended:
 
 
 def _body(context: CaseContext) -> dict[str, object]:
-    """`{type, timestamp, data}`. Raises NoText for a case that is no failure."""
+    """`{type, timestamp, data}`. Raises NoText for a case about no delivery."""
     case, sent = context.case, context.sent
-    if case.kind not in FAILURES or case.delivery is None or sent is None:
+    if case.kind not in TOLD or case.delivery is None or sent is None:
         raise NoText(case.kind)
     assert case.verdict is not None
-    state = EventType.FORWARDING_FAILED if case.failure is None else case.failure
     return {
-        "type": f"delivery.{state.value}",
+        "type": f"delivery.{case.failure.value if case.failure else _TYPES[case.kind]}",
         "timestamp": case.opened_at.isoformat(),
         "data": {
             "delivery": ids.show("delivery", case.delivery),

@@ -12,6 +12,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from homing.flow import metrics
 from homing.flow.act import oops
 from homing.flow.act.administrator import ToAdministrator
 from homing.flow.act.channel import Again, Assignment, Channel, End, Ended, LeaseLost, NoText, failed, finished
@@ -38,6 +39,7 @@ from homing.store.accepted_messages import AcceptedMessage
 from homing.store.actions import Action
 from homing.store.case_context import CaseContext
 from homing.store.database import Database
+from homing.store.told_delays import Delay
 
 LEASE = timedelta(seconds=120)
 _LOOK_EVERY = 0.5
@@ -172,6 +174,12 @@ class Actor:
             case Ended(letter=None):
                 await self.database.write(actions.finish, finished(action, end, self.clock()))
                 self.actions.wake()
+            case Ended(letter=AcceptedMessage() as letter, delay=Delay() as delay):
+                told = finished(action, end, self.clock(), counted=False)
+                state = await self.database.write(actions.tell_delay, told, letter, delay)
+                if state is not None:
+                    metrics.ACTIONS.labels(action.kind, state).inc()
+                self.work.wake()
             case Ended(letter=AcceptedMessage() as letter):
                 await self.database.write(actions.send_letter, finished(action, end, self.clock()), letter)
                 self.work.wake()

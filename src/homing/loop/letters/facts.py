@@ -20,7 +20,8 @@ class FailureFacts:
 
     `suggestion` is a well-known domain that the recipient's domain looks like. `correct_link` leads to the page where
     the human sender corrects the address and sends again. `resent_from` is the recipient that this delivery replaced.
-    `failure` None: the recipient's server took the message, and an address behind his failed.
+    `failure` None: the recipient's server took the message, and an address behind his failed. `failure` DEFERRED: it
+    has not failed, but waits, and is tried until `tried_until`; `failed_at` is when that was found to last.
     """
 
     message_subject: str
@@ -38,6 +39,7 @@ class FailureFacts:
     correct_link: str | None
     attempts: int
     resent_from: str | None = None
+    tried_until: datetime | None = None
 
     @property
     def domain(self) -> str:

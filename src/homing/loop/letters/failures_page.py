@@ -9,6 +9,9 @@ the e-mail, on the screen, in a text message and here; example.com stands for th
 `code` are what an application sees: the *class* of the verdict says why, the *state* of the delivery says how it ended,
 and the heading is the text that follows from both. The mail server's own words and codes always stay beside it.
 
+A delivery that only waits has not failed. After some hours its human sender is told of that as well, in the texts whose
+names begin with `delayed`; see [attempts.md](attempts.md#when-it-takes-long).
+
 Three things can be added to each text. **It came back**: the server accepted the message first, and a report came
 later (`bounced`, late). **It may have arrived**: on one attempt the connection broke off after the whole message had
 been sent (`possibly_delivered`). **Did you mean …?**: the domain is one typing mistake away from a well-known one.
@@ -21,7 +24,10 @@ _EXAMPLE = {
     "organization": "Example Ltd",
     "span": "5 days",
     "times": "12 times",
+    "until": "Friday, 6 March 2026, 14:05 UTC",
 }
+
+_LATE = "case of the kind `delay`: the delivery waits"
 
 _WHEN = {
     "invalid_domain_typo": "class `invalid_domain`, where a well-known domain is one typing mistake away",
@@ -37,6 +43,12 @@ _WHEN = {
     "smtputf8": "class `policy`, where an address needs SMTPUTF8 (RFC 6531) and the server does not have it. A "
     "recipient whose own address is ASCII is not troubled by another one's: his copy has the name alone",
     "forwarding_failed": "event `forwarding_failed`: the state stays as it is, and nothing is suppressed",
+    "delayed": f"{_LATE}, where no class says more",
+    "delayed_mailbox_full": f"{_LATE}, class `mailbox_full`",
+    "delayed_unreachable": f"{_LATE}, class `unreachable`",
+    "delayed_about_us": f"{_LATE}, where its cause is about us: classes `auth`, `reputation` and `rate_limited`, and a "
+    "receiver that found us too fast",
+    "delayed_by_us": f"{_LATE}, where no DKIM key can sign: nothing goes out unsigned",
     "failed": "state `failed`: the fault is ours",
     "failed_in_doubt": "state `failed`, where a copy may have arrived",
 }

@@ -32,6 +32,7 @@ __all__ = [
     "recipient_sms",
 ]
 
+_IN_THEIR_WORDS = frozenset({"undetermined", "delayed"})
 _CODES = re.compile(r"\b[245]\d\d\b[ -]?|\[?\b\d{1,3}(?:\.\d{1,3}){2,3}\b\]?[ ]?")
 
 
@@ -89,6 +90,7 @@ def failure_letter(facts: FailureFacts) -> Text:
         Heading("What can you do?"),
         Paragraph(why.next_step),
         *_resend(known, why),
+        *_others(known),
         Paragraph(_reason_for_writing(known)),
         *_technical(known),
     )
@@ -190,6 +192,8 @@ def _subject(known: FailureFacts) -> str:
 
 
 def _outcome(known: FailureFacts) -> str:
+    if known.failure is State.DEFERRED:
+        return "Not yet delivered"
     if known.possibly_delivered:
         return "Perhaps not delivered"
     if known.failure is State.SUPPRESSED:
@@ -200,6 +204,9 @@ def _outcome(known: FailureFacts) -> str:
 
 
 def _opening(known: FailureFacts) -> str:
+    if known.failure is State.DEFERRED:
+        may = "may not have arrived yet" if known.possibly_delivered else "has not arrived yet"
+        return f"Your message {may}; it is waiting."
     if known.possibly_delivered:
         return "Your message may not have arrived."
     if known.failure is State.SUPPRESSED:
@@ -210,21 +217,24 @@ def _opening(known: FailureFacts) -> str:
 
 
 def _which(known: FailureFacts) -> Table:
+    end, at = "Failed", known.failed_at
     match known.failure:
+        case State.DEFERRED:
+            end, at = "Tried until", known.tried_until or at
         case State.EXPIRED:
             end = "Given up"
         case State.SUPPRESSED:
             end = "Stopped"
         case None:
             end = "Reported"
-        case _:
-            end = "Came back" if known.late else "Failed"
+        case _ if known.late:
+            end = "Came back"
     return Table(
         (
             ("Message", known.message_subject),
             ("To", known.recipient),
             ("Sent", moment(known.sent_at)),
-            (end, moment(known.failed_at)),
+            (end, moment(at)),
         )
     )
 
@@ -235,7 +245,7 @@ def _history(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
     if known.resent_from:
         blocks += (Paragraph(f"You sent it to this address after {known.resent_from} had failed."),)
     words = _gently(known.verdict.text)
-    if why.key == "undetermined" and clean(words, 80):
+    if why.key in _IN_THEIR_WORDS and clean(words, 80):
         blocks += (Paragraph(f"These are the words of {known.domain}, not ours:"), Quote(words, 4))
     return blocks
 
@@ -261,6 +271,18 @@ def _resend(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
         return ()
     label = "Correct the address and send again" if known.failure else "Send it to another address"
     return Paragraph(why.resend), Link(known.correct_link, label)
+
+
+def _others(known: FailureFacts) -> tuple[Block, ...]:
+    """One e-mail stands for all that wait."""
+    if known.failure is not State.DEFERRED:
+        return ()
+    return (
+        Paragraph(
+            "Should other messages of yours wait for the same mail server meanwhile, we send you no further e-mail "
+            "about that."
+        ),
+    )
 
 
 def _reason_for_writing(known: FailureFacts) -> str:
@@ -305,6 +327,7 @@ def _missed(person: str, known: FailureFacts) -> str:
     if known.failure is None:
         return f"A message from {person} reached the recipient's server, but not an address to which it is passed on."
     verb = "may not have reached" if known.possibly_delivered else "did not reach"
+    verb = "is late and has not reached" if known.failure is State.DEFERRED else verb
     return f"A message from {person} {verb} its recipient."
 
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from homing.loop.letters.facts import FailureFacts, span, tidy, times
-from homing.loop.model import State
+from homing.loop.letters.facts import FailureFacts, moment, span, tidy, times
+from homing.loop.model import State, Verdict
+from homing.mail.reply import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,10 @@ class Cause:
 _CORRECT = "Here you can correct the address and send the same message again:"
 _AGAIN = "Here you can send the same message again, also to another address:"
 _ELSEWHERE = "If you know another address of this person, you can send the same message there:"
+_WAIT = (
+    "You need do nothing. We go on trying until {until}; if it does not arrive by then, we will tell you. Please do "
+    "not send it again meanwhile: the person might get it twice. If it is urgent, reach them in another way."
+)
 
 _TABLE = (
     Cause(
@@ -252,6 +257,50 @@ _TABLE = (
         short="it arrived there, but behind this address it failed",
     ),
     Cause(
+        key="delayed",
+        headline="The mail server of {domain} has not accepted it yet.",
+        explanation="It asked us to come back later, as mail servers do when they are busy or meet a sender for the "
+        "first time. Most such delays pass by themselves.",
+        next_step=_WAIT,
+        resend="",
+        short="the other side asks us to try again later",
+    ),
+    Cause(
+        key="delayed_mailbox_full",
+        headline="The mailbox of {recipient} is full.",
+        explanation="The address is right, but there is no room for new mail until its owner deletes some.",
+        next_step=_WAIT,
+        resend="",
+        short="the mailbox is full",
+    ),
+    Cause(
+        key="delayed_unreachable",
+        headline="The mail server of {domain} cannot be reached.",
+        explanation="It does not answer, or the connection to it breaks off. That is a fault on the other side or on "
+        "the way, and most such faults are mended within hours.",
+        next_step=_WAIT,
+        resend="",
+        short="the mail server cannot be reached",
+    ),
+    Cause(
+        key="delayed_about_us",
+        headline="The mail server of {domain} takes only little mail from our service for now, or none. "
+        "This is not your fault.",
+        explanation="It limits what it takes from one place in a given time, or does not trust us yet. It says nothing "
+        "about you or the address.",
+        next_step=_WAIT,
+        resend="",
+        short="the other side takes little mail from us for now",
+    ),
+    Cause(
+        key="delayed_by_us",
+        headline="A fault in our own service keeps it from going out for now.",
+        explanation="You did nothing wrong, nor did the recipient. Whoever runs this service has been alerted.",
+        next_step=_WAIT,
+        resend="",
+        short="a fault in our own service; we are sorry",
+    ),
+    Cause(
         key="failed",
         headline="A fault in our own service kept it from going out.",
         explanation="We accepted your message and then failed to send it. You did nothing wrong, nor did the "
@@ -289,7 +338,9 @@ _SMTPUTF8 = frozenset({"smtputf8-not-offered", "words.smtputf8", "code.6.7"})
 """Our own finding, and the rules by which a server says the same (RFC 6531 §3.5)."""
 _UNWANTED = frozenset({"complaint", "unsubscribe"})
 _SILENT = frozenset({"unreachable", "undetermined"})
-_PERHAPS_ELSEWHERE = frozenset({"invalid_recipient", "unreachable", "expired", "undetermined", "unexplained"})
+_PERHAPS_ELSEWHERE = frozenset(
+    {"invalid_recipient", "unreachable", "expired", "undetermined", "unexplained", "delayed_unreachable"}
+)
 CLASSES = frozenset(
     {
         *("invalid_recipient", "invalid_domain", "inactive_mailbox", "mailbox_full", "recipient_refused"),
@@ -311,6 +362,7 @@ def cause(facts: FailureFacts) -> Cause:
         "organization": known.organization_name or "your organization",
         "span": span(known.failed_at - known.sent_at),
         "times": times(known.attempts),
+        "until": moment(known.tried_until) if known.tried_until else "its time is over",
     }
     explanation = chosen.explanation
     if known.late and known.failure is not None:
@@ -319,7 +371,8 @@ def cause(facts: FailureFacts) -> Cause:
         explanation = f"{explanation} We tried {{times}} within {{span}} and have now stopped."
     next_step = chosen.next_step
     if known.suggestion and chosen.key in _PERHAPS_ELSEWHERE:
-        next_step = f"Did you mean {{suggestion}}? {next_step}"
+        waits = " If so, send it there; if not, wait." if known.failure is State.DEFERRED else ""
+        next_step = f"Did you mean {{suggestion}}?{waits} {next_step}"
     return Cause(
         key=chosen.key,
         headline=chosen.headline.format_map(fields),
@@ -330,6 +383,15 @@ def cause(facts: FailureFacts) -> Cause:
     )
 
 
+def _delayed(verdict: Verdict) -> str:
+    if verdict.rule == f"no-answer-at-{Stage.ROUTE}":  # we never came so far as to ask anybody
+        return "delayed_by_us"
+    if verdict.about_us or verdict.failure_class in {*_ABOUT_US, "rate_limited"}:
+        return "delayed_about_us"
+    key = f"delayed_{verdict.failure_class}"
+    return key if key in CAUSES else "delayed"
+
+
 def cause_key(facts: FailureFacts) -> str:
     """The key in `CAUSES` for this failure: by state first, then by whether it is about us, then by class."""
     verdict = facts.verdict
@@ -337,6 +399,8 @@ def cause_key(facts: FailureFacts) -> str:
     match facts.failure:
         case None:
             return "forwarding_failed"
+        case State.DEFERRED:
+            return _delayed(verdict)
         case State.FAILED:
             return "failed_in_doubt" if facts.possibly_delivered else "failed"
         case State.SUPPRESSED:

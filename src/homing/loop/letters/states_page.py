@@ -15,7 +15,8 @@ _EVENTS = """## Events
 A change of state adds an event; so does all else that is worth knowing. Events are only ever added. Those whose data
 hold `changes: nothing` were evidence that came too late or was too weak to change the state. Beside each stands
 django-anymail's word for it, the API's `anymail_event`. A `complained` that is a recipient's leave from a stream
-(`suppress: unsubscribe`) is told as `unsubscribed`.
+(`suppress: unsubscribe`) is told as `unsubscribed`. An `opened_case` says of which `kind` it is; an event with which a
+delivery stops waiting names the case of its delay that is closed by that (`closed_case`).
 """
 
 

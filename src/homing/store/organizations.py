@@ -1,6 +1,6 @@
 """Organizations, their API keys and their streams."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ _KEY_LENGTH = 200
 _AT_ONCE = 500
 _T = tables.organization
 _GUARDED = tables.guarded_name
+_ALLOWED = tables.allowed_name
 _KEY = tables.api_key
 _STREAM = tables.stream
 _PLAIN = "webhook_secret"
@@ -33,7 +34,8 @@ _PLAIN = "webhook_secret"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
     """An organization. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `sealed_webhook_secret`
-    signs calls of the webhook, and opens with the secret key alone."""
+    signs calls of the webhook, and opens with the secret key alone. `display_name_checked_at`: when the guard was asked
+    about the display name, None: it is from before that."""
 
     id: OrganizationId
     name: str
@@ -48,6 +50,7 @@ class Organization:
     administrator: str | None = None
     sms_fallback: str | None = None
     webhook_url: str | None = None
+    display_name_checked_at: datetime | None = None
     sealed_webhook_secret: bytes | None = field(default=None, repr=False)
 
 
@@ -75,13 +78,30 @@ class Stream:
     created_at: datetime
 
 
-def create(conn: sa.Connection, organization: Organization) -> bool:
-    """False when the name is taken."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowedName:
+    """A display name that the guard refuses for `claim`, which the operator has allowed all the same: with which key of
+    his, and for which reason."""
+
+    id: UUID
+    organization: OrganizationId
+    display_name: str
+    claim: str
+    words: str
+    reason: str
+    api_key: UUID
+    api_key_name: str
+    allowed_at: datetime
+
+
+def create(conn: sa.Connection, organization: Organization, allowed: AllowedName | None = None) -> bool:
+    """False when the name is taken. `allowed`: its display name, where the guard refuses that."""
     row = _fields(organization)
     created = conn.execute(insert(conn, _T).values(row).on_conflict_do_nothing().returning(_T.c.id))
     if created.first() is None:
         return False
     _guard(conn, organization.id, organization.display_name)
+    _allow(conn, allowed)
     return True
 
 
@@ -112,9 +132,15 @@ def replace(conn: sa.Connection, organization: Organization) -> bool:
     return _set(conn, organization.id, row)
 
 
-def change(conn: sa.Connection, organization: OrganizationId, changes: Mapping[str, Any]) -> bool:
-    """Write these settings and leave the others. False when there is no such organization."""
-    return _set(conn, organization, changes)
+def change(
+    conn: sa.Connection, organization: OrganizationId, changes: Mapping[str, Any], allowed: AllowedName | None = None
+) -> bool:
+    """Write these settings and leave the others. False when there is no such organization. `allowed`: its new display
+    name, where the guard refuses that."""
+    there = _set(conn, organization, changes)
+    if there:
+        _allow(conn, allowed)
+    return there
 
 
 def pause(conn: sa.Connection, organization: OrganizationId, reason: str) -> bool:
@@ -203,17 +229,32 @@ def list_streams(conn: sa.Connection, organization: OrganizationId) -> list[Stre
 # -- guarded names ---------------------------------------------------------------------------------------------------
 
 
-def guard_against(conn: sa.Connection, name: str) -> Guard:
-    """The guarded names of organizations that a display name could impersonate. If two are alike, the older
-    organization has the name."""
+def allowed_names(conn: sa.Connection, wanted: Collection[Organization]) -> dict[OrganizationId, AllowedName]:
+    """The allowances for the display names that these organizations have now; the last one of each."""
+    names = {one.id: one.display_name for one in wanted}
+    query = _ALLOWED.select().where(_ALLOWED.c.organization.in_(names)).order_by(_ALLOWED.c.id)
+    found = (AllowedName(**row) for row in conn.execute(query).mappings())
+    return {one.organization: one for one in found if one.display_name == names[one.organization]}
+
+
+def guard_against(conn: sa.Connection, name: str, besides: OrganizationId | None = None) -> Guard:
+    """The guarded names of organizations, `besides` one, that a display name could impersonate. If two are alike, the
+    older organization has the name."""
     sought = claimable(name)
     places = sorted({skeleton[:_KEY_LENGTH] for skeleton in sought})
     found: dict[str, Guarded] = {}
+    others = () if besides is None else (_GUARDED.c.organization != besides,)
     for start in range(0, len(places), _AT_ONCE):
         some = _GUARDED.c.skeleton.in_(places[start : start + _AT_ONCE])
-        for row in conn.execute(_GUARDED.select().where(some).order_by(_GUARDED.c.organization.desc())):
+        query = _GUARDED.select().where(some, *others).order_by(_GUARDED.c.organization.desc())
+        for row in conn.execute(query):
             found[row.skeleton] = Guarded(letters=row.letters, common=row.common)
     return {skeleton: found[cut] for skeleton in sought if (cut := skeleton[:_KEY_LENGTH]) in found}
+
+
+def _allow(conn: sa.Connection, allowed: AllowedName | None) -> None:
+    if allowed is not None:
+        conn.execute(_ALLOWED.insert(), {name: getattr(allowed, name) for name in _ALLOWED.c.keys()})  # noqa: SIM118
 
 
 def _guard(conn: sa.Connection, organization: OrganizationId, display_name: str) -> None:

@@ -10,11 +10,13 @@ from cachetools import TTLCache
 from homing.flow.outgoing import Clock
 from homing.flow.own_names import RESERVED
 from homing.loop.domains.identity import DomainFact, Facts, OperatorIdentity
-from homing.loop.domains.impersonation import Guard, guard
+from homing.loop.domains.impersonation import ClaimedWords, Guard, claimed_words, guard
+from homing.loop.domains.known_names import KNOWN_NAMES
 from homing.loop.domains.sending_domains import RecordPurpose, SendingDomain, is_owned, level_of
 from homing.loop.model import OrganizationId
 from homing.store import organizations, sending_domains
 from homing.store.database import Database
+from homing.store.organizations import Organization
 
 _KNOWN_FOR = timedelta(seconds=5)
 _NAMES_KNOWN_FOR = timedelta(minutes=1)
@@ -58,12 +60,35 @@ class IdentityFacts:
             guards=() if display_name is None else await self._guards(display_name),
         )
 
+    async def claim(self, organization: OrganizationId, display_name: str) -> ClaimedWords | None:
+        """Whose name an organization would bear that called itself so; None: nobody else's. Asked of the store, for a
+        name of this very minute counts too. `organization` may be one that is still to be made."""
+        found = await self.database.read(organizations.guard_against, display_name, organization)
+        return claimed_words(
+            display_name,
+            (KNOWN_NAMES, self._operators, found),
+            own="",
+            own_domains=(await self._domains(organization)).keys(),
+            never_a_person=True,
+        )
+
+    async def person_claim(self, organization: Organization, name: str) -> ClaimedWords | None:
+        """Whose name a person of this organization would bear; None: nobody else's."""
+        facts = await self.facts(organization.id, organization.name, display_name=name)
+        return claimed_words(
+            name, (KNOWN_NAMES, *facts.guards), own=organization.display_name, own_domains=facts.domains.keys()
+        )
+
+    @property
+    def _operators(self) -> Guard:
+        return guard([self.operator.name], never_a_person=True)
+
     async def _guards(self, display_name: str) -> tuple[Guard, ...]:
         """The guarded names that this one could impersonate: the operator's, and those of organizations."""
         known = self._guarding.get(display_name)
         if known is None:
             found = await self.database.read(organizations.guard_against, display_name)
-            known = self._guarding[display_name] = (guard([self.operator.name], never_a_person=True), found)
+            known = self._guarding[display_name] = (self._operators, found)
         return known
 
     async def _domains(self, organization: OrganizationId) -> _Domains:

@@ -16,6 +16,7 @@ from homing.loop.ids import new_id
 from homing.loop.model import HumanSenderId
 from homing.loop.problem import Fault, Rejected
 from homing.mail.address import parse_address
+from homing.mail.characters import without_hints
 from homing.store import human_senders
 from homing.store.human_senders import HumanSender
 
@@ -61,13 +62,18 @@ async def create_human_sender(body: HumanSenderIn, access: SendOrManageAccess, p
         *text_faults("/application_user", body.application_user, 128),
         *phone_faults("/phone", body.phone),
     ]
+    name = without_hints(body.name)
+    well_formed = not any(fault.path == "/name" for fault in faults)
+    claim = await parts.acceptance.proved.person_claim(access.organization, name) if well_formed else None
+    if claim is not None:
+        faults.append(Fault("/name", claim.claim, f"“{name}” {claim.told}"))
     if faults:
         raise invalid(faults)
     now = parts.clock()
     human_sender = HumanSender(
         id=HumanSenderId(new_id(now, parts.dice())),
         organization=access.id,
-        name=body.name,
+        name=name,
         address=str(parse_address(body.address)),
         created_at=now,
         application_user=body.application_user,

@@ -132,8 +132,6 @@ SendAccess = Annotated[Access, Depends(Allow((Scope.SEND,)))]
 ReadAccess = Annotated[Access, Depends(Allow((Scope.READ,)))]
 ManageAccess = Annotated[Access, Depends(Allow((Scope.MANAGE,)))]
 SendOrManageAccess = Annotated[Access, Depends(Allow((Scope.SEND, Scope.MANAGE)))]
-AdministratorAccess = Annotated[Access, Depends(Allow((Scope.ADMIN,)))]
-"""An administrator at work for one organization."""
 AttestAccess = Annotated[Access, Depends(Allow((Scope.ATTEST,)))]
 """A caller whose word the operator takes for the addresses of one organization's people."""
 WatchingOrganization = Annotated[OrganizationId | None, Depends(watching_organization)]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from homing.loop import ids
+from homing.mail.characters import without_hints
 from homing.store import organizations
 
 from .gateway import Gateway, message
@@ -156,3 +157,37 @@ async def _cookie(home: Gateway) -> dict[str, str]:
     assert signed.status_code == 303
     assert ids.read("api_key", made.json()["id"])
     return {"Cookie": signed.headers["set-cookie"].split(";")[0]}
+
+
+EVERYDAY = {
+    "human_sender": "IT-отдел Ромашка;SMS-сервис;VIP-клиент;Web-студия;PR-агентство;3D-студия;ТОВ Ромашка-IT;Σ-Team;"
+    "α-Bank;AΩ Consulting;Müller-Ζαχαρίας;µTorrent;Dr.Müller;Hans.Peter;Acme Co.Ltd;علی\u200cرضا;നിവര്\u200d;"
+    "👨\u200d👩\u200d👧 Family",
+    "to": "علی\u200cرضا;പ്രവീണ്\u200d;👨\u200d👩\u200d👧;שלום\u200f;Ältere\u00adname",
+    "filename": "گزارش\u200cها.pdf;👨\u200d👩\u200d👧.png;\u200fדוח.pdf",
+    "address": "john@نامه\u200cای.com",
+}
+
+
+@pytest.mark.parametrize("field", EVERYDAY)
+async def test_everyday_names_are_accepted_and_come_back_as_they_are_meant(home: Gateway, field: str) -> None:
+    for text in EVERYDAY[field].split(";"):
+        kept = without_hints(text)
+        match field:
+            case "human_sender":
+                sent = await home.send(human_sender={"name": text, "address": "janet@example.com"})
+                shown = (await home.call("GET", f"/v1/messages/{sent['id']}")).json()
+                assert shown["deliveries"][0]["identity"]["display_name"] == kept
+                body = {"name": text, "address": f"p{len(text)}.{ord(text[0])}@example.com", "proof_letter": False}
+                made = await home.call("POST", "/v1/human_senders", json=body)
+                assert (made.status_code, made.json().get("name")) == (201, kept), made.text
+            case "to":
+                await home.send(to=[{"name": text, "address": "john@example.org"}])
+            case "filename":
+                await home.send(attachments=[{"filename": text, "content": "eA=="}])
+            case "address":
+                sent = await home.send(to=[text])
+                assert sent["deliveries"][0]["recipient"] == "john@xn--mgba3gch31f060k.com"
+        if field == "human_sender":
+            status, answer = await renamed(home, text)
+            assert (status, answer.get("display_name")) == (200, kept), answer

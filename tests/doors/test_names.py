@@ -1,5 +1,6 @@
 """Whose name an organization and its people may bear, and what the operator may allow, on record."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -60,6 +61,17 @@ async def test_no_organization_passes_for_the_operator(home: Gateway, name: str)
     facts = home.parts.acceptance.proved
     facts.operator = replace(facts.operator, name="Homing Post")
     assert (await renamed(home, name))[0] == 422
+
+
+async def test_of_two_who_want_one_name_at_once_one_gets_it(home: Gateway) -> None:
+    wanted = [
+        home.call("PATCH", "/v1/organization", who, json={"display_name": "Northwind"})
+        for who in (home.acme, home.other)
+    ]
+    bodies = [{"name": f"n{number}", "display_name": "Southwind Ltd"} for number in range(3)]
+    made = [home.client.post("/v1/organizations", headers=home.administrator, json=body) for body in bodies]
+    answers = [(await answer).status_code for answer in asyncio.as_completed([*wanted, *made])]
+    assert sorted(answers) == [200, 201, 422, 422, 422]
 
 
 async def test_an_organization_keeps_and_changes_a_name_of_its_own(home: Gateway) -> None:

@@ -1,15 +1,16 @@
 """Names that others bear are asked for by what a name may be taken for, and judged as if all of them were looked at."""
 
+import asyncio
 import importlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from homing.loop.domains.impersonation import Claim, claimed, guard
+from homing.loop.domains.impersonation import Claim, ClaimedWords, Guard, claimed, claimed_words, guard
 from homing.store import organizations, tables
 from homing.store.database import Database
-from homing.store.organizations import AllowedName, Organization
+from homing.store.organizations import AllowedName, NameClaimed, Organization
 from tests.loop.domains.test_impersonation import HONEST, IMPERSONATES, LOOK_ALIKE, names
 from tests.store.scenes import NOW, all_rows, an_organization, fresh
 
@@ -52,6 +53,22 @@ async def test_its_own_name_is_not_in_the_way_of_whoever_asks(database: Database
     for name, found in (("Acme Rockets Ltd", 0), ("Contoso", 1)):
         assert len(await database.read(organizations.guard_against, name, one.id)) == found
     assert len(await database.read(organizations.guard_against, "Acme Rockets Ltd")) == 1
+
+
+async def test_of_two_who_take_one_name_at_once_one_comes_second(database: Database) -> None:
+    some = [await an_organization(database, display_name=f"Firm {letter}") for letter in "ABCDEF"]
+
+    def judge(others: Guard) -> ClaimedWords | None:
+        return claimed_words("Northwind", [others], own="", never_a_person=True)
+
+    async def take(one: Organization) -> bool:
+        try:
+            return await database.write(organizations.change, one.id, {"display_name": "Northwind"}, None, judge)
+        except NameClaimed as taken:
+            assert taken.found == ClaimedWords(Claim.IMPERSONATES, "Northwind")
+            return False
+
+    assert sorted(await asyncio.gather(*map(take, some))) == [False] * 5 + [True]
 
 
 async def test_what_the_operator_allowed_stays_on_record(database: Database) -> None:

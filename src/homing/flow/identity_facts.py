@@ -16,7 +16,7 @@ from homing.loop.domains.sending_domains import RecordPurpose, SendingDomain, is
 from homing.loop.model import OrganizationId
 from homing.store import organizations, sending_domains
 from homing.store.database import Database
-from homing.store.organizations import Organization
+from homing.store.organizations import Judge, Organization
 
 _KNOWN_FOR = timedelta(seconds=5)
 _NAMES_KNOWN_FOR = timedelta(minutes=1)
@@ -60,17 +60,21 @@ class IdentityFacts:
             guards=() if display_name is None else await self._guards(display_name),
         )
 
+    async def judge(self, organization: OrganizationId, display_name: str) -> Judge:
+        """Tells, given the guarded names of other organizations, whose name an organization would bear that called
+        itself so. `organization` may be one that is still to be made."""
+        domains = (await self._domains(organization)).keys()
+
+        def judge(others: Guard) -> ClaimedWords | None:
+            guards = (KNOWN_NAMES, self._operators, others)
+            return claimed_words(display_name, guards, own="", own_domains=domains, never_a_person=True)
+
+        return judge
+
     async def claim(self, organization: OrganizationId, display_name: str) -> ClaimedWords | None:
-        """Whose name an organization would bear that called itself so; None: nobody else's. Asked of the store, for a
-        name of this very minute counts too. `organization` may be one that is still to be made."""
-        found = await self.database.read(organizations.guard_against, display_name, organization)
-        return claimed_words(
-            display_name,
-            (KNOWN_NAMES, self._operators, found),
-            own="",
-            own_domains=(await self._domains(organization)).keys(),
-            never_a_person=True,
-        )
+        """Whose name an organization would bear that called itself so; None: nobody else's."""
+        judge = await self.judge(organization, display_name)
+        return judge(await self.database.read(organizations.guard_against, display_name, organization))
 
     async def person_claim(self, organization: Organization, name: str) -> ClaimedWords | None:
         """Whose name a person of this organization would bear; None: nobody else's."""

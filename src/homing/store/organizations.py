@@ -1,6 +1,6 @@
 """Organizations, their API keys and their streams."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,10 +8,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from homing.loop.domains.impersonation import Guard, Guarded, claimable, guard
+from homing.loop.domains.impersonation import ClaimedWords, Guard, Guarded, claimable, guard
 from homing.loop.model import OrganizationId
 from homing.store import tables
-from homing.store.dialect import insert, insert_all
+from homing.store.dialect import insert, insert_all, on_postgresql
 from homing.store.ids import earliest
 
 NEW_RATE_LIMIT = 60
@@ -21,6 +21,8 @@ NEW_DAILY_CAP = 100
 
 _BEHIND_ALL = "\U0010ffff"
 _KEY_LENGTH = 200
+_NAMES = 0x6E616D65
+"""The lock that PostgreSQL holds for whoever takes a display name."""
 _AT_ONCE = 500
 _T = tables.organization
 _GUARDED = tables.guarded_name
@@ -94,8 +96,23 @@ class AllowedName:
     allowed_at: datetime
 
 
-def create(conn: sa.Connection, organization: Organization, allowed: AllowedName | None = None) -> bool:
-    """False when the name is taken. `allowed`: its display name, where the guard refuses that."""
+Judge = Callable[[Guard], ClaimedWords | None]
+"""Whether a display name is somebody else's, by the guarded names of other organizations that it could impersonate."""
+
+
+class NameClaimed(Exception):  # noqa: N818 - it says what is the case
+    """The display name has become another organization's in the meantime."""
+
+    def __init__(self, found: ClaimedWords) -> None:
+        super().__init__(found.words)
+        self.found = found
+
+
+def create(
+    conn: sa.Connection, organization: Organization, allowed: AllowedName | None = None, judge: Judge | None = None
+) -> bool:
+    """False when the name is taken. `allowed`: its display name, where the guard refuses that. Raises NameClaimed."""
+    _judge(conn, organization.id, organization.display_name, judge)
     row = _fields(organization)
     created = conn.execute(insert(conn, _T).values(row).on_conflict_do_nothing().returning(_T.c.id))
     if created.first() is None:
@@ -133,10 +150,16 @@ def replace(conn: sa.Connection, organization: Organization) -> bool:
 
 
 def change(
-    conn: sa.Connection, organization: OrganizationId, changes: Mapping[str, Any], allowed: AllowedName | None = None
+    conn: sa.Connection,
+    organization: OrganizationId,
+    changes: Mapping[str, Any],
+    allowed: AllowedName | None = None,
+    judge: Judge | None = None,
 ) -> bool:
     """Write these settings and leave the others. False when there is no such organization. `allowed`: its new display
-    name, where the guard refuses that."""
+    name, where the guard refuses that. Raises NameClaimed."""
+    if judge is not None:
+        _judge(conn, organization, changes["display_name"], judge)
     there = _set(conn, organization, changes)
     if there:
         _allow(conn, allowed)
@@ -250,6 +273,17 @@ def guard_against(conn: sa.Connection, name: str, besides: OrganizationId | None
         for row in conn.execute(query):
             found[row.skeleton] = Guarded(letters=row.letters, common=row.common)
     return {skeleton: found[cut] for skeleton in sought if (cut := skeleton[:_KEY_LENGTH]) in found}
+
+
+def _judge(conn: sa.Connection, organization: OrganizationId, name: str, judge: Judge | None) -> None:
+    """Look once more, while nobody else can take a name: of two who want the same, one comes second."""
+    if judge is None:
+        return
+    if on_postgresql(conn):
+        conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES)))
+    found = judge(guard_against(conn, name, organization))
+    if found is not None:
+        raise NameClaimed(found)
 
 
 def _allow(conn: sa.Connection, allowed: AllowedName | None) -> None:

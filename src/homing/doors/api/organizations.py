@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -40,7 +41,7 @@ from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.problem import Fault
 from homing.mail.characters import without_hints
 from homing.store import organizations, policies
-from homing.store.organizations import AllowedName, ApiKey, Organization
+from homing.store.organizations import AllowedName, ApiKey, Judge, NameClaimed, Organization
 
 router = APIRouter(route_class=JsonRoute, tags=["organizations"])
 
@@ -175,7 +176,9 @@ async def create_organization(body: OrganizationIn, caller: Administrator, parts
     fresh = Organization(id=OrganizationId(new_id(now, parts.dice())), name=body.name, display_name="", created_at=now)
     changes = await _changes(parts, caller, fresh, body)
     organization = replace(fresh, **{**changes.columns, "cors_origins": tuple(body.cors_origins)})
-    if not await parts.database.write(organizations.create, organization, changes.allowed):
+    with _name_free(organization.display_name):
+        made = await parts.database.write(organizations.create, organization, changes.allowed, changes.judge)
+    if not made:
         raise _exists()
     return OrganizationChanged(
         **_out(parts, organization, changes.allowed).model_dump(), webhook_secret=changes.webhook_secret
@@ -292,18 +295,21 @@ async def renew_webhook_secret(access: ManageAccess, parts: Parts) -> WebhookSec
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Changes:
     """The columns to write; the webhook's secret where it was made just now; the record of a name that the operator
-    allows."""
+    allows; who looks at any other name once more when it is written."""
 
     columns: dict[str, Any]
     webhook_secret: str | None = None
     allowed: AllowedName | None = None
+    judge: Judge | None = None
 
 
 async def _change(parts: ApiParts, caller: Caller, organization: Organization, wanted: Settings) -> OrganizationChanged:
     """Writes what was given and nothing else: a change of the name must not lift a pause that somebody else has set."""
     changes = await _changes(parts, caller, organization, wanted)
     if changes.columns:
-        await parts.database.write(organizations.change, organization.id, changes.columns, changes.allowed)
+        arguments = (organization.id, changes.columns, changes.allowed, changes.judge)
+        with _name_free(changes.columns.get("display_name", "")):
+            await parts.database.write(organizations.change, *arguments)
         parts.keyring.forget()
     now = await parts.database.read(organizations.get, organization.id)
     assert now is not None
@@ -320,24 +326,39 @@ async def _changes(parts: ApiParts, caller: Caller, organization: Organization, 
         faults.append(Fault("/failure_policy", "failure-policy-unknown", "There is no policy with that name."))
     reason = wanted.display_name_reason if isinstance(wanted, AllSettings) else None
     faults += text_faults("/display_name_reason", reason, 500)
-    allowed = None
+    allowed = judge = None
     name = without_hints(given.get("display_name", organization.display_name))
     if "display_name" in given and (reason or name != organization.display_name):
         given |= {"display_name": name, "display_name_checked_at": parts.clock()}
         well_formed = not any(fault.path == "/display_name" for fault in faults)
         claim = await parts.acceptance.proved.claim(organization.id, name) if well_formed else None
-        if claim is not None and reason:
+        if claim is None:
+            judge = await parts.acceptance.proved.judge(organization.id, name)
+        elif reason:
             allowed = _allowed(parts, caller, organization, name, claim, reason)
-        elif claim is not None:
-            told = f"“{name}” {claim.told} Only the operator may allow it: `display_name_reason`."
-            faults.append(Fault("/display_name", claim.claim, told))
+        else:
+            faults.append(_claimed(name, claim))
     if faults:
         raise invalid(faults)
     if not given.get("webhook_url") or organization.sealed_webhook_secret is not None:
-        return _Changes(columns=given, allowed=allowed)
+        return _Changes(columns=given, allowed=allowed, judge=judge)
     secret = _webhook_secret(parts)
     given["sealed_webhook_secret"] = parts.sealed_secrets.seal_webhook_secret(secret, organization.id)
-    return _Changes(columns=given, webhook_secret=secret, allowed=allowed)
+    return _Changes(columns=given, webhook_secret=secret, allowed=allowed, judge=judge)
+
+
+@contextmanager
+def _name_free(name: str) -> Iterator[None]:
+    """Raises Rejected where another organization has taken the name in the meantime."""
+    try:
+        yield
+    except NameClaimed as taken:
+        raise invalid([_claimed(name, taken.found)]) from None
+
+
+def _claimed(name: str, claim: ClaimedWords) -> Fault:
+    told = f"“{name}” {claim.told} Only the operator may allow it: `display_name_reason`."
+    return Fault("/display_name", claim.claim, told)
 
 
 _NO_COLUMNS = frozenset({"name", "display_name_reason"})

@@ -144,6 +144,14 @@ async def test_a_reason_says_something(home: Gateway, reason: str) -> None:
     assert (status, answer["errors"][0]["pointer"]) == (422, "/display_name_reason")
 
 
+async def test_a_reason_is_for_a_name_that_is_given(home: Gateway) -> None:
+    status, answer = await set_by_operator(home, display_name_reason=REASON)
+    assert (status, answer["errors"][0]["pointer"]) == (422, "/display_name")
+    await home.database.write(organizations.change, home.acme.organization.id, {"display_name": "PayPal"})
+    status, answer = await set_by_operator(home, display_name="PayPal", display_name_reason=REASON)
+    assert (status, answer["display_name_allowed"]["reason"]) == (200, REASON), "a name from before, looked at now"
+
+
 async def test_a_reason_allows_no_hidden_character(home: Gateway) -> None:
     for name in ("Pay\u202ePal", "paypal.com", "P\u0430ypal"):
         assert (await set_by_operator(home, display_name=name, display_name_reason=REASON))[0] == 422

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,6 +144,7 @@ async def test_the_first_word_for_an_address_stays_on_record(database: Database)
     assert await database.write(human_senders.attest, []) == 0
 
 
+@pytest.mark.slow
 async def test_thousands_are_attested_at_once_and_read_page_by_page(database: Database) -> None:
     janet = await _janet(database)
     word = Attestation(at=NOW, key=fresh(), key_name="sign-up")

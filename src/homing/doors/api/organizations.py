@@ -326,6 +326,8 @@ async def _changes(parts: ApiParts, caller: Caller, organization: Organization, 
         faults.append(Fault("/failure_policy", "failure-policy-unknown", "There is no policy with that name."))
     reason = wanted.display_name_reason if isinstance(wanted, AllSettings) else None
     faults += text_faults("/display_name_reason", reason, 500)
+    if reason and "display_name" not in given:
+        faults.append(Fault("/display_name", "field-missing", "Give the display name that the reason is for."))
     allowed = judge = None
     name = without_hints(given.get("display_name", organization.display_name))
     if "display_name" in given and (reason or name != organization.display_name):

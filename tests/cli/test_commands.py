@@ -72,6 +72,41 @@ def test_senders(acme: Cli) -> None:
     ]
 
 
+def test_people_are_attested_by_a_file(acme: Cli, tmp_path: Path) -> None:
+    del acme.settings["HOMING_ORG"]
+    key = acme("key", "create", "--admin", "--scope", "attest", "--name", "sign-up").document()
+    acme.settings["HOMING_ORG"] = "acme"
+    own = {"HOMING_KEY": key["key"]}
+    file = tmp_path / "people.csv"
+    lines = 'Name,address,phone\nJoe,joe@example.com,\n"Roe, Ann",ann@example.com,+442079460000\n'
+    file.write_text("\ufeff" + lines, "utf-8")
+    assert acme("sender", "attest", str(file), "--note", "sign-up", **own).document() == {"attested": 2, "made": 2}
+    assert acme("sender", "attest", "-", stdin=lines, **own).document() == {"attested": 2, "made": 0}
+    listed = acme("sender", "list").document()["human_senders"]
+    assert [(one["name"], one["phone"], one["attested"]["by"]) for one in listed] == [
+        ("Roe, Ann", "+442079460000", "sign-up"),
+        ("Joe", None, "sign-up"),
+    ]
+    refused = acme("sender", "attest", "-", stdin=f"{lines}PayPal,x@example.com,\n", **own).error
+    assert [(one["pointer"], one["code"]) for one in refused["errors"]] == [
+        ("line 4 name", "display-name-impersonates")
+    ]
+    for wrong, code in (("address\nx@example.com\n", "format-unknown"), ("name,address\nJoe\n", "line-unreadable")):
+        assert acme("sender", "attest", "-", stdin=wrong, **own).error["errors"][0]["code"] == code
+    assert acme("sender", "list", **own).error["code"] == "scope-missing"
+
+
+def test_a_name_that_is_somebody_elses_takes_a_reason(acme: Cli) -> None:
+    refused = acme("org", "set", "acme", "--display-name", "PayPal").error
+    assert [one["code"] for one in refused["errors"]] == ["display-name-impersonates"]
+    reason = ("--display-name-reason", "They are PayPal.")
+    assert acme("org", "set", "acme", "--display-name", "PayPal", *reason).document()["display_name"] == "PayPal"
+    shown = acme("org", "show", "acme").document()["display_name_allowed"]
+    assert (shown["by"], shown["reason"]) == ("settings", "They are PayPal.")
+    made = acme("org", "create", "second", "--display-name", "Stripe", *reason).document()
+    assert made["display_name_allowed"]["words"] == "Stripe"
+
+
 def test_policies_by_steps_and_by_file(acme: Cli, tmp_path: Path) -> None:
     steps = ("--step", "live", "--step", "sms:if-unheard:delay=10m:kinds=hard,expired")
     made = acme("policy", "create", "urgent", *steps).document()

@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 from ipaddress import ip_network
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -43,7 +44,7 @@ async def correction(home: Gateway, delivery: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/cases", "/suppressions", "/alarms", "/messages/msg_" + "0" * 32, "/?organization=x"]
+    "path", ["/", "/cases", "/suppressions", "/people", "/alarms", "/messages/msg_" + "0" * 32, "/?organization=x"]
 )
 async def test_strangers_are_asked_for_a_key(home: Gateway, path: str) -> None:
     response = await home.client.get(path)
@@ -308,7 +309,7 @@ HOSTILE = json.loads((HOSTILE_INPUTS / "api" / "xss.json").read_text())
 
 async def fill_with_hostile_text(home: Gateway) -> list[str]:
     """Every stored field that a stranger may choose. Returns the paths of pages that show them."""
-    paths = ["/", "/cases", "/suppressions", "/alarms"]
+    paths = ["/", "/cases", "/suppressions", "/people", "/alarms"]
     await home.database.write(alarms.raise_alarm, [(alarm(text, text), home.clock()) for text in HOSTILE])
     for number, text in enumerate(HOSTILE):
         subject = text.replace("\t", " ")
@@ -333,6 +334,8 @@ def _rename(conn, home: Gateway, text: str) -> None:
     conn.execute(tables.message.update().values(stream=HOSTILE[3][:64], failure_policy=HOSTILE[4][:64]))
     own = {"receiver": HOSTILE[2][:255], "egress_ip": HOSTILE[4][:64], "dialogue": "\n".join(HOSTILE)}
     conn.execute(tables.attempt.update().values(tls=HOSTILE[3][:64], ip=HOSTILE[6][:64], **own))
+    person = {"name": HOSTILE[0][:128], "attested_key_name": HOSTILE[1][:64], "attested_note": "\n".join(HOSTILE)}
+    conn.execute(tables.human_sender.update().values(**person, attested_at=home.clock(), attested_key=UUID(int=0)))
     conn.execute(tables.case.update().values(verdict=tables.case.c.verdict))
 
 

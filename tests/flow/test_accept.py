@@ -13,6 +13,7 @@ from homing.flow.accept import Acceptance, Accepted
 from homing.flow.identity_facts import IdentityFacts
 from homing.flow.wakeup import WakeUp
 from homing.loop import ids
+from homing.loop.domains.sending_domains import RecordPurpose
 from homing.loop.model import DeliveryId, State
 from homing.loop.problem import Problem, Rejected
 from homing.loop.request import MessageRequest, Party
@@ -27,6 +28,7 @@ from tests.disks import roomy
 from tests.flow.act.made import OUTGOING
 from tests.flow.clock import Clock
 from tests.flow.remembered import Asked, lifetime_of
+from tests.flow.test_identity_facts import a_domain
 from tests.patience import PATIENCE
 from tests.store.scenes import NOW, all_rows, an_organization, answered, attempted, claimed, fresh, state_of
 
@@ -88,6 +90,24 @@ async def test_what_is_accepted_is_stored_and_whoever_sends_is_woken(
     assert {ids.show("delivery", one.delivery.id) for one in waiting} == {one["id"] for one in told["deliveries"]}
     async with asyncio.timeout(PATIENCE):
         await acceptance.work.wait(PATIENCE * 2)
+
+
+@pytest.mark.parametrize("reply_to", ["reply@bloggs.example", "reply+case-4711@bloggs.example", "R+a.b@BLOGGS.example"])
+async def test_a_proved_domain_covers_its_addresses_for_replies(
+    acceptance: Acceptance, database: Database, reply_to: str
+) -> None:
+    """Nobody could prove an address for each case. A domain of others, or one below or above, covers none."""
+    organization, other = await an_organization(database), await an_organization(database)
+    await a_domain(database, organization, "bloggs.example", RecordPurpose.DKIM_1)
+    await a_domain(database, other, "elsewhere.example", RecordPurpose.DKIM_1)
+    wanted = a_request(reply_to=reply_to)
+    await acceptance.accept(organization, wanted)
+    [one] = await claimed(database)
+    assert (one.identity.reply_to or "").lower() == reply_to.lower()
+    for address in ("reply+a@elsewhere.example", "reply+a@mail.bloggs.example", "reply+a@example"):
+        refusal = await refused(acceptance.accept(organization, replace(wanted, reply_to=address)))
+        assert refusal.code in {"reply-to-unproved", "invalid-request"}
+    assert (await refused(acceptance.accept(other, wanted))).code == "reply-to-unproved"
 
 
 REFUSED = [

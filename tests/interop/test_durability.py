@@ -151,7 +151,7 @@ async def _prepared(settings: Settings) -> str:
     administrator = {"Authorization": f"Bearer {app.keys.administrator}"}
     transport = httpx2.ASGITransport(app.http)
     async with app.storing(), httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
-        body = {"name": "crm", "display_name": "Acme CRM"}
+        body = {"name": "crm", "display_name": "Widget CRM"}
         organization = (await http.post("/v1/organizations", json=body, headers=administrator)).json()["id"]
         body = {"name": "test", "scopes": ["send"]}
         keyed = await http.post(f"/v1/organizations/{organization}/keys", json=body, headers=administrator)

@@ -53,3 +53,30 @@ def test_limits(most: dict[str, Any], one_more: dict[str, Any], code: str) -> No
     refused = check_request(replace(REQUEST, **one_more))
     assert isinstance(refused, tuple)
     assert [fault.code for fault in refused if isinstance(fault, Fault)] == [code]
+
+
+def test_names_are_kept_as_they_are_meant() -> None:
+    """Joiners that the script has stay; marks of direction and soft hyphens go."""
+    names = ("علی\u200cرضا", "പ്രവീണ്\u200d", "👨\u200d👩\u200d👧", "שלום\u200f", "Ältere\u00adname")
+    files = ("گزارش\u200cها.pdf", "👨\u200d👩\u200d👧.png", "\u200fדוח.pdf")
+    parts = tuple(replace(one, name=name) for one, name in zip(parties(5), names, strict=True))
+    attached = tuple(replace(one, filename=name) for one, name in zip(attachments(3), files, strict=True))
+    who = Party(address="john@نامه\u200cای.com", name="\u200fשלום\u200f")
+    checked = check_request(replace(REQUEST, human_sender=who, to=parts, attachments=attached))
+    assert isinstance(checked, CheckedRequest), checked
+    assert [one.mailbox.name for one in checked.recipients] == [*names[:3], "שלום", "Ältere" + "name"]
+    assert [one.filename for one in checked.request.attachments] == [*files[:2], "דוח.pdf"]
+    assert checked.human_sender.name == "שלום"
+
+
+def test_a_hidden_character_is_named_with_its_place_and_field() -> None:
+    refused = check_request(
+        replace(REQUEST, to=(*parties(1), Party(address="jo\u200dhn@corp.example", name="a\u200db")))
+    )
+    assert isinstance(refused, tuple)
+    assert [(one.path, one.code) for one in refused] == [
+        ("/to/1/name", "hidden-character"),
+        ("/to/1/address", "address-character"),
+    ]
+    assert "U+200D ZERO WIDTH JOINER, character 2" in refused[0].message
+    assert "U+200D ZERO WIDTH JOINER, character 3" in refused[1].message

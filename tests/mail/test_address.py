@@ -1,13 +1,15 @@
 """Addresses: one strict reading (RFC 5321 §4.1.2, RFC 6531)."""
 
 import json
+import re
 import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.mail.address import Address, AddressError, domain_of, hidden_character, mixed_script, parse_address
+from homing.mail.address import Address, AddressError, domain_of, parse_address
+from homing.mail.characters import find_hidden, mixed_script
 from tests.data import HOSTILE_INPUTS
 
 _CASES = json.loads((HOSTILE_INPUTS / "api" / "addresses.json").read_text())
@@ -136,10 +138,38 @@ def test_look_alikes_mix_scripts(text):
     assert mixed_script(text)
 
 
-def test_hidden_characters_are_named():
-    assert hidden_character("plain – text é") is None
-    assert hidden_character("a\u200bb") == "\u200b"
-    assert hidden_character("a\u2066b") == "\u2066"
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ("john@نامه\u200cای.com", "xn--mgba3gch31f060k.com"),
+        ("john@ශ්\u200dරී.lk", "xn--10cl1a0b660p.lk"),
+        ("نامه\u200cای@example.com", "example.com"),
+    ],
+    ids=ascii,
+)
+def test_joiners_that_the_script_has_are_part_of_an_address(text, domain):
+    address = parse_address(text)
+    assert address.domain == domain
+    assert address.shown == text
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("jo\u200dhn@example.com", "U+200D ZERO WIDTH JOINER, character 3"),
+        ("john@ex\u200cample.com", "U+200C ZERO WIDTH NON-JOINER, character 8"),
+        ("john@نامه\u200c.com", "U+200C ZERO WIDTH NON-JOINER, character 10"),
+        ("👨\u200d👩@example.com", "U+200D ZERO WIDTH JOINER, character 2"),
+        ("john\u202e@example.com", "U+202E RIGHT-TO-LEFT OVERRIDE, character 5"),
+        ("john@exam\u00adple.com", "U+00AD SOFT HYPHEN, character 10"),
+        ("john\u200f@example.com", "U+200F RIGHT-TO-LEFT MARK, character 5"),
+    ],
+    ids=ascii,
+)
+def test_what_an_address_hides_is_named_with_its_place(text, place):
+    with pytest.raises(AddressError, match=rf": {re.escape(place)}\.$") as refusal:
+        parse_address(text)
+    assert refusal.value.code == "address-character"
 
 
 _ATOM = st.text(string.ascii_letters + string.digits + "!#$%&'*+/=?^_`{}~-äж", min_size=1, max_size=8)
@@ -164,7 +194,7 @@ def test_any_text_is_an_address_or_an_error(text):
     except AddressError:
         return
     assert parse_address(str(address)) == address
-    assert hidden_character(address.shown) is None
+    assert find_hidden(address.shown) is None
 
 
 @pytest.mark.parametrize(

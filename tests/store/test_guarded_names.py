@@ -1,14 +1,16 @@
 """Names that others bear are asked for by what a name may be taken for, and judged as if all of them were looked at."""
 
+import asyncio
 import importlib
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
-from homing.loop.domains.impersonation import Claim, claimed, guard
+from homing.loop.domains.impersonation import Claim, ClaimedWords, Guard, claimed, claimed_words, guard
 from homing.store import organizations, tables
 from homing.store.database import Database
-from homing.store.organizations import Organization
+from homing.store.organizations import AllowedName, NameClaimed, Organization
 from tests.loop.domains.test_impersonation import HONEST, IMPERSONATES, LOOK_ALIKE, names
 from tests.store.scenes import NOW, all_rows, an_organization, fresh
 
@@ -43,6 +45,64 @@ async def test_whoever_was_there_first_bears_a_name(database: Database) -> None:
         assert await database.write(organizations.create, one)
     assert await _claim(database, "Acme Rockets", own="Acme Rockets") is None
     assert await _claim(database, "Acrne Rockets", own="Bloggs") is Claim.LOOK_ALIKE
+
+
+async def test_its_own_name_is_not_in_the_way_of_whoever_asks(database: Database) -> None:
+    one = await an_organization(database, display_name="Acme Rockets")
+    await an_organization(database, display_name="Contoso GmbH")
+    for name, found in (("Acme Rockets Ltd", 0), ("Contoso", 1)):
+        assert len(await database.read(organizations.guard_against, name, one.id)) == found
+    assert len(await database.read(organizations.guard_against, "Acme Rockets Ltd")) == 1
+
+
+async def test_of_two_who_take_one_name_at_once_one_comes_second(database: Database) -> None:
+    some = [await an_organization(database, display_name=f"Firm {letter}") for letter in "ABCDEF"]
+
+    def judge(others: Guard) -> ClaimedWords | None:
+        return claimed_words("Northwind", [others], own="", never_a_person=True)
+
+    async def take(one: Organization) -> bool:
+        try:
+            return await database.write(organizations.change, one.id, {"display_name": "Northwind"}, None, judge)
+        except NameClaimed as taken:
+            assert taken.found == ClaimedWords(Claim.IMPERSONATES, "Northwind")
+            return False
+
+    assert sorted(await asyncio.gather(*map(take, some))) == [False] * 5 + [True]
+
+
+async def test_what_the_operator_allowed_stays_on_record(database: Database) -> None:
+    one = await an_organization(database, display_name="Acme")
+    two = await an_organization(database, display_name="Bloggs")
+    first, second = [_allowed(one, name, NOW + timedelta(minutes=at)) for at, name in ((1, "PayPal"), (2, "Apple"))]
+    for allowed in (first, second):
+        changes = {"display_name": allowed.display_name, "display_name_checked_at": allowed.allowed_at}
+        assert await database.write(organizations.change, one.id, changes, allowed)
+    assert not await database.write(organizations.change, fresh(), {"display_name": "x"}, _allowed(one, "x", NOW))
+    now = await database.read(organizations.get, one.id)
+    assert now is not None
+    assert now.display_name_checked_at == second.allowed_at
+    assert await database.read(organizations.allowed_names, [now, two]) == {one.id: second}
+    assert await database.read(organizations.allowed_names, [replace(one, display_name="PayPal")]) == {one.id: first}
+    assert await database.read(organizations.allowed_names, []) == {}
+    made = Organization(id=fresh(), name="new", display_name="Stripe", created_at=NOW)
+    assert await database.write(organizations.create, made, _allowed(made, "Stripe", NOW))
+    assert not await database.write(organizations.create, replace(made, id=fresh()), _allowed(made, "Stripe", NOW))
+    assert len(await database.read(all_rows, tables.allowed_name)) == 3
+
+
+def _allowed(organization: Organization, name: str, now: datetime) -> AllowedName:
+    return AllowedName(
+        id=fresh(now),
+        organization=organization.id,
+        display_name=name,
+        claim="display-name-impersonates",
+        words=name,
+        reason="a reason",
+        api_key=fresh(now),
+        api_key_name="deploy",
+        allowed_at=now,
+    )
 
 
 @pytest.mark.parametrize("name", ["a " * 64, "ﷺ" * 128, "x" * 128, "1|!I" * 32])

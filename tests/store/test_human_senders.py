@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from homing.loop.model import FailurePolicy, Identity, Step, StepKind, Verdict
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.store import human_senders, organizations, policies
 from homing.store.database import Database
-from homing.store.human_senders import HumanSender, Proof
+from homing.store.human_senders import Attestation, HumanSender, Proof
 from homing.store.json_documents import (
     identity_from_json,
     identity_to_json,
@@ -123,6 +124,44 @@ async def test_human_senders(database: Database) -> None:
     assert await database.read(human_senders.list_all, janet.organization) == [replace(janet, phone="+43")]
     assert await database.read(human_senders.get, fresh(), janet.id) is None
     assert await database.write(human_senders.prove, janet.organization, janet.id, NOW)
+
+
+async def test_the_first_word_for_an_address_stays_on_record(database: Database) -> None:
+    janet, key = await _janet(database), fresh()
+    word = Attestation(at=NOW + timedelta(hours=1), key=key, key_name="sign-up", note="by e-mail")
+    joe = replace(janet, id=fresh(), name="Joe", address="joe@example.com", phone="+43")
+    people = [replace(one, proved_at=word.at, attestation=word) for one in (replace(janet, name="J.", id=fresh()), joe)]
+    assert await database.write(human_senders.attest, people) == 1
+    attested = replace(janet, proved_at=word.at, attestation=word)
+    assert await database.read(human_senders.list_all, janet.organization) == [attested, people[1]]
+    later = replace(word, at=NOW + timedelta(hours=2), key=fresh(), note="")
+    again = replace(people[1], id=fresh(), proved_at=later.at, attestation=later)
+    assert await database.write(human_senders.attest, [again]) == 0
+    assert await database.read(human_senders.get, joe.organization, joe.id) == people[1]
+    clicked = NOW + timedelta(hours=3)
+    assert await database.write(human_senders.prove, janet.organization, janet.id, clicked)
+    assert await database.read(human_senders.by_id, janet.id) == replace(attested, proved_at=clicked)
+    assert await database.write(human_senders.attest, []) == 0
+
+
+@pytest.mark.slow
+async def test_thousands_are_attested_at_once_and_read_page_by_page(database: Database) -> None:
+    janet = await _janet(database)
+    word = Attestation(at=NOW, key=fresh(), key_name="sign-up")
+    people = [
+        replace(janet, id=fresh(), address=f"p{number:04}@example.com", proved_at=NOW, attestation=word)
+        for number in range(450)
+    ]
+    assert await database.write(human_senders.attest, people) == 450
+    seen, after = [], ""
+    while page := await database.read(human_senders.list_page, janet.organization, after=after, limit=200):
+        seen += page
+        after = page[-1].address
+    assert sorted(seen, key=lambda one: one.address) == [janet, *people]
+    assert len({one.id for one in seen}) == 451
+    for address in ("JANET@example.com", "janet@EXAMPLE.com"):
+        assert await database.read(human_senders.list_page, janet.organization, address=address) == [janet]
+    assert await database.read(human_senders.list_page, fresh(), address="janet@example.com") == []
 
 
 async def test_a_proof_works_once_and_looking_does_not_use_it(database: Database) -> None:

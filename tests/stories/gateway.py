@@ -135,7 +135,9 @@ class Story:
         return {"Authorization": f"Bearer {self.app.keys.administrator}"}
 
     async def application(self, name: str = "crm", **settings: Any) -> Application:
-        body = {"name": name, "display_name": "Acme CRM", "rate_limit": 100_000, "daily_cap": 1_000_000, **settings}
+        shown = "Acme CRM" if name == "crm" else name.title()
+        named = {"display_name": shown, "display_name_reason": "It may be the operator's own."}
+        body = {"name": name, **named, "rate_limit": 100_000, "daily_cap": 1_000_000, **settings}
         made = await self.http.post("/v1/organizations", json=body, headers=self.administrator)
         assert made.status_code == 201, made.text
         path = f"/v1/organizations/{made.json()['id']}/keys"

@@ -201,7 +201,7 @@ class Storm:
         administrator = {"Authorization": f"Bearer {app.keys.administrator}"}
         transport = httpx2.ASGITransport(app.http)
         async with app.storing(), httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
-            body = {"name": "crm", "display_name": "Acme CRM", "rate_limit": 10**9, "daily_cap": 10**9}
+            body = {"name": "crm", "display_name": "Widget CRM", "rate_limit": 10**9, "daily_cap": 10**9}
             made = await http.post("/v1/organizations", json=body, headers=administrator)
             assert made.status_code == 201, made.text
             organization = made.json()["id"]

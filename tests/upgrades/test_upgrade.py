@@ -115,6 +115,20 @@ async def test_hearsay_knows_its_strength_and_the_rule_that_read_it(url: str) ->
     assert all(row["rule"] for row in rows)
 
 
+async def test_names_and_proofs_from_before_stay_and_are_told_apart(url: str) -> None:
+    """No guard has seen the names of organizations, and nobody's word is behind the proofs."""
+    async with _open(url) as database:
+        before = await database.read(_rows)
+        await database.migrate()
+        after = await database.read(_rows)
+    names = {row["display_name"]: row["display_name_checked_at"] for row in after["organization"].values()}
+    assert names == dict.fromkeys((row["display_name"] for row in before["organization"].values()), None)
+    people = after["human_sender"].values()
+    assert any(row["proved_at"] for row in people)
+    assert {row["attested_at"] for row in people} == {None}
+    assert after["allowed_name"] == {}
+
+
 async def test_the_schema_is_that_of_a_new_store(kept: Kept, url: str, cluster: Cluster, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         other = f"sqlite:///{tmp_path / 'new.db'}"

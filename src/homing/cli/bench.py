@@ -188,7 +188,7 @@ def _prepare(port: int, administrator: str) -> tuple[str, str]:
             return response.json()
 
         name = f"bench-{uuid4().hex[:12]}"
-        organization = post("/v1/organizations", name=name, display_name="Bench", rate_limit=10**9, daily_cap=10**9)
+        organization = post("/v1/organizations", name=name, display_name=name, rate_limit=10**9, daily_cap=10**9)
         http.headers["Homing-Organization"] = organization["id"]
         key = post(f"/v1/organizations/{organization['id']}/keys", name="bench", scopes=["send", "read"])["key"]
         human_sender = post("/v1/human_senders", name="Janet Roe", address=HUMAN_SENDER, proof_letter=False)["id"]

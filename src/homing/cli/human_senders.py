@@ -1,12 +1,14 @@
 """`homing sender`: the people on whose behalf mail goes out."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from homing.cli.client import Gateway, Json, given, segment, with_organization
 from homing.cli.exits import ExitCode, unsuccessful
-from homing.cli.output import moment, say, sheet, show, table, told
+from homing.cli.output import moment, say, sheet, show, show_rows, table, told
 
 people = typer.Typer(name="sender", help="Human senders: people on whose behalf mail goes out.", no_args_is_help=True)
 
@@ -22,7 +24,7 @@ def create(
     phone: Annotated[str | None, typer.Option(help="E.164; for text messages of a failure policy.")] = None,
     user: Annotated[str | None, typer.Option(help="Your application's own id of this person.")] = None,
     proved: Annotated[
-        bool, typer.Option("--proved", help="You vouch for the address, so no e-mail is sent. Administrators only.")
+        bool, typer.Option("--proved", help="You attest the address, so no e-mail is sent. Takes the scope attest.")
     ] = False,
 ) -> None:
     """Create a human sender. An e-mail with a link asks the owner of the address to confirm it."""
@@ -39,9 +41,19 @@ def create(
 @with_organization
 def list_senders(gateway: Gateway) -> None:
     """List human senders."""
-    found = gateway.get("/v1/human_senders")
-    headings = ("Id", "Name", "Address", "Phone", "User", "Proved (UTC)")
-    show(found, lambda: table(headings, map(_row, found["human_senders"])))
+    headings = ("Id", "Name", "Address", "Phone", "User", "Proved (UTC)", "On the word of")
+    show_rows("human_senders", _all(gateway), lambda rows: table(headings, map(_row, rows)))
+
+
+def _all(gateway: Gateway) -> Iterator[Json]:
+    """Page by page, for there may be many."""
+    cursor = None
+    while True:
+        found = gateway.get("/v1/human_senders", cursor=cursor)
+        yield from found["human_senders"]
+        cursor = found["cursor"]
+        if cursor is None:
+            return
 
 
 @people.command("letter")
@@ -53,11 +65,32 @@ def letter(gateway: Gateway, who: Who) -> None:
     show({"id": identifier, "proof_letter_sent": True}, lambda: _letter(gateway))
 
 
+Note = Annotated[str, typer.Option(help="How you know that the address is his; kept on record.")]
+
+
 @people.command("prove")
 @with_organization
-def prove(gateway: Gateway, who: Who) -> None:
-    """Vouch for an address, so that it counts as proved. Administrators only."""
-    _show(gateway.call("POST", f"/v1/human_senders/{sender_id(gateway, who)}/prove"))
+def prove(gateway: Gateway, who: Who, note: Note = "") -> None:
+    """Attest an address, so that it counts as proved; your key and the time are kept. Takes the scope attest."""
+    path = f"/v1/human_senders/{sender_id(gateway, who)}/prove"
+    _show(gateway.call("POST", path, query=given(note=note or None)))
+
+
+@people.command("attest")
+@with_organization
+def attest(
+    gateway: Gateway,
+    file: Annotated[Path, typer.Argument(help="CSV; `-`: standard input.", dir_okay=False, allow_dash=True)],
+    note: Note = "",
+) -> None:
+    """Attest the addresses of many people, whom it creates where they are not there. Takes the scope attest.
+
+    The first line names the columns: name and address; application_user and phone if you like. A file with a fault
+    stops at the 500 lines that hold it; to repeat it does no harm.
+    """
+    from homing.cli.attestations import attest_file
+
+    attest_file(gateway, file, note)
 
 
 def _letter(gateway: Gateway) -> str:
@@ -81,16 +114,26 @@ def sender_id(gateway: Gateway, who: str) -> str:
 
 def find_sender(gateway: Gateway, address: str) -> Json | None:
     """By address, whichever case it is written in."""
-    found = gateway.get("/v1/human_senders")["human_senders"]
-    return next((one for one in found if one["address"].casefold() == address.casefold()), None)
+    return next(iter(gateway.get("/v1/human_senders", address=address)["human_senders"]), None)
+
+
+def _word(person: Json) -> str | None:
+    """On whose word the address counts as proved; None: nobody but its owner was asked."""
+    given_word = person["attested"]
+    if given_word is None:
+        return None
+    note = f": {given_word['note']}" if given_word["note"] else ""
+    return f"the key {given_word['by']}, {moment(given_word['at'])}{note}"
 
 
 def _show(person: Json) -> None:
     facts = told(person, "id", "name", "address", "phone", "application_user")
-    show(person, lambda: sheet(facts | {"proved": moment(person["proved_at"]) or "not yet"}))
+    word = {"on the word of": _word(person)} if person["attested"] else {}
+    show(person, lambda: sheet(facts | {"proved": moment(person["proved_at"]) or "not yet"} | word))
 
 
 def _row(person: Json) -> list[object]:
     return [person[name] for name in ("id", "name", "address", "phone", "application_user")] + [
-        moment(person["proved_at"])
+        moment(person["proved_at"]),
+        _word(person),
     ]

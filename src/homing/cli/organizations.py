@@ -25,6 +25,10 @@ _SETTINGS = (
 )
 Name = Annotated[str, typer.Argument(help="Its name (or id).")]
 DisplayName = Annotated[str | None, typer.Option(help="Name in From where a human sender has none.")]
+DisplayNameReason = Annotated[
+    str | None,
+    typer.Option(help="Why it may bear a display name that is somebody else's; kept on record. Administrators only."),
+]
 RateLimit = Annotated[int | None, typer.Option(help="Deliveries a minute.")]
 DailyCap = Annotated[int | None, typer.Option(help="Deliveries a day (UTC). New ones start at 100.")]
 
@@ -35,11 +39,13 @@ def create(
     gateway: Gateway,
     name: Annotated[str, typer.Argument(help="Short and for ever: lower-case letters, digits, hyphens.")],
     display_name: DisplayName = None,
+    display_name_reason: DisplayNameReason = None,
     rate_limit: RateLimit = None,
     daily_cap: DailyCap = None,
 ) -> None:
     """Create an organization. Its other settings: `homing org set`."""
     body = given(name=name, display_name=display_name or name, rate_limit=rate_limit, daily_cap=daily_cap)
+    body |= given(display_name_reason=display_name_reason)
     _show(gateway.call("POST", "/v1/organizations", body))
     say(f"Next: a key for its application (homing key create --org {name}).")
 
@@ -80,6 +86,7 @@ def set_settings(  # noqa: PLR0913 - each setting is an option
     gateway: Gateway,
     name: Annotated[str | None, typer.Argument(help="Default: that of your key.")] = None,
     display_name: DisplayName = None,
+    display_name_reason: DisplayNameReason = None,
     policy: Annotated[str | None, typer.Option(help="Failure policy for messages that name none.")] = None,
     rate_limit: RateLimit = None,
     daily_cap: DailyCap = None,
@@ -96,6 +103,7 @@ def set_settings(  # noqa: PLR0913 - each setting is an option
 ) -> None:
     """Change settings. What is not given stays as it is."""
     body = given(display_name=display_name, failure_policy=policy, rate_limit=rate_limit, daily_cap=daily_cap)
+    body |= given(display_name_reason=display_name_reason)
     clearable = given(administrator=administrator, sms_fallback=sms_fallback, webhook_url=webhook_url)
     body |= {setting: value or None for setting, value in clearable.items()}
     if cors_origin:
@@ -138,11 +146,14 @@ def create_key(
     admin: Admin = False,
     name: Annotated[str, typer.Option(help="What it is for; shown in the list.")] = "application",
     scope: Annotated[
-        list[str] | None, typer.Option(help="send, read or manage; repeat. Default: send and read.")
+        list[str] | None,
+        typer.Option(
+            help="send, read, manage or attest; repeat. Default: send and read; with --admin: admin, or attest alone."
+        ),
     ] = None,
 ) -> None:
     """Make a key. It is shown this once: only a hash of it is kept."""
-    body: Json = {"name": name} if admin else {"name": name, "scopes": scope or ["send", "read"]}
+    body: Json = {"name": name, "scopes": scope or (["admin"] if admin else ["send", "read"])}
     made = gateway.call("POST", _keys(org, admin), body)
     show(made, lambda: sheet({"key": made["key"]} | _key_facts(made)))
     say("Keep the key now: it is shown this once, and only a hash of it is stored.")
@@ -184,10 +195,24 @@ def _key_facts(key: Json) -> dict[str, object]:
 def _show(organization: Json) -> None:
     secret = {"webhook secret": organization["webhook_secret"]} if organization.get("webhook_secret") else {}
     tag = {"DKIM selector": f"{organization['selector']}.…"} if organization["selector"] else {}
-    facts = told(organization, "id", "name", *_SETTINGS) | {"state": _state(organization)} | tag | secret
+    facts = (
+        told(organization, "id", "name", *_SETTINGS)
+        | _name_facts(organization)
+        | {"state": _state(organization)}
+        | tag
+        | secret
+    )
     show(organization, lambda: sheet(facts))
     if organization.get("webhook_secret"):
         say("Keep the webhook secret now: it is shown this once.")
+
+
+def _name_facts(organization: Json) -> dict[str, object]:
+    allowed = organization["display_name_allowed"]
+    if allowed is not None:
+        return {"display name allowed": f"{moment(allowed['at'])} with the key {allowed['by']}: {allowed['reason']}"}
+    checked = moment(organization["display_name_checked_at"])
+    return {"display name checked": checked or "not yet: it is from an earlier version"}
 
 
 def _row(organization: Json) -> list[object]:

@@ -14,7 +14,6 @@ from homing.flow.identity_facts import IdentityFacts
 from homing.flow.outgoing import Clock, Outgoing, answer_again
 from homing.flow.wakeup import WakeUp
 from homing.loop.domains.identity import NAME_DECEIVES, REPLY_TO_UNPROVED, Facts, RequestedFrom, resolve
-from homing.loop.domains.impersonation import Claim
 from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import DeliveryId, Identity, Level, OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
@@ -22,6 +21,7 @@ from homing.loop.problem import Fault, Problem, Rejected, how_many
 from homing.loop.rate_limit import Bucket
 from homing.loop.request import CheckedRequest, MessageRequest, check_request
 from homing.mail.address import Address, AddressError, parse_address
+from homing.mail.field_checks import check_display_name
 from homing.mail.text import clean
 from homing.store import accepted_messages, deliveries, human_senders, organizations, policies, resends
 from homing.store.accepted_messages import AcceptedMessage, Added, Answer, Idempotency, KeyReused, Replayed
@@ -196,7 +196,7 @@ class Acceptance:
         requested = RequestedFrom(name=before.display_name, reply_to=reply_to, address=wanted)
         fresh = resolve(organization.display_name, requested, right.domain, facts)
         if fresh.level is Level.REFUSE:
-            raise _name_deceives(before.display_name, fresh.reasons[0])
+            raise _name_deceives(before.display_name, "", fresh.reasons)
         return replace(fresh, feedback_to=before.feedback_to, unsubscribe_at=before.unsubscribe_at)
 
     async def _check_policy(self, organization: Organization, name: str | None) -> None:
@@ -214,8 +214,9 @@ class Acceptance:
         ]
         refused = next((identity for identity in identities if identity.level is Level.REFUSE), None)
         if refused is not None:
-            reason = refused.reasons[0]
-            raise _name_deceives(name, reason) if reason in _DECEIVES else _reply_to_unproved(checked)
+            if refused.reasons[0] == REPLY_TO_UNPROVED:
+                raise _reply_to_unproved(checked)
+            raise _name_deceives(name, "/human_sender/name", refused.reasons)
         return identities
 
     def _take_from_bucket(self, organization: Organization, deliveries: int, now: datetime) -> None:
@@ -336,20 +337,16 @@ def _reply_to_unproved(checked: CheckedRequest) -> Rejected:
     return Rejected(553, "5.7.1", problem)
 
 
-_DECEIVES = {
-    NAME_DECEIVES: "mixes alphabets within a word, or reads like an address or a domain.",
-    Claim.LOOK_ALIKE: "is written with letters or digits that look like those of somebody else's name.",
-    Claim.IMPERSONATES: "is somebody else's name. Say who writes: “Joe Bloggs” or “Joe Bloggs of Acme”. "
-    "Whoever has proved the domain of that name may use it.",
-}
-
-
-def _name_deceives(name: str, reason: str) -> Rejected:
-    message = f"“{clean(name, 64)}” {_DECEIVES[reason]}"
+def _name_deceives(name: str, path: str, reasons: tuple[str, ...]) -> Rejected:
+    """`path`: the field that the name came from; `reasons`: those of the refused identity."""
+    reason, *told = reasons
+    if reason == NAME_DECEIVES:
+        told = ["would mislead.", *(message for _, message in check_display_name(name))]
+    fault = Fault(path, reason, f"“{clean(name, 64)}” {' '.join(told)}")
     problem = Problem(
         status=422,
         code="display-name-deceives",
         title="The name in From would mislead the recipient.",
-        faults=(Fault("/human_sender/name", reason, message),),
+        faults=(fault,),
     )
     return Rejected(553, "5.7.1", problem)

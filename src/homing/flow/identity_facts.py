@@ -10,11 +10,13 @@ from cachetools import TTLCache
 from homing.flow.outgoing import Clock
 from homing.flow.own_names import RESERVED
 from homing.loop.domains.identity import DomainFact, Facts, OperatorIdentity
-from homing.loop.domains.impersonation import Guard, guard
+from homing.loop.domains.impersonation import ClaimedWords, Guard, claimed_words, guard
+from homing.loop.domains.known_names import KNOWN_NAMES
 from homing.loop.domains.sending_domains import RecordPurpose, SendingDomain, is_owned, level_of
 from homing.loop.model import OrganizationId
 from homing.store import organizations, sending_domains
 from homing.store.database import Database
+from homing.store.organizations import Judge, Organization
 
 _KNOWN_FOR = timedelta(seconds=5)
 _NAMES_KNOWN_FOR = timedelta(minutes=1)
@@ -58,12 +60,39 @@ class IdentityFacts:
             guards=() if display_name is None else await self._guards(display_name),
         )
 
+    async def judge(self, organization: OrganizationId, display_name: str) -> Judge:
+        """Tells, given the guarded names of other organizations, whose name an organization would bear that called
+        itself so. `organization` may be one that is still to be made."""
+        domains = (await self._domains(organization)).keys()
+
+        def judge(others: Guard) -> ClaimedWords | None:
+            guards = (KNOWN_NAMES, self._operators, others)
+            return claimed_words(display_name, guards, own="", own_domains=domains, never_a_person=True)
+
+        return judge
+
+    async def claim(self, organization: OrganizationId, display_name: str) -> ClaimedWords | None:
+        """Whose name an organization would bear that called itself so; None: nobody else's."""
+        judge = await self.judge(organization, display_name)
+        return judge(await self.database.read(organizations.guard_against, display_name, organization))
+
+    async def person_claim(self, organization: Organization, name: str) -> ClaimedWords | None:
+        """Whose name a person of this organization would bear; None: nobody else's."""
+        facts = await self.facts(organization.id, organization.name, display_name=name)
+        return claimed_words(
+            name, (KNOWN_NAMES, *facts.guards), own=organization.display_name, own_domains=facts.domains.keys()
+        )
+
+    @property
+    def _operators(self) -> Guard:
+        return guard([self.operator.name], never_a_person=True)
+
     async def _guards(self, display_name: str) -> tuple[Guard, ...]:
         """The guarded names that this one could impersonate: the operator's, and those of organizations."""
         known = self._guarding.get(display_name)
         if known is None:
             found = await self.database.read(organizations.guard_against, display_name)
-            known = self._guarding[display_name] = (guard([self.operator.name], never_a_person=True), found)
+            known = self._guarding[display_name] = (self._operators, found)
         return known
 
     async def _domains(self, organization: OrganizationId) -> _Domains:

@@ -17,17 +17,20 @@ from homing.store.organizations import ApiKey, Organization
 KNOWN_FOR = timedelta(seconds=5)
 """A key that was revoked elsewhere works for so long at most."""
 KNOWN_AT_MOST = 10_000
+OPERATORS = frozenset({Scope.ADMIN, Scope.ATTEST})
+"""What a key may be for that is no organization's."""
 SETTINGS_KEY = UUID(int=0)
 """The administrator key of the settings, which has no row and no id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The holder of a key. `organization` None: an administrator."""
+    """The holder of a key. `organization` None: the operator's. `name`: what the key is called."""
 
     key: UUID
     organization: Organization | None
     scopes: frozenset[Scope]
+    name: str = field(default="", compare=False)
 
     def may(self, *scopes: Scope) -> bool:
         """Whether the key has one of these scopes, or is an administrator's."""
@@ -77,7 +80,7 @@ class Keyring:
 
 
 def _administrator() -> Caller:
-    return Caller(key=SETTINGS_KEY, organization=None, scopes=frozenset(Scope))
+    return Caller(key=SETTINGS_KEY, organization=None, scopes=frozenset(Scope), name="settings")
 
 
 def _caller(found: tuple[ApiKey, Organization | None] | None) -> Caller | None:
@@ -85,6 +88,8 @@ def _caller(found: tuple[ApiKey, Organization | None] | None) -> Caller | None:
         return None
     key, organization = found
     scopes = frozenset(Scope(scope) for scope in key.scopes)
-    if (organization is None) != (Scope.ADMIN in scopes):
+    if organization is None and not scopes <= OPERATORS:
+        return None
+    if organization is not None and Scope.ADMIN in scopes:
         return None  # an organization's key administers nothing else
-    return Caller(key=key.id, organization=organization, scopes=scopes)
+    return Caller(key=key.id, organization=organization, scopes=scopes, name=key.name)

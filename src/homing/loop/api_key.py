@@ -14,11 +14,13 @@ _CHECK_OCTETS = 5
 
 
 class Scope(StrEnum):
-    """What a key may be used for. Each stands for itself; only `admin` includes all others."""
+    """What a key may be used for. Each stands for itself; only `admin` includes all others. `attest`: to vouch for the
+    addresses of people, which only the operator can give."""
 
     SEND = "send"
     READ = "read"
     MANAGE = "manage"
+    ATTEST = "attest"
     ADMIN = "admin"
 
 

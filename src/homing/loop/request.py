@@ -5,11 +5,12 @@ Pure: shapes and words only. Proofs, limits and suppression need the store and a
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from homing.loop.model import Role
 from homing.loop.problem import Fault
 from homing.mail.address import Address, AddressError, parse_address
+from homing.mail.characters import without_hints
 from homing.mail.compose import (
     Attachment,
     Mailbox,
@@ -109,7 +110,7 @@ def check_request(request: MessageRequest) -> CheckedRequest | tuple[Fault, ...]
     if faults or human_sender is None or reply_to is None:
         return tuple(faults)
     return CheckedRequest(
-        request=request,
+        request=replace(request, attachments=tuple(map(_named, request.attachments))),
         human_sender=human_sender,
         reply_to=reply_to,
         recipients=tuple(recipients),
@@ -144,7 +145,7 @@ def _mailbox(path: str, party: Party, faults: list[Fault]) -> Mailbox | None:
             Fault(f"{path}/phone", "phone-syntax", "Write the number as +, country code and digits: +442079460000.")
         )
     address = _address(f"{path}/address", party.address, faults)
-    return None if address is None else Mailbox(name=party.name, address=address)
+    return None if address is None else Mailbox(name=without_hints(party.name), address=address)
 
 
 def _address(path: str, text: str, faults: list[Fault]) -> Address | None:
@@ -193,6 +194,10 @@ def _attachment_faults(request: MessageRequest) -> Iterator[Fault]:
         if attachment.content_id is not None:
             for code, text in check_content_id(attachment.content_id):
                 yield Fault(f"{path}/content_id", code, text)
+
+
+def _named(attachment: Attachment) -> Attachment:
+    return replace(attachment, filename=without_hints(attachment.filename))
 
 
 def _metadata_faults(request: MessageRequest) -> Iterator[Fault]:

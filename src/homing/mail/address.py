@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import idna
 
+from homing.mail.characters import find_hidden, mixed_script
+
 LOCAL_OCTETS = 64  # RFC 5321 §4.5.3.1.1
 ADDRESS_OCTETS = 254  # RFC 5321 §4.5.3.1.3: a path of 256 octets with its angle brackets
 _DOMAIN_OCTETS = 253
@@ -20,11 +22,6 @@ _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
 _DOT_ATOM = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])+)"')
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-
-# Invisible although Unicode calls them letters or marks (Default_Ignorable_Code_Point beyond category Cf).
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
-_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO", "LATIN"})
-_NO_SCRIPT = frozenset({"MODIFIER", "FEMININE", "MASCULINE", "MICRO", "IDEOGRAPHIC"})
 
 
 class AddressError(ValueError):
@@ -101,39 +98,10 @@ def parse_domain(text: str) -> str:
     return domain
 
 
-def hidden_character(text: str, spared: frozenset[str] = frozenset()) -> str | None:
-    """The first character that a reader cannot see or that changes how others are shown; None if there is none.
-
-    Control, bidirectional, zero-width, private and unassigned characters, lone surrogates, and every kind of space
-    but the ordinary one; `spared` Unicode categories are let through.
-    """
-    for char in text:
-        if " " <= char <= "~":
-            continue
-        category = unicodedata.category(char)
-        if char in _INVISIBLE or (category[0] in "CZ" and category not in spared):
-            return char
-    return None
-
-
-def mixed_script(text: str) -> bool:
-    """Whether one word of the text mixes alphabets, as look-alikes do ("p\\u0430ypal" with a Cyrillic a; UTS 39).
-
-    A person may write one name in two alphabets, so words are judged one by one; "." and "@" end a word too.
-    """
-    return any(_mixes(word) for word in re.split(r"[\s.@]+", text) if not word.isascii())
-
-
-def _mixes(word: str) -> bool:
-    names = (unicodedata.name(char, "").split(" ") for char in unicodedata.normalize("NFKC", word) if char.isalpha())
-    scripts = {name[0] for name in names} - _NO_SCRIPT
-    return len(scripts) > 1 and not scripts <= _EAST_ASIAN
-
-
 def _refuse_hidden(text: str) -> None:
-    char = hidden_character(text)
-    if char is not None:
-        raise AddressError("address-character", f"The address contains the hidden character U+{ord(char):04X}.")
+    found = find_hidden(text)
+    if found is not None:
+        raise AddressError("address-character", f"An address holds no hidden character: {found}.")
 
 
 def _parse_local(form: str) -> str:

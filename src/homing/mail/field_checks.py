@@ -9,10 +9,11 @@ import unicodedata
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from quopri import decodestring
 
-from homing.mail.address import hidden_character, mixed_script
+from homing.mail.characters import HINTS, Found, find_hidden, odd_letter, without_hints
+from homing.mail.dotted_names import domain_in
 from homing.mail.header import TRACE_HEADER, unsafe_character
 
 Faults = list[tuple[str, str]]
@@ -62,9 +63,6 @@ _REPEATABLE = frozenset({"comments", "keywords"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ENCODED = re.compile(r"=\?([^?]*)\?([^?]*)\?([^?]*)\?=")
 _CHARSET = re.compile(r"utf-?8|us-ascii|iso-8859-\d{1,2}|windows-125\d", re.IGNORECASE)
-_DOMAIN_LIKE = re.compile(
-    r"(?<![\w.-])[\w-]*\w{2}\.[^\W\d_]{2,63}(?!\w)|\w\.(?:com|net|org|co|io|me|de)\b", re.IGNORECASE
-)
 _WORD = r"[A-Za-z0-9!#$&^_.+-]{1,64}"
 _CONTENT_TYPE = re.compile(rf'({_WORD})/({_WORD})(?: *; *{_WORD}=(?:{_WORD}|"[A-Za-z0-9 !#$&^_.+:/=-]{{1,64}}"))*')
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$&'*+/=?^_`{|}~.@-]{1,128}")
@@ -78,7 +76,7 @@ def check_text(text: str, at_most: int) -> Faults:
         return [("text-too-long", f"At most {at_most} characters are allowed; there are {len(text)}.")]
     char = unsafe_character(text)
     if char is not None:
-        return [("control-character", f"The control character U+{ord(char):04X} is not allowed.")]
+        return [("control-character", f"Control characters are not allowed: {Found(char, text.index(char) + 1)}.")]
     for charset, coding, payload in _ENCODED.findall(text):
         decoded = _decode(charset, coding, payload)
         if decoded is None:
@@ -94,27 +92,43 @@ def check_subject(subject: str) -> Faults:
 
 def check_recipient_name(name: str) -> Faults:
     """The name beside an address in To, Cc or Bcc; it may be empty, and it may be an address."""
-    return check_text(name, NAME_CHARACTERS) or _check_visible(name)
+    return check_text(name, NAME_CHARACTERS) or _check_visible(name, HINTS)
 
 
 def check_display_name(name: str) -> Faults:
-    """The name that stands beside our own address in From, so it must not pretend to be an address or a domain."""
-    if not name.strip():
+    """The name that stands beside our own address in From, so it must not pretend to be an address or a domain. Marks
+    of direction are let through before and behind it, where they are dropped."""
+    if not without_hints(name).strip():
         return [("display-name-empty", "The display name is empty.")]
-    faults = check_recipient_name(name)
-    if faults:
-        return faults
+    within = name.strip(HINTS)
+    faults = check_text(name, NAME_CHARACTERS) or _check_visible(within, before=name.index(within))
+    return faults or [*_pretences(name)]
+
+
+def _pretences(name: str) -> Iterator[tuple[str, str]]:
+    odd = odd_letter(name)
+    if odd is not None:
+        yield "display-name-scripts", f"A word of the display name mixes alphabets: see {odd}."
     seen = unicodedata.normalize("NFKC", name).replace("\u3002", ".").replace("\u2024", ".")
-    if mixed_script(name):
-        faults.append(("display-name-scripts", "A word of the display name mixes alphabets."))
     if "xn--" in seen.lower():
-        faults.append(("display-name-punycode", "Write the letters themselves instead of xn-- (RFC 3492)."))
+        at = _number(name, seen.lower().index("xn--"))
+        yield "display-name-punycode", f"Write the letters themselves instead of xn-- (RFC 3492), character {at}."
     if "@" in seen:
-        faults.append(("display-name-address", 'The display name must not contain "@".'))
-    domain = _DOMAIN_LIKE.search(seen)
+        at = _number(name, seen.index("@"))
+        yield "display-name-address", f"The display name must not contain an “@”: see {Found(name[at - 1], at)}."
+    domain = domain_in(seen)
     if domain:
-        faults.append(("display-name-domain", f'"{domain[0]}" reads like a domain; write a space after a full stop.'))
-    return faults
+        at = _number(name, seen.find(domain))
+        yield (
+            "display-name-domain",
+            f'"{domain}", from character {at} on, reads like a domain; write a space after a full stop.',
+        )
+
+
+def _number(name: str, index: int) -> int:
+    """The number of the character of a name that stands at this index of its NFKC form."""
+    ends = (len(unicodedata.normalize("NFKC", name[:number])) for number in range(1, len(name) + 1))
+    return next((number for number, end in enumerate(ends, 1) if end > index), len(name))
 
 
 def check_header(name: str, value: str) -> Faults:
@@ -154,9 +168,9 @@ def check_headers(headers: Sequence[tuple[str, str]]) -> Faults:
 
 def check_filename(filename: str) -> Faults:
     """A file name without folders, shown as it is stored: no path, no reversed extension."""
-    if not filename.strip(" ."):
+    if not without_hints(filename).strip(" ."):
         return [("filename-invalid", "The file name is empty.")]
-    faults = check_text(filename, FILENAME_CHARACTERS) or _check_visible(filename)
+    faults = check_text(filename, FILENAME_CHARACTERS) or _check_visible(filename, HINTS)
     if "/" in filename or "\\" in filename:
         faults.append(("filename-invalid", "A file name must not contain a slash or a backslash."))
     return faults
@@ -199,11 +213,13 @@ def bare_message_id(message_id: str) -> str:
     return message_id[1:-1] if message_id.startswith("<") and message_id.endswith(">") else message_id
 
 
-def _check_visible(text: str) -> Faults:
-    char = hidden_character(text, _SPARED)
-    if char is None:
+def _check_visible(text: str, skipped: str = "", *, before: int = 0) -> Faults:
+    """`before`: how many characters of the field stand before `text`."""
+    found = find_hidden(text, _SPARED, skipped=skipped, name=True)
+    if found is None:
         return []
-    return [("hidden-character", f"The invisible or direction-changing character U+{ord(char):04X} is not allowed.")]
+    place = Found(found.char, found.number + before)
+    return [("hidden-character", f"Invisible or direction-changing characters are not allowed here: {place}.")]
 
 
 def _foldable(name: str, value: str) -> bool:

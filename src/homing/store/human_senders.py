@@ -1,7 +1,10 @@
 """Human senders, and the proof that an address is theirs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -13,14 +16,27 @@ from homing.store.ids import day_of
 PROOFS_PER_DAY = 3
 """Letters a day to one address, whichever organization asks for them."""
 
+_AT_ONCE = 200
+_ATTESTED = ("attested_at", "attested_key", "attested_key_name", "attested_note")
 _T = tables.human_sender
 _PROOF = tables.proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """On whose word an address counts as its human sender's: with which key of the operator's, and what he noted."""
+
+    at: datetime
+    key: UUID
+    key_name: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HumanSender:
     """The person on whose behalf mail goes out. `address` has its domain as lower-case A-label; `application_user` is
-    the application's own id of this person."""
+    the application's own id of this person. `proved_at`: since when the address is known to be his, from a click of its
+    owner's or from the operator's word (`attestation`)."""
 
     id: HumanSenderId
     organization: OrganizationId
@@ -30,6 +46,7 @@ class HumanSender:
     application_user: str | None = None
     phone: str | None = None
     proved_at: datetime | None = None
+    attestation: Attestation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +64,7 @@ class Proof:
 
 def create(conn: sa.Connection, human_sender: HumanSender) -> bool:
     """False when the organization already has a human sender with this address."""
-    row = {name: getattr(human_sender, name) for name in _T.c.keys()}  # noqa: SIM118 - a column collection
-    created = conn.execute(insert(conn, _T).values(row).on_conflict_do_nothing().returning(_T.c.id))
+    created = conn.execute(insert(conn, _T).values(_fields(human_sender)).on_conflict_do_nothing().returning(_T.c.id))
     return created.first() is not None
 
 
@@ -67,7 +83,18 @@ def by_address(conn: sa.Connection, organization: OrganizationId, address: str) 
 
 def list_all(conn: sa.Connection, organization: OrganizationId) -> list[HumanSender]:
     query = _T.select().where(_T.c.organization == organization).order_by(_T.c.address)
-    return [HumanSender(**row) for row in conn.execute(query).mappings()]
+    return [_human_sender(row) for row in conn.execute(query).mappings()]
+
+
+def list_page(
+    conn: sa.Connection, organization: OrganizationId, *, address: str | None = None, after: str = "", limit: int = 100
+) -> list[HumanSender]:
+    """In the order of their addresses, behind the address `after`. `address`: only whose address is this one, whichever
+    case it is written in."""
+    query = _T.select().where(_T.c.organization == organization, _T.c.address > after)
+    if address is not None:
+        query = query.where(sa.func.lower(_T.c.address) == address.lower())
+    return [_human_sender(row) for row in conn.execute(query.order_by(_T.c.address).limit(limit)).mappings()]
 
 
 def replace(conn: sa.Connection, human_sender: HumanSender) -> bool:
@@ -78,9 +105,26 @@ def replace(conn: sa.Connection, human_sender: HumanSender) -> bool:
 
 
 def prove(conn: sa.Connection, organization: OrganizationId, human_sender: HumanSenderId, now: datetime) -> bool:
-    """Record an address as proved on an administrator's word; otherwise `use_proof` does that."""
+    """The owner of the address has proved it. An attestation stays on record."""
     query = _T.update().where(_T.c.organization == organization, _T.c.id == human_sender)
     return conn.execute(query.values(proved_at=now)).rowcount == 1
+
+
+def attest(conn: sa.Connection, people: Sequence[HumanSender]) -> int:
+    """Record addresses as proved on the operator's word, each with its attestation; returns how many people are new.
+
+    Who is there already, with the same address in the same organization, keeps name, application user and phone,
+    and the record of the first word.
+    """
+    made = 0
+    for start in range(0, len(people), _AT_ONCE):
+        some = people[start : start + _AT_ONCE]
+        place = insert(conn, _T).values([_fields(one) for one in some])
+        fresh = place.excluded
+        first = {name: sa.func.coalesce(_T.c[name], fresh[name]) for name in ("proved_at", *_ATTESTED)}
+        query = place.on_conflict_do_update(index_elements=["organization", "address"], set_=first).returning(_T.c.id)
+        made += len({one.id for one in some} & set(conn.scalars(query)))
+    return made
 
 
 # -- proofs ----------------------------------------------------------------------------------------------------------
@@ -137,6 +181,21 @@ def _usable(now: datetime) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[boo
     return _PROOF.c.used_at.is_(None), _PROOF.c.expires_at > now
 
 
+def _fields(human_sender: HumanSender) -> dict[str, Any]:
+    row = {name: getattr(human_sender, name) for name in _T.c.keys() if name not in _ATTESTED}  # noqa: SIM118 - columns
+    given = human_sender.attestation
+    told = (None,) * 4 if given is None else (given.at, given.key, given.key_name, given.note)
+    return row | dict(zip(_ATTESTED, told, strict=True))
+
+
+def _human_sender(row: sa.RowMapping) -> HumanSender:
+    given = None
+    if row["attested_at"] is not None:
+        at, key, key_name, note = (row[name] for name in _ATTESTED)
+        given = Attestation(at=at, key=key, key_name=key_name, note=note)
+    return HumanSender(**{name: row[name] for name in row if name not in _ATTESTED}, attestation=given)
+
+
 def _one(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> HumanSender | None:
     row = conn.execute(_T.select().where(*conditions)).mappings().first()
-    return None if row is None else HumanSender(**row)
+    return None if row is None else _human_sender(row)

@@ -1,6 +1,6 @@
 """Organizations, their API keys and their streams."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,10 +8,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from homing.loop.domains.impersonation import Guard, Guarded, claimable, guard
+from homing.loop.domains.impersonation import ClaimedWords, Guard, Guarded, claimable, guard
 from homing.loop.model import OrganizationId
 from homing.store import tables
-from homing.store.dialect import insert, insert_all
+from homing.store.dialect import insert, insert_all, on_postgresql
 from homing.store.ids import earliest
 
 NEW_RATE_LIMIT = 60
@@ -21,9 +21,12 @@ NEW_DAILY_CAP = 100
 
 _BEHIND_ALL = "\U0010ffff"
 _KEY_LENGTH = 200
+_NAMES = 0x6E616D65
+"""The lock that PostgreSQL holds for whoever takes a display name."""
 _AT_ONCE = 500
 _T = tables.organization
 _GUARDED = tables.guarded_name
+_ALLOWED = tables.allowed_name
 _KEY = tables.api_key
 _STREAM = tables.stream
 _PLAIN = "webhook_secret"
@@ -33,7 +36,8 @@ _PLAIN = "webhook_secret"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
     """An organization. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `sealed_webhook_secret`
-    signs calls of the webhook, and opens with the secret key alone."""
+    signs calls of the webhook, and opens with the secret key alone. `display_name_checked_at`: when the guard was asked
+    about the display name, None: it is from before that."""
 
     id: OrganizationId
     name: str
@@ -48,6 +52,7 @@ class Organization:
     administrator: str | None = None
     sms_fallback: str | None = None
     webhook_url: str | None = None
+    display_name_checked_at: datetime | None = None
     sealed_webhook_secret: bytes | None = field(default=None, repr=False)
 
 
@@ -75,13 +80,45 @@ class Stream:
     created_at: datetime
 
 
-def create(conn: sa.Connection, organization: Organization) -> bool:
-    """False when the name is taken."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowedName:
+    """A display name that the guard refuses for `claim`, which the operator has allowed all the same: with which key of
+    his, and for which reason."""
+
+    id: UUID
+    organization: OrganizationId
+    display_name: str
+    claim: str
+    words: str
+    reason: str
+    api_key: UUID
+    api_key_name: str
+    allowed_at: datetime
+
+
+Judge = Callable[[Guard], ClaimedWords | None]
+"""Whether a display name is somebody else's, by the guarded names of other organizations that it could impersonate."""
+
+
+class NameClaimed(Exception):  # noqa: N818 - it says what is the case
+    """The display name has become another organization's in the meantime."""
+
+    def __init__(self, found: ClaimedWords) -> None:
+        super().__init__(found.words)
+        self.found = found
+
+
+def create(
+    conn: sa.Connection, organization: Organization, allowed: AllowedName | None = None, judge: Judge | None = None
+) -> bool:
+    """False when the name is taken. `allowed`: its display name, where the guard refuses that. Raises NameClaimed."""
+    _judge(conn, organization.id, organization.display_name, judge)
     row = _fields(organization)
     created = conn.execute(insert(conn, _T).values(row).on_conflict_do_nothing().returning(_T.c.id))
     if created.first() is None:
         return False
     _guard(conn, organization.id, organization.display_name)
+    _allow(conn, allowed)
     return True
 
 
@@ -112,9 +149,21 @@ def replace(conn: sa.Connection, organization: Organization) -> bool:
     return _set(conn, organization.id, row)
 
 
-def change(conn: sa.Connection, organization: OrganizationId, changes: Mapping[str, Any]) -> bool:
-    """Write these settings and leave the others. False when there is no such organization."""
-    return _set(conn, organization, changes)
+def change(
+    conn: sa.Connection,
+    organization: OrganizationId,
+    changes: Mapping[str, Any],
+    allowed: AllowedName | None = None,
+    judge: Judge | None = None,
+) -> bool:
+    """Write these settings and leave the others. False when there is no such organization. `allowed`: its new display
+    name, where the guard refuses that. Raises NameClaimed."""
+    if judge is not None:
+        _judge(conn, organization, changes["display_name"], judge)
+    there = _set(conn, organization, changes)
+    if there:
+        _allow(conn, allowed)
+    return there
 
 
 def pause(conn: sa.Connection, organization: OrganizationId, reason: str) -> bool:
@@ -203,17 +252,43 @@ def list_streams(conn: sa.Connection, organization: OrganizationId) -> list[Stre
 # -- guarded names ---------------------------------------------------------------------------------------------------
 
 
-def guard_against(conn: sa.Connection, name: str) -> Guard:
-    """The guarded names of organizations that a display name could impersonate. If two are alike, the older
-    organization has the name."""
+def allowed_names(conn: sa.Connection, wanted: Collection[Organization]) -> dict[OrganizationId, AllowedName]:
+    """The allowances for the display names that these organizations have now; the last one of each."""
+    names = {one.id: one.display_name for one in wanted}
+    query = _ALLOWED.select().where(_ALLOWED.c.organization.in_(names)).order_by(_ALLOWED.c.id)
+    found = (AllowedName(**row) for row in conn.execute(query).mappings())
+    return {one.organization: one for one in found if one.display_name == names[one.organization]}
+
+
+def guard_against(conn: sa.Connection, name: str, besides: OrganizationId | None = None) -> Guard:
+    """The guarded names of organizations, `besides` one, that a display name could impersonate. If two are alike, the
+    older organization has the name."""
     sought = claimable(name)
     places = sorted({skeleton[:_KEY_LENGTH] for skeleton in sought})
     found: dict[str, Guarded] = {}
+    others = () if besides is None else (_GUARDED.c.organization != besides,)
     for start in range(0, len(places), _AT_ONCE):
         some = _GUARDED.c.skeleton.in_(places[start : start + _AT_ONCE])
-        for row in conn.execute(_GUARDED.select().where(some).order_by(_GUARDED.c.organization.desc())):
+        query = _GUARDED.select().where(some, *others).order_by(_GUARDED.c.organization.desc())
+        for row in conn.execute(query):
             found[row.skeleton] = Guarded(letters=row.letters, common=row.common)
     return {skeleton: found[cut] for skeleton in sought if (cut := skeleton[:_KEY_LENGTH]) in found}
+
+
+def _judge(conn: sa.Connection, organization: OrganizationId, name: str, judge: Judge | None) -> None:
+    """Look once more, while nobody else can take a name: of two who want the same, one comes second."""
+    if judge is None:
+        return
+    if on_postgresql(conn):
+        conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES)))
+    found = judge(guard_against(conn, name, organization))
+    if found is not None:
+        raise NameClaimed(found)
+
+
+def _allow(conn: sa.Connection, allowed: AllowedName | None) -> None:
+    if allowed is not None:
+        conn.execute(_ALLOWED.insert(), {name: getattr(allowed, name) for name in _ALLOWED.c.keys()})  # noqa: SIM118
 
 
 def _guard(conn: sa.Connection, organization: OrganizationId, display_name: str) -> None:

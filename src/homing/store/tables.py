@@ -94,6 +94,22 @@ organization = sa.Table(
     sa.Column("webhook_secret", sa.Text),  # as older versions left it; sealed at the next start, and then null
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("sealed_webhook_secret", sa.LargeBinary),  # whsec_…, sealed
+    sa.Column("display_name_checked_at", Moment),  # null: it is from before names were held to the guard
+)
+
+allowed_name = sa.Table(
+    "allowed_name",
+    metadata,
+    # What the operator has let an organization be called although the guard refuses it; kept for the record.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False, index=True),
+    sa.Column("display_name", sa.String(128), nullable=False),
+    sa.Column("claim", sa.String(64), nullable=False),  # why the guard refuses it
+    sa.Column("words", sa.String(128), nullable=False),  # which words of it
+    sa.Column("reason", sa.Text, nullable=False),  # why the operator allowed it
+    sa.Column("api_key", sa.Uuid, nullable=False),  # with which key; 0: that of the settings
+    sa.Column("api_key_name", sa.String(64), nullable=False),
+    sa.Column("allowed_at", Moment, nullable=False),
 )
 
 guarded_name = sa.Table(
@@ -114,7 +130,7 @@ api_key = sa.Table(
     sa.Column("name", sa.String(64), nullable=False),
     sa.Column("hash", sa.String(64), nullable=False, unique=True),  # SHA-256, hex, of the whole key
     sa.Column("last_four", sa.String(4), nullable=False),
-    sa.Column("scopes", Json, nullable=False),  # list: send, read, manage, admin
+    sa.Column("scopes", Json, nullable=False),  # list: send, read, manage, attest, admin
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("revoked_at", Moment),
 )
@@ -139,6 +155,11 @@ human_sender = sa.Table(
     sa.Column("phone", sa.String(32)),
     sa.Column("proved_at", Moment),
     sa.Column("created_at", Moment, nullable=False),
+    # On whose word it is proved: the key, 0 for that of the settings. Null: only its owner has proved it, or nobody.
+    sa.Column("attested_at", Moment),
+    sa.Column("attested_key", sa.Uuid),
+    sa.Column("attested_key_name", sa.String(64)),
+    sa.Column("attested_note", sa.Text),
     sa.UniqueConstraint("organization", "address"),
 )
 

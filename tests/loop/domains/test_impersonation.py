@@ -2,7 +2,7 @@
 
 import pytest
 
-from homing.loop.domains.impersonation import Claim, claimed, guard
+from homing.loop.domains.impersonation import Claim, ClaimedWords, claimed, claimed_words, guard
 from homing.loop.domains.known_names import KNOWN_NAMES
 
 OPERATOR = guard(["Homing Mail"], never_a_person=True)
@@ -74,3 +74,55 @@ def test_every_known_name_is_known_by_itself() -> None:
         assert one.domains, one
         assert one.letters
         assert skeleton
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PayPal ✓",
+        "✅ PayPal",
+        "PayPal™",
+        "PayPal ® Support",
+        "PayPal 👨\u200d👩\u200d👧",
+        "The PayPal Companies",
+        "Pay\u200cPal",
+    ],
+    ids=ascii,
+)
+def test_signs_beside_a_name_make_no_other_name_of_it(name: str) -> None:
+    assert claimed(name, ALL, own="Bloggs") is Claim.IMPERSONATES
+
+
+@pytest.mark.parametrize("name", ["рау-Раl", "раурal-IT", "Аррlе-Сервис", "µber"], ids=ascii)
+def test_words_of_two_alphabets_disguise_nothing(name: str) -> None:
+    assert claimed(name, ALL, own="Bloggs") is Claim.LOOK_ALIKE
+
+
+@pytest.mark.parametrize("own", ["Friends of PayPal Fans", "PayPal Consulting Partners", "Joe at Contoso"])
+@pytest.mark.parametrize("name", ["PayPal Support", "Paypa1", "Contoso"])
+def test_who_has_somebody_elses_name_within_his_own_may_not_bear_it(own: str, name: str) -> None:
+    assert claimed(own, ALL, own="") is None
+    assert claimed(name, ALL, own=own) is not None
+
+
+@pytest.mark.parametrize("name", names(HONEST), ids=ascii)
+def test_an_organization_bears_no_name_that_it_could_not_be_given(name: str) -> None:
+    """Whatever passes as an organization's name lets it send under no name that is somebody else's."""
+    if claimed_words(name, ALL, own="", never_a_person=True) is None:
+        for other in ("PayPal", "Apple Support", "Orange Billing", "Homing", "Acme Rockets Ltd", "Contoso Service"):
+            assert claimed(other, ALL, own=name) is claimed(other, ALL, own="Bloggs")
+
+
+@pytest.mark.parametrize(
+    ("name", "claim", "words"),
+    [
+        ("Apple", Claim.IMPERSONATES, "Apple"),
+        ("Janet", Claim.IMPERSONATES, "Janet"),
+        ("John Smith Ltd", Claim.IMPERSONATES, "John Smith"),
+        ("Contoso", Claim.IMPERSONATES, "Contoso"),
+        ("Friends of Paypa1", Claim.LOOK_ALIKE, "Paypa1"),
+        ("Ｈｏｍｉｎｇ Support", Claim.IMPERSONATES, "Homing"),
+    ],
+)
+def test_an_organization_is_no_person_and_bears_no_name_of_another(name: str, claim: Claim, words: str) -> None:
+    assert claimed_words(name, ALL, own="", never_a_person=True) == ClaimedWords(claim, words)

@@ -1,5 +1,7 @@
 """Keys of administrators, beside the one in the settings: each person and each program can have one of its own."""
 
+from typing import Literal
+
 from fastapi import APIRouter, Response
 from pydantic import Field
 
@@ -18,12 +20,18 @@ router = APIRouter(route_class=JsonRoute, tags=["administrators"])
 
 class AdministratorKeyIn(Strict):
     name: str = Field(examples=["deploy"])
+    scopes: list[Literal[Scope.ADMIN, Scope.ATTEST]] = Field(
+        [Scope.ADMIN],
+        min_length=1,
+        max_length=2,
+        description="`attest` alone: it may vouch for addresses of people, in every organization, and do nothing else.",
+    )
 
 
 @router.post("/v1/administrator_keys", status_code=201, summary="Create an administrator's key")
 async def create_administrator_key(body: AdministratorKeyIn, _: Administrator, parts: Parts) -> KeyMade:
-    """It may do everything. The key itself is in this answer and nowhere else."""
-    return await make_key(parts, None, KeyIn(name=body.name, scopes=[Scope.ADMIN]))
+    """It may do everything, unless its only scope is `attest`. The key itself is in this answer and nowhere else."""
+    return await make_key(parts, None, KeyIn(name=body.name, scopes=[*body.scopes]))
 
 
 @router.get("/v1/administrator_keys", summary="List administrators' keys")

@@ -3,13 +3,14 @@
 import re
 from dataclasses import dataclass
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Header
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused
-from homing.flow.keyring import Caller
+from homing.flow.keyring import SETTINGS_KEY, Caller
 from homing.loop import ids
 from homing.loop.api_key import Scope
 from homing.loop.model import OrganizationId
@@ -21,7 +22,7 @@ ORGANIZATION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 _bearer = HTTPBearer(
     scheme_name="API key",
-    description="`Authorization: Bearer homing_live_…`. A key has scopes: send, read, manage; or admin.",
+    description="`Authorization: Bearer homing_live_…`. A key has scopes: send, read, manage, attest; or admin.",
     auto_error=False,
 )
 
@@ -69,6 +70,11 @@ class Allow:
         if homing_organization is None:
             raise organization_required()
         return Access(await find_organization(parts, homing_organization), caller)
+
+
+def shown_key(key: UUID) -> str | None:
+    """A key's id as the API shows it; None: it is that of the settings."""
+    return None if key == SETTINGS_KEY else ids.show("api_key", key)
 
 
 async def find_organization(parts: ApiParts, text: str) -> Organization:
@@ -126,8 +132,8 @@ SendAccess = Annotated[Access, Depends(Allow((Scope.SEND,)))]
 ReadAccess = Annotated[Access, Depends(Allow((Scope.READ,)))]
 ManageAccess = Annotated[Access, Depends(Allow((Scope.MANAGE,)))]
 SendOrManageAccess = Annotated[Access, Depends(Allow((Scope.SEND, Scope.MANAGE)))]
-AdministratorAccess = Annotated[Access, Depends(Allow((Scope.ADMIN,)))]
-"""An administrator at work for one organization."""
+AttestAccess = Annotated[Access, Depends(Allow((Scope.ATTEST,)))]
+"""A caller whose word the operator takes for the addresses of one organization's people."""
 WatchingOrganization = Annotated[OrganizationId | None, Depends(watching_organization)]
 ManagedOrganization = Annotated[OrganizationId | None, Depends(managed_organization)]
 Administrator = Annotated[Caller, Depends(administrator)]

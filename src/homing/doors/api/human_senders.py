@@ -1,11 +1,13 @@
 """Human senders, and the e-mails that prove their addresses."""
 
+from dataclasses import replace
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from homing.doors.api.authorization import Access, AdministratorAccess, ReadAccess, SendOrManageAccess
+from homing.doors.api.authorization import Access, AttestAccess, ReadAccess, SendOrManageAccess, shown_key
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.message_input import Strict
 from homing.doors.api.parts import ApiParts, Parts
@@ -16,10 +18,16 @@ from homing.loop.ids import new_id
 from homing.loop.model import HumanSenderId
 from homing.loop.problem import Fault, Rejected
 from homing.mail.address import parse_address
+from homing.mail.characters import without_hints
 from homing.store import human_senders
-from homing.store.human_senders import HumanSender
+from homing.store.human_senders import Attestation, HumanSender
 
 router = APIRouter(route_class=JsonRoute, tags=["human senders"])
+
+ATTESTED_AT_ONCE = 1000
+"""People of one request."""
+NOTE = 500
+"""Characters of what is noted of an attestation."""
 
 
 class HumanSenderIn(Strict):
@@ -32,13 +40,51 @@ class HumanSenderIn(Strict):
     proof_letter: bool = Field(True, description="False: no e-mail now; `…/proof` sends it later.")
 
 
+class Noted(Strict):
+    """How you know that the address is this person's; kept on record, with your key and the time."""
+
+    note: str = Field("", max_length=NOTE, examples=["Confirmed by e-mail at sign-up, 2026-02-27."])
+
+
+class PersonAttested(Strict):
+    """A person whose address your application has proved."""
+
+    name: str = Field(examples=["Janet Roe"])
+    address: str = Field(examples=["janet@example.com"])
+    application_user: str | None = Field(None, description="Your own id of this person.", examples=["user-17"])
+    phone: str | None = Field(None, description="E.164; for text messages of a failure policy.")
+
+
+class PeopleAttested(Noted):
+    human_senders: list[PersonAttested] = Field(min_length=1, max_length=ATTESTED_AT_ONCE)
+
+
+class AttestationsMade(BaseModel):
+    """`made`: how many of them were new."""
+
+    attested: int
+    made: int
+
+
+class AttestationOut(BaseModel):
+    """On whose word the address counts as proved. `key` null: that of the settings."""
+
+    by: str = Field(description="What the key is called.", examples=["sign-up"])
+    key: str | None
+    at: datetime
+    note: str
+
+
 class HumanSenderOut(BaseModel):
     id: str = Field(examples=["snd_0190c3a100007000800000000000b001"])
     name: str
     address: str
     application_user: str | None
     phone: str | None
-    proved_at: datetime | None = Field(description="Null until the owner of the address has confirmed it.")
+    proved_at: datetime | None = Field(
+        description="Null until the owner of the address has confirmed it, or the operator has attested it."
+    )
+    attested: AttestationOut | None = Field(description="Null: nobody but the owner of the address was asked.")
     created_at: datetime
 
 
@@ -49,30 +95,27 @@ class HumanSenderMade(HumanSenderOut):
 
 
 class HumanSenders(BaseModel):
+    """In the order of their addresses. `cursor` leads to the next page; null on the last."""
+
     human_senders: list[HumanSenderOut]
+    cursor: str | None
+
+
+class WhichPeople(Strict):
+    """Which human senders."""
+
+    address: str | None = Field(None, description="Only this address, in whichever case.", max_length=320)
+    limit: int = Field(500, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=500)
 
 
 @router.post("/v1/human_senders", status_code=201, summary="Create a human sender")
 async def create_human_sender(body: HumanSenderIn, access: SendOrManageAccess, parts: Parts) -> HumanSenderMade:
     """And send the e-mail with the link that proves the address; the link lives for 24 hours."""
-    faults = [
-        *name_faults("/name", body.name),
-        *address_faults("/address", body.address),
-        *text_faults("/application_user", body.application_user, 128),
-        *phone_faults("/phone", body.phone),
-    ]
+    faults = await _faults(body, access, parts)
     if faults:
         raise invalid(faults)
-    now = parts.clock()
-    human_sender = HumanSender(
-        id=HumanSenderId(new_id(now, parts.dice())),
-        organization=access.id,
-        name=body.name,
-        address=str(parse_address(body.address)),
-        created_at=now,
-        application_user=body.application_user,
-        phone=body.phone,
-    )
+    human_sender = _made(body, access, parts, parts.clock())
     if not await parts.database.write(human_senders.create, human_sender):
         fault = Fault("/address", "human-sender-exists", "There is already a human sender with this address.")
         raise refused(409, "human-sender-exists", fault.message, faults=[fault])
@@ -80,10 +123,44 @@ async def create_human_sender(body: HumanSenderIn, access: SendOrManageAccess, p
     return HumanSenderMade(**_out(human_sender).model_dump(), proof_letter_sent=sent)
 
 
+@router.post("/v1/human_senders/attestations", summary="Attest the addresses of many people")
+async def attest_human_senders(body: PeopleAttested, access: AttestAccess, parts: Parts) -> AttestationsMade:
+    """For people whose address your application has proved: they are created, and no e-mail is sent. Who is there
+    already keeps name, phone and your id. All of them are taken, or none."""
+    faults = [*text_faults("/note", body.note, NOTE)]
+    seen: set[str] = set()
+    for index, person in enumerate(body.human_senders):
+        path = f"/human_senders/{index}"
+        found = await _faults(person, access, parts, path)
+        address = "" if found else str(parse_address(person.address))
+        if address in seen:
+            found = [Fault(f"{path}/address", "human-sender-twice", "This address is named twice.")]
+        faults += found
+        seen.add(address or path)
+    if faults:
+        raise invalid(faults)
+    attestation = _attestation(access, body.note, parts.clock())
+    people = [
+        replace(_made(person, access, parts, attestation.at), proved_at=attestation.at, attestation=attestation)
+        for person in body.human_senders
+    ]
+    made = await parts.database.write(human_senders.attest, people)
+    return AttestationsMade(attested=len(people), made=made)
+
+
 @router.get("/v1/human_senders", summary="List human senders")
-async def list_human_senders(access: ReadAccess, parts: Parts) -> HumanSenders:
-    found = await parts.database.read(human_senders.list_all, access.id)
-    return HumanSenders(human_senders=[_out(human_sender) for human_sender in found])
+async def list_human_senders(
+    question: Annotated[WhichPeople, Query()], access: ReadAccess, parts: Parts
+) -> HumanSenders:
+    found = await parts.database.read(
+        human_senders.list_page,
+        access.id,
+        address=question.address,
+        after=(question.cursor or "").replace("\0", ""),
+        limit=question.limit,
+    )
+    cursor = found[-1].address if len(found) == question.limit else None
+    return HumanSenders(human_senders=[_out(human_sender) for human_sender in found], cursor=cursor)
 
 
 @router.get("/v1/human_senders/{id}", summary="Look up a human sender")
@@ -98,12 +175,54 @@ async def ask_for_proof(id: str, access: SendOrManageAccess, parts: Parts) -> Re
     return Response(status_code=202)
 
 
-@router.post("/v1/human_senders/{id}/prove", summary="Vouch for a human sender's address")
-async def prove_human_sender(id: str, access: AdministratorAccess, parts: Parts) -> HumanSenderOut:  # noqa: A002
-    """For people whose address the administrator has verified. No e-mail is sent."""
+@router.post("/v1/human_senders/{id}/prove", summary="Attest a human sender's address")
+async def prove_human_sender(
+    id: str,  # noqa: A002
+    question: Annotated[Noted, Query()],
+    access: AttestAccess,
+    parts: Parts,
+) -> HumanSenderOut:
+    """For people whose address you have proved: the operator's word is kept on record, and no e-mail is sent."""
+    faults = text_faults("/query:note", question.note, NOTE)
+    if faults:
+        raise invalid(faults)
     human_sender = await _find(id, access, parts)
-    await parts.database.write(human_senders.prove, access.id, human_sender.id, parts.clock())
+    attestation = _attestation(access, question.note, parts.clock())
+    attested = replace(human_sender, proved_at=attestation.at, attestation=attestation)
+    await parts.database.write(human_senders.attest, [attested])
     return _out(await _find(id, access, parts))
+
+
+async def _faults(
+    person: HumanSenderIn | PersonAttested, access: Access, parts: ApiParts, path: str = ""
+) -> list[Fault]:
+    """`path` leads to the person."""
+    named = name_faults(f"{path}/name", person.name)
+    claim = None if named else await parts.acceptance.proved.person_claim(access.organization, person.name)
+    if claim is not None:
+        named = [Fault(f"{path}/name", claim.claim, f"“{without_hints(person.name)}” {claim.told}")]
+    return [
+        *named,
+        *address_faults(f"{path}/address", person.address),
+        *text_faults(f"{path}/application_user", person.application_user, 128),
+        *phone_faults(f"{path}/phone", person.phone),
+    ]
+
+
+def _made(person: HumanSenderIn | PersonAttested, access: Access, parts: ApiParts, now: datetime) -> HumanSender:
+    return HumanSender(
+        id=HumanSenderId(new_id(now, parts.dice())),
+        organization=access.id,
+        name=without_hints(person.name),
+        address=str(parse_address(person.address)),
+        created_at=now,
+        application_user=person.application_user,
+        phone=person.phone,
+    )
+
+
+def _attestation(access: Access, note: str, now: datetime) -> Attestation:
+    return Attestation(at=now, key=access.caller.key, key_name=access.caller.name, note=note)
 
 
 async def _asked(human_sender: HumanSender, parts: ApiParts) -> bool:
@@ -126,6 +245,11 @@ async def _find(text: str, access: Access, parts: ApiParts) -> HumanSender:
 
 def _out(human_sender: HumanSender) -> HumanSenderOut:
     same = ("name", "address", "application_user", "phone", "proved_at", "created_at")
+    given = human_sender.attestation
     return HumanSenderOut(
-        id=ids.show("human_sender", human_sender.id), **{name: getattr(human_sender, name) for name in same}
+        id=ids.show("human_sender", human_sender.id),
+        attested=None
+        if given is None
+        else AttestationOut(by=given.key_name, key=shown_key(given.key), at=given.at, note=given.note),
+        **{name: getattr(human_sender, name) for name in same},
     )

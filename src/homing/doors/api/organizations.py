@@ -2,14 +2,22 @@
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
-from homing.doors.api.authorization import ORGANIZATION_NAME, Administrator, ManageAccess, ReadAccess, find_organization
+from homing.doors.api.authorization import (
+    ORGANIZATION_NAME,
+    Administrator,
+    ManageAccess,
+    ReadAccess,
+    find_organization,
+    shown_key,
+)
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.message_input import PolicyName, Strict
 from homing.doors.api.parts import ApiParts, Parts
@@ -22,19 +30,23 @@ from homing.doors.api.setting_checks import (
     phone_faults,
     text_faults,
 )
+from homing.flow.keyring import Caller
 from homing.loop import ids
 from homing.loop.api_key import Scope, hash_key, mint_key
+from homing.loop.domains.impersonation import Claim, ClaimedWords
 from homing.loop.domains.sending_domains import label_of
 from homing.loop.ids import new_id
 from homing.loop.model import OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.problem import Fault
+from homing.mail.characters import without_hints
 from homing.store import organizations, policies
-from homing.store.organizations import ApiKey, Organization
+from homing.store.organizations import AllowedName, ApiKey, Judge, NameClaimed, Organization
 
 router = APIRouter(route_class=JsonRoute, tags=["organizations"])
 
 Name = Annotated[str, Field(pattern=f"^{ORGANIZATION_NAME.pattern}$", examples=["acme"])]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 MOST = 1_000_000_000
 
 
@@ -54,6 +66,13 @@ class Settings(Strict):
 class AllSettings(Settings):
     """What an administrator may change about an organization."""
 
+    display_name_reason: Reason | None = Field(
+        None,
+        description="Why it may bear a display name that would be refused as somebody else's. Kept on record, with "
+        "your key and the time.",
+        examples=["Two customers have this name; seen in the commercial register."],
+    )
+
     rate_limit: int = Field(organizations.NEW_RATE_LIMIT, ge=1, le=MOST, description="Deliveries a minute.")
     daily_cap: int = Field(organizations.NEW_DAILY_CAP, ge=0, le=MOST, description="Deliveries a day (UTC).")
 
@@ -63,10 +82,27 @@ class OrganizationIn(AllSettings):
     display_name: str = Field(examples=["Acme Ltd"])
 
 
+class NameAllowed(BaseModel):
+    """By which key of the operator's, and why, a display name was allowed that is somebody else's. `key` null: that of
+    the settings."""
+
+    claim: Claim
+    words: str = Field(description="The words of the name that are somebody else's.")
+    reason: str
+    by: str = Field(description="What the key is called.", examples=["deploy"])
+    key: str | None
+    at: datetime
+
+
 class OrganizationOut(BaseModel):
     id: str = Field(examples=["org_0190c3a100007000800000000000f001"])
     name: str
     display_name: str
+    display_name_checked_at: datetime | None = Field(
+        description="When it was found to be nobody else's, or was allowed. Null: it is from a version that did not "
+        "ask; it stays until it is changed."
+    )
+    display_name_allowed: NameAllowed | None
     failure_policy: str
     rate_limit: int
     daily_cap: int
@@ -108,7 +144,7 @@ class Pause(Strict):
 
 class KeyIn(Strict):
     name: str = Field(examples=["production"])
-    scopes: list[Scope] = Field(min_length=1, max_length=4, examples=[["send", "read"]])
+    scopes: list[Scope] = Field(min_length=1, max_length=5, examples=[["send", "read"]])
 
 
 class KeyOut(BaseModel):
@@ -133,17 +169,20 @@ class WebhookSecret(BaseModel):
 
 
 @router.post("/v1/organizations", status_code=201, summary="Create an organization")
-async def create_organization(body: OrganizationIn, _: Administrator, parts: Parts) -> OrganizationChanged:
+async def create_organization(body: OrganizationIn, caller: Administrator, parts: Parts) -> OrganizationChanged:
+    if await parts.database.read(organizations.by_name, body.name) is not None:
+        raise _exists()
     now = parts.clock()
-    fresh = Organization(
-        id=OrganizationId(new_id(now, parts.dice())), name=body.name, display_name=body.display_name, created_at=now
+    fresh = Organization(id=OrganizationId(new_id(now, parts.dice())), name=body.name, display_name="", created_at=now)
+    changes = await _changes(parts, caller, fresh, body)
+    organization = replace(fresh, **{**changes.columns, "cors_origins": tuple(body.cors_origins)})
+    with _name_free(organization.display_name):
+        made = await parts.database.write(organizations.create, organization, changes.allowed, changes.judge)
+    if not made:
+        raise _exists()
+    return OrganizationChanged(
+        **_out(parts, organization, changes.allowed).model_dump(), webhook_secret=changes.webhook_secret
     )
-    changes, secret = await _changes(parts, fresh, body)
-    organization = replace(fresh, **{**changes, "cors_origins": tuple(body.cors_origins)})
-    if not await parts.database.write(organizations.create, organization):
-        fault = Fault("/name", "organization-exists", "There is already an organization with this name.")
-        raise refused(409, "organization-exists", fault.message, faults=[fault])
-    return OrganizationChanged(**_out(parts, organization).model_dump(), webhook_secret=secret)
 
 
 @router.get("/v1/organizations", summary="List organizations")
@@ -158,22 +197,24 @@ async def list_organizations(
         organizations.list_page, begins=question.name or "", after=after, limit=question.limit
     )
     cursor = found[-1].name if len(found) == question.limit else None
-    return OrganizationPage(organizations=[_out(parts, organization) for organization in found], cursor=cursor)
+    return OrganizationPage(organizations=await _shown(parts, *found), cursor=cursor)
 
 
 @router.get("/v1/organizations/{id}", summary="Look up an organization")
 async def get_organization(id: str, _: Administrator, parts: Parts) -> OrganizationOut:  # noqa: A002 - the API's word
-    return _out(parts, await find_organization(parts, id))
+    [shown] = await _shown(parts, await find_organization(parts, id))
+    return shown
 
 
 @router.patch("/v1/organizations/{id}", summary="Change an organization")
 async def change_organization(
     id: str,  # noqa: A002
     body: AllSettings,
-    _: Administrator,
+    caller: Administrator,
     parts: Parts,
 ) -> OrganizationChanged:
-    return await _change(parts, await find_organization(parts, id), body)
+    """A display name that is somebody else's is refused, unless `display_name_reason` says why it may be borne."""
+    return await _change(parts, caller, await find_organization(parts, id), body)
 
 
 @router.post("/v1/organizations/{id}/pause", summary="Pause sending")
@@ -185,7 +226,8 @@ async def pause_organization(id: str, body: Pause, _: Administrator, parts: Part
     organization = await find_organization(parts, id)
     await parts.database.write(organizations.pause, organization.id, body.reason)
     parts.keyring.forget()
-    return _out(parts, await find_organization(parts, id))
+    [shown] = await _shown(parts, await find_organization(parts, id))
+    return shown
 
 
 @router.post("/v1/organizations/{id}/resume", summary="Resume sending")
@@ -193,12 +235,14 @@ async def resume_organization(id: str, _: Administrator, parts: Parts) -> Organi
     organization = await find_organization(parts, id)
     await parts.database.write(organizations.resume, organization.id)
     parts.keyring.forget()
-    return _out(parts, await find_organization(parts, id))
+    [shown] = await _shown(parts, await find_organization(parts, id))
+    return shown
 
 
 @router.post("/v1/organizations/{id}/keys", status_code=201, summary="Create a key")
 async def create_key(id: str, body: KeyIn, _: Administrator, parts: Parts) -> KeyMade:  # noqa: A002
-    """The key itself is in this answer and nowhere else."""
+    """The key itself is in this answer and nowhere else. With the scope `attest` you take the application's word for
+    the addresses of its people."""
     organization = await find_organization(parts, id)
     if Scope.ADMIN in body.scopes:
         raise invalid([Fault("/scopes", "scope-not-allowed", "An organization's key cannot administer.")])
@@ -227,13 +271,15 @@ async def revoke_key(id: str, key: str, _: Administrator, parts: Parts) -> Respo
 
 @router.get("/v1/organization", summary="Look up your own organization", tags=["own organization"])
 async def get_own_organization(access: ReadAccess, parts: Parts) -> OrganizationOut:
-    return _out(parts, access.organization)
+    [shown] = await _shown(parts, access.organization)
+    return shown
 
 
 @router.patch("/v1/organization", summary="Change your own organization", tags=["own organization"])
 async def change_own_organization(body: Settings, access: ManageAccess, parts: Parts) -> OrganizationChanged:
-    """When the first webhook address is set, the answer holds the secret that signs the calls: keep it."""
-    return await _change(parts, access.organization, body)
+    """When the first webhook address is set, the answer holds the secret that signs the calls: keep it. A display name
+    that is somebody else's is refused; only the operator may allow it."""
+    return await _change(parts, access.caller, access.organization, body)
 
 
 @router.post("/v1/organization/webhook_secret", summary="Make a new webhook secret", tags=["own organization"])
@@ -246,30 +292,100 @@ async def renew_webhook_secret(access: ManageAccess, parts: Parts) -> WebhookSec
     return WebhookSecret(webhook_secret=secret)
 
 
-async def _change(parts: ApiParts, organization: Organization, wanted: Settings) -> OrganizationChanged:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Changes:
+    """The columns to write; the webhook's secret where it was made just now; the record of a name that the operator
+    allows; who looks at any other name once more when it is written."""
+
+    columns: dict[str, Any]
+    webhook_secret: str | None = None
+    allowed: AllowedName | None = None
+    judge: Judge | None = None
+
+
+async def _change(parts: ApiParts, caller: Caller, organization: Organization, wanted: Settings) -> OrganizationChanged:
     """Writes what was given and nothing else: a change of the name must not lift a pause that somebody else has set."""
-    changes, secret = await _changes(parts, organization, wanted)
-    if changes:
-        await parts.database.write(organizations.change, organization.id, changes)
+    changes = await _changes(parts, caller, organization, wanted)
+    if changes.columns:
+        arguments = (organization.id, changes.columns, changes.allowed, changes.judge)
+        with _name_free(changes.columns.get("display_name", "")):
+            await parts.database.write(organizations.change, *arguments)
         parts.keyring.forget()
     now = await parts.database.read(organizations.get, organization.id)
     assert now is not None
-    return OrganizationChanged(**_out(parts, now).model_dump(), webhook_secret=secret)
+    [shown] = await _shown(parts, now)
+    return OrganizationChanged(**shown.model_dump(), webhook_secret=changes.webhook_secret)
 
 
-async def _changes(parts: ApiParts, organization: Organization, wanted: Settings) -> tuple[dict[str, Any], str | None]:
-    """The columns to write, and the webhook's secret where it was made just now. Raises Rejected with all faults."""
-    given = {name: getattr(wanted, name) for name in wanted.model_fields_set if name != "name"}
+async def _changes(parts: ApiParts, caller: Caller, organization: Organization, wanted: Settings) -> _Changes:
+    """Raises Rejected with all faults."""
+    given = {name: getattr(wanted, name) for name in wanted.model_fields_set if name not in _NO_COLUMNS}
     faults = [*_setting_faults(parts, given)]
     policy = given.get("failure_policy", BUILTIN_DEFAULT.name)
     if await parts.database.read(policies.get, organization.id, policy, BUILTIN_DEFAULT) is None:
         faults.append(Fault("/failure_policy", "failure-policy-unknown", "There is no policy with that name."))
+    reason = wanted.display_name_reason if isinstance(wanted, AllSettings) else None
+    faults += text_faults("/display_name_reason", reason, 500)
+    if reason and "display_name" not in given:
+        faults.append(Fault("/display_name", "field-missing", "Give the display name that the reason is for."))
+    allowed = judge = None
+    name = without_hints(given.get("display_name", organization.display_name))
+    if "display_name" in given and (reason or name != organization.display_name):
+        given |= {"display_name": name, "display_name_checked_at": parts.clock()}
+        well_formed = not any(fault.path == "/display_name" for fault in faults)
+        claim = await parts.acceptance.proved.claim(organization.id, name) if well_formed else None
+        if claim is None:
+            judge = await parts.acceptance.proved.judge(organization.id, name)
+        elif reason:
+            allowed = _allowed(parts, caller, organization, name, claim, reason)
+        else:
+            faults.append(_claimed(name, claim))
     if faults:
         raise invalid(faults)
     if not given.get("webhook_url") or organization.sealed_webhook_secret is not None:
-        return given, None
+        return _Changes(columns=given, allowed=allowed, judge=judge)
     secret = _webhook_secret(parts)
-    return given | {"sealed_webhook_secret": parts.sealed_secrets.seal_webhook_secret(secret, organization.id)}, secret
+    given["sealed_webhook_secret"] = parts.sealed_secrets.seal_webhook_secret(secret, organization.id)
+    return _Changes(columns=given, webhook_secret=secret, allowed=allowed, judge=judge)
+
+
+@contextmanager
+def _name_free(name: str) -> Iterator[None]:
+    """Raises Rejected where another organization has taken the name in the meantime."""
+    try:
+        yield
+    except NameClaimed as taken:
+        raise invalid([_claimed(name, taken.found)]) from None
+
+
+def _claimed(name: str, claim: ClaimedWords) -> Fault:
+    told = f"“{name}” {claim.told} Only the operator may allow it: `display_name_reason`."
+    return Fault("/display_name", claim.claim, told)
+
+
+_NO_COLUMNS = frozenset({"name", "display_name_reason"})
+
+
+def _allowed(
+    parts: ApiParts, caller: Caller, organization: Organization, name: str, claim: ClaimedWords, reason: str
+) -> AllowedName:
+    now = parts.clock()
+    return AllowedName(
+        id=new_id(now, parts.dice()),
+        organization=organization.id,
+        display_name=name,
+        claim=claim.claim,
+        words=claim.words,
+        reason=reason,
+        api_key=caller.key,
+        api_key_name=caller.name,
+        allowed_at=now,
+    )
+
+
+def _exists() -> Exception:
+    fault = Fault("/name", "organization-exists", "There is already an organization with this name.")
+    return refused(409, "organization-exists", fault.message, faults=[fault])
 
 
 def _setting_faults(parts: ApiParts, given: Mapping[str, Any]) -> Iterator[Fault]:
@@ -286,15 +402,32 @@ def _webhook_secret(parts: ApiParts) -> str:
     return f"whsec_{base64.b64encode(parts.secret()).decode()}"
 
 
-def _out(parts: ApiParts, organization: Organization) -> OrganizationOut:
-    computed = {"id", "selector", "cors_origins"}
+async def _shown(parts: ApiParts, *found: Organization) -> list[OrganizationOut]:
+    allowed = await parts.database.read(organizations.allowed_names, found)
+    return [_out(parts, organization, allowed.get(organization.id)) for organization in found]
+
+
+def _out(parts: ApiParts, organization: Organization, allowed: AllowedName | None) -> OrganizationOut:
+    computed = {"id", "selector", "cors_origins", "display_name_allowed"}
     same = {name: getattr(organization, name) for name in OrganizationOut.model_fields if name not in computed}
     tagged = parts.domain_verifier.tagged
     return OrganizationOut(
         id=ids.show("organization", organization.id),
         selector=None if tagged is None else label_of(organization.id, tagged),
         cors_origins=list(organization.cors_origins),
+        display_name_allowed=None if allowed is None else _name_allowed(allowed),
         **same,
+    )
+
+
+def _name_allowed(allowed: AllowedName) -> NameAllowed:
+    return NameAllowed(
+        claim=Claim(allowed.claim),
+        words=allowed.words,
+        reason=allowed.reason,
+        by=allowed.api_key_name,
+        key=shown_key(allowed.api_key),
+        at=allowed.allowed_at,
     )
 
 

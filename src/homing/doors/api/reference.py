@@ -11,8 +11,8 @@ from homing.doors.api.application import api_router
 _OPENING = """# The HTTP API
 
 `/openapi.json` has every field. Bodies are JSON; moments are RFC 3339 in UTC; ids are text with a word in front
-(`msg_…`). Send `Authorization: Bearer homing_live_…` with every request; a key has *scopes*: send, read, manage; or
-admin. Errors are described in [problems](problems.md).
+(`msg_…`). Send `Authorization: Bearer homing_live_…` with every request; a key has *scopes*: send, read, manage,
+attest; or admin. Errors are described in [problems](problems.md).
 
 ```
 curl $HOMING/v1/messages -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\

@@ -21,6 +21,7 @@ def web_router(parts: WebParts) -> APIRouter:
         ("/inbound", pages.inbound),
         ("/inbound/{id}", pages.one_inbound),
         ("/suppressions", lists.suppressions),
+        ("/people", lists.people),
         ("/alarms", lists.alarms),
         ("/organizations", lists.organizations),
         ("/static/{name}", pages.file),

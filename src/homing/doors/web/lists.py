@@ -1,4 +1,4 @@
-"""Pages of alarms, of suppressed addresses, and of organizations."""
+"""Pages of alarms, of suppressed addresses, of people, and of organizations."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from homing.doors.web.rendering import message_page, page
 from homing.doors.web.visitors import Visitor, Visitors, read_form
 from homing.loop.letters.alarm_letter import advice
 from homing.mail.text import clean
-from homing.store import alarms, lifts, organizations, suppressions
+from homing.store import alarms, human_senders, lifts, organizations, suppressions
 
 PAGE = 100
 _Do = Callable[[Visitor, dict[str, str]], Awaitable[str]]
@@ -46,7 +46,27 @@ class Lists:
         more = None
         if len(found) == PAGE:
             more = f"/organizations?{urlencode({'name': begins, 'after': found[-1].name})}"
-        return page("organizations.html", visitor=visitor, begins=begins, organizations=found, more=more)
+        allowed = await self.parts.database.read(organizations.allowed_names, found)
+        return page(
+            "organizations.html", visitor=visitor, begins=begins, organizations=found, allowed=allowed, more=more
+        )
+
+    async def people(self, request: Request) -> Response:
+        """Those on whose behalf the organization sends, and on whose word their addresses count as theirs."""
+        visitor = await self.visitors.visitor(request)
+        if visitor is None:
+            return _sign_in()
+        if visitor.organization is None:
+            return message_page(404, "There is no organization here yet.", "", visitor=visitor)
+        after = request.query_params.get("after", "").replace("\0", "")
+        found = await self.parts.database.read(
+            human_senders.list_page, visitor.organization.id, after=after, limit=PAGE
+        )
+        more = None
+        if len(found) == PAGE:
+            last = urlencode({"after": found[-1].address})
+            more = f"/people?{'&'.join(part for part in (visitor.question, last) if part)}"
+        return page("people.html", visitor=visitor, people=found, more=more)
 
     async def clear(self, request: Request) -> Response:
         return await self._changed(request, self._clear)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from homing.loop.domains.domain_typos import WELL_KNOWN
-from homing.loop.domains.impersonation import Guard, claimed
+from homing.loop.domains.impersonation import Guard, claimed_words
 from homing.loop.domains.known_names import KNOWN_NAMES
 from homing.loop.domains.mailbox_providers import PROVIDERS
 from homing.loop.model import Identity, Level
@@ -108,7 +108,7 @@ def resolve(organization: str, requested_from: RequestedFrom, recipient_domain: 
     name = requested_from.name or organization
     refusal = _refusal(organization, name, requested_from, facts)
     if refusal is not None:
-        return _ours(Level.REFUSE, name, requested_from, facts, (refusal,))
+        return _ours(Level.REFUSE, name, requested_from, facts, refusal)
     return _strongest(name, requested_from, recipient_domain, facts)
 
 
@@ -171,13 +171,15 @@ def own_identity(display_name: str, operator: OperatorIdentity, reply_to: str | 
     )
 
 
-def _refusal(organization: str, name: str, requested_from: RequestedFrom, facts: Facts) -> str | None:
+def _refusal(organization: str, name: str, requested_from: RequestedFrom, facts: Facts) -> tuple[str, ...] | None:
+    """The reason, and behind a claim what is said of it; None: nothing speaks against the name and the Reply-To."""
     reply_to = requested_from.reply_to
     if reply_to.folded not in facts.proved and reply_to.domain not in facts.domains:
-        return REPLY_TO_UNPROVED
+        return (REPLY_TO_UNPROVED,)
     if check_display_name(name):
-        return NAME_DECEIVES
-    return claimed(name, (KNOWN_NAMES, *facts.guards), own=organization, own_domains=facts.domains.keys())
+        return (NAME_DECEIVES,)
+    found = claimed_words(name, (KNOWN_NAMES, *facts.guards), own=organization, own_domains=facts.domains.keys())
+    return None if found is None else (found.claim, found.told)
 
 
 def _why_not_custom(wanted: Address, fact: DomainFact | None, recipient_domain: str) -> str | None:

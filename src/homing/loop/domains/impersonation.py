@@ -35,6 +35,10 @@ _ROLES = frozenset(
     """.split()  # noqa: SIM905 - words in lines read better than quoted strings
 )
 """Words that stand beside a name in mail of its owner, and say nothing of their own."""
+_ROLES_BESIDE = _ROLES | {"", "companies"}
+"""The same, and what has no letters: "PayPal ✓"."""
+_TRADE_SIGNS = re.compile("[\u00a9\u00ae\u2120\u2122]")
+"""Signs of a trade mark, two of which NFKC would turn into letters."""
 
 
 class Claim(StrEnum):
@@ -42,6 +46,25 @@ class Claim(StrEnum):
 
     LOOK_ALIKE = "display-name-look-alike"
     IMPERSONATES = "display-name-impersonates"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedWords:
+    """What is wrong with a name, and with which of its words."""
+
+    claim: Claim
+    words: str
+
+    @property
+    def told(self) -> str:
+        """The end of a sentence that begins with the name."""
+        return f"{_TOLD[self.claim]}: “{self.words}”."
+
+
+_TOLD = {
+    Claim.LOOK_ALIKE: "is written with letters or digits that look like those of somebody else's name",
+    Claim.IMPERSONATES: "is somebody else's name, who alone may bear it, or whoever has proved its domain",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +95,32 @@ def guard(names: Iterable[str], *, never_a_person: bool = False) -> Guard:
 
 
 def claimed(name: str, guards: Iterable[Guard], *, own: str, own_domains: Collection[str] = ()) -> Claim | None:
-    """How `name` impersonates somebody in the guards; None: it does not. `own`: the name of the sending organization,
-    which may bear it even if others do; `own_domains`: the domains that it has proved."""
+    """How `name` impersonates somebody in the guards; None: it does not. See `claimed_words`."""
+    found = claimed_words(name, guards, own=own, own_domains=own_domains)
+    return None if found is None else found.claim
+
+
+def claimed_words(
+    name: str,
+    guards: Iterable[Guard],
+    *,
+    own: str,
+    own_domains: Collection[str] = (),
+    never_a_person: bool = False,
+) -> ClaimedWords | None:
+    """How `name` impersonates somebody in the guards, and by which words; None: it does not.
+
+    `own`: the name of the sending organization, which may bear it even if others do; `own_domains`: the domains that it
+    has proved; `never_a_person`: it is an organization's name, so that it may not be that of another one either.
+    """
     for one, found in _found(name, tuple(guards)):
         if _is_borne(one, own, own_domains):
             continue
         if found.letters != one.letters:
             if len(one.letters) >= _SHORTEST:
-                return Claim.LOOK_ALIKE
-        elif found.alone and (found.beside or not one.common):
-            return Claim.IMPERSONATES
+                return ClaimedWords(Claim.LOOK_ALIKE, found.words)
+        elif found.alone and (found.beside or never_a_person or not one.common):
+            return ClaimedWords(Claim.IMPERSONATES, found.words)
     return None
 
 
@@ -94,6 +133,7 @@ def claimable(name: str) -> frozenset[str]:
 class _Piece:
     """Neighbouring words of a name. `beside`: there are others; `alone`: all others are roles."""
 
+    words: str
     letters: str
     skeletons: frozenset[str]
     alone: bool
@@ -109,19 +149,23 @@ def _found(name: str, guards: tuple[Guard, ...]) -> Iterator[tuple[Guarded, _Pie
 
 @lru_cache(4096)
 def _pieces(name: str) -> tuple[_Piece, ...]:
-    """All runs of neighbouring words."""
-    parts = parts_of(name)
-    says_nothing = [plain(part) in _ROLES for part in parts]
-    return tuple(
-        _Piece(
-            letters=plain(joined := "".join(parts[start:end])),
-            skeletons=skeletons(joined),
-            alone=all(says_nothing[:start]) and all(says_nothing[end:]),
-            beside=end - start < len(parts),
-        )
-        for start in range(len(parts))
-        for end in range(start + 1, min(start + _MOST_PARTS, len(parts)) + 1)
-    )
+    """All runs of neighbouring words, also of the name without the signs of a trade mark."""
+    spellings = dict.fromkeys((name, _TRADE_SIGNS.sub(" ", name)))
+    return tuple(piece for spelling in spellings for piece in _runs(parts_of(spelling)))
+
+
+def _runs(parts: list[str]) -> Iterator[_Piece]:
+    says_nothing = [plain(part) in _ROLES_BESIDE for part in parts]
+    for start in range(len(parts)):
+        for end in range(start + 1, min(start + _MOST_PARTS, len(parts)) + 1):
+            joined = "".join(parts[start:end])
+            yield _Piece(
+                words=" ".join(parts[start:end]),
+                letters=plain(joined),
+                skeletons=skeletons(joined),
+                alone=all(says_nothing[:start]) and all(says_nothing[end:]),
+                beside=end - start < len(parts),
+            )
 
 
 def parts_of(name: str) -> list[str]:
@@ -132,7 +176,7 @@ def parts_of(name: str) -> list[str]:
 def _is_borne(one: Guarded, own: str, own_domains: Collection[str]) -> bool:
     if any(f".{domain}".endswith(f".{theirs}") for domain in own_domains for theirs in one.domains):
         return True
-    return any(piece.letters == one.letters for piece in _pieces(own))
+    return any(piece.alone and piece.letters == one.letters for piece in _pieces(own))
 
 
 def _could_be_a_person(name: str) -> bool:

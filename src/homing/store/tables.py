@@ -247,6 +247,22 @@ wall_clock = sa.Table(
     sa.Column("jumped_at", Moment),
 )
 
+loop_probe = sa.Table(
+    "loop_probe",
+    metadata,
+    sa.Column("round", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("delivery", sa.Uuid, nullable=False),
+    sa.Column("message", sa.Uuid, nullable=False),
+    sa.Column("envelope_sender", sa.String(320), nullable=False),  # as mail would have borne it
+    sa.Column("made_at", Moment, nullable=False),
+    sa.Column("due_at", Moment, nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),  # see loop.watch
+    sa.Column("sent_at", Moment),  # when somebody began to send the notice
+    sa.Column("ended_at", Moment, index=True),
+    sa.Column("fault", sa.String(32)),  # null: none, or not ended
+    sa.Column("said", sa.Text, nullable=False),
+)
+
 alarm = sa.Table(
     "alarm",
     metadata,

@@ -23,6 +23,7 @@ from homing.store import (
     figures,
     inbound,
     lifts,
+    loop_probes,
     mail_domains,
     suppressions,
     tidy,
@@ -124,6 +125,7 @@ class Tidier:
             lifts.forget_lifted,
             mail_domains.forget_domains,
             alarms.forget,
+            loop_probes.forget,
         ):
             while await self.database.write(forget, now):
                 pass

@@ -22,6 +22,7 @@ from homing.flow.doctor import Doctor
 from homing.flow.keyring import Keyring
 from homing.flow.own_doctor import OwnDoctor
 from homing.flow.verify_domains import DomainVerifier
+from homing.flow.watch_loop import LoopWatch
 from homing.net.fetch import check_url
 from homing.net.suffix import suffix_list
 
@@ -67,7 +68,9 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, stopping: asyncio.Event) -> FastAPI:
+def make_http(
+    shared: Shared, actor: Actor, domain_verifier: DomainVerifier, loop_watch: LoopWatch, stopping: asyncio.Event
+) -> FastAPI:
     """API and pages. `stopping` is set when the door closes; live streams end then."""
     acceptance = Acceptance(
         database=shared.database,
@@ -105,6 +108,7 @@ def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, sto
         stopping=stopping,
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(shared),
+        loop_watch=loop_watch,
     )
     http = create_api(parts)
     pages = WebParts(
@@ -115,6 +119,7 @@ def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, sto
         keyring=keyring,
         clock=shared.clock,
         news=shared.news,
+        loop_watch=loop_watch,
         public_url=shared.settings.public_url,
         operator_name=shared.settings.operator_name,
         open_here=shared.settings.open_pages_here,

@@ -7,6 +7,7 @@ from homing.flow.address_proofs import AddressProofs
 from homing.flow.keyring import Keyring
 from homing.flow.outgoing import Clock
 from homing.flow.wakeup import Broadcast
+from homing.flow.watch_loop import LoopWatch
 from homing.loop.token import Tokens
 from homing.store.database import Database
 
@@ -23,6 +24,7 @@ class WebParts:
     keyring: Keyring
     clock: Clock
     news: Broadcast
+    loop_watch: LoopWatch
     public_url: str
     operator_name: str
     open_here: bool = False

@@ -12,9 +12,11 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from homing.flow import watch_loop
+from homing.flow.alarms import raise_alarm
 from homing.flow.wakeup import WakeUp
 from homing.flow.watch_loop import LoopWatch
 from homing.lab.dns import DnsServer, Failing
+from homing.loop.alarm import alarm
 from homing.loop.watch import (
     AGAIN_AFTER,
     CONCLUDED_WITHIN,
@@ -278,9 +280,13 @@ async def test_a_round_on_demand_ends_within_the_time(watch: LoopWatch, clock: C
         assert not await watch.round_now(0.1), "it was accepted, and is not heard"
 
 
-async def test_what_is_off_is_not_known(watch: LoopWatch) -> None:
+async def test_what_is_off_is_not_known(watch: LoopWatch, clock: Clock) -> None:
+    with capture_logs():
+        await raise_alarm(watch.database, alarm("return-path-no-mx", "no MX"), clock())
+        await raise_alarm(watch.database, alarm("kept-unread", "a bug"), clock())
     watch.every = timedelta()
     await watch.run()
+    assert [one.cause for one in await watch.database.read(alarms.list_all)] == ["kept-unread"]
     assert (await watch.standing()).state is LoopState.OFF
     await watch.look()
     value = REGISTRY.get_sample_value("homing_return_path_ok")

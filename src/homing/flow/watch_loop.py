@@ -27,7 +27,7 @@ from homing.mail.compose_dsn import FailureNotice, failure_notice
 from homing.mail.reply import Stage
 from homing.net.route import Host, Router
 from homing.net.smtp_client import Connection, Envelope, SmtpClient, Tls, Transcript
-from homing.store import accepted_messages, loop_probes
+from homing.store import accepted_messages, alarms, loop_probes
 from homing.store.database import Database
 from homing.store.loop_probes import EndedRound, MadeProbe
 
@@ -61,15 +61,19 @@ class LoopWatch:
     wake_up: WakeUp
 
     async def run(self) -> None:
-        if self.every:
-            await work_until_canceled(
-                self.look,
-                failed="cannot watch the loop",
-                every=_LOOK_EVERY,
-                wake_up=self.wake_up,
-                first_after=_LOOK_EVERY,
-                patience=0.0,
-            )
+        """Run until canceled, then stop at once: what was begun is begun again. Where nothing is watched, an alarm of
+        before is closed."""
+        if not self.every:
+            await self.database.write(alarms.close, watch.CAUSES)
+            return
+        await work_until_canceled(
+            self.look,
+            failed="cannot watch the loop",
+            every=_LOOK_EVERY,
+            wake_up=self.wake_up,
+            first_after=_LOOK_EVERY,
+            patience=0.0,
+        )
 
     async def look(self) -> None:
         """Do what the round under way is waiting for, if it is time."""

@@ -191,6 +191,12 @@ class Settings(BaseSettings):
     dns_servers: Annotated[list[str], AfterValidator(_servers)] = Field(
         default_factory=list, description="Resolvers as `ip` or `ip:port`; empty: the system's."
     )
+    loop_watch_minutes: int = Field(
+        default=60,
+        ge=0,
+        le=1440,
+        description="How often a notice is sent to our own return address, to see that failures are heard; 0: never.",
+    )
     deliveries_at_once: int = Field(default=200, ge=1, le=5000, description="SMTP transactions in flight.")
     signer_threads: int = Field(default=0, ge=0, description="Threads that sign; 0: one per core.")
 

@@ -29,6 +29,8 @@ def test_out_in_the_world_webhooks_are_called_at_443_and_mail_goes_to_25_and_now
     assert not app.actor.fetcher._allow_private
     router = app.deliverer.agent.router
     assert (router._smtp_port, router._allow_private, router._own_name) == (25, False, "mx.acme-mail.com")
+    to_ourselves = app.loop_watch.router
+    assert (app.loop_watch.port, to_ourselves._allow_private, to_ourselves._own_name) == (25, False, None)
 
 
 class Enough(Exception):  # noqa: N818

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from homing.cli import alarms, inbound, timeline
+from homing.cli import alarms, inbound, loop_watch, timeline
 from homing.cli.messages import picture
 from homing.cli.output import cell, lines, sheet, table
 
@@ -135,6 +135,15 @@ def test_alarms_are_told_with_what_to_do_and_drive_no_terminal() -> None:
         assert words in text
     assert "\x1b" not in text
     assert "None." in printed(alarms.picture({"alarms": []}))
+
+
+def test_rounds_are_told_with_what_to_do_and_drive_no_terminal() -> None:
+    one = {"round": 7, "ended_at": "2026-03-02T09:00:00Z", "fault": "refused", "said": HOSTILE, "cure": "Read it."}
+    well = {**one, "round": 6, "fault": None, "said": "mx accepted the notice", "cure": ""}
+    text = printed(loop_watch.picture({"state": "broken", "concluded_at": None, "rounds": [one, well]}))
+    for words in ("broken", "never", "round 7", "refused", "Read it.", "concluded", "mx accepted the notice"):
+        assert words in text
+    assert "\x1b" not in text
 
 
 def test_an_event_is_one_line() -> None:

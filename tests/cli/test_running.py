@@ -39,6 +39,14 @@ def lines(ended: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ended.splitlines()]
 
 
+async def test_the_return_path_of_a_gateway_that_runs(tmp_path: Path) -> None:
+    async with acme(tmp_path) as (_, ours):
+        tested = (await beside("loop", "test", **ours)).document()
+        shown = (await beside("loop", "show", **ours)).document()
+    assert (tested["state"], [one["fault"] for one in tested["rounds"]]) == ("ok", [None])
+    assert shown == tested
+
+
 async def test_waiting_for_a_message_to_be_delivered(tmp_path: Path) -> None:
     async with acme(tmp_path) as (story, ours):
         site = story.world.mx("friend.com")

@@ -29,6 +29,7 @@ from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.sessions import Sessions
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.wakeup import Broadcast, WakeUp
+from homing.flow.watch_loop import LoopWatch
 from homing.loop import ids
 from homing.loop.api_key import hash_key, mint_key
 from homing.loop.domains.identity import OperatorIdentity
@@ -38,6 +39,8 @@ from homing.loop.sealing import Sealer
 from homing.loop.token import TokenKey, Tokens
 from homing.net.dns import Resolver
 from homing.net.fetch import Fetcher, check_url
+from homing.net.route import Router
+from homing.net.smtp_client import SmtpClient
 from homing.store import human_senders, organizations
 from homing.store.database import Database
 from homing.store.human_senders import HumanSender
@@ -192,8 +195,24 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         metrics=CollectorRegistry(),
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(database, clock, domain_verifier.signer),
+        loop_watch=_loop_watch(database, outgoing, clock),
     )
     return parts, sms
+
+
+def _loop_watch(database: Database, outgoing: Outgoing, clock: Clock) -> LoopWatch:
+    """One that hears nothing from the DNS."""
+    return LoopWatch(
+        database=database,
+        outgoing=outgoing,
+        router=Router(Resolver([("127.0.0.1", 9)], timeout=0.05), keep=0),
+        client=SmtpClient(DELEGATION.hostname),
+        clock=clock,
+        hostname=DELEGATION.hostname,
+        port=25,
+        every=timedelta(hours=1),
+        wake_up=WakeUp(),
+    )
 
 
 def _domain_verifier(database: Database, clock: Clock) -> DomainVerifier:
@@ -262,6 +281,7 @@ def _web_parts(parts: ApiParts) -> WebParts:
         peers=parts.peers,
         clock=parts.clock,
         news=parts.news,
+        loop_watch=parts.loop_watch,
         public_url="http://gateway.example",
         operator_name="Operator",
         open_here=True,

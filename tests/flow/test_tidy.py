@@ -19,6 +19,7 @@ from homing.loop.alarm import FORGOTTEN_AFTER, alarm
 from homing.loop.model import State, Strength
 from homing.loop.retry import BELIEVED_AFTER, TOOK_MAIL_WITHIN
 from homing.loop.suppression import FULL_FORGOTTEN_AFTER, LATE_WITHIN, Hearsay, Suppress
+from homing.loop.watch import KEPT as ROUNDS_KEPT
 from homing.store import alarms, inbound, lifts, mail_domains, suppressions, tables, wall_clock
 from homing.store.database import Database
 from homing.store.inbound import InboundResult, NewInbound
@@ -187,6 +188,13 @@ async def _alarm(database: Database, organization: Organization) -> None:
     await database.write(alarms.raise_alarm, [(alarm("a", "text"), NOW)])
 
 
+async def _round(database: Database, _organization: Organization) -> None:
+    ids = {"delivery": fresh(), "message": fresh()}
+    moments = dict.fromkeys(("made_at", "due_at", "ended_at"), NOW)
+    row = {"round": 1, "envelope_sender": "b+x@b.post.example", "state": "concluded", "said": "", **ids, **moments}
+    await database.write(lambda conn: conn.execute(tables.loop_probe.insert(), row).rowcount)
+
+
 MIDNIGHT = timedelta(hours=12)
 """After `NOW`."""
 KEPT: list[tuple[sa.Table, sa.ColumnElement[bool], Seed, timedelta]] = [
@@ -201,6 +209,7 @@ KEPT: list[tuple[sa.Table, sa.ColumnElement[bool], Seed, timedelta]] = [
     (tables.hearsay, sa.true(), _hearsay, LATE_WITHIN),
     (tables.mail_domain, sa.true(), _domain, TOOK_MAIL_WITHIN),
     (tables.alarm, sa.true(), _alarm, FORGOTTEN_AFTER),
+    (tables.loop_probe, sa.true(), _round, ROUNDS_KEPT),
 ]
 
 

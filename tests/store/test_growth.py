@@ -24,6 +24,7 @@ from homing.store import (
     human_senders,
     inbound,
     lifts,
+    loop_probes,
     mail_domains,
     organizations,
     pages,
@@ -84,6 +85,7 @@ def periodic(large: Large) -> Mapping[str, Task]:
         "forget domains that took mail": lambda c: mail_domains.forget_domains(c, NOW),
         "forget alarms": lambda c: alarms.forget(c, NOW),
         "erase mail": lambda c: inbound.erase(c, NOW),
+        "forget rounds": lambda c: loop_probes.forget(c, NOW),
     }
 
 
@@ -97,6 +99,8 @@ def watching(large: Large) -> Mapping[str, Task]:
         "new return domains": lambda c: sending_domains.return_domains(c, NOW - DAY),
         "new organizations": lambda c: organizations.names_since(c, NOW - DAY),
         "signing keys": dkim_keys.list_all,
+        "the round under way": loop_probes.newest,
+        "how the return path stands": loop_probes.now_standing,
         "whose name is it": lambda c: organizations.guard_against(c, "Firm 17 Bakers"),
         "domains of an organization": lambda c: sending_domains.list_all(c, mine),
         "a human sender": lambda c: human_senders.by_address(c, mine, "janet0@example.com"),

@@ -12,6 +12,7 @@ from typing import Any
 from homing.loop.lifecycle import TERMINAL, TRANSITIONS
 from homing.loop.model import FAILURES, State
 from homing.loop.token import Purpose, TokenRefused, Tokens
+from homing.loop.watch import PROBE_RECIPIENT
 
 from .rows import Row, rows
 
@@ -74,7 +75,9 @@ class Aftermath:
 
     @cached_property
     def deliveries(self) -> dict[str, dict[str, Any]]:
-        return {row["id"]: row for row in self.rows("SELECT * FROM delivery")}
+        """All but probes of the loop watch, which never leave."""
+        found = self.rows(f"SELECT * FROM delivery WHERE recipient <> '{PROBE_RECIPIENT}'")
+        return {row["id"]: row for row in found}
 
     @cached_property
     def attempts(self) -> dict[str, list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""One gateway in one process: the store, the workers that send, hear, act, tidy, warn and examine, and the doors.
+"""One gateway in one process: the store, the workers that send, hear, act, tidy, warn, examine and watch; the doors.
 
 Several of them may share one PostgreSQL.
 """
@@ -18,7 +18,16 @@ from homing.app.http_door import http_door, make_http
 from homing.app.key_files import Keys
 from homing.app.shared import Shared
 from homing.app.smtp_door import smtp_door, tls_of
-from homing.app.workers import make_actor, make_deliverer, make_examiner, make_receiver, make_tidier, make_warner
+from homing.app.workers import (
+    SMTP_PORT,
+    make_actor,
+    make_deliverer,
+    make_examiner,
+    make_loop_watch,
+    make_receiver,
+    make_tidier,
+    make_warner,
+)
 from homing.config import BadSettings, Settings
 from homing.flow.act import Actor
 from homing.flow.alarms import AlarmNotifier
@@ -28,6 +37,7 @@ from homing.flow.receive import Receiver
 from homing.flow.sealed_secrets import seal_anew
 from homing.flow.tidy import Tidier
 from homing.flow.verify_domains import DomainVerifier
+from homing.flow.watch_loop import LoopWatch
 from homing.loop.problem import Fault
 from homing.loop.sealing import SealBroken
 from homing.store import wall_clock
@@ -51,6 +61,7 @@ class App:
     disk_watch: DiskWatch
     alarm_notifier: AlarmNotifier
     domain_verifier: DomainVerifier
+    loop_watch: LoopWatch
     http: FastAPI
     stopping: asyncio.Event
     smtp_port: int = 0
@@ -93,6 +104,8 @@ class App:
             await self.domain_verifier.names.learn()
             workers.push_async_callback(self._close_connections)
             self.smtp_port = await doors.enter_async_context(smtp_door(self.settings, self.receiver, tls))
+            if self.settings.lab_outbound_port != SMTP_PORT:
+                self.loop_watch.port = self.smtp_port  # in a lab, strangers find us at whatever port is ours
             self.http_port = await doors.enter_async_context(http_door(self.settings, self.http, self.stopping))
             for worker in (
                 self.deliverer,
@@ -102,12 +115,14 @@ class App:
                 self.disk_watch,
                 self.alarm_notifier,
                 self.domain_verifier,
+                self.loop_watch,
             ):
                 workers.push_async_callback(_ended, asyncio.create_task(worker.run()))
             yield self
 
     async def _close_connections(self) -> None:
         await self.deliverer.agent.close()
+        await self.loop_watch.close()
         await self.actor.fetcher.close()
 
 
@@ -116,6 +131,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     shared = Shared.of(settings, clock or Clock())
     actor = make_actor(shared)
     domain_verifier = make_examiner(shared)
+    loop_watch = make_loop_watch(shared)
     stopping = asyncio.Event()
     return App(
         settings=settings,
@@ -129,7 +145,8 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         disk_watch=DiskWatch(disk=shared.disk, database=shared.database, clock=shared.clock),
         alarm_notifier=make_warner(shared),
         domain_verifier=domain_verifier,
-        http=make_http(shared, actor, domain_verifier, stopping),
+        loop_watch=loop_watch,
+        http=make_http(shared, actor, domain_verifier, loop_watch, stopping),
         stopping=stopping,
     )
 

@@ -24,6 +24,7 @@ from homing.flow.keyring import Keyring
 from homing.flow.own_doctor import OwnDoctor
 from homing.flow.sessions import Sessions
 from homing.flow.verify_domains import DomainVerifier
+from homing.flow.watch_loop import LoopWatch
 from homing.net.fetch import check_url
 from homing.net.suffix import suffix_list
 
@@ -69,7 +70,9 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, stopping: asyncio.Event) -> FastAPI:
+def make_http(
+    shared: Shared, actor: Actor, domain_verifier: DomainVerifier, loop_watch: LoopWatch, stopping: asyncio.Event
+) -> FastAPI:
     """API and pages. `stopping` is set when the door closes; live streams end then."""
     acceptance = Acceptance(
         database=shared.database,
@@ -109,25 +112,30 @@ def make_http(shared: Shared, actor: Actor, domain_verifier: DomainVerifier, sto
         stopping=stopping,
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(shared),
+        loop_watch=loop_watch,
     )
     http = create_api(parts)
-    sessions = Sessions(database=shared.database, keyring=keyring, clock=shared.clock, secret=secret)
-    pages = WebParts(
+    http.include_router(web_router(_pages(shared, parts)))
+    return http
+
+
+def _pages(shared: Shared, api: ApiParts) -> WebParts:
+    sessions = Sessions(database=shared.database, keyring=api.keyring, clock=shared.clock, secret=secret)
+    return WebParts(
         database=shared.database,
-        acceptance=acceptance,
-        address_proofs=address_proofs,
+        acceptance=api.acceptance,
+        address_proofs=api.address_proofs,
         tokens=shared.tokens,
-        keyring=keyring,
+        keyring=api.keyring,
         sessions=sessions,
         clock=shared.clock,
         news=shared.news,
+        loop_watch=api.loop_watch,
         public_url=shared.settings.public_url,
-        peers=peers,
+        peers=api.peers,
         operator_name=shared.settings.operator_name,
         open_here=shared.settings.open_pages_here,
     )
-    http.include_router(web_router(pages))
-    return http
 
 
 def _own_doctor(shared: Shared) -> OwnDoctor:

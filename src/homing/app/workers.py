@@ -14,13 +14,18 @@ from homing.flow.receive import Receiver
 from homing.flow.rotate_keys import Selectors
 from homing.flow.tidy import Tidier
 from homing.flow.verify_domains import DomainVerifier
+from homing.flow.wakeup import WakeUp
+from homing.flow.watch_loop import LoopWatch
 from homing.loop.throttle import Throttles
 from homing.net.fetch import Fetcher
 from homing.net.route import Router
 from homing.net.sms import GenericHttp, SmsSender, TwilioShaped
-from homing.net.smtp_client import SmtpClient
+from homing.net.smtp_client import PoolLimits, SmtpClient
 from homing.net.suffix import suffix_list
 from homing.store.inbound import InboundQuota
+
+SMTP_PORT = 25
+"""Where strangers find a mail host (RFC 5321 §4.5.4.2)."""
 
 
 def make_deliverer(shared: Shared) -> Deliverer:
@@ -123,6 +128,22 @@ def make_tidier(shared: Shared) -> Tidier:
         content_retention=timedelta(days=shared.settings.content_retention_days),
         spool=shared.settings.data_dir / "inbound",
         work=shared.work,
+    )
+
+
+def make_loop_watch(shared: Shared) -> LoopWatch:
+    """Its router alone is told no name of our own, and so leads here. Nothing is remembered from round to round."""
+    settings = shared.settings
+    return LoopWatch(
+        database=shared.database,
+        outgoing=shared.outgoing,
+        router=Router(shared.resolver, allow_private=settings.lab_private_addresses, own_name=None, keep=0.0),
+        client=SmtpClient(settings.hostname, limits=PoolLimits(messages=1)),
+        clock=shared.clock,
+        hostname=settings.hostname,
+        port=SMTP_PORT,
+        every=timedelta(minutes=settings.loop_watch_minutes),
+        wake_up=WakeUp(),
     )
 
 

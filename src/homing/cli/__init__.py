@@ -16,6 +16,7 @@ from homing.cli import (
     events,
     human_senders,
     inbound,
+    loop_watch,
     messages,
     organizations,
     policies,
@@ -85,6 +86,7 @@ for room in (
     messages.messages,
     inbound.inbound,
     alarms.alarms,
+    loop_watch.loop,
     events.events,
     check.config,
 ):

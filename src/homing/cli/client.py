@@ -252,9 +252,14 @@ def _answers(url: str) -> bool:
         health = response.json()
     except (httpx2.TransportError, ValueError):
         return False
-    return isinstance(health, dict) and (
-        (health.get("status") == "ok" and "disk" in health) or health.get("code") == "database-unavailable"
-    )
+    if not isinstance(health, dict):
+        return False
+    well = health.get("status") == "ok" and health.keys() <= _HEALTH
+    return well or health.get("code") == "database-unavailable"
+
+
+_HEALTH = {"status", "disk", "return_path"}
+"""What a gateway says of its health; older ones said less."""
 
 
 def _administrators_key(settings: "Settings") -> str:

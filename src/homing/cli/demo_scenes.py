@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from homing.cli.demo_world import PATIENCE, Application, DemoWorld, Json, expect, link_in, text_of, until
 from homing.lab.returned_mail import Failure
+from homing.loop.watch import LoopState
 
 JANET = "janet@acme-mail.com"
 JOE = "joe@bloggs-plumbing.com"
@@ -220,6 +221,17 @@ async def impostor(demo: DemoWorld) -> str:
     return f"422 {refusal}"
 
 
+async def return_path(demo: DemoWorld) -> str:
+    """The gateway tests whether bounces still find their way home
+    It looks up its own return domain as any mail server would, and sends itself a notice about a mail that never was.
+    """
+    watch = demo.app.loop_watch
+    expect(await watch.round_now(PATIENCE), "the notice was worked on in time")
+    now_is = await watch.standing()
+    expect(now_is.state == LoopState.OK and now_is.last, "the notice was received and understood")
+    return "received and understood; had it not come, the first page would say that failures may be going unheard"
+
+
 SCENES: tuple[Callable[[DemoWorld], Awaitable[str]], ...] = (
     prologue,
     ordinary_mail,
@@ -234,4 +246,5 @@ SCENES: tuple[Callable[[DemoWorld], Awaitable[str]], ...] = (
     own_domain,
     oops,
     impostor,
+    return_path,
 )

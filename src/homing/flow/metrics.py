@@ -1,5 +1,7 @@
 """What an operator's monitoring counts. Labels are our own words only, never a stranger's text."""
 
+from math import nan
+
 from prometheus_client import Counter, Gauge
 
 CONCLUSIONS = Counter("homing_conclusions", "Conclusions about deliveries, by the state that followed.", ["state"])
@@ -22,3 +24,11 @@ KEYS_UNSEEN = Gauge("homing_dkim_keys_unseen", "DKIM keys in use whose record do
 DISK_FREE = Gauge("homing_disk_free_bytes", "Room in the data folder.")
 DISK_LOW = Gauge("homing_disk_low", "1 while nothing new is taken or begun for want of room on the disk.")
 CLOCK_JUMPS = Counter("homing_clock_jumps", "Times that the clock jumped while the monotonic clock did not.")
+RETURN_PATH_OK = Gauge(
+    "homing_return_path_ok",
+    "1: the last notice of the loop watch was received and concluded, 0: the return path is broken; NaN: not known.",
+)
+RETURN_PATH_OK_AT = Gauge(
+    "homing_return_path_ok_timestamp_seconds", "When a round of the loop watch ended well last, Unix time; 0: never."
+)
+RETURN_PATH_OK.set(nan)

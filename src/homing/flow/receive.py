@@ -36,6 +36,7 @@ from homing.loop.reading.match import NOTHING_SAID, evidence_from, is_feedback_o
 from homing.loop.reading.understand import Understood, understand
 from homing.loop.receivers import receiver_of
 from homing.loop.token import Purpose, TokenRefused, Tokens, masked
+from homing.loop.watch import is_probe
 from homing.mail.authentication import Authentication
 from homing.mail.reply import Reply
 from homing.store import actions, inbound, sent_deliveries
@@ -299,11 +300,13 @@ class Receiver:
         verdict = understood.reports[0].verdict if understood.reports else None
         read = inbound.InboundResult(id=mail.id, what=understood.what, verdict=verdict, authentication=authentication)
         outcomes = await self.database.write(inbound.finish, read, findings)
+        known = [outcome for outcome in outcomes if outcome]
+        if any(is_probe(outcome.delivery) for outcome in known):
+            return
         _count(understood, matched=bool(findings))
-        for outcome in outcomes:
-            if outcome:
-                metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
-                noted(outcome.alarm)
+        for outcome in known:
+            metrics.CONCLUSIONS.labels(outcome.delivery.state).inc()
+            noted(outcome.alarm)
         self.actions.wake()
 
     async def _answer(self, mail: Inbound, understood: Understood, authentication: Authentication) -> None:

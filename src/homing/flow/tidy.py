@@ -23,6 +23,7 @@ from homing.store import (
     figures,
     inbound,
     lifts,
+    loop_probes,
     mail_domains,
     sessions,
     suppressions,
@@ -126,6 +127,7 @@ class Tidier:
             mail_domains.forget_domains,
             alarms.forget,
             sessions.forget,
+            loop_probes.forget,
         ):
             while await self.database.write(forget, now):
                 pass

@@ -71,6 +71,11 @@ def clear(conn: sa.Connection, cause: str) -> bool:
     return conn.execute(_T.delete().where(_T.c.cause == cause)).rowcount == 1
 
 
+def close(conn: sa.Connection, causes: Collection[str]) -> bool:
+    """Remove alarms whose causes are over. False: none of them stood."""
+    return conn.execute(_T.delete().where(_T.c.cause.in_(sorted(causes)))).rowcount > 0
+
+
 def untold(conn: sa.Connection, now: datetime, *, lock: bool = True) -> list[StandingAlarm]:
     """Those that are due to be told, the oldest first; none shortly after a letter. `lock=False`: only to see whether
     there are any."""

@@ -13,6 +13,7 @@ from homing.doors.api import (
     events,
     human_senders,
     inbound,
+    loop_watch,
     messages,
     operations,
     organizations,
@@ -61,6 +62,7 @@ def api_router() -> APIRouter:
         domains,
         doctor,
         alarms,
+        loop_watch,
         operations,
     ):
         router.include_router(room.router)

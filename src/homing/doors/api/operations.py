@@ -13,6 +13,7 @@ from homing.doors.api.body import JsonRoute
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import refused
 from homing.loop.api_key import Scope
+from homing.loop.watch import LoopState
 
 router = APIRouter(route_class=JsonRoute, tags=["operations"])
 
@@ -21,8 +22,11 @@ LARGEST_CALLBACK = 64 * 1024
 
 
 class Health(BaseModel):
+    """`return_path`: whether failures find their way back, as the loop watch has it."""
+
     status: Literal["ok"]
     disk: Literal["ok", "low"]
+    return_path: LoopState
 
 
 @router.get("/healthz", summary="Health", responses={503: {"description": "The database does not answer."}})
@@ -30,10 +34,12 @@ async def health(parts: Parts) -> Health:
     """200 when this process can read its database. `disk` is `low` while nothing is accepted for want of room."""
     try:
         async with asyncio.timeout(PATIENCE):
+            standing = await parts.loop_watch.standing()
             await parts.database.read(_one)
     except (TimeoutError, SQLAlchemyError, OSError):
         raise refused(503, "database-unavailable", "The database does not answer.") from None
-    return Health(status="ok", disk="low" if parts.acceptance.disk.is_low else "ok")
+    disk: Literal["ok", "low"] = "low" if parts.acceptance.disk.is_low else "ok"
+    return Health(status="ok", disk=disk, return_path=standing.state)
 
 
 @router.get("/metrics", summary="Metrics", response_class=Response)

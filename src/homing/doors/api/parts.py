@@ -19,6 +19,7 @@ from homing.flow.own_doctor import OwnDoctor
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.wakeup import Broadcast
+from homing.flow.watch_loop import LoopWatch
 from homing.loop.token import Tokens
 from homing.net.fetch import Complaint
 from homing.store.database import Database
@@ -46,6 +47,7 @@ class ApiParts:
     peers: Peers
     domain_verifier: DomainVerifier
     own_doctor: OwnDoctor
+    loop_watch: LoopWatch
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: Counter[UUID] = field(default_factory=Counter)
     """Open live streams of each organization."""

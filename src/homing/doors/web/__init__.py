@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from homing.doors.web.health import Health
 from homing.doors.web.links import Links
 from homing.doors.web.lists import Lists
 from homing.doors.web.pages import Pages
@@ -23,6 +24,7 @@ def web_router(parts: WebParts) -> APIRouter:
         ("/suppressions", lists.suppressions),
         ("/people", lists.people),
         ("/alarms", lists.alarms),
+        ("/health", Health(parts, visitors).show),
         ("/organizations", lists.organizations),
         ("/static/{name}", pages.file),
         ("/prove/{token}", links.show_proof),

@@ -9,6 +9,7 @@ from homing.flow.keyring import Keyring
 from homing.flow.outgoing import Clock
 from homing.flow.sessions import Sessions
 from homing.flow.wakeup import Broadcast
+from homing.flow.watch_loop import LoopWatch
 from homing.loop.token import Tokens
 from homing.store.database import Database
 
@@ -26,6 +27,7 @@ class WebParts:
     sessions: Sessions
     clock: Clock
     news: Broadcast
+    loop_watch: LoopWatch
     public_url: str
     peers: Peers
     operator_name: str

@@ -11,6 +11,7 @@ from homing.loop.letters.steps import STEPS as STEPS
 from homing.loop.letters.steps import standing as standing
 from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import FAILURES, Case, CaseKind, CaseState, EventType, State
+from homing.loop.watch import LoopState
 from homing.mail.address import domain_of
 from homing.mail.text import clean
 from homing.store.events import Event
@@ -66,6 +67,22 @@ WHAT_MEANINGS: Mapping[What, str] = {
     What.HUMAN_REPLY: "A reply that a person wrote.",
     What.REPORT: "A report about mail in general, DMARC for example.",
     What.UNKNOWN: "It could not be classified.",
+}
+
+LOOP_SIGNS: Mapping[LoopState, str] = {
+    LoopState.OK: "✓",
+    LoopState.DOUBTFUL: "…",
+    LoopState.BROKEN: "!",
+    LoopState.UNKNOWN: "…",
+    LoopState.OFF: "⊘",
+}
+
+LOOP_MEANINGS: Mapping[LoopState, str] = {
+    LoopState.OK: "A notice of failure that was sent to our own return address was received and understood.",
+    LoopState.DOUBTFUL: "The last notice to our own return address came to nothing. The next one decides.",
+    LoopState.BROKEN: "Notices of failed messages do not find their way back.",
+    LoopState.UNKNOWN: "No notice has been sent to our own return address yet.",
+    LoopState.OFF: "Nobody tests it: loop_watch_minutes is 0 in the settings.",
 }
 
 _SUPPRESSED_FOR: Mapping[str, str] = {

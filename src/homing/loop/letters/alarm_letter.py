@@ -6,6 +6,7 @@ from homing.loop.alarm import StandingAlarm
 from homing.loop.letters.facts import moment
 from homing.loop.letters.layout import Block, Heading, Link, Paragraph, Quote, Table, html, plain
 from homing.loop.letters.letters import Text
+from homing.loop.watch import CAUSE, CURES
 from homing.mail.text import clean
 
 MOST = 20
@@ -24,6 +25,7 @@ _ADVICE = {
     "role-mail-refused": "Somebody writes much to postmaster and the like. See who (`homing inbound list`), or allow "
     "more (`role_mail_mib_per_day`).",
     "kept-unread": "A bug keeps a mail that came back from being read. It is kept: look at it, and report the bug.",
+    **{f"{CAUSE}{fault}": f"Failures may be going unheard. {cure}" for fault, cure in CURES.items()},
 }
 _ELSE = "Read the reply below, and look at the attempts of the delivery."
 

@@ -28,6 +28,7 @@ from homing.loop.lifecycle import TRANSITIONS, allowed, move
 from homing.loop.model import (
     FAILURES,
     CaseId,
+    CaseKind,
     EventType,
     InboundId,
     Origin,
@@ -416,9 +417,11 @@ def test_conclude_is_total_and_keeps_to_the_table(before, evidence) -> None:
     assert after.state is before.state or allowed(before.state, after.state)
     assert after.epoch >= before.epoch
     assert after.possibly_delivered >= before.possibly_delivered
-    assert (outcome.case is not None) == (
+    kind = outcome.case and outcome.case.kind
+    assert (kind is CaseKind.FAILURE) == (
         after.state in FAILURES and before.state not in FAILURES and not before.origin.ours
     )
+    assert kind is not CaseKind.DELAY or (after.state is State.DEFERRED and not before.origin.ours)
     waits = after.state in {State.QUEUED, State.DEFERRED}
     if after.state is not before.state:
         assert (after.next_attempt_at is not None) == waits

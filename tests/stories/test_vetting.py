@@ -69,6 +69,7 @@ async def test_a_persons_reply_is_verified_with_the_key_of_his_domain(story: Sto
     await _sent_to_john(story)
     [mail] = story.world.inbox(JOHN)
     key = SigningKey.generate("corp.com", "k1")
+    story.world.dns.publish("corp.com", "MX 10 mx.corp.com", 'TXT "v=spf1 ip4:192.0.2.1 -all"')
     story.world.dns.publish_text(key.dns_name, key.dns_record())
     story.world.dns.publish_text("_dmarc.corp.com", "v=DMARC1; p=reject; aspf=s")
     reply = human_reply(JOHN, HEADER_FROM, mail.content, "Thank you!")

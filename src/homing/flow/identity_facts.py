@@ -63,7 +63,7 @@ class IdentityFacts:
     async def judge(self, organization: OrganizationId, display_name: str) -> Judge:
         """Tells, given the guarded names of other organizations, whose name an organization would bear that called
         itself so. `organization` may be one that is still to be made."""
-        domains = (await self._domains(organization)).keys()
+        domains = (await self._domains_now(organization)).keys()
 
         def judge(others: Guard) -> ClaimedWords | None:
             guards = (KNOWN_NAMES, self._operators, others)
@@ -96,16 +96,16 @@ class IdentityFacts:
         return known
 
     async def _domains(self, organization: OrganizationId) -> _Domains:
+        asked = organization, self.signing()
+        known = self._known.get(asked)
+        if known is None:
+            known = self._known[asked] = await self._domains_now(organization)
+        return known
+
+    async def _domains_now(self, organization: OrganizationId) -> _Domains:
         signing = self.signing()
-        known = self._known.get((organization, signing))
-        if known is not None:
-            return known
-        stored = [
-            replace(one, signing=signing) for one in await self.database.read(sending_domains.list_all, organization)
-        ]
-        proved = {one.domain: _fact(one) for one in stored if is_owned(one)}
-        self._known[organization, signing] = proved
-        return proved
+        stored = await self.database.read(sending_domains.list_all, organization)
+        return {one.domain: _fact(one) for each in stored if is_owned(one := replace(each, signing=signing))}
 
 
 def _fact(domain: SendingDomain) -> DomainFact:

@@ -87,3 +87,16 @@ async def test_a_correction_sends_the_address_that_needs_none_a_copy_that_needs_
     [mail] = await odd.wait_for(JOHN)
     assert mail.content.isascii()
     assert mail.addresses("To") == [JOHN]
+
+
+async def test_a_person_with_such_an_address_is_never_named_raw_to_a_server_that_cannot_take_it(story: Story) -> None:
+    """Reply-To is his, and nobody could answer him without it."""
+    crm, odd, utf = await _janets(story)
+    await crm.person("Jörg Voß", JOERG)
+    sent = await crm.send(JOERG, JOHN, JILL)
+    await crm.becomes(sent, "bounced", "delivered")
+    assert odd.inbox(JOHN) == []
+    [jills] = utf.inbox(JILL)
+    assert f"Reply-To: {JOERG}\r\n".encode() in jills.content
+    failed, _ = (await crm.message(sent))["deliveries"]
+    assert failed["verdict"]["rule"] == OFFERED_NOT

@@ -324,7 +324,7 @@ class DeliveryAgent:
             envelope_sender=envelope_sender,
             recipient=delivery.recipient,
             content=content,
-            smtputf8=leased.smtputf8 or not delivery.recipient.isascii(),
+            smtputf8=not (content.isascii() and delivery.recipient.isascii()),
             envid=delivery.message.hex,
             orcpt=delivery.recipient,
         )

@@ -1,6 +1,7 @@
 """TLS on the way to our mail hosts: MTA-STS, DANE and TLS reports (RFC 8461, RFC 7672, RFC 8460)."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -132,12 +133,36 @@ def fitting_tlsa(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
 )
 def tls_reports(facts: DoctorFacts, name: str) -> Dialogue[Opinion]:
     texts = yield from records(f"_smtp._tls.{name}", RecordType.TXT)
-    if any(text.replace(" ", "").lower().startswith("v=tlsrptv1;rua=") for text in texts):
+    named = [text for text in texts if _VERSION.match(text)]
+    if len(named) == 1 and any(_is_uri(place) for place in _places(named[0])):
         return fine(f"TLS reports of {name} are asked for.")
-    wanted = f"v=TLSRPTv1; rua=mailto:tlsrpt@{facts.domain}"
+    kept = dict.fromkeys(uri for text in texts for place in _places(text) if (uri := _as_uri(place)))
+    wanted = f"v=TLSRPTv1; rua={','.join(kept) or f'mailto:tlsrpt@{facts.domain}'}"
     mended = text_record(f"_smtp._tls.{name}", wanted, "TLS reports (RFC 8460)")
+    if len(named) > 1:
+        return wrong(f"_smtp._tls.{name} has {len(named)} records, and senders read none of several.", mended)
     said = f"_smtp._tls.{name} has no record that could be used." if texts else f"{name} asks for no TLS reports."
     return wrong(said, mended)
+
+
+_VERSION = re.compile(r"v\s*=\s*TLSRPTv1\s*;", re.IGNORECASE)
+_RUA = re.compile(r"(?:^|;)\s*rua\s*=([^;]*)", re.IGNORECASE)
+_URI = re.compile(r"mailto:[^\s@,;!]+@[^\s@,;!]+|https://[^\s,;]+", re.IGNORECASE)
+
+
+def _places(text: str) -> list[str]:
+    """Where a record wants reports, as it says it (RFC 8460 §3)."""
+    found = _RUA.search(text)
+    return [place.strip() for place in found[1].split(",")] if found else []
+
+
+def _is_uri(place: str) -> bool:
+    return _URI.fullmatch(place) is not None
+
+
+def _as_uri(place: str) -> str:
+    """A place that can be meant: a URI, or an address without its scheme; "" for anything else."""
+    return next((each for each in (place, f"mailto:{place}") if _is_uri(each)), "")
 
 
 CHECKS = (strict_transport, fitting_tlsa, tls_reports)

@@ -128,8 +128,9 @@ def message(**changes: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def gateway(folder: Path) -> AsyncIterator[Gateway]:
-    database = Database.open(f"sqlite:///{await migrated_database(folder / 'homing.db')}", durable=False)
+async def gateway(folder: Path, url: str = "") -> AsyncIterator[Gateway]:
+    """`url`: of a migrated database; "": a SQLite file in the folder."""
+    database = Database.open(url or f"sqlite:///{await migrated_database(folder / 'homing.db')}", durable=False)
     await database.start()
     clock = Clock()
     try:

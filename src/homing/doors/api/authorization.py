@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from homing.doors.api.parts import ApiParts, Parts
+from homing.doors.api.parts import ApiParts, Parts, parts_of
 from homing.doors.api.problems import not_found, refused
 from homing.flow.keyring import SETTINGS_KEY, Caller
 from homing.loop import ids
@@ -47,6 +48,16 @@ async def known_caller(
     if caller is None:
         raise refused(401, "key-invalid", "Send a valid API key: Authorization: Bearer homing_live_…")
     return caller
+
+
+async def look_at_key(request: Request) -> Caller:
+    """The same for a request of which nothing but the head was read yet. Raises Rejected (401)."""
+    return await known_caller(parts_of(request), await _bearer(request))
+
+
+def asks_for_key(dependant: Dependant) -> bool:
+    """Whether what a route depends on includes a live key."""
+    return dependant.call is known_caller or any(map(asks_for_key, dependant.dependencies))
 
 
 Known = Annotated[Caller, Depends(known_caller)]

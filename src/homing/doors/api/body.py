@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from homing.doors.api.authorization import asks_for_key, look_at_key
 from homing.doors.api.problems import refused
 
 LARGEST_BODY = 25 * 1024 * 1024
@@ -30,12 +31,15 @@ def read_json(body: bytes) -> Any:
 
 
 class JsonRoute(APIRoute):
-    """A route whose body is read by `read_json`, and by nothing else."""
+    """A route whose body is read by `read_json`, and by nothing else; before it is read, the key is looked at."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        keyed = asks_for_key(self.dependant)
 
         async def strictly(request: Request) -> Response:
+            if keyed:
+                await look_at_key(request)
             if self.body_field and not _is_json(request.headers.get("content-type", "")):
                 raise refused(415, "content-type-not-json", "Send the body as application/json.")
             return await handle(_StrictRequest(request.scope, request.receive))

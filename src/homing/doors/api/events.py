@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from homing.doors.api.authorization import ReadAccess
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.parts import ApiParts, Parts
-from homing.doors.api.problems import not_found, refused
+from homing.doors.api.problems import not_found, refused, too_busy
 from homing.doors.api.responses import EventOut, event_out
 from homing.loop import ids
 from homing.loop.model import HumanSenderId, OrganizationId
@@ -201,6 +201,8 @@ async def _line(
     welcome: Callable[[], Awaitable[bool]],
 ) -> _Line:
     """Raises Rejected: a cursor that is not ours, or too many streams."""
+    if parts.listeners.total() >= parts.streams:
+        raise too_busy("There are too many live streams at the moment.")
     if parts.listeners[organization] >= STREAMS_AT_ONCE:
         title = f"At most {STREAMS_AT_ONCE} live streams at once."
         raise Rejected(450, "4.7.0", Problem(status=429, code="too-many-streams", title=title, retry_after=10))

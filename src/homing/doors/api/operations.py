@@ -12,7 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import refused
+from homing.doors.bounded_body import body_up_to
 from homing.loop.api_key import Scope
+from homing.loop.problem import Problem, Rejected
 from homing.loop.watch import LoopState
 
 router = APIRouter(route_class=JsonRoute, tags=["operations"])
@@ -37,7 +39,9 @@ async def health(parts: Parts) -> Health:
             standing = await parts.loop_watch.standing()
             await parts.database.read(_one)
     except (TimeoutError, SQLAlchemyError, OSError):
-        raise refused(503, "database-unavailable", "The database does not answer.") from None
+        title = "The database does not answer."
+        problem = Problem(status=503, code="database-unavailable", title=title, retry_after=5)
+        raise Rejected(451, "4.3.0", problem) from None
     disk: Literal["ok", "low"] = "low" if parts.acceptance.disk.is_low else "ok"
     return Health(status="ok", disk=disk, return_path=standing.state)
 
@@ -56,8 +60,8 @@ async def metrics(request: Request, parts: Parts) -> Response:
 @router.post("/v1/sms/status/{token}", status_code=204, response_class=Response, summary="Receive an SMS callback")
 async def sms_status(token: str, request: Request, parts: Parts) -> Response:
     """What became of a text message, from its provider. The token in the path authorizes it."""
-    body = await request.body()
-    if len(body) > LARGEST_CALLBACK or not await parts.sms_status(token, body):
+    body = await body_up_to(request, LARGEST_CALLBACK)
+    if body is None or not await parts.sms_status(token, body):
         raise refused(404, "sms-unknown", "This is not about a text message that we sent.")
     return Response(status_code=204)
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from homing.doors.budget import Budget
 from homing.doors.peers import Peers
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
@@ -23,6 +24,8 @@ from homing.flow.watch_loop import LoopWatch
 from homing.loop.token import Tokens
 from homing.net.fetch import Complaint
 from homing.store.database import Database
+
+_BODIES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +52,16 @@ class ApiParts:
     own_doctor: OwnDoctor
     loop_watch: LoopWatch
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    bodies: Budget = field(default_factory=lambda: Budget(_BODIES))
+    """What bodies of requests take up in memory until they are answered."""
+    streams: int = 500
+    """Live streams at once, of all organizations."""
     listeners: Counter[UUID] = field(default_factory=Counter)
     """Open live streams of each organization."""
 
 
-def _parts(request: Request) -> ApiParts:
+def parts_of(request: Request) -> ApiParts:
     return cast("ApiParts", request.app.state.api)
 
 
-Parts = Annotated[ApiParts, Depends(_parts)]
+Parts = Annotated[ApiParts, Depends(parts_of)]

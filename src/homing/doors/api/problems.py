@@ -64,6 +64,11 @@ def not_found(detail: str = "") -> Rejected:
     return refused(404, *_OF_STATUS[404], detail=detail)
 
 
+def too_busy(title: str) -> Rejected:
+    """503: what the gateway may take up for all callers together is taken up."""
+    return Rejected(452, "4.3.1", Problem(status=503, code="gateway-busy", title=title, retry_after=5))
+
+
 def shape_faults(errors: Iterable[Mapping[str, Any]]) -> list[Fault]:
     """Pydantic's findings in our words."""
     return [_shape_fault(error) for error in errors]

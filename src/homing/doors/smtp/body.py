@@ -3,36 +3,12 @@
 import asyncio
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from homing.doors.budget import Budget, NoRoomError
+
 _CHUNK = 256 * 1024
-
-
-class NoRoomError(Exception):
-    """There is no room for the message in memory or on disk at the moment."""
-
-
-@dataclass(slots=True)
-class Budget:
-    """Octets that all connections of a door may hold in memory together."""
-
-    octets: int
-    used: int = 0
-
-    @property
-    def exhausted(self) -> bool:
-        return self.used >= self.octets
-
-    def take(self, octets: int) -> None:
-        """Raises NoRoomError when nothing is left."""
-        if self.used + octets > self.octets:
-            raise NoRoomError
-        self.used += octets
-
-    def give_back(self, octets: int) -> None:
-        self.used -= octets
 
 
 class SpooledBody:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import structlog
 
-from homing.doors.smtp.body import Budget, NoRoomError, Spool, SpooledBody
+from homing.doors.budget import Budget, NoRoomError
+from homing.doors.smtp.body import Spool, SpooledBody
 from homing.doors.smtp.networks import Networks
 from homing.doors.smtp.session_handler import Peer, Received, SessionHandler
 from homing.mail.reply import Reply

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from fastapi.responses import Response
 
+from homing.doors.bounded_body import body_up_to
 from homing.doors.web import plain_words
 from homing.doors.web.parts import WebParts
 from homing.doors.web.rendering import message_page, page
@@ -190,7 +191,7 @@ def _erased(failed: Failed) -> Response:
 async def _says_so(request: Request) -> bool:
     """The pair that List-Unsubscribe-Post names, in either form (RFC 8058 §3.1), or the button of our page."""
     if (request.headers.get("content-type") or "").lower().startswith("multipart/form-data"):
-        return _ONE_CLICK.search((await request.body())[:LARGEST_FORM]) is not None
+        return _ONE_CLICK.search(await body_up_to(request, LARGEST_FORM) or b"") is not None
     form = await read_form(request)
     return form.get("List-Unsubscribe", "").strip().lower() == "one-click" or "leave" in form
 

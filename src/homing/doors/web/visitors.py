@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
+from homing.doors.bounded_body import body_up_to
 from homing.doors.web.parts import WebParts
 from homing.doors.web.rendering import page
 from homing.flow.keyring import Caller
@@ -113,8 +114,8 @@ class Visitors:
 
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of a small form; empty for any other body."""
-    body = await request.body()
-    if len(body) > LARGEST_FORM:
+    body = await body_up_to(request, LARGEST_FORM)
+    if body is None:
         return {}
     try:
         fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)

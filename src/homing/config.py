@@ -121,6 +121,13 @@ class Settings(BaseSettings):
 
     http_host: str = Field(default="127.0.0.1", description="Where the API and the pages listen.")
     http_port: Port = Field(default=8025, description="Port of the API and the pages.")
+    http_connections: int = Field(
+        default=1000,
+        ge=16,
+        le=50_000,
+        description="Connections to the API and the pages at once, of which live streams take half at most. They are "
+        "fewer where the process may not have as many file descriptors: the MX door keeps its own.",
+    )
     public_url: WebUrl = Field(
         default="", description="URL of the API and the pages from outside, for links in e-mails."
     )

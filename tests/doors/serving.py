@@ -1,28 +1,18 @@
-"""An application on a real socket: live streams and browsers need one."""
+"""An application at the HTTP door, on a real socket: live streams, browsers and whoever talks HTTP badly need one."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-import uvicorn
-from fastapi import FastAPI
+from homing.app.http_door import http_door
+from homing.config import Settings
+from homing.doors.http_connection import HttpLimits
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
+async def serving(app: Any, limits: HttpLimits | None = None) -> AsyncIterator[str]:
     """The application's address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, proxy_headers=False, lifespan="off", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
+    settings = Settings(operator_domain="operator.example", http_port=0)
+    async with http_door(settings, app, asyncio.Event(), limits or HttpLimits()) as port:
+        yield f"http://127.0.0.1:{port}"

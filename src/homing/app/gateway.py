@@ -14,6 +14,7 @@ import structlog
 from fastapi import FastAPI
 
 from homing.app.clock import Clock
+from homing.app.descriptors import places
 from homing.app.http_door import http_door, make_http
 from homing.app.key_files import Keys
 from homing.app.shared import Shared
@@ -29,6 +30,7 @@ from homing.app.workers import (
     make_warner,
 )
 from homing.config import BadSettings, Settings
+from homing.doors.http_connection import HttpLimits
 from homing.flow.act import Actor
 from homing.flow.alarms import AlarmNotifier
 from homing.flow.deliver import Deliverer
@@ -103,10 +105,13 @@ class App:
             await self.tidier.recover()
             await self.domain_verifier.names.learn()
             workers.push_async_callback(self._close_connections)
-            self.smtp_port = await doors.enter_async_context(smtp_door(self.settings, self.receiver, tls))
+            room = places(self.settings)
+            self.smtp_port = await doors.enter_async_context(smtp_door(self.settings, self.receiver, tls, room.mx))
             if self.settings.lab_outbound_port != SMTP_PORT:
                 self.loop_watch.port = self.smtp_port  # in a lab, strangers find us at whatever port is ours
-            self.http_port = await doors.enter_async_context(http_door(self.settings, self.http, self.stopping))
+            self.http_port = await doors.enter_async_context(
+                http_door(self.settings, self.http, self.stopping, HttpLimits(connections=room.http))
+            )
             for worker in (
                 self.deliverer,
                 self.receiver,

@@ -1,19 +1,22 @@
-"""The HTTP door: the API and the pages, and how the door is opened and closed."""
+"""The HTTP door: the API and the pages, its limits, and how it is opened and closed."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
+from homing.app.descriptors import BACKLOG
 from homing.app.listening import listening
 from homing.app.shared import Shared, dice, secret, webhook_ports
 from homing.config import Settings
 from homing.doors.api import ApiParts, create_api
+from homing.doors.http_connection import HttpConnections, HttpLimits
 from homing.doors.peers import Peers
 from homing.doors.web import WebParts, web_router
 from homing.flow.accept import Acceptance
@@ -30,13 +33,19 @@ from homing.net.suffix import suffix_list
 
 
 @asynccontextmanager
-async def http_door(settings: Settings, http: FastAPI, stopping: asyncio.Event) -> AsyncIterator[int]:
+async def http_door(
+    settings: Settings, http: FastAPI, stopping: asyncio.Event, limits: HttpLimits
+) -> AsyncIterator[int]:
     """The door, open within the context; yields its port. Raises CannotListen. At the end `stopping` is set, and
     requests have five seconds to end."""
     with listening("http_port", settings.http_host, settings.http_port):
-        listener = socket.create_server((settings.http_host, settings.http_port), backlog=512)
+        listener = socket.create_server((settings.http_host, settings.http_port), backlog=BACKLOG)
+    connections = HttpConnections(limits, dice)
     config = uvicorn.Config(
         http,
+        http=cast("type[asyncio.Protocol]", connections.protocol),
+        ws="none",
+        backlog=BACKLOG,
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -45,6 +54,7 @@ async def http_door(settings: Settings, http: FastAPI, stopping: asyncio.Event) 
     )
     server = _HttpServer(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    watching = asyncio.create_task(connections.watch())
     try:
         await server.listening.wait()
         yield listener.getsockname()[1]
@@ -52,6 +62,7 @@ async def http_door(settings: Settings, http: FastAPI, stopping: asyncio.Event) 
         stopping.set()
         server.should_exit = True
         await serving
+        watching.cancel()
 
 
 class _HttpServer(uvicorn.Server):
@@ -110,6 +121,7 @@ def make_http(
         metrics=REGISTRY,
         peers=peers,
         stopping=stopping,
+        streams=settings.http_connections // 2,
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(shared),
         loop_watch=loop_watch,

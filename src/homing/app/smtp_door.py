@@ -16,10 +16,12 @@ from homing.loop.problem import Fault
 
 
 @asynccontextmanager
-async def smtp_door(settings: Settings, receiver: Receiver, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """The door, open within the context; yields its port. Raises CannotListen."""
+async def smtp_door(
+    settings: Settings, receiver: Receiver, tls: ssl.SSLContext | None, connections: int
+) -> AsyncIterator[int]:
+    """The door, open within the context; yields its port. `connections`: at most, at once. Raises CannotListen."""
     handler = MxHandler(settings.hostname, receiver)
-    server = SmtpServer(handler, _limits(settings), tls, spool=settings.data_dir)
+    server = SmtpServer(handler, _limits(settings, connections), tls, spool=settings.data_dir)
     with listening("smtp_port", settings.smtp_host, settings.smtp_port):
         port = await server.start(settings.smtp_host, settings.smtp_port)
     try:
@@ -28,9 +30,9 @@ async def smtp_door(settings: Settings, receiver: Receiver, tls: ssl.SSLContext 
         await server.close()
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings, connections: int) -> Limits:
     """One recipient (a delivery's token) a transaction; in a lab the whole world shares one network."""
-    limits = Limits(message_octets=LARGEST_MESSAGE * 3 // 2, recipients=1, any_sender=True)
+    limits = Limits(message_octets=LARGEST_MESSAGE * 3 // 2, recipients=1, any_sender=True, connections=connections)
     if not settings.lab_private_addresses:
         return limits
     return replace(limits, connections_per_network=limits.connections, octets_per_network=sys.maxsize)

@@ -1,0 +1,290 @@
+"""A connection at the HTTP door: uvicorn's, bounded in places, octets and time before anybody has seen a key.
+
+Whoever says nothing gives way to whoever comes; whoever is slow is told so (408, RFC 9110 §15.5.9), and closed. An
+answer to a request that was not read to its end closes the connection as RFC 9112 §9.6 says: our side first, and what
+still comes is thrown away for a moment, so that the answer is not lost with it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from homing.doors.api.problems import render
+from homing.loop.problem import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """What one client, and all of them together, may use up.
+
+    A request's head comes within `head_seconds`; its body at `body_rate` octets a second after `body_grace_seconds`,
+    and within `body_seconds`. An answer of which nothing is read for `unread_seconds` is given up. `linger_seconds`:
+    for so long what comes after the last answer is thrown away. `pipelined`: requests that wait for an answer before
+    them. Times are kept to a `tick`, in seconds.
+    """
+
+    connections: int = 1000
+    head_seconds: float = 10
+    head_octets: int = 32 * 1024
+    head_fields: int = 100
+    pipelined: int = 8
+    body_grace_seconds: float = 30
+    body_rate: float = 1024
+    body_seconds: float = 300
+    unread_seconds: float = 30
+    linger_seconds: float = 2
+    tick: float = 1
+
+
+_BUSY = Problem(status=503, code="gateway-busy", title="There are too many connections at the moment.", retry_after=5)
+_TOO_SLOW = Problem(status=408, code="request-too-slow", title="The request took too long to come.")
+_HEAD_TOO_LARGE = Problem(status=431, code="head-too-large", title="The request's header fields are too large.")
+_MALFORMED = Problem(status=400, code="request-malformed", title="The request cannot be read.")
+_TOO_EAGER = Problem(status=400, code="request-malformed", title="Too many requests wait for the answers before them.")
+
+
+class HttpConnections:
+    """All connections of the door. `dice`: random octets, for the ids of answers that are given here."""
+
+    def __init__(self, limits: HttpLimits, dice: Callable[[], bytes]) -> None:
+        self.limits = limits
+        self.open: set[HttpConnection] = set()
+        self.silent: dict[HttpConnection, None] = {}
+        """Those that have no request under way, in the order in which they fell silent."""
+        self._dice = dice
+
+    def protocol(self, **given: Any) -> "HttpConnection":
+        """What uvicorn makes for each connection."""
+        return HttpConnection(self, **given)
+
+    def admit(self, connection: "HttpConnection") -> bool:
+        """Takes in a new one, if need be in the place of the one that has been silent longest."""
+        if len(self.open) >= self.limits.connections:
+            if not self.silent:
+                return False
+            next(iter(self.silent)).give_up()
+        self.open.add(connection)
+        self.silent[connection] = None
+        return True
+
+    def dismiss(self, connection: "HttpConnection") -> None:
+        self.open.discard(connection)
+        self.silent.pop(connection, None)
+
+    async def watch(self) -> None:
+        """Looks at all of them now and then, until it is cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(self.limits.tick)
+            now = clock()
+            for connection in list(self.open):
+                connection.look(now)
+
+    def answer(self, problem: Problem) -> bytes:
+        """A last answer, as it goes over the wire."""
+        told = render(problem, self._dice().hex())
+        told.headers["Connection"] = "close"
+        fields = b"".join(b"%b: %b\r\n" % pair for pair in told.raw_headers)
+        return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (
+            problem.status,
+            HTTPStatus(problem.status).phrase.encode(),
+            fields,
+            bytes(told.body),
+        )
+
+
+class _LimitError(Exception):
+    """A request passed a limit; the parser hands it on as an error of its own."""
+
+
+class HttpConnection(HttpToolsProtocol):
+    """One client."""
+
+    def __init__(self, connections: HttpConnections, **given: Any) -> None:
+        super().__init__(**given)
+        self._all = connections
+        self._limits = connections.limits
+        self._since = self.loop.time()
+        """When the head began to be waited for, the body began, or the connection was closed."""
+        self._head = self._body = 0
+        self._fed = self._parsing = 0
+        """Octets: of the last read; within the parser, which has not told of them yet."""
+        self._body_coming = self._closing = self._ignoring = False
+        self._unread, self._unread_since = 0, 0.0
+        self._refusal = _MALFORMED
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
+
+    # --- what the event loop calls ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if self._all.admit(self):
+            self._wire = transport
+            super().connection_made(_Transport(transport, self))
+        else:
+            transport.write(self._all.answer(_BUSY))
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing or self._ignoring:
+            return
+        self._fed = len(data)
+        self._parsing += self._fed
+        super().data_received(data)
+        if self._parsing > self._limits.head_octets:
+            self._refuse(_HEAD_TOO_LARGE)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._all.dismiss(self)
+        if self.transport is not None:
+            self._closing = True
+            super().connection_lost(error)
+
+    # --- what the parser calls --------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._head, self._parsing = 0, self._fed
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        if self._body_coming:
+            return  # a trailer (RFC 9110 §6.5.1): nobody asks for any
+        if len(self.headers) >= self._limits.head_fields:
+            self._refusal = _HEAD_TOO_LARGE
+            raise _LimitError
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= self._limits.pipelined:
+            self._refusal = _TOO_EAGER
+            raise _LimitError
+        self._all.silent.pop(self, None)
+        self._body, self._body_coming, self._since = 0, True, self.loop.time()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._parsing = 0
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._body_coming = False
+        super().on_message_complete()
+
+    def _count(self, octets: int) -> None:
+        self._parsing -= octets
+        self._head += octets
+        if self._head > self._limits.head_octets:
+            self._refusal = _HEAD_TOO_LARGE
+            raise _LimitError
+
+    # --- the end of a request, and of the connection ----------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        if not self.pipeline and self._body_coming:
+            self.close()
+        super().on_response_complete()
+        if not self.pipeline and not self._closing:
+            self._head, self._since = 0, self.loop.time()
+            self._all.silent[self] = None
+
+    def send_400_response(self, _message: str) -> None:
+        self._refuse(self._refusal)
+
+    def look(self, now: float) -> None:
+        """Ends what has taken too long."""
+        limits, waited = self._limits, now - self._since
+        if self._closing:
+            if waited > limits.linger_seconds and not self._wire.get_write_buffer_size():
+                self.give_up()
+        elif self in self._all.silent:
+            if waited > limits.head_seconds:
+                self._refuse(_TOO_SLOW)
+        elif self._body_coming:
+            if self.flow.read_paused:
+                self._since += limits.tick  # it waits for us
+            elif waited > min(limits.body_seconds, limits.body_grace_seconds + self._body / limits.body_rate):
+                self._refuse(_TOO_SLOW)
+        self._watch_reader(now)
+
+    def _watch_reader(self, now: float) -> None:
+        unread = self._wire.get_write_buffer_size()
+        if not self._unread or unread < self._unread:
+            self._unread_since = now
+        elif now - self._unread_since > self._limits.unread_seconds:
+            self.give_up()
+        self._unread = unread
+
+    def close(self) -> None:
+        """Closes our side, and the other one too unless more is to come from there."""
+        if self._closing:
+            return
+        self._closing, self._since = True, self.loop.time()
+        self._all.silent.pop(self, None)
+        if not self._body_coming:
+            self._wire.close()
+        elif not self._wire.is_closing():
+            self._wire.write_eof()
+            self.flow.resume_reading()
+
+    def give_up(self) -> None:
+        self._closing = True
+        self._all.dismiss(self)
+        self._wire.abort()
+
+    def _refuse(self, problem: Problem) -> None:
+        """The last answer, in the application's place; what it is at work on it may answer itself."""
+        if self._closing:
+            return
+        request, self._ignoring = self.cycle, True
+        under_way = request is not None and not request.response_complete
+        if under_way and not self._body_coming and not self.pipeline:
+            request.keep_alive = False
+            return
+        if under_way:
+            request.disconnected = True
+            request.message_event.set()
+        if not self.pipeline and not (under_way and request.response_started) and (self._head or self._parsing):
+            self._wire.write(self._all.answer(problem))
+        self.pipeline.clear()
+        self._body_coming = True  # whatever it is, it is thrown away
+        self.close()
+
+
+class _Transport(asyncio.Transport):
+    """The transport as uvicorn sees it: it closes as the connection does."""
+
+    def __init__(self, wire: asyncio.Transport, connection: HttpConnection) -> None:
+        super().__init__()
+        self._wire = wire
+        self._connection = connection
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._wire.get_extra_info(name, default)
+
+    def is_closing(self) -> bool:
+        return self._connection.closing or self._wire.is_closing()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._connection.closing:
+            self._wire.write(data)
+
+    def pause_reading(self) -> None:
+        self._wire.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._wire.resume_reading()
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,257 @@
+"""The HTTP door, as those meet it who talk HTTP badly: many, slow, without end, or deaf."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from homing.doors.http_connection import HttpLimits
+
+from .gateway import Gateway
+from .serving import serving
+
+SOON = 10.0
+LARGE = 25 * 1024 * 1024
+QUICK = HttpLimits(
+    head_seconds=0.15,
+    body_grace_seconds=0.15,
+    body_seconds=0.3,
+    unread_seconds=0.15,
+    linger_seconds=0.15,
+    connections=8,
+    tick=0.02,
+)
+
+
+class Answering:
+    """An application that reads the body of a POST, and answers with as many octets as the path says."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.requests += 1
+        if scope["path"] == "/slow":
+            await asyncio.sleep(0.05)
+        if scope["method"] == "POST":
+            while (message := await receive()).get("more_body"):
+                pass
+            if message["type"] == "http.disconnect":
+                return
+        octets = b"x" * int(scope["path"].strip("/")) if scope["path"].strip("/").isdigit() else b"ok"
+        length = (b"content-length", b"%d" % len(octets))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": octets})
+
+
+class Client:
+    """One connection. `said`: all that came from the other side."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def say(self, octets: bytes) -> "Client":
+        self.writer.write(octets)
+        return self
+
+    @property
+    def answered(self) -> bool:
+        return bool(self.reader._buffer) or self.reader.at_eof()
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Status, header fields and body of one answer."""
+        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), SOON)).decode()
+        first, *lines = head.strip().split("\r\n")
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return int(first.split()[1]), fields, await self.reader.readexactly(int(fields["content-length"]))
+
+    async def problem(self) -> tuple[int, str]:
+        """Status and code of a last answer."""
+        status, fields, body = await self.answer()
+        assert (fields["content-type"], fields["connection"]) == ("application/problem+json", "close")
+        told = json.loads(body)
+        assert told["request_id"] == fields["x-request-id"]
+        await self.closed()
+        return status, told["code"]
+
+    async def closed(self) -> None:
+        """The other side closes, and says nothing more."""
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(self.reader.read(), SOON) == b""
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[Client]:
+    place = urlsplit(url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+async def test_who_does_not_end_his_request_is_told_so() -> None:
+    async with serving(Answering(), QUICK) as url:
+        for said in (
+            b"GET / HT",
+            b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc",
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        ):
+            async with client(url) as slow:
+                assert await slow.say(said).problem() == (408, "request-too-slow")
+
+
+async def test_who_says_nothing_is_closed_without_a_word() -> None:
+    async with serving(Answering(), QUICK) as url, client(url) as silent:
+        await silent.closed()
+
+
+async def test_drops_hold_no_connection_open() -> None:
+    async with serving(Answering(), QUICK) as url, client(url) as head, client(url) as body:
+        drops = ((head, b"A: b\r\n"), (body, b"1\r\na\r\n"))
+        head.say(b"GET / HTTP/1.1\r\n")
+        body.say(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        async with asyncio.timeout(SOON):
+            while not all(one.answered for one, _ in drops):
+                for one, drop in drops:
+                    if not one.answered:
+                        one.say(drop)
+                await asyncio.sleep(0.02)
+        assert (await head.answer())[0] == (await body.answer())[0] == 408
+
+
+@pytest.mark.slow
+async def test_an_answer_that_nobody_reads_is_given_up() -> None:
+    async with serving(Answering(), QUICK) as url, client(url) as deaf:
+        deaf.writer.transport.pause_reading()
+        deaf.say(b"GET /20000000 HTTP/1.1\r\n\r\n")
+        await asyncio.sleep(0.4)
+        deaf.writer.transport.resume_reading()
+        with contextlib.suppress(ConnectionError):
+            assert len(await asyncio.wait_for(deaf.reader.read(), SOON)) < 20_000_000
+
+
+@pytest.mark.slow
+async def test_a_reader_who_takes_his_time_gets_all() -> None:
+    async with serving(Answering(), replace(QUICK, unread_seconds=0.4)) as url, client(url) as slow:
+        slow.say(b"GET /20000000 HTTP/1.1\r\nConnection: close\r\n\r\n")
+        got = 0
+        while octets := await asyncio.wait_for(slow.reader.read(200_000), SOON):
+            got += len(octets)
+            await asyncio.sleep(0.003)
+        assert got > 20_000_000
+
+
+# -- octets ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_head_is_bounded_and_what_is_like_one() -> None:
+    chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(Answering()) as url:
+        for said in (
+            b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nA: " + b"a" * 40_000,
+            b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 101 + b"\r\n",
+            chunked + b"1;" + b"a" * 40_000,
+            chunked + b"1\r\na\r\n0\r\nA: " + b"a" * 600_000,
+        ):
+            async with client(url) as long:
+                assert await long.say(said).problem() == (431, "head-too-large")
+
+
+async def test_what_is_no_http_is_told_so_in_our_form() -> None:
+    async with serving(Answering()) as url, client(url) as odd:
+        assert await odd.say(b"EHLO me.example\r\n").problem() == (400, "request-malformed")
+
+
+async def test_trailers_are_nobodys_header_fields() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+        seen.extend(scope["headers"])
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async with serving(app) as url, client(url) as late:
+        late.say(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
+        assert (await late.answer())[0] == 204
+    assert seen == [(b"transfer-encoding", b"chunked")]
+
+
+async def test_requests_that_wait_for_an_answer_are_few() -> None:
+    app = Answering()
+    async with serving(app) as url, client(url) as hasty:
+        hasty.say(b"GET /slow HTTP/1.1\r\n\r\n" * 5)
+        assert [(await hasty.answer())[0] for _ in range(5)] == [200] * 5
+        hasty.say(b"GET /slow HTTP/1.1\r\n\r\n" * 5_000)
+        await hasty.closed()
+    assert app.requests < 20
+
+
+# -- places ----------------------------------------------------------------------------------------------------------
+
+
+async def test_who_is_silent_gives_way_and_who_is_at_work_does_not() -> None:
+    limits = HttpLimits(connections=8)
+    async with serving(Answering(), limits) as url, contextlib.AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(client(url)) for _ in range(8)]
+        for one in silent[1:]:
+            one.say(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n")
+        await asyncio.sleep(0.05)
+        async with client(url) as new:
+            assert (await new.say(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab").answer())[0] == 200
+            await silent[0].closed()
+            new.say(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n")
+            await asyncio.sleep(0.05)
+            async with client(url) as further:
+                status, fields, _ = await further.answer()
+                assert (status, fields["retry-after"]) == (503, "5")
+                await further.closed()
+        assert [(await one.say(b"ab").answer())[0] for one in silent[1:]] == [200] * 7
+
+
+# -- a wrong key -----------------------------------------------------------------------------------------------------
+
+WRONG = (
+    b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n"
+) % (LARGE - 1)
+
+
+async def test_the_key_is_looked_at_before_the_body_comes(home: Gateway) -> None:
+    async with serving(home.app) as url, client(url) as stranger:
+        status, code = await stranger.say(WRONG).problem()
+        assert (status, code) == (401, "key-invalid")
+
+
+async def test_a_large_body_with_a_wrong_key_is_answered_and_not_kept(home: Gateway) -> None:
+    octets = b" " * (LARGE - 1)
+    before = psutil.Process().memory_info().rss
+
+    async def stranger(url: str) -> int:
+        async with client(url) as one:
+            one.say(WRONG)
+            for begin in range(0, len(octets), 1 << 18):
+                with contextlib.suppress(ConnectionError):
+                    one.say(octets[begin : begin + (1 << 18)])
+                    await one.writer.drain()
+                if one.answered:
+                    break
+            return (await one.answer())[0]
+
+    async with serving(home.app) as url:
+        assert await asyncio.gather(*(stranger(url) for _ in range(60))) == [401] * 60
+        assert psutil.Process().memory_info().rss - before < 40 * 1024 * 1024
+    assert home.parts.bodies.used == 0

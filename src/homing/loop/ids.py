@@ -1,7 +1,10 @@
 """Identifiers: time-ordered (UUIDv7, RFC 9562 §5.7) inside, with a word in front outside: `msg_0190c3…`."""
 
+import re
 from datetime import datetime
 from uuid import UUID
+
+_DIGITS = re.compile("[0-9a-f]{32}")
 
 PREFIXES = {
     "organization": "org",
@@ -36,9 +39,4 @@ def show(kind: str, identifier: UUID) -> str:
 def read(kind: str, text: str) -> UUID | None:
     """The id that `show` wrote, or None for anything else."""
     prefix, _, digits = text.partition("_")
-    if prefix != PREFIXES[kind] or len(digits) != 32:
-        return None
-    try:
-        return UUID(hex=digits)
-    except ValueError:
-        return None
+    return UUID(hex=digits) if prefix == PREFIXES[kind] and _DIGITS.fullmatch(digits) else None

@@ -177,7 +177,10 @@ def _text_faults(request: MessageRequest) -> Iterator[Fault]:
         )
     if request.stream == LETTERS:
         yield Fault("/stream", "stream-reserved", RESERVED)
-    key = request.idempotency_key
+    yield from idempotency_key_faults(request.idempotency_key)
+
+
+def idempotency_key_faults(key: str | None) -> Iterator[Fault]:
     if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
         yield Fault("", "idempotency-key-syntax", "An Idempotency-Key has 1 to 255 printable ASCII characters.")
 

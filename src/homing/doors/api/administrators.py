@@ -7,7 +7,7 @@ from pydantic import Field
 
 from homing.doors.api.authorization import Administrator
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import Strict
+from homing.doors.api.fields import Strict
 from homing.doors.api.organizations import KeyIn, KeyMade, Keys, key_out, make_key
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import not_found

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from homing.doors.api.authorization import Administrator
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import Strict
+from homing.doors.api.fields import Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused
 from homing.flow.rotate_keys import Selectors

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, IPvAnyAddress
 
 from homing.doors.api.authorization import Allow, Known, OnBehalfOf
 from homing.doors.api.body import JsonRoute
+from homing.doors.api.fields import AskedFlag
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found
 from homing.loop.api_key import Scope
@@ -60,7 +61,7 @@ async def examine(
         list[IPvAnyAddress] | None,
         Query(max_length=20, description="Addresses that mail leaves from. Default: those of the gateway's hostname."),
     ] = None,
-    probe: Annotated[bool, Query(description="Connect to the operator's own mail hosts on port 25, too.")] = True,
+    probe: Annotated[AskedFlag, Query(description="Connect to the operator's own mail hosts on port 25, too.")] = True,
     homing_organization: OnBehalfOf = None,
 ) -> Diagnosis:
     """Asks the DNS now, which takes some seconds, and a minute where nobody answers. `unknown` is what the DNS did not

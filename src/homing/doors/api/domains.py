@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from homing.doors.api.authorization import Access, ManageAccess, ReadAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import Strict
+from homing.doors.api.fields import Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.loop.domains.dns_records import DnsRecord
@@ -82,7 +82,7 @@ class DomainIn(Strict):
 
 
 class DomainChange(Strict):
-    own_recipients: bool = Field(
+    own_recipients: StrictBool = Field(
         description="True once you have seen that your own mail server takes mail from your domain from outside."
     )
 

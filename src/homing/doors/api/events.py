@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from homing.doors.api.authorization import ReadAccess
 from homing.doors.api.body import JsonRoute
+from homing.doors.api.fields import AskedNumber
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused, too_busy
 from homing.doors.api.responses import EventOut, event_out
@@ -74,7 +75,7 @@ class StreamToken(BaseModel):
 
 @router.get("/v1/events", summary="List events")
 async def list_events(
-    access: ReadAccess, parts: Parts, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
+    access: ReadAccess, parts: Parts, cursor: Cursor = None, limit: Annotated[AskedNumber, Query(ge=1, le=500)] = 100
 ) -> EventPage:
     """From the first one, or from a cursor. No event is ever skipped, also when many processes write."""
     found, end, _ = await parts.database.read(events.after, access.id, None, cursor, limit)

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from homing.doors.api.authorization import Access, AttestAccess, ReadAccess, SendOrManageAccess, shown_key
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import Strict
+from homing.doors.api.fields import Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.doors.api.setting_checks import address_faults, name_faults, phone_faults, text_faults
@@ -37,7 +37,7 @@ class HumanSenderIn(Strict):
     address: str = Field(examples=["janet@example.com"])
     application_user: str | None = Field(None, description="Your own id of this person.", examples=["user-17"])
     phone: str | None = Field(None, description="E.164; for text messages of a failure policy.")
-    proof_letter: bool = Field(True, description="False: no e-mail now; `…/proof` sends it later.")
+    proof_letter: StrictBool = Field(True, description="False: no e-mail now; `…/proof` sends it later.")
 
 
 class Noted(Strict):

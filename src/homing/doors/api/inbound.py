@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from homing.doors.api.authorization import Known, WatchingOrganization
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import Strict
+from homing.doors.api.fields import AskedNumber, Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found
 from homing.doors.api.responses import VerdictOut, shown_id, verdict_out
@@ -35,7 +35,7 @@ class InboundQuery(Strict):
     purpose: str | None = Field(
         None, description="Which kind of our addresses they came to.", pattern=r"^[a-z_]{1,16}$"
     )
-    limit: int = Field(50, ge=1, le=200)
+    limit: AskedNumber = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, max_length=100)
 
 

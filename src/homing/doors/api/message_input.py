@@ -4,9 +4,10 @@ import base64
 import binascii
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from homing.doors.api.fields import Strict
 from homing.loop.problem import Fault
 from homing.loop.request import ATTACHMENTS, RECIPIENTS, MessageRequest, Party, check_request
 from homing.mail.compose import Attachment
@@ -33,10 +34,6 @@ def _decoded(value: object) -> object:
         return base64.b64decode("".join(value.split()), validate=True)
     except (ValueError, binascii.Error):
         raise PydanticCustomError("base64", "not Base64") from None
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class PersonObject(Strict):

@@ -5,11 +5,12 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from homing.doors.api.authorization import Access, ReadAccess, SendAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import MessageIn, Strict
+from homing.doors.api.fields import AskedNumber, Moment, Strict
+from homing.doors.api.message_input import MessageIn
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.doors.api.responses import (
@@ -21,11 +22,13 @@ from homing.doors.api.responses import (
     message_out,
     message_summary,
 )
+from homing.doors.api.setting_checks import address_faults
 from homing.flow import accept
 from homing.loop import ids
 from homing.loop.model import DeliveryId, HumanSenderId, MessageId, State
 from homing.loop.problem import Fault
-from homing.mail.address import AddressError, parse_address
+from homing.loop.request import idempotency_key_faults
+from homing.mail.address import parse_address
 from homing.store import deliveries, views
 from homing.store.views import DeliveryView
 
@@ -50,9 +53,9 @@ class MessageQuery(Strict):
     )
     human_sender: str | None = Field(None, description="The id of a human sender.", max_length=100)
     stream: str | None = Field(None, max_length=64, pattern=r"^\P{C}*$")
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
-    limit: int = Field(50, ge=1, le=200)
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: AskedNumber = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, max_length=100)
 
 
@@ -138,11 +141,11 @@ async def resend_delivery(
     Without an `Idempotency-Key` the same correction of the same delivery is sent once.
     """
     delivery = _delivery_id(id)
-    try:
-        address = parse_address(body.recipient)
-    except AddressError as error:
-        raise invalid([Fault("/recipient", error.code, str(error))]) from None
-    key = (idempotency_key or f"to:{address.folded}")[:255]
+    faults = [*idempotency_key_faults(idempotency_key), *address_faults("/recipient", body.recipient)]
+    if faults:
+        raise invalid(faults)
+    address = parse_address(body.recipient)
+    key = f"to:{address.folded}"[:255] if idempotency_key is None else idempotency_key
     accepted = await parts.acceptance.resend(access.organization, delivery, str(address), key)
     parts.news.wake()
     return _answer(accepted)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StrictInt, StringConstraints
 
 from homing.doors.api.authorization import (
     ORGANIZATION_NAME,
@@ -19,7 +19,8 @@ from homing.doors.api.authorization import (
     shown_key,
 )
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import PolicyName, Strict
+from homing.doors.api.fields import AskedNumber, Strict
+from homing.doors.api.message_input import PolicyName
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.doors.api.setting_checks import (
@@ -73,8 +74,8 @@ class AllSettings(Settings):
         examples=["Two customers have this name; seen in the commercial register."],
     )
 
-    rate_limit: int = Field(organizations.NEW_RATE_LIMIT, ge=1, le=MOST, description="Deliveries a minute.")
-    daily_cap: int = Field(organizations.NEW_DAILY_CAP, ge=0, le=MOST, description="Deliveries a day (UTC).")
+    rate_limit: StrictInt = Field(organizations.NEW_RATE_LIMIT, ge=1, le=MOST, description="Deliveries a minute.")
+    daily_cap: StrictInt = Field(organizations.NEW_DAILY_CAP, ge=0, le=MOST, description="Deliveries a day (UTC).")
 
 
 class OrganizationIn(AllSettings):
@@ -134,7 +135,7 @@ class Question(Strict):
     """Which organizations."""
 
     name: str | None = Field(None, description="How the names begin.", max_length=64, pattern=r"^[a-z0-9-]*$")
-    limit: int = Field(50, ge=1, le=200)
+    limit: AskedNumber = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, max_length=100)
 
 

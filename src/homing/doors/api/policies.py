@@ -4,11 +4,12 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 from homing.doors.api.authorization import ManageAccess, ReadAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import PolicyName, Strict
+from homing.doors.api.fields import Strict
+from homing.doors.api.message_input import PolicyName
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found
 from homing.loop.model import (
@@ -33,7 +34,7 @@ LONGEST_DELAY = 30 * 24 * 3600
 
 Name = Annotated[PolicyName, Path()]
 Word = Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
-Budget = Annotated[int | None, Field(ge=0, le=1_000_000_000)]
+Budget = Annotated[StrictInt | None, Field(ge=0, le=1_000_000_000)]
 
 
 class StepShown(Strict):
@@ -45,9 +46,9 @@ class StepShown(Strict):
     kinds: list[Word] = Field([], max_length=40)
     min_evidence: Strength = Strength.WEAK
     when_possibly_delivered: WhenPossiblyDelivered = WhenPossiblyDelivered.SAY_SO
-    only_if_unheard: bool = False
+    only_if_unheard: StrictBool = False
     reader: StepReader = Field(StepReader.HUMAN_SENDER, description="Who gets the text message of an SMS step.")
-    delay_seconds: int = Field(0, ge=0, le=LONGEST_DELAY, description="From the moment its turn comes.")
+    delay_seconds: StrictInt = Field(0, ge=0, le=LONGEST_DELAY, description="From the moment its turn comes.")
     budget_organization: Budget = Field(None, description="Actions of this kind a day for the organization.")
     budget_recipient: Budget = Field(None, description="The same for one recipient.")
 

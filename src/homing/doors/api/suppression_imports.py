@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from homing.doors.api.authorization import ManageAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import Strict
+from homing.doors.api.fields import Moment, Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid
 from homing.doors.api.setting_checks import text_faults
@@ -30,14 +30,14 @@ class ImportedIn(Strict):
     stream: StreamName = "default"
     reason: str = Field(pattern=REASON, examples=["invalid_recipient"])
     evidence: str = Field("", description="In words: what was seen, and by whom.")
-    created_at: AwareDatetime | None = Field(None, description="When it came onto the other list. Null: now.")
-    expires_at: AwareDatetime | None = Field(None, description="Null: for ever.")
+    created_at: Moment | None = Field(None, description="When it came onto the other list. Null: now.")
+    expires_at: Moment | None = Field(None, description="Null: for ever.")
     rule: str | None = Field(None, description="The rule of ours that gave the reason.", pattern=RULE)
 
 
 class ImportIn(Strict):
     suppressions: Annotated[list[ImportedIn], Field(max_length=AT_ONCE)]
-    strict: bool = Field(False, description="Import nothing if one of them has a fault (422).")
+    strict: StrictBool = Field(False, description="Import nothing if one of them has a fault (422).")
 
 
 class FaultOut(BaseModel):

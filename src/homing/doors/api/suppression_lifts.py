@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictInt
 
 from homing.doors.api.authorization import ManagedOrganization, ReadAccess
 from homing.doors.api.body import JsonRoute
+from homing.doors.api.fields import AskedNumber
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid
 from homing.doors.api.setting_checks import text_faults
@@ -30,7 +31,7 @@ class LiftIn(CriteriaIn):
     """Which suppressions to lift; all that is given must hold. `limit`: how many at most, at once."""
 
     why: str = Field("", description="In words, for the record. By default what `rule` says: that it was wrong.")
-    limit: int = Field(500, ge=1, le=500)
+    limit: StrictInt = Field(500, ge=1, le=500)
     cursor: str | None = Field(None, description="Of the last answer.", max_length=100)
 
 
@@ -83,7 +84,7 @@ async def list_lifted(
     access: ReadAccess,
     parts: Parts,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    limit: Annotated[AskedNumber, Query(ge=1, le=500)] = 100,
 ) -> LiftedPage:
     """The latest first, for 400 days."""
     before = None if cursor is None else ids.read("suppression", cursor)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from homing.doors.api.authorization import organization_required
-from homing.doors.api.message_input import Strict
+from homing.doors.api.fields import Moment, Strict
 from homing.doors.api.parts import ApiParts
 from homing.doors.api.problems import invalid, refused
 from homing.doors.api.responses import shown_id
@@ -37,8 +37,8 @@ class CriteriaIn(Strict):
     rule: str | None = Field(None, description="The rule whose verdict led to it.", pattern=RULE)
     reason: str | None = Field(None, description="A word as in the list.", pattern=REASON)
     stream: str | None = Field(None, description="Null: of all streams.", pattern=NAME)
-    since: AwareDatetime | None = Field(None, description="It came onto the list then or later.")
-    until: AwareDatetime | None = Field(None, description="It came onto the list before that.")
+    since: Moment | None = Field(None, description="It came onto the list then or later.")
+    until: Moment | None = Field(None, description="It came onto the list before that.")
 
     @property
     def narrow(self) -> bool:

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from homing.doors.api.authorization import ManageAccess, ReadAccess, WatchingOrganization, organization_required
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.message_input import Strict
+from homing.doors.api.fields import AskedNumber, Moment, Strict
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.doors.api.setting_checks import text_faults
@@ -41,13 +41,13 @@ class SuppressionIn(Strict):
     stream: StreamName = "default"
     reason: str = Field("manual", pattern=REASON)
     evidence: str = Field("", description="In words: who asked for it, and when.")
-    expires_at: AwareDatetime | None = Field(None, description="Null: for ever.")
+    expires_at: Moment | None = Field(None, description="Null: for ever.")
 
 
 class SuppressionQuery(CriteriaIn):
     """Which suppressions. All that is given must hold; a stream or a period takes a reason or a rule besides."""
 
-    limit: int = Field(100, ge=1, le=500)
+    limit: AskedNumber = Field(100, ge=1, le=500)
     cursor: str | None = Field(None, max_length=1000)
 
 
@@ -62,7 +62,7 @@ class SuppressionPage(BaseModel):
 
 
 class StreamIn(Strict):
-    bulk: bool = Field(False, description="Many people get the same: each of them may unsubscribe.")
+    bulk: StrictBool = Field(False, description="Many people get the same: each of them may unsubscribe.")
 
 
 class StreamOut(BaseModel):

@@ -77,7 +77,7 @@ class Lists:
             return _sign_in()
         if visitor.organization is None:
             return message_page(404, "There is no organization here yet.", "", visitor=visitor)
-        after = (request.query_params.get("address", ""), request.query_params.get("stream", ""))
+        after = (clean(request.query_params.get("address", ""), 320), clean(request.query_params.get("stream", ""), 64))
         entries = await self.parts.database.read(
             suppressions.list_page, visitor.organization.id, self.parts.clock(), after=after, limit=PAGE
         )

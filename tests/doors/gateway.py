@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from homing.doors.api import ApiParts, create_api
 from homing.doors.peers import Peers
-from homing.doors.web import WebParts, web_router
+from homing.doors.web import WebParts, message_page, web_router
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
 from homing.flow.deliver.sign import Signer
@@ -135,7 +135,7 @@ async def gateway(folder: Path, url: str = "") -> AsyncIterator[Gateway]:
     clock = Clock()
     try:
         parts, sms = _parts(database, clock)
-        app = create_api(parts)
+        app = create_api(parts, message_page)
         app.include_router(web_router(_web_parts(parts)))
         acme = await _member(database, clock, "acme")
         other = await _member(database, clock, "other")

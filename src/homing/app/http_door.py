@@ -18,7 +18,7 @@ from homing.config import Settings
 from homing.doors.api import ApiParts, create_api
 from homing.doors.http_connection import HttpConnections, HttpLimits
 from homing.doors.peers import Peers
-from homing.doors.web import WebParts, web_router
+from homing.doors.web import WebParts, message_page, web_router
 from homing.flow.accept import Acceptance
 from homing.flow.act import Actor
 from homing.flow.address_proofs import AddressProofs
@@ -126,7 +126,7 @@ def make_http(
         own_doctor=_own_doctor(shared),
         loop_watch=loop_watch,
     )
-    http = create_api(parts)
+    http = create_api(parts, message_page)
     http.include_router(web_router(_pages(shared, parts)))
     return http
 

@@ -69,12 +69,13 @@ def api_router() -> APIRouter:
     return router
 
 
-def create_api(parts: ApiParts) -> FastAPI:
-    """The application. Other routers may be mounted on it; they get the same frame around their requests."""
+def create_api(parts: ApiParts, page: problems.Page) -> FastAPI:
+    """The application. `page`: what it shows to a browser that has lost its way. Other routers may be mounted on it;
+    they get the same frame around their requests."""
     app = FastAPI(title="Homing", version="1", description=_ABOUT, docs_url=None, redoc_url=None)
     app.state.api = parts
     app.add_middleware(RequestMiddleware, largest=LARGEST_BODY)
-    problems.install(app, {messages.create_message: further_faults})
+    problems.install(app, {messages.create_message: further_faults}, page)
     app.router.routes.extend(api_router().routes)
     return app
 

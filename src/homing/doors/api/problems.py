@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from homing.loop.problem import Fault, Problem, Rejected, how_many
 
@@ -22,6 +23,8 @@ More = Callable[[Any, list[str]], list[Fault]]
 """Finds further faults of a body, given the pointers to those of its shape."""
 
 _POINTER_LENGTH = 200
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_KEPT = ("x-request-id", "retry-after", "www-authenticate")
 
 _OF_STATUS = {
     400: ("request-malformed", "The request cannot be read."),
@@ -107,12 +110,17 @@ def render(problem: Problem, identifier: str) -> Response:
     return Response(json.dumps(document), problem.status, headers, media_type="application/problem+json")
 
 
-def install(app: FastAPI, further: Mapping[Any, More]) -> None:
-    """`further`: for an endpoint, what else is wrong with a body whose shape is wrong already."""
+Page = Callable[[int, str, str], Response]
+"""A page for a person: status, title, text."""
+
+
+def install(app: FastAPI, further: Mapping[Any, More], page: Page) -> None:
+    """`further`: for an endpoint, what else is wrong with a body whose shape is wrong already. `page`: shown to
+    browsers at addresses that are not the API's."""
 
     async def rejected(request: Request, error: Exception) -> Response:
         assert isinstance(error, Rejected)
-        return render(error.problem, request_id(request))
+        return _told(request, error.problem, page)
 
     async def unreadable(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -120,17 +128,11 @@ def install(app: FastAPI, further: Mapping[Any, More]) -> None:
         more = further.get(request.scope.get("endpoint"))
         if more:
             faults += more(error.body, [fault.path for fault in faults])
-        return render(invalid(faults).problem, request_id(request))
+        return _told(request, invalid(faults).problem, page)
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        if isinstance(error.__cause__, Rejected):  # raised while the body was read
-            return render(error.__cause__.problem, request_id(request))
-        code, title = _OF_STATUS.get(error.status_code, ("request-refused", str(error.detail)))
-        problem = Problem(status=error.status_code, code=code, title=title)
-        response = render(problem, request_id(request))
-        response.headers.update(error.headers or {})
-        return response
+        return _http_error(request, error, page)
 
     async def unavailable(request: Request, error: Exception) -> Response:
         if isinstance(error, DataError | IntegrityError | ProgrammingError):
@@ -139,11 +141,11 @@ def install(app: FastAPI, further: Mapping[Any, More]) -> None:
         detail = "It is not known whether the request was carried out: repeat it with the same Idempotency-Key."
         title = "The database does not answer."
         problem = Problem(status=503, code="database-unavailable", title=title, detail=detail, retry_after=5)
-        return render(problem, request_id(request))
+        return _told(request, problem, page)
 
     async def bug(request: Request, _: Exception) -> Response:
         title = "Something went wrong on our side; nothing is known to be wrong with the request."
-        return render(Problem(status=500, code="internal-error", title=title), request_id(request))
+        return _told(request, Problem(status=500, code="internal-error", title=title), page)
 
     app.add_exception_handler(Rejected, rejected)
     app.add_exception_handler(RequestValidationError, unreadable)
@@ -151,6 +153,64 @@ def install(app: FastAPI, further: Mapping[Any, More]) -> None:
     for absence in (DBAPIError, PoolTimeout, ConnectionError, TimeoutError):
         app.add_exception_handler(absence, unavailable)
     app.add_exception_handler(Exception, bug)
+
+
+def _http_error(request: Request, error: HTTPException, page: Page) -> Response:
+    if isinstance(error.__cause__, Rejected):  # raised while the body was read
+        return _told(request, error.__cause__.problem, page)
+    code, title = _OF_STATUS.get(error.status_code, ("request-refused", str(error.detail)))
+    response = _told(request, Problem(status=error.status_code, code=code, title=title), page)
+    response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(_allowed(request))
+    return response
+
+
+def _told(request: Request, problem: Problem, page: Page) -> Response:
+    """In the form that whoever asks can read."""
+    answer = render(problem, request_id(request))
+    if _in_the_api(request):
+        return answer
+    if wants_page(request.headers.get("accept", "")):
+        shown = page(problem.status, problem.title, problem.detail)
+        shown.headers.update({name: value for name, value in answer.headers.items() if name in _KEPT})
+        answer = shown
+    answer.headers["Vary"] = "Accept"
+    return answer
+
+
+def wants_page(accept: str) -> bool:
+    """Whether a browser asks: it names HTML, and JSON not before it (RFC 9110 §12.5.1)."""
+    quality = {"text/html": 0.0, "json": 0.0}
+    for one in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in one.split(";"))
+        kind = "json" if kind.endswith(("/json", "+json")) else kind
+        if kind in quality:
+            quality[kind] = max(quality[kind], min(map(_quality, parameters), default=1.0))
+    return quality["text/html"] > quality["json"]
+
+
+def _quality(parameter: str) -> float:
+    name, _, value = parameter.partition("=")
+    try:
+        return float(value) if name.strip() == "q" else 1.0
+    except ValueError:
+        return 1.0
+
+
+def _in_the_api(request: Request) -> bool:
+    """Whether the address is one of the API, which answers programs."""
+    return getattr(request.scope.get("route"), "include_in_schema", False)
+
+
+def _allowed(request: Request) -> list[str]:
+    """All methods of an address, over all its routes (RFC 9110 §10.2.1)."""
+
+    def allowed(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in request.app.router.routes)
+
+    return [method for method in _METHODS if allowed(method)]
 
 
 def _shape_fault(error: Mapping[str, Any]) -> Fault:

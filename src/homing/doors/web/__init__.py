@@ -7,6 +7,7 @@ from homing.doors.web.links import Links
 from homing.doors.web.lists import Lists
 from homing.doors.web.pages import Pages
 from homing.doors.web.parts import WebParts as WebParts
+from homing.doors.web.rendering import message_page as message_page
 from homing.doors.web.visitors import Visitors
 
 

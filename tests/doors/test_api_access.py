@@ -1,4 +1,4 @@
-"""Who may do what: keys, scopes, and the wall between organizations."""
+"""Keys, and the wall between organizations; who may ask what is in the table of access."""
 
 from datetime import timedelta
 
@@ -6,63 +6,7 @@ import pytest
 
 from homing.loop import ids
 
-from .gateway import ALL, Gateway, Member, make_key, message
-from .test_inbound import came
-
-REQUEST = {"X-Request-Id": "the-same-for-all"}
-
-BODIES = {
-    "/v1/deliveries/{id}/resend": {"recipient": "x@example.org"},
-    "/v1/organizations/{id}/pause": {"reason": "x"},
-    "/v1/organizations/{id}/keys": {"name": "x", "scopes": ["send"]},
-    "/v1/organizations/{id}": {},
-    "/v1/failure_policies/{name}": {"steps": [{"kind": "log"}]},
-    "/v1/streams/{name}": {"bulk": False},
-}
-ADMINISTRATORS_ALONE = {"organizations", "administrator_keys", "prove", "dkim_keys"}
-NAMED_BY_THE_TENANT = {
-    "/v1/failure_policies/{name}",
-    "/v1/streams/{name}",
-    *(f"/v1/domains/{{name}}{more}" for more in ("", "/records", "/verify")),
-}
-NOBODYS = {"/v1/sms/status/{token}", "/v1/administrator_keys/{key}"}
-
-
-def routes(home: Gateway) -> list[tuple[str, str]]:
-    """Every route with something of somebody's in its path."""
-    paths = home.app.openapi()["paths"]
-    return [(method.upper(), path) for path, item in paths.items() if "{" in path for method in item]
-
-
-async def test_another_organizations_id_looks_exactly_like_an_unknown_one(home: Gateway) -> None:
-    answer = await home.send()
-    mine = {
-        "messages": answer["id"],
-        "deliveries": answer["deliveries"][0]["id"],
-        "human_senders": ids.show("human_sender", home.acme.sender.id),
-        "organizations": ids.show("organization", home.acme.organization.id),
-        "administrator_keys": "key_" + "1" * 32,
-        "dkim_keys": "dkm_" + "1" * 32,
-        "inbound": await came(home, answer["deliveries"][0]["id"]),
-    }
-    tried = 0
-    for method, path in routes(home):
-        if path in NAMED_BY_THE_TENANT | NOBODYS:
-            continue
-        kind = path.split("/")[2]
-        unknown = mine[kind][:-4] + "0000"
-        answers = []
-        for identifier in (mine[kind], unknown):
-            target = path.replace("{id}", identifier).replace("{key}", "key_" + "0" * 32)
-            body = BODIES.get(path) if method in {"POST", "PATCH", "PUT"} else None
-            response = await home.call(method, target, home.other, headers=REQUEST, json=body)
-            answers.append((response.status_code, response.content, sorted(response.headers.items())))
-        assert answers[0] == answers[1], (method, path)
-        forbidden = ADMINISTRATORS_ALONE.intersection(path.split("/"))
-        expected = 403 if forbidden else 401 if path.endswith("/events/stream") else 404
-        assert answers[0][0] == expected, (method, path, answers[0])
-        tried += 1
-    assert tried >= 12
+from .gateway import Gateway, Member, make_key
 
 
 @pytest.mark.parametrize("name", ["%00", "%0A", "%F0%9F%90%A6", "org_x", "a" * 300, "Acme"])
@@ -107,37 +51,6 @@ async def test_without_a_live_key_nothing_is_said(home: Gateway, authorization: 
     assert response.status_code == 401
     assert response.json()["code"] == "key-invalid"
     assert response.headers["www-authenticate"] == "Bearer"
-
-
-async def test_each_scope_opens_its_own_doors(home: Gateway) -> None:
-    wanted = {
-        ("POST", "/v1/messages"): {"send"},
-        ("GET", "/v1/messages"): {"read"},
-        ("GET", "/v1/events"): {"read"},
-        ("GET", "/v1/human_senders"): {"read"},
-        ("POST", "/v1/human_senders"): {"send", "manage"},
-        ("PATCH", "/v1/organization"): {"manage"},
-        ("POST", "/v1/suppressions"): {"manage"},
-        ("POST", "/v1/organizations"): set(),
-        ("GET", "/v1/organizations"): set(),
-    }
-    bodies = {
-        "/v1/messages": message(),
-        "/v1/human_senders": {"name": "", "address": ""},
-        "/v1/organization": {},
-        "/v1/suppressions": {"address": "x@example.org"},
-        "/v1/organizations": {"name": "x", "display_name": "X"},
-    }
-    for scope in ALL:
-        key = await make_key(home.database, home.clock, home.acme.organization.id, (scope,))
-        member = Member(home.acme.organization, key, home.acme.sender)
-        for (method, path), scopes in wanted.items():
-            body = bodies[path] if method != "GET" else None
-            response = await home.call(method, path, member, json=body)
-            refused = response.status_code == 403
-            assert refused != (scope in scopes), (scope, method, path, response.text)
-            if refused:
-                assert response.json()["code"] == "scope-missing"
 
 
 async def test_an_administrator_names_the_organization_that_he_works_for(home: Gateway) -> None:

@@ -89,6 +89,7 @@ async def test_a_moment_far_ahead_is_a_moment(home: Gateway) -> None:
             assert (response.status_code, len(response.json()["messages"])) == (200, count), (name, moment)
 
 
+@pytest.mark.slow
 async def test_every_moment_that_is_asked_for_may_be_any_moment(home: Gateway) -> None:
     tried = 0
     for operation in operations(home.app):
@@ -122,6 +123,7 @@ def test_no_id_is_older_than_1970() -> None:
     assert earliest(datetime.max.replace(tzinfo=UTC)) > first
 
 
+@pytest.mark.slow
 async def test_no_field_takes_what_could_be_turned_into_its_type(home: Gateway) -> None:
     tried = 0
     for operation in operations(home.app):
@@ -147,6 +149,7 @@ async def test_no_field_takes_what_could_be_turned_into_its_type(home: Gateway) 
 _PYTHON = {"string": str, "boolean": bool, "array": list, "object": dict}
 
 
+@pytest.mark.slow
 async def test_no_number_in_a_query_is_guessed(home: Gateway) -> None:
     tried = 0
     for operation in operations(home.app):

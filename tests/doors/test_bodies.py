@@ -98,7 +98,8 @@ async def test_bodies_of_all_requests_together_are_bounded_and_small_ones_come_t
     await asyncio.gather(*(one.reached.wait() for one in waiting))
     assert room.used == 6 * 1024 * 1024
 
-    large = await Endless("POST", "/v1/messages", known).ask(home)
+    async with asyncio.timeout(5):
+        large = await Endless("POST", "/v1/messages", known, held=1536 * 1024).ask(home)
     assert (large.status, large.fields["retry-after"], large.fields["connection"]) == (503, "5", "close")
     assert room.used == 6 * 1024 * 1024
     await home.send()
@@ -125,6 +126,7 @@ async def test_live_streams_are_bounded_for_all_organizations_together(home: Gat
     assert (response.status_code, response.json()["code"]) == (503, "gateway-busy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["wrong", ADMINISTRATOR])
 async def test_a_body_that_is_too_large_is_no_secret(home: Gateway, key: str) -> None:
     headers = JSON | {"authorization": f"Bearer {key}", "homing-organization": "acme"}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StrictBool
 
 from homing.doors.api.authorization import Access, AttestAccess, ReadAccess, SendOrManageAccess, shown_key
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.fields import Strict
+from homing.doors.api.fields import AskedNumber, Strict
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused
 from homing.doors.api.setting_checks import address_faults, name_faults, phone_faults, text_faults
@@ -105,7 +105,7 @@ class WhichPeople(Strict):
     """Which human senders."""
 
     address: str | None = Field(None, description="Only this address, in whichever case.", max_length=320)
-    limit: int = Field(500, ge=1, le=500)
+    limit: AskedNumber = Field(500, ge=1, le=500)
     cursor: str | None = Field(None, max_length=500)
 
 

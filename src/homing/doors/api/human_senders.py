@@ -104,7 +104,9 @@ class HumanSenders(BaseModel):
 class WhichPeople(Strict):
     """Which human senders."""
 
-    address: str | None = Field(None, description="Only this address, in whichever case.", max_length=320)
+    address: str | None = Field(
+        None, description="Only this address, in whichever case.", max_length=320, pattern=r"^\P{C}*$"
+    )
     limit: AskedNumber = Field(500, ge=1, le=500)
     cursor: str | None = Field(None, max_length=500)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -152,6 +153,17 @@ async def test_a_reader_who_takes_his_time_gets_all() -> None:
             got += len(octets)
             await asyncio.sleep(0.003)
         assert got > 20_000_000
+
+
+async def test_no_answer_waits_for_an_acknowledgement() -> None:
+    clock = asyncio.get_running_loop().time
+    async with serving(Answering()) as url, client(url) as steady:
+        took = []
+        for _ in range(11):
+            began = clock()
+            await steady.say(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab").answer()
+            took.append(clock() - began)
+    assert median(took) < 0.03, "40 ms is what a delayed acknowledgement takes"
 
 
 # -- octets ----------------------------------------------------------------------------------------------------------

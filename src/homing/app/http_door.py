@@ -40,6 +40,9 @@ async def http_door(
     requests have five seconds to end."""
     with listening("http_port", settings.http_host, settings.http_port):
         listener = socket.create_server((settings.http_host, settings.http_port), backlog=BACKLOG)
+    # Whom it accepts inherits it: head and body of an answer are written apart, and the second must not wait for an
+    # acknowledgement of the first (RFC 1122 §4.2.3.4). asyncio itself would not set it, since the protocol is unnamed.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connections = HttpConnections(limits, dice)
     config = uvicorn.Config(
         http,

@@ -46,7 +46,7 @@ GENTLE = 8
 _UNDONE = """
 SELECT (SELECT count(*) FROM delivery WHERE state IN ('queued', 'sending'))
      + (SELECT count(*) FROM delivery WHERE state = 'deferred' AND next_attempt_at <= {now})
-     + (SELECT count(*) FROM action WHERE state IN ('due', 'running'))
+     + (SELECT count(*) FROM action WHERE state = 'running' OR (state = 'due' AND due_at <= {now}))
      + (SELECT count(*) FROM inbound WHERE state IN ('waiting', 'working'))
 """
 _LEFT = """

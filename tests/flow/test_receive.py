@@ -52,11 +52,8 @@ NOTE = b"Subject: hello\r\n\r\nSomebody wrote.\r\n"
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def receiver(database: Database, clock: Clock, tmp_path: Path) -> Receiver:
+def a_receiver(database: Database, clock: Clock, spool: Path) -> Receiver:
     """Nobody answers its DNS: nothing is refused for that."""
-    spool = tmp_path / "inbound"
-    spool.mkdir()
     silent = Resolver([("127.0.0.1", 9)], timeout=0.05)
     return Receiver(
         database=database,
@@ -76,6 +73,13 @@ def receiver(database: Database, clock: Clock, tmp_path: Path) -> Receiver:
         names=OwnNames(database=database, organization_addresses=False, clock=clock),
         quota=QUOTA,
     )
+
+
+@pytest.fixture
+def receiver(database: Database, clock: Clock, tmp_path: Path) -> Receiver:
+    spool = tmp_path / "inbound"
+    spool.mkdir()
+    return a_receiver(database, clock, spool)
 
 
 def address_of(delivery: UUID, purpose: Purpose = Purpose.ENVELOPE, prefix: str = "b+") -> str:

@@ -68,7 +68,9 @@ OUR_WORDS = _CHANNELS | {
 }
 """Words of ours within a JSON document; they stay."""
 
-_LARGE = {"inbound.raw", "message_content.content"}
+KEYS_TOO = {"message.metadata"}
+"""Documents of which others choose the keys too."""
+
 _HEADERS = ("From", "To", "Subject", "Reply-To", "X-Loop", "List-Id", "Message-ID")
 
 Words = Callable[[str], str]
@@ -238,6 +240,8 @@ def overwrite(conn: sa.Connection, words: Words) -> int:
 
 def _written(column: sa.Column[Any], before: Any, text: str, number: int) -> Any:
     match column.type:
+        case sa.JSON() if str(column) in KEYS_TOO:
+            return {text: text}
         case sa.JSON():
             return None if before is None else _document(before, text)
         case sa.LargeBinary():

@@ -40,8 +40,8 @@ ODD = (
     b"\r", b"\n", b"\r\n", b"\0", b".", b"\r\n.\r\n", b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r",
     b"\r\n..\r\n", b"\r\n\0.\r\n", b"\xff\xf4\xff\xfd\x06", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n",
     b"STARTTLS\r\n", b"RSET\r\n", b"DATA\r\n", b"QUIT\r\n", b"EHLO \r\n", b"EHLO d.example\r\n", b"MAIL FROM:<>\r\n",
-    b"RCPT TO:<OTHER>\r\n", b"RCPT TO:<OURS>\r\n", b"<", b">", b"@", b'"', b"\\", b" ", b"\t", b"\x80\xfe", b"\xe2\x80\xa8",
-    b"A" * 600, b"A" * 70_000, b"x\r\n" * 2000, b"NOOP\r\n" * 120, b"RCPT TO:<OTHER>\r\n" * 30,
+    b"RCPT TO:<OTHER>\r\n", b"RCPT TO:<OURS>\r\n", b"<", b">", b"@", b'"', b"\\", b" ", b"\t", b"\x80\xfe",
+    b"\xe2\x80\xa8", b"A" * 600, b"A" * 70_000, b"x\r\n" * 2000, b"NOOP\r\n" * 120, b"RCPT TO:<OTHER>\r\n" * 30,
 )  # fmt: skip
 
 

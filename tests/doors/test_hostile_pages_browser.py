@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import pytest
@@ -167,7 +167,8 @@ class Visitor:
     async def _look(self, look: Look, text: str) -> Seen:
         parameters = dict.fromkeys(PARAMETERS, text) | {"q": f"x:{text}"}
         asked = f"?{urlencode(parameters)}" if look.field == "?" else ""
-        response = await self.page.goto(f"{look.path}{asked}", wait_until="load")
+        path = look.path.replace("TEXT", quote(text, safe=""))
+        response = await self.page.goto(f"{path}{asked}", wait_until="load")
         if look.button:
             if look.field:
                 await self.page.locator(f"#{look.field}").fill(text)
@@ -248,7 +249,8 @@ async def test_no_text_of_a_stranger_becomes_more_than_text(home: Gateway, brows
 async def test_no_text_in_an_address_becomes_more_than_text(home: Gateway, browser: Browser) -> None:
     await (await a_scene(home)).fill(sign)
     async with serving(home.app) as url:
-        [visitor, *_] = await visitors(home, browser, url, {path: [Look(path, field="?")] for path in LISTS})
+        paths = (*LISTS, "/TEXT", "/messages/TEXT", "/inbound/TEXT", "/v1/TEXT")
+        [visitor, *_] = await visitors(home, browser, url, {path: [Look(path, field="?")] for path in paths})
         before = await visitor.look_round("x")
         for text in TEXTS:
             assert differences(before, await visitor.look_round(text)) == [], text

@@ -171,8 +171,9 @@ class Settings(BaseSettings):
     role_mail_mib_per_day: int = Field(
         default=256,
         ge=1,
-        description="Mebibytes a day that are taken for addresses which belong to no delivery: postmaster, abuse, "
-        "reports, the unmonitored From. More is refused for the day, and an alarm tells of it.",
+        description="Mebibytes a day that are taken for each kind of address which belongs to no delivery: "
+        "postmaster, abuse, reports, the unmonitored From; a quarter of it from one network. More is refused for "
+        "the day, and an alarm tells of it.",
     )
     content_retention_days: int = Field(default=30, ge=1, description="Contents of messages are erased after that.")
     reply_retention_days: int = Field(

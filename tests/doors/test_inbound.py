@@ -3,6 +3,8 @@
 from dataclasses import replace
 from uuid import UUID, uuid4
 
+import pytest
+
 from homing.loop import ids
 from homing.loop.evidence import What
 from homing.loop.model import InboundId, Verdict
@@ -13,7 +15,7 @@ from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables
 from homing.store.inbound import InboundQuota, InboundResult, NewInbound
 
-from .gateway import ADMINISTRATOR, Gateway, Member
+from .gateway import ADMINISTRATOR, Gateway, Member, make_key
 from .test_web import here
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
@@ -186,3 +188,16 @@ async def test_what_strangers_wrote_does_nothing_on_the_pages(home: Gateway) -> 
     assert "spf=pass(evil.example&lt;script&gt;" in one
     assert "dkim=fail dmarc=permerror" in one
     assert identifier not in filtered
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r"], ids=["lf", "cr"])
+async def test_whatever_ends_the_lines_a_key_that_may_only_read_is_shown_the_header_alone(
+    home: Gateway, end: bytes
+) -> None:
+    mine = await home.send()
+    raw = end.join((b"Subject: failure notice", b"From: x", b"", b"550 no such user", b"", b"the original itself"))
+    mail = await came(home, mine["deliveries"][0]["id"], raw=raw, size=len(raw))
+    key = await make_key(home.database, home.clock, home.acme.organization.id, ("read",))
+    shown = (await home.call("GET", f"/v1/inbound/{mail}", headers={"Authorization": f"Bearer {key}"})).json()
+    assert "failure notice" in shown["head"]
+    assert "the original itself" not in shown["head"]

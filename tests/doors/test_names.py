@@ -211,3 +211,19 @@ async def test_everyday_names_are_accepted_and_come_back_as_they_are_meant(home:
         if field == "human_sender":
             status, answer = await renamed(home, text)
             assert (status, answer.get("display_name")) == (200, kept), answer
+
+
+async def test_a_name_that_the_operator_has_taken_away_is_not_written_back(home: Gateway) -> None:
+    await set_by_operator(home, display_name="PayPal", display_name_reason=REASON)
+    assert (await home.call("GET", "/v1/organization")).json()["display_name"] == "PayPal"
+    elsewhere = {"display_name": "Acme"}
+    await home.database.write(organizations.change, home.acme.organization.id, elsewhere)
+    await renamed(home, "PayPal")
+    now = await home.database.read(organizations.get, home.acme.organization.id)
+    assert now is not None
+    assert now.display_name == "Acme"
+
+
+async def test_a_name_that_is_the_same_but_for_its_hints_is_kept_without_them(home: Gateway) -> None:
+    status, answer = await renamed(home, "Acme\u200e")
+    assert (status, answer["display_name"]) == (200, "Acme")

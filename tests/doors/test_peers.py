@@ -99,3 +99,19 @@ def test_a_form_without_an_origin(site: str | None, same: bool) -> None:
 )
 def test_whether_the_client_speaks_tls(request_: Request, among: Peers, secure: bool) -> None:
     assert among.is_secure(request_) is secure
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "re`bound.example:8025",
+        "re{bound}.example",
+        're"bound.example',
+        "[::1",
+        "rebound.example:99999",
+        "a@localhost",
+        "",
+    ],
+)
+def test_a_host_that_is_no_name_is_not_this_machines(host: str) -> None:
+    assert not peers().is_local(a_request(host=host))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from homing.doors.smtp.networks import Networks, network_of
+from homing.doors.smtp.networks import Networks
+from homing.mail.network import network_of
 
 
 class Clock:

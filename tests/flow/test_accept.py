@@ -278,6 +278,14 @@ async def test_a_failed_message_is_sent_again_once(acceptance: Acceptance, datab
     assert await state_of(database, organization, one["id"]) is State.QUEUED
 
 
+async def test_nothing_is_sent_again_while_the_disk_is_low(acceptance: Acceptance, database: Database) -> None:
+    organization = await a_customer(database)
+    delivery = await failed(acceptance, database, organization)
+    acceptance.disk.is_low = True
+    problem = await refused(acceptance.resend(organization, delivery, "right@corp.example", "k"))
+    assert (problem.status, problem.code) == (503, "disk-full")
+
+
 async def test_what_was_erased_is_not_sent_again(acceptance: Acceptance, database: Database) -> None:
     organization = await a_customer(database)
     delivery = await failed(acceptance, database, organization)

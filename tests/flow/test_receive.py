@@ -136,7 +136,7 @@ async def test_who_leaves_too_much_is_refused_and_nothing_of_it_stays(
 ) -> None:
     organization = await an_organization(database)
     [one] = (await delivered(database, organization, "john@corp.example")).deliveries
-    receiver.quota = InboundQuota(mails_per_delivery=1, octets_per_day=2 * len(NOTE))
+    receiver.quota = InboundQuota(mails_per_delivery=1, octets_per_day=8 * len(NOTE))
     large = replace(arrived(address_of(one.id)), write_whole=lambda file: file.write_bytes(NOTE) and None)
     with capture_logs() as logs:
         said = [await receiver.keep(mail) for mail in (large, large, arrived(), arrived(), arrived())]

@@ -102,7 +102,7 @@ async def test_a_delivery_takes_so_many_mails_and_octets_and_its_first_mail_what
 
 
 async def test_what_belongs_to_no_delivery_has_its_octets_of_the_day(database: Database) -> None:
-    quota = InboundQuota(octets_per_day=100)
+    quota = InboundQuota(octets_per_day=400)
 
     async def kept(size: int, days: int = 0, **fields: object) -> bool:
         mail = _mail(size=size, received_at=NOW + timedelta(days=days), **fields)
@@ -110,10 +110,13 @@ async def test_what_belongs_to_no_delivery_has_its_octets_of_the_day(database: D
 
     assert [await kept(size) for size in (101, 60, 50, 40, 1)] == [False, True, False, True, False]
     assert await kept(1, delivery=fresh()), "a bounce is taken all the same"
+    networks = [await kept(100, ip=f"192.0.{number}.1") for number in range(4)]
+    assert networks == [True, True, True, False], "a quarter is one network's"
+    assert await kept(1, purpose="fbl"), "another address has octets of its own"
     assert await kept(100, days=1)
     while await database.write(tidy.forget_counters, NOW + timedelta(days=1)):
         pass
-    assert [row["octets"] for row in await database.read(all_rows, tables.inbound_usage)] == [100]
+    assert [row["octets"] for row in await database.read(all_rows, tables.inbound_usage)] == [100, 100]
 
 
 async def test_a_report_counts_once_however_often_its_work_is_done(database: Database) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import smtplib
 import time
+from pathlib import Path
 from uuid import uuid4
 
 from structlog.testing import capture_logs
@@ -14,7 +16,7 @@ from homing.mail.smtp_client import Envelope, Silence
 from homing.net.route import Host
 from homing.net.smtp_client import Connection, SmtpClient
 
-from .gateway import Story, until
+from .gateway import Story, a_story, until
 
 JANET, MARY = "janet@example.net", "mary@corp.com"
 
@@ -34,6 +36,7 @@ async def test_a_mail_that_nobody_can_read_is_told_of_where_it_belongs(story: St
             return "unexplained_return" in await crm.types_of(sent)
 
         await until(told)
+        await until(lambda: [log for log in logs if log["event"] == "alarm"])
     assert [log["cause"] for log in logs if log["event"] == "alarm"] == ["kept-unread"]
     [alarm] = (await story.http.get("/v1/alarms", headers=story.administrator)).json()["alarms"]
     assert (alarm["cause"], "look at it" in alarm["advice"]) == ("kept-unread", True)
@@ -196,3 +199,35 @@ async def test_evidence_is_taken_in_whatever_name_it_comes(story: Story) -> None
     await crm.becomes(sent, *["bounced"] * len(people))
     kept = (await story.http.get("/v1/inbound", headers=story.administrator)).json()["inbound"]
     assert {(one["envelope_sender"] or "") for one in kept} == {sender.strip("<>") for sender in SLOPPY}
+
+
+async def test_one_network_does_not_use_up_what_role_addresses_take_in_a_day(tmp_path: Path) -> None:
+    async with a_story(tmp_path, role_mail_mib_per_day=1) as story:
+        stranger = b"Subject: x\r\n\r\n" + (b"x" * 900 + b"\r\n") * 60
+        door = ("127.0.0.1", story.app.smtp_port)
+
+        def mail(source: str, recipient: str, content: bytes = stranger) -> int:
+            with smtplib.SMTP(*door, source_address=(source, 0), timeout=10) as client:
+                client.ehlo("mx.stranger.net")
+                client.mail("eve@stranger.net")
+                client.rcpt(recipient)
+                return client.data(content)[0]
+
+        said = [await asyncio.to_thread(mail, "127.0.0.1", "postmaster@post.acme-mail.com") for _ in range(25)]
+        assert said == [250] * 4 + [452] * 21, "a quarter of the day's octets"
+        for source, role in (("127.0.5.1", "postmaster"), ("127.0.0.1", "fbl")):
+            assert await asyncio.to_thread(mail, source, f"{role}@post.acme-mail.com") == 250
+
+
+async def test_strangers_letters_to_a_return_address_leave_room_for_its_bounce(story: Story) -> None:
+    crm = await story.application()
+    await crm.person("Janet Roe", JANET)
+    corp = story.world.mx("corp.com")
+    sent = await crm.send(JANET, MARY)
+    [mail] = await corp.wait_for(MARY)
+    for _ in range(50):
+        await story.world.writes("eve@stranger.net", mail.envelope_sender or "", b"Subject: hi\r\n\r\nhello\r\n")
+    notice = bounce("mx.corp.com", str(mail.envelope_sender), mail.content, Failure(final_recipient=MARY))
+    said = await story.world.writes(None, mail.envelope_sender or "", notice, helo="mx.corp.com")
+    assert said.accepted
+    await crm.becomes(sent, "bounced")

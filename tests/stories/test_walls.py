@@ -1,5 +1,6 @@
 """Walls between tenants and us: no tenant sees what answers our own e-mails, and no reader's key finds a link."""
 
+import asyncio
 import re
 from contextlib import suppress
 from typing import Any
@@ -98,3 +99,17 @@ async def test_a_key_that_may_only_read_finds_no_link_and_no_token_that_it_could
         assert not usable(story, str(shown))
     assert usable(story, f"{mail.envelope_sender} {mail.content!r}") == {"envelope", "unsubscribe"}
     assert "MAIL FROM:<b+" in str(message), "a dialogue keeps the beginning of each token"
+
+
+async def test_a_link_to_correct_sends_once_however_many_follow_it_at_once(story: Story) -> None:
+    crm = await story.application()
+    await crm.person("Janet Roe", JANET)
+    story.world.mx("corp.com").refuses(JOHN)
+    sent = await crm.send(JANET, JOHN)
+    [letter] = await story.world.mx("example.net").wait_for(JANET)
+    link = story.link(letter, "/correct/")
+    wishes = [{"recipient": f"u{number}@other.com"} for number in range(6)]
+    pages = await asyncio.gather(*(story.http.post(link, data=wish) for wish in wishes))
+    assert (await crm.types_of(sent)).count("resent") == 1
+    named = [{wish["recipient"] for wish in wishes if wish["recipient"] in page.text} for page in pages]
+    assert len(set.union(*named)) == 1, "each page says where it went"

@@ -1,5 +1,6 @@
 """Who sent a request, as far as the connection tells: this machine, a page of ours, a proxy in front of us."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
@@ -7,7 +8,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 _FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
-_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_HERE = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
+"""A Host field that names this machine, and nothing else (RFC 9110 §7.2)."""
 
 Network = IPv4Network | IPv6Network
 
@@ -35,7 +37,8 @@ class Peers:
             loopback = ip_address(request.client.host).is_loopback
         except ValueError:
             return False
-        return loopback and not self._is_proxy(request) and (request.url.hostname or "") in _NAMES
+        named = request.headers.getlist("host")
+        return loopback and not self._is_proxy(request) and len(named) == 1 and _HERE.fullmatch(named[0]) is not None
 
     def is_secure(self, request: Request) -> bool:
         """Whether the client speaks TLS, with us or with the proxy."""

@@ -107,7 +107,7 @@ class Acceptance:
         if organization.paused:
             raise _paused(organization)
         if self.disk.is_low:
-            raise _no_room()
+            raise no_room()
         now = self.clock()
         human_sender = await self._person(organization.id, checked.human_sender.address)
         reply_to = human_sender
@@ -160,6 +160,8 @@ class Acceptance:
             raise _invalid((Fault("/recipient", error.code, str(error)),)) from None
         if organization.paused:
             raise _paused(organization)
+        if self.disk.is_low:
+            raise no_room()
         original = await self.database.read(resends.original, organization.id, delivery)
         if original is None or original.origin.ours:
             raise _refused(404, "not-found", "There is no such delivery.")
@@ -266,7 +268,8 @@ def _refused(status: int, code: str, title: str) -> Rejected:
     return Rejected(550, "5.7.1", Problem(status=status, code=code, title=title))
 
 
-def _no_room() -> Rejected:
+def no_room() -> Rejected:
+    """What a caller is told while the disk is low."""
     problem = Problem(
         status=503,
         code="disk-full",

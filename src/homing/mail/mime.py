@@ -208,6 +208,12 @@ def read_fields(text: str) -> Fields:
     return _fields(block[:HEADER_BLOCK_BYTES], ends=bool(empty_line))[0]
 
 
+def header_of(raw: bytes) -> bytes:
+    """The header of a mail as its reader finds it, whatever its line ends are, which become "\\n"."""
+    data = _from_its_header(raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+    return data.removesuffix(split_header(data)[1])
+
+
 def split_header(data: bytes) -> tuple[Headers, bytes]:
     """Header fields and body. A header that ends without its empty line ends at the first line that is no field."""
     if data.startswith(b"\n"):

@@ -12,6 +12,7 @@ from homing.loop.evidence import What
 from homing.loop.model import OPERATOR, DeliveryId, InboundId, MessageId, OrganizationId, Verdict
 from homing.loop.outcome import Outcome
 from homing.mail.authentication import Authentication
+from homing.mail.network import network_of
 from homing.store import tables
 from homing.store.authentications import authentication_from_json, authentication_to_json
 from homing.store.dialect import insert
@@ -26,6 +27,10 @@ _USAGE = tables.inbound_usage
 
 _OPEN = sa.text("inbound.state IN ('waiting', 'working')")
 _CLOSED = sa.text("inbound.state NOT IN ('waiting', 'working')")
+
+
+NETWORKS = 4
+"""So many networks at least must send before an address of our own has had its octets of the day."""
 
 
 class InboundState(StrEnum):
@@ -149,8 +154,8 @@ class InboundResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundQuota:
-    """What strangers may leave with us: mails and octets to the address of one delivery, and octets a day to those that
-    belong to none."""
+    """What strangers may leave with us: mails and octets to the address of one delivery, with the null sender and as
+    much without, and octets a day to each kind of address that belongs to none, of which a network has a quarter."""
 
     mails_per_delivery: int = 50
     octets_per_delivery: int = 64 * 1024 * 1024
@@ -170,19 +175,28 @@ def keep(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
 
 
 def _room_today(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
-    """Whether the day's octets suffice; they are counted then."""
-    if new.size > quota.octets_per_day:
-        return False
-    counted = insert(conn, _USAGE).values(day=day_of(new.received_at), octets=new.size)
-    more = _USAGE.c.octets + new.size
-    counted = counted.on_conflict_do_update(
-        index_elements=["day"], set_={"octets": more}, where=more <= quota.octets_per_day
+    """Whether the day's octets suffice, those of the client's network and those of the address; they are counted."""
+    day, share = day_of(new.received_at), quota.octets_per_day // NETWORKS
+    return _counted(conn, day, f"{new.purpose} {network_of(new.ip)}", new.size, share) and _counted(
+        conn, day, new.purpose, new.size, quota.octets_per_day
     )
+
+
+def _counted(conn: sa.Connection, day: int, scope: str, octets: int, most: int) -> bool:
+    if octets > most:
+        return False
+    counted = insert(conn, _USAGE).values(day=day, scope=scope, octets=octets)
+    more = _USAGE.c.octets + octets
+    counted = counted.on_conflict_do_update(index_elements=["day", "scope"], set_={"octets": more}, where=more <= most)
     return conn.execute(counted.returning(_USAGE.c.octets)).first() is not None
 
 
 def _room_for_delivery(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
-    kept = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_T.c.size), 0)).where(_T.c.delivery == new.delivery)
+    """Reports have the null sender, and letters a sender: neither takes the other's room."""
+    of_nobody = _T.c.envelope_sender.is_(None)
+    kind = of_nobody if new.envelope_sender is None else ~of_nobody
+    kept = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_T.c.size), 0))
+    kept = kept.where(_T.c.delivery == new.delivery, kind)
     mails, octets = conn.execute(kept).one()
     room: bool = mails == 0 or octets + new.size <= quota.octets_per_delivery
     return room and mails < quota.mails_per_delivery

@@ -18,6 +18,7 @@ from homing.loop.evidence import What
 from homing.loop.model import InboundId
 from homing.loop.problem import Fault
 from homing.loop.token import masked
+from homing.mail.mime import header_of
 from homing.mail.text import clean_block
 from homing.store import inbound
 from homing.store.inbound import InboundLine, InboundState
@@ -124,7 +125,7 @@ async def get_inbound(id: str, whose: WatchingOrganization, caller: Known, parts
 
 def _shown(head: bytes, *, whole: bool) -> str:
     if not whole:
-        head = head.partition(b"\r\n\r\n")[0]
+        head = header_of(head)
     return masked(clean_block(head, octets=HEAD))
 
 

@@ -331,7 +331,9 @@ async def _changes(parts: ApiParts, caller: Caller, organization: Organization, 
         faults.append(Fault("/display_name", "field-missing", "Give the display name that the reason is for."))
     allowed = judge = None
     name = without_hints(given.get("display_name", organization.display_name))
-    if "display_name" in given and (reason or name != organization.display_name):
+    if "display_name" in given and not reason and name == organization.display_name:
+        del given["display_name"]  # else it would be written back unguarded after somebody has changed it
+    elif "display_name" in given:
         given |= {"display_name": name, "display_name_checked_at": parts.clock()}
         well_formed = not any(fault.path == "/display_name" for fault in faults)
         claim = await parts.acceptance.proved.claim(organization.id, name) if well_formed else None

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from cachetools import TTLCache
+
+from homing.mail.network import network_of
 
 _MOST_NETWORKS = 50_000
 """Those that sent least recently are forgotten, and begin anew."""
@@ -52,13 +53,3 @@ class Networks:
     def _in_use(self, network: str) -> float:
         used, at = self._used.get(network, (0.0, 0.0))
         return max(0.0, used - (self._now() - at) * self._octets_per_second)
-
-
-def network_of(ip: str) -> str:
-    """The /24 or /64 that an address lies in; an IPv4-mapped IPv6 address counts as IPv4."""
-    address = ip_address(ip)
-    if address.version == 6:
-        if address.ipv4_mapped is None:
-            return address.packed[:8].hex()
-        address = address.ipv4_mapped
-    return address.packed[:3].hex()

@@ -22,6 +22,8 @@ from homing.store.views import DeliveryView, MessageView
 
 _ONE_CLICK = re.compile(rb'name="?List-Unsubscribe"?[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n\s*One-Click\s', re.IGNORECASE)
 _LEAVE_OTHERWISE = "To unsubscribe, reply to the message that you got and say so."
+_ONCE = "link"
+"""The key of what a link sends again: it does so once, to whomever it was told first."""
 TRY_LATER = "Too many messages are on their way at the moment. Please try again later."
 
 
@@ -86,15 +88,15 @@ class Links:
             address = parse_address(text)
         except AddressError as error:
             return self._form(failed, text, str(error), 422)
-        key = f"to:{address.folded}"[:255]
         try:
-            await self.parts.acceptance.resend(failed.organization, failed.one.delivery.id, str(address), key)
+            await self.parts.acceptance.resend(failed.organization, failed.one.delivery.id, str(address), _ONCE)
         except Rejected as refusal:
             problem = refusal.problem
             complaint = TRY_LATER if problem.status == 429 else f"{problem.title} {problem.detail}"
             return self._form(failed, text, complaint, problem.status)
         self.parts.news.wake()
-        return _sent(str(address))
+        done = await self._failed(token)
+        return _sent(str(address) if done is None or done.sent_to is None else done.sent_to)
 
     async def show_leaving(self, token: str) -> Response:
         leave = await self._leaving.look(token)

@@ -174,6 +174,7 @@ inbound_usage = sa.Table(  # of mail to addresses that belong to no delivery
     "inbound_usage",
     metadata,
     sa.Column("day", sa.Integer, primary_key=True),
+    sa.Column("scope", sa.String(64), primary_key=True),  # a purpose; or a purpose and a network
     sa.Column("octets", sa.BigInteger, nullable=False),
 )
 

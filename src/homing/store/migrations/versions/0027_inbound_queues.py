@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.create_table(
         "inbound_usage",
         sa.Column("day", sa.Integer, primary_key=True),
+        sa.Column("scope", sa.String(64), primary_key=True),
         sa.Column("octets", sa.BigInteger, nullable=False),
     )
     op.drop_index("ix_inbound_waiting", "inbound")

@@ -59,3 +59,28 @@ async def test_what_is_dealt_with_is_cleared(story: Story) -> None:
     assert gone.status_code == 204
     assert await alarms_of(story) == []
     assert "homing_alarms_standing" in (await story.http.get("/metrics", headers=story.administrator)).text
+
+
+async def test_what_a_stranger_says_of_other_receivers_raises_no_alarm_about_them(story: Story) -> None:
+    crm = await story.application()
+    await crm.person("Janet Roe", JANET)
+    site = story.world.mx("corp.com")
+    await crm.becomes(await crm.send(JANET, "john@corp.com"), "delivered")
+    [mail] = await site.wait_for("john@corp.com")
+    for number in range(4):
+        report = (
+            "From: MAILER-DAEMON@corp.com\r\nSubject: Delayed\r\nMIME-Version: 1.0\r\n"
+            "Content-Type: multipart/report; report-type=delivery-status; boundary=B\r\n\r\n"
+            "--B\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.corp.com\r\n\r\n"
+            "Final-Recipient: rfc822; john@corp.com\r\nAction: delayed\r\nStatus: 5.7.1\r\n"
+            f"Remote-MTA: dns; mx.bank{number}.com\r\nDiagnostic-Code: smtp; {LISTED}\r\n\r\n--B--\r\n"
+        )
+        await story.world.writes(None, mail.envelope_sender or "", report.encode(), helo="mx.corp.com")
+
+    async def read() -> bool:
+        listed = await story.http.get("/v1/inbound", headers=story.administrator)
+        return [one["state"] for one in listed.json()["inbound"]].count("done") == 4
+
+    await until(read)
+    causes = [one["cause"] for one in await alarms_of(story)]
+    assert [cause for cause in causes if ".bank" in cause or " bank" in cause] == []

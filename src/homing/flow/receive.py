@@ -37,7 +37,7 @@ from homing.loop.reading.understand import Understood, understand
 from homing.loop.receivers import receiver_of
 from homing.loop.token import Purpose, TokenRefused, Tokens, masked
 from homing.loop.watch import is_probe
-from homing.mail.authentication import Authentication
+from homing.mail.authentication import Authentication, vouched_by
 from homing.mail.reply import Reply
 from homing.store import actions, inbound, sent_deliveries
 from homing.store.database import Database
@@ -417,13 +417,19 @@ class Receiver:
             verdict=verdict,
             proved=evidence.proved or proved,
             authentication=authentication.summary,
-            receiver=self._receiver(evidence),
+            receiver=self._receiver(evidence, authentication),
         )
         return DeliveryEvidence(delivery=matched.sent.delivery.id, evidence=evidence, now=self.clock(), inbound=mail.id)
 
-    def _receiver(self, report: Reported) -> str:
+    def _receiver(self, report: Reported, authentication: Authentication) -> str:
+        """Who refused, by a report that he has sent himself; "" else: anybody can name a host of somebody else's."""
         suffix_of = self.inbound_authentication.suffix_of
-        return "" if suffix_of is None else receiver_of(report.verdict.remote_mta, suffix_of)
+        if suffix_of is None:
+            return ""
+        vouched = vouched_by(authentication.spf, authentication.dkim)
+        receiver = receiver_of(report.verdict.remote_mta, suffix_of)
+        senders = {receiver_of(domain, suffix_of) for domain in (vouched.spf, *vouched.dkim) if domain}
+        return receiver if receiver in senders else ""
 
     async def _understand(self, raw: bytes, envelope_sender: str | None) -> Understood:
         return await asyncio.to_thread(understand, raw, rules=self.rules, null_sender=envelope_sender is None)

@@ -267,9 +267,21 @@ def test_strangers_words_are_marked_line_by_line() -> None:
     for line in (above + below).splitlines():
         if "password" in line or "yyy" in line or line.startswith("Hello Janet,"):
             assert line.startswith("> ")
-    assert "http://e.example" not in above
-    assert "> your password has expired: http://e.example/login" in below
+    assert "> your password has expired: (link)" in below
     assert len(below) < 6000
+
+
+@pytest.mark.parametrize("link", ["https://e.example/x", "ht\u200btps://e.example", "www.e.example", "e.example/login"])
+def test_no_letter_carries_a_link_in_the_words_of_a_server(link: str) -> None:
+    """Neither above the fold nor below, neither from a mail server nor from a program that an action spoke to."""
+    said = f"550 5.7.1 Blocked, see {link} for help"
+    verdict = replace(FAILURES["undetermined"].verdict, text=said, remote_mta=link)
+    facts = replace(FAILURES["undetermined"], verdict=verdict)
+    steps = tuple(replace(step, detail=said) for step in CASE.steps)
+    for letter in (failure_letter(facts), administrator_letter(facts, replace(CASE, steps=steps))):
+        for text in (letter.body, letter.html or ""):
+            assert "e.example" not in text
+            assert "Blocked, see (link) for help" in " ".join(text.replace("> ", "").split())
 
 
 @given(ANY_TEXT)

@@ -7,7 +7,9 @@ _OPENING = """# What failures mean
 When a message does not reach a recipient, its human sender is told why in one of the texts below. They are the same in
 the e-mail, on the screen, in a text message and here; example.com stands for the recipient's domain. The words in
 `code` are what an application sees: the *class* of the verdict says why, the *state* of the delivery says how it ended,
-and the heading is the text that follows from both. The mail server's own words and codes always stay beside it.
+and the heading is the text that follows from both. The mail server's own words and codes always stay beside it,
+without the links in them: whoever reads an e-mail of ours would take such a link for ours. The API has the words as
+they came.
 
 A delivery that only waits has not failed. After some hours its human sender is told of that as well, in the texts whose
 names begin with `delayed`; see [attempts.md](attempts.md#when-it-takes-long).

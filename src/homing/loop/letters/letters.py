@@ -14,7 +14,7 @@ from homing.loop.letters.phrases import Cause, cause
 from homing.loop.letters.sms import failure_sms, recipient_sms
 from homing.loop.letters.steps import ENDS, STEPS
 from homing.loop.model import State, StepKind, StepState
-from homing.mail.text import clean, shorten, without_links
+from homing.mail.text import clean, quoted, shorten
 
 __all__ = [
     "CaseFacts",
@@ -167,7 +167,7 @@ def oops_answer(name: str, address: str, subject: str) -> Text:
     """
     person = clean(name, 60)
     right_address = clean(address, 254)
-    about = clean(without_links(clean(subject, 200)), 80)
+    about = quoted(subject, 80)
     naming = f"Your message “{about}”" if about else "Your message"
     blocks: tuple[Block, ...] = (
         Paragraph("Oops!"),
@@ -315,8 +315,8 @@ def _state(known: FailureFacts) -> str:
 
 
 def _gently(text: str) -> str:
-    """A reply's words without the codes, addresses and links that would only frighten or mislead."""
-    return _CODES.sub("", without_links(text[:600]))
+    """A reply's words without the codes and addresses that would only frighten or mislead."""
+    return _CODES.sub("", text[:600])
 
 
 def _name_and_address(known: FailureFacts) -> str:
@@ -339,7 +339,7 @@ def _knows(person: str, case: CaseFacts) -> str:
 
 def _step(step: StepFacts) -> str:
     target = clean(step.target, 100)
-    detail = clean(step.detail, 120)
+    detail = quoted(step.detail, 120)
     parts = (
         STEPS[step.kind],
         f" to {target}" if target else "",

@@ -12,6 +12,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from homing.loop import ids
+from homing.loop.alarm import Alarm
 from homing.loop.model import (
     ActionId,
     ActionKind,
@@ -25,7 +26,7 @@ from homing.loop.model import (
     OrganizationId,
     StepState,
 )
-from homing.store import cases, tables, told_delays
+from homing.store import alarms, cases, tables, told_delays
 from homing.store.accepted_messages import AcceptedMessage, Answer, add
 from homing.store.dialect import sorted_by
 from homing.store.events import Happening, Subject, append
@@ -66,7 +67,8 @@ class Action:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """How an action ended. `epoch`: that of the claim; None for later news of an ended action (a status callback).
-    `step`: how its case's step ended with it; None if the letter's delivery or a callback decides that later."""
+    `step`: how its case's step ended with it; None if the letter's delivery or a callback decides that later. `alarm`:
+    what the operator must hear of besides."""
 
     action: ActionId
     epoch: int | None
@@ -76,6 +78,7 @@ class Finished:
     events: tuple[NewEvent, ...] = ()
     step: StepState | None = None
     provider_id: str | None = None
+    alarm: Alarm | None = None
 
 
 def put(conn: sa.Connection, organization: OrganizationId, action: NewAction, now: datetime) -> None:
@@ -142,6 +145,8 @@ def finish(conn: sa.Connection, finished: Finished) -> bool:
     if found is None or not _set(conn, finished.action, finished.epoch, values):
         return False
     append(conn, (Happening(subject=found.subject, event=event, at=finished.now) for event in finished.events))
+    if finished.alarm:
+        alarms.raise_alarm(conn, [(finished.alarm, finished.now)])
     if finished.step and found.cases and found.step is not None:
         [case] = found.cases
         ended = cases.StepEnded(case=case, step=found.step, result=finished.step, at=finished.now)

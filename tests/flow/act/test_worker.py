@@ -12,6 +12,7 @@ from homing.flow.act import Actor, worker
 from homing.flow.act.worker import MOST_TRIES
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.wakeup import WakeUp
+from homing.loop.budget import DEFAULTS, Budget
 from homing.loop.model import (
     OPERATOR,
     ActionKind,
@@ -20,6 +21,7 @@ from homing.loop.model import (
     CaseState,
     FailurePolicy,
     NewAction,
+    Reader,
     Step,
     StepKind,
     StepState,
@@ -28,15 +30,17 @@ from homing.loop.sealing import Sealer
 from homing.loop.subject import of_alarm
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.fetch import Fetcher
-from homing.store import actions, cases, policies, tables
+from homing.store import actions, alarms, cases, organizations, policies, tables
 from homing.store.actions import Action
 from homing.store.database import Database
 from homing.store.record import record
 from tests.disks import roomy
 from tests.patience import until
 from tests.store import scenes
+from tests.store.scenes import all_rows
 
 from .made import NOW, OUTGOING, URL, clock, new_case
+from .test_sms import Provider
 
 LEASE = timedelta(minutes=2)
 LETTER, ADMINISTRATOR = Step(kind=StepKind.LETTER), Step(kind=StepKind.ADMINISTRATOR, only_if_unheard=True)
@@ -178,6 +182,34 @@ async def test_over_budget_is_an_end_too(database: Database) -> None:
         await worked_off(an_actor(database))
     states = [steps for _, (steps,) in [await the_states(database, case) for case in found]]
     assert sorted(states) == [StepState.DONE, StepState.DONE, StepState.UNHEARD]
+
+
+async def test_ten_thousand_forged_bounces_send_no_more_text_messages_than_the_budget(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here they are nine. Without a word of the policy's; each refusal is on record, and its case goes on."""
+    monkeypatch.setitem(DEFAULTS, ActionKind.SMS, Budget(organization=None, person=2, everybody=True))
+    to_recipient = Step(kind=StepKind.SMS, reader=Reader.RECIPIENT)
+    found = await failed(database, to_recipient, ADMINISTRATOR, times=9)
+    provider = Provider()
+    await worked_off(an_actor(database, sms=provider))
+    assert len(provider.sent) == 2
+    states = [steps for _, steps in [await the_states(database, case) for case in found]]
+    assert states.count((StepState.HEARD, StepState.WAITING)) == 2
+    assert states.count((StepState.UNHEARD, StepState.RUNNING)) == 7, "it is the next one's turn"
+    events = await database.read(all_rows, tables.event, tables.event.c.type == "action_failed")
+    assert [event["data"]["budget"] for event in events] == ["sms-person"] * 7
+
+
+async def test_the_operator_hears_of_an_administrator_who_has_proved_nothing(database: Database) -> None:
+    [case] = await failed(database, Step(kind=StepKind.ADMINISTRATOR))
+    [opened] = (await database.read(cases.load, [case], lock=False)).values()
+    await database.write(organizations.change, opened.case.organization, {"administrator": "it@crm.example"})
+    await worked_off(an_actor(database))
+    assert await the_states(database, case) == (CaseState.UNHEARD, (StepState.UNHEARD,))
+    [standing] = await database.read(alarms.list_all)
+    assert standing.cause.startswith("administrator-unproved ")
+    assert standing.organization == opened.case.organization
 
 
 async def test_a_bug_costs_a_try_and_in_the_end_the_step(database: Database) -> None:

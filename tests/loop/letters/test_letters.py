@@ -17,6 +17,7 @@ from homing.loop.letters.letters import (
     FailureFacts,
     Text,
     administrator_letter,
+    administrator_proof_letter,
     cause,
     failure_letter,
     failure_sms,
@@ -35,6 +36,7 @@ ROOT = Path(__file__).parents[3]
 CODES = re.compile(r"\b[245]\d\d\b|\d\.\d\.\d")
 FOLD = "-" * WIDTH
 PROOF = proof_letter("joe@bloggs-plumbing.example", LINK.replace("correct", "prove"), "Ledgerly")
+ADMINISTRATOR_PROOF = administrator_proof_letter("it@bloggs.example", LINK.replace("correct", "prove"), "Ledgerly")
 OOPS = oops_answer("Joe Bloggs", "joe@bloggs-plumbing.example", "Re: Invoice for February")
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 HOSTILE = (
@@ -66,6 +68,7 @@ GOLDEN_TEXTS = {
     **{f"{kind}.txt": in_full(failure_letter(facts)) for kind, facts in FAILURES.items()},
     "administrator.txt": in_full(administrator_letter(FAILURES["late"], CASE)),
     "proof.txt": in_full(PROOF),
+    "administrator_proof.txt": in_full(ADMINISTRATOR_PROOF),
     "oops.txt": in_full(OOPS),
     "sms_and_live.txt": in_short(),
     "unknown_person.html": failure_letter(UNKNOWN_PERSON).html,
@@ -243,6 +246,7 @@ def test_html_shows_every_payload_as_text() -> None:
             (failure_letter(facts), [LINK]),
             (administrator_letter(facts, replace(CASE, case=payload, policy=payload, steps=steps)), [CASE.page]),
             (proof_letter(payload, LINK, payload), [LINK]),
+            (administrator_proof_letter(payload, LINK, payload), [LINK]),
         ):
             reader = _Reader()
             reader.feed(text.html or "")
@@ -292,6 +296,7 @@ def test_any_text_anywhere(text: str) -> None:
         failure_letter(facts),
         administrator_letter(facts, CASE),
         proof_letter(text, LINK, text),
+        administrator_proof_letter(text, LINK, text),
         oops_answer(text, text, text),
     )
     for letter in letters:

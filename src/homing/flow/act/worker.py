@@ -15,7 +15,18 @@ import sqlalchemy as sa
 from homing.flow import metrics
 from homing.flow.act import oops
 from homing.flow.act.administrator import ToAdministrator
-from homing.flow.act.channel import Again, Assignment, Channel, End, Ended, LeaseLost, NoText, failed, finished
+from homing.flow.act.channel import (
+    Again,
+    Assignment,
+    Channel,
+    End,
+    Ended,
+    LeaseLost,
+    NoText,
+    failed,
+    finished,
+    over_budget,
+)
 from homing.flow.act.facts import failure_facts
 from homing.flow.act.letter import Post, ToHumanSender
 from homing.flow.act.live import Live
@@ -29,6 +40,7 @@ from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.wakeup import WakeUp
 from homing.flow.worker import surviving, work_until_canceled
 from homing.loop import ids
+from homing.loop.budget import SPAN, OverBudget, of_policy
 from homing.loop.letters.facts import FailureFacts
 from homing.loop.model import ActionKind, ActionState, CaseState, Step, StepState, WhenPossiblyDelivered
 from homing.net.fetch import Fetcher
@@ -121,8 +133,8 @@ class Actor:
         step = context.case.policy.steps[action.step]
         if step.when_possibly_delivered is WhenPossiblyDelivered.ACT:  # as if it had surely failed
             context = replace(context, case=replace(context.case, possibly_delivered=False))
-        if await self._over_budget(action, step):
-            return failed(action.kind, "over budget for today")
+        if refused := await self._over_budget(action, step):
+            return over_budget(action.kind, refused)
         try:
             return await self._channel(action.kind)(Assignment(action, context, step))
         except NoText as error:
@@ -137,7 +149,8 @@ class Actor:
             case ActionKind.LETTER:
                 return ToHumanSender(Post(self.outgoing, self.clock), self._facts_of)
             case ActionKind.ADMINISTRATOR:
-                return ToAdministrator(Post(self.outgoing, self.clock), self._facts_of, self.administrator)
+                post = Post(self.outgoing, self.clock)
+                return ToAdministrator(self.database, post, self._facts_of, self.administrator)
             case ActionKind.SMS:
                 return self._sms()
             case ActionKind.WEBHOOK:
@@ -159,13 +172,17 @@ class Actor:
     def _facts_of(self, context: CaseContext) -> FailureFacts:
         return failure_facts(context, tokens=self.outgoing.tokens, public_url=self.public_url)
 
-    async def _over_budget(self, action: Action, step: Step) -> bool:
+    async def _over_budget(self, action: Action, step: Step) -> OverBudget | None:
+        """A budget of the failure policy that this action exceeds. What each person may get at most, and what holds
+        where the policy says nothing, the channels know: `loop.budget`."""
         if step.budget_organization is None and step.budget_recipient is None:
-            return False
-        spent = await self.database.read(actions.spent, action, self.clock() - timedelta(days=1))
-        return (step.budget_organization is not None and spent.organization > step.budget_organization) or (
-            step.budget_recipient is not None and spent.recipient > step.budget_recipient
-        )
+            return None
+        spent = await self.database.read(actions.spent, action, self.clock() - SPAN)
+        if step.budget_organization is not None and spent.organization > step.budget_organization:
+            return of_policy("organization", step.budget_organization)
+        if step.budget_recipient is not None and spent.recipient > step.budget_recipient:
+            return of_policy("recipient", step.budget_recipient)
+        return None
 
     async def _write(self, action: Action, end: End) -> None:
         match end:

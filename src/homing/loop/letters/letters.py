@@ -23,6 +23,7 @@ __all__ = [
     "StepFacts",
     "Text",
     "administrator_letter",
+    "administrator_proof_letter",
     "cause",
     "failure_letter",
     "failure_sms",
@@ -136,21 +137,35 @@ def live_text(facts: FailureFacts) -> LiveText:
 def proof_letter(address: str, link: str, operator_name: str) -> Text:
     """The letter that proves an address. All its words are the operator's, so that no organization can send its own by
     it."""
-    shown = clean(address, 254)
+    given = (
+        "Somebody who sends messages through {operator} has given {address} as their own address: "
+        "replies to the messages would come to you, and so would notices of messages that could not be delivered."
+    )
+    return _proof_letter(given, ("Was it you?", "Was it not you?"), address, link, operator_name)
+
+
+def administrator_proof_letter(address: str, link: str, operator_name: str) -> Text:
+    """The letter that proves the address of an organization's administrator. All its words are the operator's too."""
+    given = (
+        "An organization that sends messages through {operator} has given {address} as the address of its "
+        "administrator: notices of messages that could not be delivered, and of which nobody else could be told, would "
+        "come to you."
+    )
+    return _proof_letter(given, ("Is that so?", "Is it not so?"), address, link, operator_name)
+
+
+def _proof_letter(given: str, questions: tuple[str, str], address: str, link: str, operator_name: str) -> Text:
     operator = clean(operator_name, 60)
     blocks: tuple[Block, ...] = (
         Paragraph("Hello,"),
-        Paragraph(
-            f"Somebody who sends messages through {operator} has given {shown} as their own address: "
-            "replies to the messages would come to you, and so would notices of messages that could not be delivered."
-        ),
-        Heading("Was it you?"),
+        Paragraph(given.format(operator=operator, address=clean(address, 254))),
+        Heading(questions[0]),
         Paragraph(
             "Then open this page and press the button on it. Opening the page alone changes nothing. "
             "The link works once, within 24 hours."
         ),
         Link(link, "Confirm this address"),
-        Heading("Was it not you?"),
+        Heading(questions[1]),
         Paragraph(
             "Then do nothing. Without your consent the address will not be used, and after 24 hours the link no "
             "longer works. You need not answer this e-mail."

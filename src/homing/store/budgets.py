@@ -13,7 +13,8 @@ from homing.store.dialect import on_postgresql
 _T = tables.action
 _LOCK = 0x62756467
 """The lock that PostgreSQL holds for whoever takes a place, so that of two who want the last one, one gets it."""
-_HOLDING = (ActionState.RUNNING.value, ActionState.DONE.value, ActionState.IN_DOUBT.value)
+HOLDING = (ActionState.RUNNING.value, ActionState.DONE.value, ActionState.IN_DOUBT.value)
+"""States of an action that may have written, once it was started."""
 
 
 def take(conn: sa.Connection, action: Action, to: str, budget: Budget, now: datetime) -> OverBudget | None:
@@ -24,7 +25,8 @@ def take(conn: sa.Connection, action: Action, to: str, budget: Budget, now: date
     lock(conn)
     found = over(action.kind, budget, _spent(conn, action, folded, budget, now), to)
     if found is None:
-        conn.execute(_T.update().where(_T.c.id == action.id, _T.c.epoch == action.epoch).values(sent_to=folded))
+        begun = {"sent_to": folded, "started_at": now}
+        conn.execute(_T.update().where(_T.c.id == action.id, _T.c.epoch == action.epoch).values(begun))
     return found
 
 
@@ -38,8 +40,8 @@ def _spent(conn: sa.Connection, action: Action, to: str, budget: Budget, now: da
     others = (
         _T.c.kind == action.kind.value,
         _T.c.claimed_at >= now - SPAN,
-        _T.c.state.in_(_HOLDING),
-        _T.c.sent_to.is_not(None),
+        _T.c.state.in_(HOLDING),
+        _T.c.started_at.is_not(None),
         _T.c.id != action.id,
     )
     own = _T.c.organization == action.organization

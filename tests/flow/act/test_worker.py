@@ -1,8 +1,9 @@
 """The worker: what it claims it ends, whatever the case is about, and a bug costs one try."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -33,8 +34,10 @@ from homing.net.fetch import Fetcher
 from homing.store import actions, alarms, cases, organizations, policies, tables
 from homing.store.actions import Action
 from homing.store.database import Database
+from homing.store.gathered_letters import WINDOW
 from homing.store.record import record
 from tests.disks import roomy
+from tests.flow.deliver.scene import Clock
 from tests.patience import until
 from tests.store import scenes
 from tests.store.scenes import all_rows
@@ -64,10 +67,10 @@ def an_actor(database: Database, **changes: Any) -> Actor:
     return Actor(**given | changes)
 
 
-async def worked_off(actor: Actor) -> list[Action]:
+async def worked_off(actor: Actor, now: Callable[[], datetime] = clock) -> list[Action]:
     """Everything that is due, and what follows from it: the actions in the order in which they were carried out."""
     done: list[Action] = []
-    while claimed := await actor.database.write(actions.claim, NOW, 10, LEASE):
+    while claimed := await actor.database.write(actions.claim, now(), 10, LEASE):
         for action in claimed:
             await actor._act(action)
         done += claimed
@@ -182,6 +185,45 @@ async def test_over_budget_is_an_end_too(database: Database) -> None:
         await worked_off(an_actor(database))
     states = [steps for _, (steps,) in [await the_states(database, case) for case in found]]
     assert sorted(states) == [StepState.DONE, StepState.DONE, StepState.UNHEARD]
+
+
+async def test_failures_of_one_person_within_minutes_are_told_in_one_letter(database: Database) -> None:
+    """The first at once; of the others nobody waits longer than the window, and each case is heard with the letter."""
+    found = await failed(database, LETTER, ADMINISTRATOR, times=5)
+    clock = Clock(NOW)
+    actor = an_actor(database, clock=clock)
+    await worked_off(actor, clock)
+    assert len(await scenes.claimed(database)) == 1
+    clock.now = NOW + WINDOW
+    await worked_off(actor, clock)
+    [letter] = await scenes.claimed(database, now=clock.now)
+    [content] = await database.read(
+        all_rows, tables.message_content, tables.message_content.c.message == letter.delivery.message
+    )
+    assert b"4 of your messages" in content["content"]
+    await database.write_grouped(record, scenes.answered(letter, None, 250, now=clock.now))
+    states = [steps for _, steps in [await the_states(database, case) for case in found]]
+    assert states.count((StepState.HEARD, StepState.WAITING)) == 4
+    stored = await database.read(all_rows, tables.action)
+    assert {row["state"] for row in stored} == {"done"}
+
+
+async def test_one_letter_tells_twenty_in_full_and_names_the_others(database: Database) -> None:
+    await failed(database, LETTER, times=24)
+    clock = Clock(NOW)
+    actor = an_actor(database, clock=clock)
+    await worked_off(actor, clock)
+    await scenes.claimed(database)
+    clock.now = NOW + WINDOW
+    await worked_off(actor, clock)
+    [letter] = await scenes.claimed(database, now=clock.now)
+    [content] = await database.read(
+        all_rows, tables.message_content, tables.message_content.c.message == letter.delivery.message
+    )
+    assert b"23 of your messages" in content["content"]
+    plain = content["content"].partition(b"text/html")[0]
+    assert plain.count(b"/correct/") == 20
+    assert b"And 3 more" in plain
 
 
 async def test_ten_thousand_forged_bounces_send_no_more_text_messages_than_the_budget(

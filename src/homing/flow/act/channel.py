@@ -12,6 +12,7 @@ from homing.loop.model import ActionKind, ActionState, CaseKind, EventType, NewE
 from homing.store.accepted_messages import AcceptedMessage
 from homing.store.actions import Action, Finished
 from homing.store.case_context import CaseContext
+from homing.store.gathered_letters import Gathered
 from homing.store.told_delays import Delay
 
 
@@ -19,7 +20,7 @@ from homing.store.told_delays import Delay
 class Ended:
     """The action is over. `step`: how its case's step ended by that; None: the delivery of the letter tells later.
     `letter` goes out in the transaction that writes the end; one that tells of a `delay`, if nobody told it before.
-    `alarm`: what the operator must hear of besides."""
+    `gathered`: what the letter tells besides. `alarm`: what the operator must hear of besides."""
 
     state: ActionState
     result: str
@@ -27,6 +28,7 @@ class Ended:
     events: tuple[NewEvent, ...] = ()
     letter: AcceptedMessage | None = None
     delay: Delay | None = None
+    gathered: tuple[Gathered, ...] = ()
     provider_id: str | None = None
     alarm: Alarm | None = None
 
@@ -44,7 +46,14 @@ class LeaseLost:
     """Another worker holds the lease of the action by now; nothing was done."""
 
 
-End = Ended | Again | LeaseLost
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing was done yet, and the action is due again then: somebody has just been written to."""
+
+    until: datetime
+
+
+End = Ended | Again | Waiting | LeaseLost
 
 
 @dataclass(frozen=True, slots=True)

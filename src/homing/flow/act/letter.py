@@ -1,20 +1,31 @@
 """Letters to the human sender, and the common part of all letters of a case.
 
-A letter and the end of its action are one transaction; its step ends when the letter's own delivery does.
+A letter and the end of its action are one transaction; its step ends when the letter's own delivery does. What one
+person must hear within minutes goes into one letter: see `store.gathered_letters`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from homing.flow.act.channel import Assignment, End, Ended, FactsOf, failed
+from homing.flow.act.channel import Assignment, End, Ended, FactsOf, LeaseLost, Waiting, failed
+from homing.flow.act.facts import in_view_of
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.loop import ids
-from homing.loop.letters.letters import Text, failure_letter
-from homing.loop.model import ActionState, CaseKind, EventType, NewEvent, Origin
+from homing.loop.letters.letters import Text, failure_letter, failures_letter
+from homing.loop.model import ActionKind, ActionState, CaseId, CaseKind, CaseState, EventType, NewEvent, Origin
 from homing.mail.address import AddressError, parse_address
 from homing.mail.compose import Mailbox
-from homing.store.actions import Action
+from homing.store import case_context, gathered_letters, told_delays
+from homing.store.accepted_messages import AcceptedMessage
+from homing.store.actions import Action, Finished
 from homing.store.case_context import CaseContext
+from homing.store.database import Database
+from homing.store.gathered_letters import Gathered
 from homing.store.told_delays import Delay
+
+IN_FULL = 20
+"""Most cases that one letter tells in full; of the others it names the recipients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +37,10 @@ class Post:
 
     def end_with(self, action: Action, name: str, address: str | None, text: Text, told: EventType) -> Ended:
         """The end of the action with a letter to that address; failed if the address is missing or invalid."""
-        if address is None:
-            return failed(action.kind, "no address is known to write to")
-        try:
-            to = Mailbox(name=name, address=parse_address(address))
-        except AddressError as error:
-            return failed(action.kind, f"{address!r}: {error}")
+        to = mailbox(action.kind, name, address)
+        return to if isinstance(to, Ended) else self.end_at(action, to, text, told)
+
+    def end_at(self, action: Action, to: Mailbox, text: Text, told: EventType) -> Ended:
         letter = Letter(
             origin=Origin.LETTER,
             organization=action.organization,
@@ -41,25 +50,94 @@ class Post:
             step=action.step,
         )
         acceptance = self.outgoing.letter(letter, self.clock())
-        facts = {
-            "channel": action.kind.value,
-            "to": str(to.address),
-            "letter": ids.show("message", acceptance.message.id),
-        }
-        event = NewEvent(type=told, data=facts)
-        return Ended(state=ActionState.DONE, result=f"e-mail to {to.address}", events=(event,), letter=acceptance)
+        return Ended(
+            state=ActionState.DONE,
+            result=f"e-mail to {to.address}",
+            events=(_written(action, to, acceptance, told),),
+            letter=acceptance,
+        )
+
+
+def mailbox(kind: ActionKind, name: str, address: str | None) -> Mailbox | Ended:
+    """To whom a letter goes; how the action failed, if the address is missing or invalid."""
+    if address is None:
+        return failed(kind, "no address is known to write to")
+    try:
+        return Mailbox(name=name, address=parse_address(address))
+    except AddressError as error:
+        return failed(kind, f"{address!r}: {error}")
+
+
+def _written(action: Action, to: Mailbox, letter: AcceptedMessage, told: EventType) -> NewEvent:
+    facts = {
+        "channel": action.kind.value,
+        "to": str(to.address),
+        "letter": ids.show("message", letter.message.id),
+    }
+    return NewEvent(type=told, data=facts)
 
 
 @dataclass(frozen=True, slots=True)
 class ToHumanSender:
+    database: Database
     post: Post
     facts_of: FactsOf
 
     async def __call__(self, assignment: Assignment) -> End:
-        facts = self.facts_of(assignment.context)
-        name, address = facts.human_sender_name, assignment.context.letter_to
-        ended = self.post.end_with(assignment.action, name, address, failure_letter(facts), EventType.REROUTED)
-        return replace(ended, delay=_delay(assignment.context)) if ended.letter else ended
+        action, context = assignment.action, assignment.context
+        facts = self.facts_of(context)
+        to = mailbox(action.kind, facts.human_sender_name, context.letter_to)
+        if isinstance(to, Ended):
+            return to
+        delay = _delay(context)
+        turn = await self._turn(action, str(to.address), delay)
+        if turn is None:
+            return LeaseLost()
+        if isinstance(turn, datetime):
+            return Waiting(turn)
+        others = [other for one in turn[: IN_FULL - 1] if (other := await self._context(one)) is not None]
+        more = [one.recipient or "" for one in turn[IN_FULL - 1 :]]
+        text = failures_letter([facts, *map(self.facts_of, others)], more) if turn else failure_letter(facts)
+        ended = self.post.end_at(action, to, text, EventType.REROUTED)
+        delays = {one.case.id: told for one in others if (told := _delay(one))}
+        return replace(ended, delay=delay, gathered=self._gathered(ended, to, turn, delays))
+
+    async def _turn(self, action: Action, to: str, delay: Delay | None) -> list[Action] | datetime | None:
+        """A delay that has been told already waits for nothing: its action ends with that."""
+        if delay and await self.database.read(told_delays.told_by, delay) not in {None, delay.case}:
+            return []
+        return await self.database.write(gathered_letters.turn, action, to, self.post.clock())
+
+    async def _context(self, action: Action) -> CaseContext | None:
+        """None: somebody has dealt with the case meanwhile."""
+        assert action.case_id is not None
+        assert action.step is not None
+        context = await self.database.read(case_context.load, action.case_id)
+        if context is None or context.case.state is CaseState.RESOLVED:
+            return None
+        return in_view_of(context.case.policy.steps[action.step], context)
+
+    def _gathered(
+        self, ended: Ended, to: Mailbox, actions: Sequence[Action], delays: dict[CaseId, Delay]
+    ) -> tuple[Gathered, ...]:
+        assert ended.letter is not None
+        return tuple(
+            Gathered(
+                finished=Finished(
+                    action=action.id,
+                    epoch=None,
+                    state=ActionState.DONE,
+                    result=ended.result,
+                    now=self.post.clock(),
+                    events=(_written(action, to, ended.letter, EventType.REROUTED),),
+                ),
+                case=action.case_id,
+                step=action.step,
+                delay=delays.get(action.case_id),
+            )
+            for action in actions
+            if action.case_id is not None and action.step is not None
+        )
 
 
 def _delay(context: CaseContext) -> Delay | None:

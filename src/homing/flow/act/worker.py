@@ -6,7 +6,7 @@ tells its case whether it reached anybody.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -23,11 +23,12 @@ from homing.flow.act.channel import (
     Ended,
     LeaseLost,
     NoText,
+    Waiting,
     failed,
     finished,
     over_budget,
 )
-from homing.flow.act.facts import failure_facts
+from homing.flow.act.facts import failure_facts, in_view_of
 from homing.flow.act.letter import Post, ToHumanSender
 from homing.flow.act.live import Live
 from homing.flow.act.log import log
@@ -42,16 +43,15 @@ from homing.flow.worker import surviving, work_until_canceled
 from homing.loop import ids
 from homing.loop.budget import SPAN, OverBudget, of_policy
 from homing.loop.letters.facts import FailureFacts
-from homing.loop.model import ActionKind, ActionState, CaseState, Step, StepState, WhenPossiblyDelivered
+from homing.loop.model import ActionKind, ActionState, CaseState, Step, StepState
 from homing.net.fetch import Fetcher
 from homing.net.sms import SmsSender
 from homing.net.webhook import RETRIES
-from homing.store import actions, case_context
+from homing.store import actions, case_context, gathered_letters
 from homing.store.accepted_messages import AcceptedMessage
 from homing.store.actions import Action
 from homing.store.case_context import CaseContext
 from homing.store.database import Database
-from homing.store.told_delays import Delay
 
 LEASE = timedelta(seconds=120)
 _LOOK_EVERY = 0.5
@@ -131,8 +131,7 @@ class Actor:
         if context is None or context.case.state is CaseState.RESOLVED:
             return Ended(state=ActionState.SKIPPED, result="the case is resolved", step=StepState.SKIPPED)
         step = context.case.policy.steps[action.step]
-        if step.when_possibly_delivered is WhenPossiblyDelivered.ACT:  # as if it had surely failed
-            context = replace(context, case=replace(context.case, possibly_delivered=False))
+        context = in_view_of(step, context)
         if refused := await self._over_budget(action, step):
             return over_budget(action.kind, refused)
         try:
@@ -147,7 +146,7 @@ class Actor:
             case ActionKind.LOG:
                 return log
             case ActionKind.LETTER:
-                return ToHumanSender(Post(self.outgoing, self.clock), self._facts_of)
+                return ToHumanSender(self.database, Post(self.outgoing, self.clock), self._facts_of)
             case ActionKind.ADMINISTRATOR:
                 post = Post(self.outgoing, self.clock)
                 return ToAdministrator(self.database, post, self._facts_of, self.administrator)
@@ -191,16 +190,13 @@ class Actor:
             case Ended(letter=None):
                 await self.database.write(actions.finish, finished(action, end, self.clock()))
                 self.actions.wake()
-            case Ended(letter=AcceptedMessage() as letter, delay=Delay() as delay):
+            case Ended(letter=AcceptedMessage() as letter, delay=delay, gathered=gathered):
                 told = finished(action, end, self.clock(), counted=False)
-                state = await self.database.write(actions.tell_delay, told, letter, delay)
+                state = await self.database.write(gathered_letters.tell, told, letter, delay, gathered)
                 if state is not None:
                     metrics.ACTIONS.labels(action.kind, state).inc()
                 self.work.wake()
-            case Ended(letter=AcceptedMessage() as letter):
-                await self.database.write(actions.send_letter, finished(action, end, self.clock()), letter)
-                self.work.wake()
-            case LeaseLost():
+            case Waiting() | LeaseLost():
                 pass
 
     async def sms_status(self, token: str, body: bytes) -> bool:

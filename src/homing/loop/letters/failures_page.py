@@ -11,6 +11,9 @@ and the heading is the text that follows from both. The mail server's own words 
 without the links in them: whoever reads an e-mail of ours would take such a link for ours. The API has the words as
 they came.
 
+The first failure is told at once. What else the same person must hear within the next five minutes goes into one
+e-mail, each message with its own text and its own link; the first twenty in full, the others by their recipients.
+
 A delivery that only waits has not failed. After some hours its human sender is told of that as well, in the texts whose
 names begin with `delayed`; see [attempts.md](attempts.md#when-it-takes-long).
 

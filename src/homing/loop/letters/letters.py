@@ -5,6 +5,7 @@ have arrived after all. Below the fold are the details for an administrator. Whe
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,12 +28,19 @@ __all__ = [
     "cause",
     "failure_letter",
     "failure_sms",
+    "failures_letter",
     "live_text",
     "oops_answer",
     "proof_letter",
     "recipient_sms",
 ]
 
+_NAMED = 100
+"""Most recipients of whom a letter about several messages says no more than that."""
+_DOUBT = (
+    "On one attempt the connection broke off just after we had sent the whole message, so a copy may have arrived. "
+    "Ask before you send it again; the person might get it twice."
+)
 _IN_THEIR_WORDS = frozenset({"undetermined", "delayed"})
 _CODES = re.compile(r"\b[245]\d\d\b[ -]?|\[?\b\d{1,3}(?:\.\d{1,3}){2,3}\b\]?[ ]?")
 
@@ -96,6 +104,48 @@ def failure_letter(facts: FailureFacts) -> Text:
         *_technical(known),
     )
     return _text(_subject(known), blocks)
+
+
+def failures_letter(facts: Sequence[FailureFacts], more: Sequence[str] = ()) -> Text:
+    """The letter to a human sender about several messages of his: each with why, what to do and its own link. `more`:
+    the recipients of others, which are only named."""
+    several = [tidy(one) for one in facts]
+    first, number = several[0], len(facts) + len(more)
+    outcomes = {_outcome(known) for known in several}
+    subject = f"{outcomes.pop() if len(outcomes) == 1 else 'Not delivered, or late'}: {number} of your messages"
+    blocks: list[Block] = [
+        Paragraph(f"Hello {first.human_sender_name}," if first.human_sender_name else "Hello,"),
+        Paragraph(
+            f"Within a few minutes we learned of {number} messages of yours that did not arrive, or not yet. This one "
+            "e-mail tells you of all of them."
+        ),
+    ]
+    for known in several:
+        blocks += _one_of_several(known, cause(known))
+    if more:
+        left = f", and {len(more) - _NAMED} others" if len(more) > _NAMED else ""
+        named = ", ".join(clean(one, 254) for one in more[:_NAMED])
+        blocks += [Heading(f"And {len(more)} more"), Paragraph(f"They went to {named}{left}.")]
+    sent_by = first.organization_name
+    sent = f"{sent_by} sent the messages in your name" if sent_by else "the messages were sent in your name"
+    blocks.append(Paragraph(f"You get this e-mail because {sent}."))
+    for index, known in enumerate(several):
+        fold, heading, *details = _technical(known)
+        blocks += [fold, heading] if index == 0 else []
+        blocks += [Paragraph(f"{_which_one(known)}:"), *details]
+    return _text(subject, tuple(blocks))
+
+
+def _one_of_several(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
+    doubt = (Paragraph(_DOUBT),) if _worth_a_warning(known, why) else ()
+    return (
+        Heading(_which_one(known)),
+        Paragraph(f"{_opening(known)} {why.headline} {why.explanation}"),
+        *_history(known, why),
+        *doubt,
+        Paragraph(why.next_step),
+        *_resend(known, why),
+    )
 
 
 def administrator_letter(facts: FailureFacts, case: CaseFacts) -> Text:
@@ -203,7 +253,11 @@ def _text(subject: str, blocks: tuple[Block, ...]) -> Text:
 
 
 def _subject(known: FailureFacts) -> str:
-    return f"{_outcome(known)}: “{shorten(known.message_subject, 60)}” to {shorten(known.recipient, 80)}"
+    return f"{_outcome(known)}: {_which_one(known)}"
+
+
+def _which_one(known: FailureFacts) -> str:
+    return f"“{shorten(known.message_subject, 60)}” to {shorten(known.recipient, 80)}"
 
 
 def _outcome(known: FailureFacts) -> str:
@@ -270,10 +324,7 @@ def _maybe(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
         return ()
     return (
         Heading("It may have arrived all the same"),
-        Paragraph(
-            "On one attempt the connection broke off just after we had sent the whole message, so a copy "
-            "may have arrived. Ask before you send it again; the person might get it twice."
-        ),
+        Paragraph(_DOUBT),
     )
 
 

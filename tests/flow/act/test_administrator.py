@@ -6,13 +6,17 @@ import pytest
 
 from homing.flow.act.administrator import ToAdministrator
 from homing.flow.act.channel import Ended
+from homing.flow.act.letter import OneLetter, Post
 from homing.loop.budget import DEFAULTS
 from homing.loop.model import ActionKind, ActionState, EventType, StepState
 from homing.store.case_context import CaseContext
 from homing.store.database import Database
-from tests.store.test_budgets import running
+from homing.store.gathered_letters import WINDOW
+from tests.flow.deliver.scene import Clock
+from tests.store.scenes import an_organization
+from tests.store.test_budgets import ended, running
 
-from .made import CONTEXT, FACTS_OF, NOW, ORGANIZATION, POST, assigned
+from .made import CONTEXT, FACTS_OF, NOW, ORGANIZATION, OUTGOING, POST, assigned
 
 OPERATOR = "root@operator.example"
 NAMED = replace(ORGANIZATION, administrator="it@crm.example")
@@ -22,7 +26,10 @@ UNPROVED = replace(CONTEXT, organization=NAMED)
 
 
 async def written(database: Database, context: CaseContext, operators: str | None = OPERATOR) -> Ended:
-    end = await ToAdministrator(database, POST, FACTS_OF, operators)(assigned(ActionKind.ADMINISTRATOR, context))
+    [action] = await running(database, 1, kind=ActionKind.ADMINISTRATOR)
+    assignment = assigned(ActionKind.ADMINISTRATOR, context)
+    assignment = replace(assignment, action=replace(assignment.action, id=action.id))
+    end = await ToAdministrator(OneLetter(database, POST), FACTS_OF, operators)(assignment)
     assert isinstance(end, Ended)
     return end
 
@@ -68,12 +75,17 @@ async def test_one_administrator_gets_so_many_a_day_and_each_refusal_says_so(
 ) -> None:
     kind = ActionKind.ADMINISTRATOR
     monkeypatch.setitem(DEFAULTS, kind, replace(DEFAULTS[kind], person=2))
-    channel = ToAdministrator(database, POST, FACTS_OF, OPERATOR)
     ends = []
-    for action in await running(database, 3, kind=kind):
+    one = await an_organization(database)
+    clock = Clock(NOW)
+    channel = ToAdministrator(OneLetter(database, Post(OUTGOING, clock)), FACTS_OF, OPERATOR)
+    for _ in range(3):
+        [action] = await running(database, 1, one, kind=kind, now=clock.now)
         end = await channel(replace(assigned(kind, PROVED), action=action))
         assert isinstance(end, Ended)
         ends.append(end)
+        await ended(database, action, end.state)
+        clock.now += WINDOW
     assert [end.letter is not None for end in ends] == [True, True, False]
     assert ends[-1].result == "over budget: it@crm.example has had 2 e-mails about failures within 24 hours"
     [event] = ends[-1].events

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from homing.flow.act.channel import End, Ended
-from homing.flow.act.letter import ToHumanSender
+from homing.flow.act.letter import OneLetter, ToHumanSender
 from homing.loop import ids
 from homing.loop.model import ActionKind, ActionState, EventType, Origin, StepState
 from homing.store.case_context import CaseContext
@@ -19,7 +19,7 @@ async def told(database: Database, context: CaseContext = CONTEXT) -> End:
     [action] = await running(database, 1, kind=ActionKind.LETTER)
     assignment = assigned(ActionKind.LETTER, context)
     action = replace(assignment.action, id=action.id)
-    return await ToHumanSender(database, POST, FACTS_OF)(replace(assignment, action=action))
+    return await ToHumanSender(OneLetter(database, POST), FACTS_OF)(replace(assignment, action=action))
 
 
 async def test_it_goes_to_the_human_sender_and_serves_the_step(database: Database) -> None:

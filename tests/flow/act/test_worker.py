@@ -208,6 +208,20 @@ async def test_failures_of_one_person_within_minutes_are_told_in_one_letter(data
     assert {row["state"] for row in stored} == {"done"}
 
 
+async def test_an_administrator_is_one_person_too(database: Database) -> None:
+    found = await failed(database, Step(kind=StepKind.ADMINISTRATOR), times=4)
+    clock = Clock(NOW)
+    actor = an_actor(database, clock=clock)
+    await worked_off(actor, clock)
+    assert len(await scenes.claimed(database)) == 1
+    clock.now = NOW + WINDOW
+    await worked_off(actor, clock)
+    [letter] = await scenes.claimed(database, now=clock.now)
+    await database.write_grouped(record, scenes.answered(letter, None, 250, now=clock.now))
+    states = [steps for _, steps in [await the_states(database, case) for case in found]]
+    assert states.count((StepState.HEARD,)) == 3
+
+
 async def test_one_letter_tells_twenty_in_full_and_names_the_others(database: Database) -> None:
     await failed(database, LETTER, times=24)
     clock = Clock(NOW)

@@ -18,6 +18,7 @@ from homing.loop.letters.letters import (
     Text,
     administrator_letter,
     administrator_proof_letter,
+    administrators_letter,
     cause,
     failure_letter,
     failure_sms,
@@ -39,6 +40,9 @@ FOLD = "-" * WIDTH
 PROOF = proof_letter("joe@bloggs-plumbing.example", LINK.replace("correct", "prove"), "Ledgerly")
 SEVERAL = failures_letter(
     [UNKNOWN_PERSON, FAILURES["possibly_delivered"], FAILURES["delayed"]], ["ann@example.com", "bob@example.com"]
+)
+ADMINISTRATOR_SEVERAL = administrators_letter(
+    [(UNKNOWN_PERSON, CASE), (FAILURES["delayed"], CASE)], ["ann@example.com", "bob@example.com"]
 )
 ADMINISTRATOR_PROOF = administrator_proof_letter("it@bloggs.example", LINK.replace("correct", "prove"), "Ledgerly")
 OOPS = oops_answer("Joe Bloggs", "joe@bloggs-plumbing.example", "Re: Invoice for February")
@@ -74,6 +78,7 @@ GOLDEN_TEXTS = {
     "proof.txt": in_full(PROOF),
     "administrator_proof.txt": in_full(ADMINISTRATOR_PROOF),
     "several.txt": in_full(SEVERAL),
+    "administrator_several.txt": in_full(ADMINISTRATOR_SEVERAL),
     "oops.txt": in_full(OOPS),
     "sms_and_live.txt": in_short(),
     "unknown_person.html": failure_letter(UNKNOWN_PERSON).html,
@@ -121,7 +126,15 @@ def test_above_the_fold_stands_what_a_person_needs_and_no_codes(kind: str) -> No
 
 
 @pytest.mark.parametrize(
-    "text", [*map(failure_letter, FAILURES.values()), administrator_letter(UNKNOWN_PERSON, CASE), SEVERAL, PROOF, OOPS]
+    "text",
+    [
+        *map(failure_letter, FAILURES.values()),
+        administrator_letter(UNKNOWN_PERSON, CASE),
+        SEVERAL,
+        ADMINISTRATOR_SEVERAL,
+        PROOF,
+        OOPS,
+    ],
 )
 def test_lines_are_short_but_for_links(text: Text) -> None:
     for line in text.body.splitlines():
@@ -253,6 +266,7 @@ def test_html_shows_every_payload_as_text() -> None:
             (proof_letter(payload, LINK, payload), [LINK]),
             (administrator_proof_letter(payload, LINK, payload), [LINK]),
             (failures_letter([facts, facts], [payload]), [LINK, LINK]),
+            (administrators_letter([(facts, CASE)], [payload]), []),
         ):
             reader = _Reader()
             reader.feed(text.html or "")
@@ -304,6 +318,7 @@ def test_any_text_anywhere(text: str) -> None:
         proof_letter(text, LINK, text),
         administrator_proof_letter(text, LINK, text),
         failures_letter([facts, facts], [text]),
+        administrators_letter([(facts, CASE)], [text]),
         oops_answer(text, text, text),
     )
     for letter in letters:

@@ -4,7 +4,7 @@ A letter and the end of its action are one transaction; its step ends when the l
 person must hear within minutes goes into one letter: see `store.gathered_letters`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -35,12 +35,8 @@ class Post:
     outgoing: Outgoing
     clock: Clock
 
-    def end_with(self, action: Action, name: str, address: str | None, text: Text, told: EventType) -> Ended:
-        """The end of the action with a letter to that address; failed if the address is missing or invalid."""
-        to = mailbox(action.kind, name, address)
-        return to if isinstance(to, Ended) else self.end_at(action, to, text, told)
-
     def end_at(self, action: Action, to: Mailbox, text: Text, told: EventType) -> Ended:
+        """The end of the action with a letter to that address."""
         letter = Letter(
             origin=Origin.LETTER,
             organization=action.organization,
@@ -77,18 +73,19 @@ def _written(action: Action, to: Mailbox, letter: AcceptedMessage, told: EventTy
     return NewEvent(type=told, data=facts)
 
 
+Texts = Callable[[Sequence[CaseContext], Sequence[str]], Text]
+"""The letter about these cases, and in short about others, of which it has the recipients."""
+
+
 @dataclass(frozen=True, slots=True)
-class ToHumanSender:
+class OneLetter:
+    """Tells one person of a case, and of all that waits to be told to the same person, in one letter."""
+
     database: Database
     post: Post
-    facts_of: FactsOf
 
-    async def __call__(self, assignment: Assignment) -> End:
+    async def about(self, assignment: Assignment, to: Mailbox, texts: Texts, told: EventType) -> End:
         action, context = assignment.action, assignment.context
-        facts = self.facts_of(context)
-        to = mailbox(action.kind, facts.human_sender_name, context.letter_to)
-        if isinstance(to, Ended):
-            return to
         delay = _delay(context)
         turn = await self._turn(action, str(to.address), delay)
         if turn is None:
@@ -97,10 +94,9 @@ class ToHumanSender:
             return Waiting(turn)
         others = [other for one in turn[: IN_FULL - 1] if (other := await self._context(one)) is not None]
         more = [one.recipient or "" for one in turn[IN_FULL - 1 :]]
-        text = failures_letter([facts, *map(self.facts_of, others)], more) if turn else failure_letter(facts)
-        ended = self.post.end_at(action, to, text, EventType.REROUTED)
-        delays = {one.case.id: told for one in others if (told := _delay(one))}
-        return replace(ended, delay=delay, gathered=self._gathered(ended, to, turn, delays))
+        ended = self.post.end_at(action, to, texts([context, *others], more), told)
+        delays = {one.case.id: told_late for one in others if (told_late := _delay(one))}
+        return replace(ended, delay=delay, gathered=self._gathered(ended, to, turn, told, delays))
 
     async def _turn(self, action: Action, to: str, delay: Delay | None) -> list[Action] | datetime | None:
         """A delay that has been told already waits for nothing: its action ends with that."""
@@ -118,7 +114,7 @@ class ToHumanSender:
         return in_view_of(context.case.policy.steps[action.step], context)
 
     def _gathered(
-        self, ended: Ended, to: Mailbox, actions: Sequence[Action], delays: dict[CaseId, Delay]
+        self, ended: Ended, to: Mailbox, actions: Sequence[Action], told: EventType, delays: Mapping[CaseId, Delay]
     ) -> tuple[Gathered, ...]:
         assert ended.letter is not None
         return tuple(
@@ -129,7 +125,7 @@ class ToHumanSender:
                     state=ActionState.DONE,
                     result=ended.result,
                     now=self.post.clock(),
-                    events=(_written(action, to, ended.letter, EventType.REROUTED),),
+                    events=(_written(action, to, ended.letter, told),),
                 ),
                 case=action.case_id,
                 step=action.step,
@@ -138,6 +134,23 @@ class ToHumanSender:
             for action in actions
             if action.case_id is not None and action.step is not None
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ToHumanSender:
+    letters: OneLetter
+    facts_of: FactsOf
+
+    async def __call__(self, assignment: Assignment) -> End:
+        facts = self.facts_of(assignment.context)
+        to = mailbox(assignment.action.kind, facts.human_sender_name, assignment.context.letter_to)
+        if isinstance(to, Ended):
+            return to
+        return await self.letters.about(assignment, to, self._texts, EventType.REROUTED)
+
+    def _texts(self, cases: Sequence[CaseContext], more: Sequence[str]) -> Text:
+        facts = [self.facts_of(case) for case in cases]
+        return failure_letter(facts[0]) if len(facts) == 1 and not more else failures_letter(facts, more)
 
 
 def _delay(context: CaseContext) -> Delay | None:

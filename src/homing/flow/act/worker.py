@@ -29,7 +29,7 @@ from homing.flow.act.channel import (
     over_budget,
 )
 from homing.flow.act.facts import failure_facts, in_view_of
-from homing.flow.act.letter import Post, ToHumanSender
+from homing.flow.act.letter import OneLetter, Post, ToHumanSender
 from homing.flow.act.live import Live
 from homing.flow.act.log import log
 from homing.flow.act.sms import Sms
@@ -146,16 +146,18 @@ class Actor:
             case ActionKind.LOG:
                 return log
             case ActionKind.LETTER:
-                return ToHumanSender(self.database, Post(self.outgoing, self.clock), self._facts_of)
+                return ToHumanSender(self._letters(), self._facts_of)
             case ActionKind.ADMINISTRATOR:
-                post = Post(self.outgoing, self.clock)
-                return ToAdministrator(self.database, post, self._facts_of, self.administrator)
+                return ToAdministrator(self._letters(), self._facts_of, self.administrator)
             case ActionKind.SMS:
                 return self._sms()
             case ActionKind.WEBHOOK:
                 return Webhook(self.fetcher, self.sealed_secrets, self.clock)
             case ActionKind.OOPS:
                 raise AssertionError("the Oops! answer serves no case")
+
+    def _letters(self) -> OneLetter:
+        return OneLetter(self.database, Post(self.outgoing, self.clock))
 
     def _sms(self) -> Sms:
         return Sms(

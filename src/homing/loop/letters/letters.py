@@ -25,6 +25,7 @@ __all__ = [
     "Text",
     "administrator_letter",
     "administrator_proof_letter",
+    "administrators_letter",
     "cause",
     "failure_letter",
     "failure_sms",
@@ -122,10 +123,7 @@ def failures_letter(facts: Sequence[FailureFacts], more: Sequence[str] = ()) -> 
     ]
     for known in several:
         blocks += _one_of_several(known, cause(known))
-    if more:
-        left = f", and {len(more) - _NAMED} others" if len(more) > _NAMED else ""
-        named = ", ".join(clean(one, 254) for one in more[:_NAMED])
-        blocks += [Heading(f"And {len(more)} more"), Paragraph(f"They went to {named}{left}.")]
+    blocks += _also(more)
     sent_by = first.organization_name
     sent = f"{sent_by} sent the messages in your name" if sent_by else "the messages were sent in your name"
     blocks.append(Paragraph(f"You get this e-mail because {sent}."))
@@ -169,6 +167,40 @@ def administrator_letter(facts: FailureFacts, case: CaseFacts) -> Text:
         *_technical(known, ("Case", clean(case.case, 64))),
     )
     return _text(f"For the administrator: {_subject(known)}", blocks)
+
+
+def administrators_letter(told: Sequence[tuple[FailureFacts, CaseFacts]], more: Sequence[str] = ()) -> Text:
+    """The letter to an administrator about several cases. `more`: the recipients of others, which are only named."""
+    number = len(told) + len(more)
+    blocks: list[Block] = [
+        Paragraph("Hello,"),
+        Paragraph(f"Within a few minutes {number} messages did not reach their recipients, or not yet."),
+    ]
+    details: list[Block] = [Fold(), Heading("Technical details for your administrator")]
+    for facts, case in told:
+        known = tidy(facts)
+        person = known.human_sender_name or known.human_sender_address
+        why = cause(known)
+        blocks += [
+            Heading(_which_one(known)),
+            Paragraph(f"{_missed(person, known)} {_knows(person, case)}"),
+            Table((("From", _name_and_address(known)), ("Organization", known.organization_name), *_which(known).rows)),
+            Points(tuple(_step(step) for step in case.steps) or ("Nothing before this e-mail.",)),
+            Paragraph(f"{why.headline} {why.next_step}"),
+        ]
+        details += [Paragraph(f"{_which_one(known)}:"), *_technical(known, ("Case", clean(case.case, 64)))[2:]]
+    blocks += _also(more)
+    policy = clean(told[0][1].policy, 64)
+    blocks.append(Paragraph(f"You get this e-mail because the failure policy “{policy}” names you."))
+    return _text(f"For the administrator: {number} messages that were not delivered, or are late", (*blocks, *details))
+
+
+def _also(more: Sequence[str]) -> tuple[Block, ...]:
+    if not more:
+        return ()
+    left = f", and {len(more) - _NAMED} others" if len(more) > _NAMED else ""
+    named = ", ".join(clean(one, 254) for one in more[:_NAMED])
+    return Heading(f"And {len(more)} more"), Paragraph(f"They went to {named}{left}.")
 
 
 def live_text(facts: FailureFacts) -> LiveText:

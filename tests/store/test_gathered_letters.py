@@ -182,3 +182,9 @@ async def stored(database: Database, action: Action) -> Action:
     found = await database.read(actions.by_id, action.id)
     assert found
     return found
+
+
+async def test_without_a_window_each_goes_alone_and_at_once(database: Database) -> None:
+    await failures(database, 2)
+    for action in await to_tell(database, NOW):
+        assert await database.write(gathered_letters.turn, action, JANET, NOW, timedelta()) == []

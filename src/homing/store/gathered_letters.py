@@ -1,8 +1,8 @@
 """Letters that tell one person of several cases.
 
-The first case is told at once. What else the same person must hear waits until `WINDOW` after that letter; whichever of
-these actions comes first then takes along all that wait. Each of the cases has its own end of the action, and its step
-ends as the letter's delivery does.
+The first case is told at once. What else the same person must hear waits for the end of a window after that letter;
+whichever of these actions comes first then takes along all that wait. Each of the cases has its own end of the action,
+and its step ends as the letter's delivery does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from homing.store.budgets import HOLDING, lock
 from homing.store.told_delays import Delay
 
 WINDOW = timedelta(minutes=5)
+"""Where the settings say nothing else."""
 AT_ONCE = 500
 """Most cases of one letter; others wait for the next one."""
 
@@ -38,7 +39,9 @@ class Gathered:
     delay: Delay | None = None
 
 
-def turn(conn: sa.Connection, action: Action, to: str, now: datetime) -> list[Action] | datetime | None:
+def turn(
+    conn: sa.Connection, action: Action, to: str, now: datetime, window: timedelta = WINDOW
+) -> list[Action] | datetime | None:
     """Whether a running action may write to that address now: then all that waits for it, oldest first. A moment: it
     must not, as a letter has just gone there, and is due again then. None: its lease is lost."""
     lock(conn)
@@ -46,14 +49,14 @@ def turn(conn: sa.Connection, action: Action, to: str, now: datetime) -> list[Ac
     same = (_T.c.kind == action.kind.value, _T.c.sent_to == folded, _T.c.organization == action.organization)
     others = (*same, _T.c.id != action.id)
     begun = sa.select(sa.func.max(_T.c.started_at)).where(
-        *others, _T.c.state.in_(HOLDING), _T.c.started_at > now - WINDOW, _T.c.started_at <= now
+        *others, _T.c.state.in_(HOLDING), _T.c.started_at > now - window, _T.c.started_at <= now
     )
     mine = (_T.c.id == action.id, _T.c.epoch == action.epoch, _T.c.state == ActionState.RUNNING.value)
     told_at: datetime | None = conn.scalar(begun)
     if told_at is not None:
-        waits = {"state": ActionState.DUE.value, "due_at": told_at + WINDOW, "lease_until": None, "sent_to": folded}
+        waits = {"state": ActionState.DUE.value, "due_at": told_at + window, "lease_until": None, "sent_to": folded}
         put_off = conn.execute(_T.update().where(*mine).values(waits)).rowcount == 1
-        return told_at + WINDOW if put_off else None
+        return told_at + window if put_off else None
     if conn.execute(_T.update().where(*mine).values(sent_to=folded, started_at=now)).rowcount == 0:
         return None
     waiting = _T.select().where(*others, _T.c.state.in_(_WAITING), _T.c.started_at.is_(None))

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from homing.doors.api.authorization import Access, shown_key
-from homing.doors.api.message_input import Strict
+from homing.doors.api.fields import Strict
 from homing.store.human_senders import Attestation
 
 NOTE = 500

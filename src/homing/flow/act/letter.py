@@ -6,7 +6,7 @@ person must hear within minutes goes into one letter: see `store.gathered_letter
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from homing.flow.act.channel import Assignment, End, Ended, FactsOf, LeaseLost, Waiting, failed
 from homing.flow.act.facts import in_view_of
@@ -21,7 +21,7 @@ from homing.store.accepted_messages import AcceptedMessage
 from homing.store.actions import Action, Finished
 from homing.store.case_context import CaseContext
 from homing.store.database import Database
-from homing.store.gathered_letters import Gathered
+from homing.store.gathered_letters import WINDOW, Gathered
 from homing.store.told_delays import Delay
 
 IN_FULL = 20
@@ -79,10 +79,12 @@ Texts = Callable[[Sequence[CaseContext], Sequence[str]], Text]
 
 @dataclass(frozen=True, slots=True)
 class OneLetter:
-    """Tells one person of a case, and of all that waits to be told to the same person, in one letter."""
+    """Tells one person of a case, and of all that waits to be told to the same person, in one letter. `window`: how
+    long after a letter the next one to the same person waits."""
 
     database: Database
     post: Post
+    window: timedelta = WINDOW
 
     async def about(self, assignment: Assignment, to: Mailbox, texts: Texts, told: EventType) -> End:
         action, context = assignment.action, assignment.context
@@ -102,7 +104,7 @@ class OneLetter:
         """A delay that has been told already waits for nothing: its action ends with that."""
         if delay and await self.database.read(told_delays.told_by, delay) not in {None, delay.case}:
             return []
-        return await self.database.write(gathered_letters.turn, action, to, self.post.clock())
+        return await self.database.write(gathered_letters.turn, action, to, self.post.clock(), self.window)
 
     async def _context(self, action: Action) -> CaseContext | None:
         """None: somebody has dealt with the case meanwhile."""

@@ -52,6 +52,7 @@ from homing.store.accepted_messages import AcceptedMessage
 from homing.store.actions import Action
 from homing.store.case_context import CaseContext
 from homing.store.database import Database
+from homing.store.gathered_letters import WINDOW
 
 LEASE = timedelta(seconds=120)
 _LOOK_EVERY = 0.5
@@ -73,7 +74,7 @@ class _Pool:
 @dataclass(slots=True, kw_only=True)
 class Actor:
     """Works through the outbox. `administrator` is the operator's address, for organizations without one of their own;
-    `sms` is None if no provider is configured."""
+    `sms` is None if no provider is configured; `gather_for`: what one person must hear within it is one letter."""
 
     database: Database
     disk: DiskSpace
@@ -87,6 +88,7 @@ class Actor:
     actions: WakeUp
     work: WakeUp
     news: WakeUp
+    gather_for: timedelta = WINDOW
 
     async def run(self) -> None:
         """Run until canceled; actions already begun are then finished, so that no text message is left in doubt."""
@@ -157,7 +159,7 @@ class Actor:
                 raise AssertionError("the Oops! answer serves no case")
 
     def _letters(self) -> OneLetter:
-        return OneLetter(self.database, Post(self.outgoing, self.clock))
+        return OneLetter(self.database, Post(self.outgoing, self.clock), self.gather_for)
 
     def _sms(self) -> Sms:
         return Sms(

@@ -123,7 +123,7 @@ def failures_letter(facts: Sequence[FailureFacts], more: Sequence[str] = ()) -> 
     ]
     for known in several:
         blocks += _one_of_several(known, cause(known))
-    blocks += _also(more)
+    blocks += _others_named(more)
     sent_by = first.organization_name
     sent = f"{sent_by} sent the messages in your name" if sent_by else "the messages were sent in your name"
     blocks.append(Paragraph(f"You get this e-mail because {sent}."))
@@ -189,13 +189,13 @@ def administrators_letter(told: Sequence[tuple[FailureFacts, CaseFacts]], more: 
             Paragraph(f"{why.headline} {why.next_step}"),
         ]
         details += [Paragraph(f"{_which_one(known)}:"), *_technical(known, ("Case", clean(case.case, 64)))[2:]]
-    blocks += _also(more)
+    blocks += _others_named(more)
     policy = clean(told[0][1].policy, 64)
     blocks.append(Paragraph(f"You get this e-mail because the failure policy “{policy}” names you."))
     return _text(f"For the administrator: {number} messages that were not delivered, or are late", (*blocks, *details))
 
 
-def _also(more: Sequence[str]) -> tuple[Block, ...]:
+def _others_named(more: Sequence[str]) -> tuple[Block, ...]:
     if not more:
         return ()
     left = f", and {len(more) - _NAMED} others" if len(more) > _NAMED else ""

@@ -199,6 +199,13 @@ class Settings(BaseSettings):
     dns_servers: Annotated[list[str], AfterValidator(_servers)] = Field(
         default_factory=list, description="Resolvers as `ip` or `ip:port`; empty: the system's."
     )
+    gather_letters_minutes: int = Field(
+        default=5,
+        ge=0,
+        le=60,
+        description="After an e-mail about a failure, what else the same person must hear within so many minutes goes "
+        "into one e-mail; 0: each goes alone and at once.",
+    )
     loop_watch_minutes: int = Field(
         default=60,
         ge=0,

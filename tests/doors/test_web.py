@@ -249,6 +249,21 @@ async def test_a_failed_message_is_told_in_plain_words_with_the_details_folded(h
         assert (await browser.get("/cases?state=resolved")).text.count("<tr>") == 0
 
 
+async def test_no_page_carries_a_link_in_the_words_of_a_server(home: Gateway) -> None:
+    """Programs get them as they came."""
+    said = "No such user, see https://e.example/pay or ht\u200btp://e.example/pay"
+    answer = await home.send()
+    await fail(home, answer["deliveries"][0]["id"], refusal(said))
+    await home.database.write(alarms.raise_alarm, [(alarm("x", text=said), home.clock())])
+    async with here(home) as browser:
+        for path in (f"/messages/{answer['id']}", "/suppressions", "/alarms"):
+            text = (await browser.get(path)).text
+            assert "e.example/pay" not in text, path
+            assert "No such user, see (link) or (link)" in text, path
+    told = await home.client.get(f"/v1/messages/{answer['id']}", headers=home.acme.headers)
+    assert said in json.loads(told.text)["deliveries"][0]["verdict"]["text"]
+
+
 async def test_a_late_message_is_told_in_plain_words_until_it_has_arrived(home: Gateway) -> None:
     late, failed = await home.send(), await home.send(to=["mary@example.org"])
     home.clock.advance(timedelta(hours=4))

@@ -16,7 +16,7 @@ from homing.flow.outgoing import Outgoing
 from homing.flow.wakeup import WakeUp
 from homing.loop.problem import Rejected
 from homing.loop.token import TokenKey, Tokens
-from homing.store import human_senders, tables
+from homing.store import human_senders, organizations, tables
 from homing.store.database import Database
 from homing.store.human_senders import HumanSender
 from tests.flow.deliver.scene import OPERATOR, Clock
@@ -113,7 +113,8 @@ async def test_a_link_is_used_once_and_looking_proves_nothing(office: Office) ->
         assert seen and (seen.human_sender, seen.address) == (janet.id, janet.address)
     assert not await office.proved(janet)
     used = await office.proofs.use(token)
-    assert used and (used.id, used.proved_at) == (janet.id, NOW)
+    assert used and (used.human_sender, used.address) == (janet.id, janet.address)
+    assert await office.proved(janet)
     assert await office.proofs.look(token) is None
     assert await office.proofs.use(token) is None
 
@@ -172,3 +173,42 @@ async def test_the_store_does_not_know_the_token(office: Office) -> None:
     [row] = await office.database.read(all_rows, tables.proof)
     assert token not in str(row)
     assert await office.proofs.use(row["token_hash"]) is None
+
+
+# -- the administrator -----------------------------------------------------------------------------------------------
+
+
+async def test_an_administrators_address_is_proved_in_the_same_way(office: Office) -> None:
+    one = await an_organization(office.database, administrator="it@crm.example")
+    await office.proofs.ask_administrator(one)
+    [letter] = await office.letters()
+    assert (letter["recipient"], letter["state"]) == ("it@crm.example", "queued")
+    assert "as the address of its administrator" in " ".join(letter["text"].split())
+    token = await office.token()
+    assert await office.proofs.look(token)
+    found = await office.database.read(organizations.get, one.id)
+    assert found and found.proved_administrator is None, "looking proves nothing"
+    assert await office.proofs.use(token)
+    found = await office.database.read(organizations.get, one.id)
+    assert found and (found.proved_administrator, found.administrator_proved_at) == ("it@crm.example", NOW)
+    assert await office.proofs.use(token) is None
+
+
+async def test_people_and_administrators_have_one_budget_and_each_refusal_is_on_record(office: Office) -> None:
+    """Whoever names an address as a person's and as an administrator's sends it no more letters by that."""
+    janet = await office.person()
+    one = await an_organization(office.database, administrator="janet@example.com")
+    for _ in range(3):
+        await office.proofs.ask(janet)
+    with pytest.raises(Rejected) as refused:
+        await office.proofs.ask_administrator(one)
+    assert refused.value.problem.code == "too-many-proof-letters"
+    assert len(await office.letters()) == 3
+    [event] = await office.database.read(all_rows, tables.event, tables.event.c.type == "action_failed")
+    assert event["organization"] == one.id
+    assert event["data"] == {
+        "channel": "proof",
+        "why": "janet@example.com has had 3 today",
+        "budget": "proof-person",
+        "to": "janet@example.com",
+    }

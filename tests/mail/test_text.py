@@ -1,11 +1,13 @@
 import json
+import re
 import time
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.mail.text import clean, clean_lines, shorten, without_links
+from homing.mail.text import clean, clean_lines, quoted, quoted_lines, shorten, without_links
 from tests.data import HOSTILE_INPUTS
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -62,6 +64,7 @@ def test_a_megabyte_costs_no_more_than_a_line() -> None:
         clean("\x1b]" * 500_000, 100)
         clean_lines("\x1b[" * 500_000, width=400, lines=8)
         without_links(clean("a-." * 500_000, 400))
+        quoted("a" * 500_000, 400)
     assert time.process_time() - began < 2
 
 
@@ -87,7 +90,63 @@ def test_shorten() -> None:
         ("javascript://x", "(link)"),
         ("mail to john@e.example and/or call", "mail to john@e.example and/or call"),
         ("version 3.14 of 2025", "version 3.14 of 2025"),
+        ("Blocked: 192.0.2.0/24 (mx.e.example)", "Blocked: 192.0.2.0/24 (mx.e.example)"),
+        ("5.1.1/5.2.0", "5.1.1/5.2.0"),
+        ("is it john@e.example? No", "is it john@e.example? No"),
+        ("e.example?u=1 e.example:8080/x e.example./x e.example#x", "(link) (link) (link) (link)"),
+        ("_http://e.example 1www.e _www.e.example", "_(link) 1www.e _(link)"),
+        ("http:\\\\e.example", "(link)"),
+        ("http：／／e。example", "(link)"),
+        ("e。example/login", "(link)"),
+        ("bücher.example/x", "(link)"),
+        ("tel:+4420 sms:+4420 mailto:j@e.example", "(link) (link) (link)"),
     ],
 )
 def test_links(text: str, without: str) -> None:
     assert without_links(text) == without
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "ht\u200btp://e.example/x",
+        "http:\u00ad//e.example",
+        "w\u2060ww.e.example",
+        "\x1b]8;;http://e.example\x07http\x1b[0m://e.example",
+        "e\ufeff.example\u200d/login",
+        "h\ud800ttp://e.example",
+    ],
+)
+def test_what_an_invisible_character_hides_is_a_link_all_the_same(hidden: str) -> None:
+    assert quoted(f"see {hidden} now", 100) == "see (link) now"
+    assert quoted_lines(f"no\nsee {hidden}", width=100, lines=4) == ("no", "see (link)")
+
+
+CLICKED = re.compile(r"[a-z]{2,}://[^\s(]|\bwww\.[^\s(]|\b[a-z0-9-]+\.[a-z]{2,}(?::\d+)?[/?#][^\s]|\b(?:mailto|tel):\S")
+"""What a mail reader makes clickable, in the plain letters that it sees."""
+
+PIECES = st.sampled_from(
+    [
+        *"./?#:。ｗ…é@-_ \n\u200b\u00ad\u202e\u200d",
+        "http",
+        "https",
+        "://",
+        "www",
+        "e",
+        "example",
+        "8080",
+        "550",
+        "mailto:",
+        "tel:",
+        "(link)",
+        "\x1b[0m",
+    ]
+)
+
+
+@given(st.lists(PIECES | ANY_TEXT, max_size=24).map("".join), st.integers(8, 400))
+def test_no_words_of_a_stranger_can_be_clicked(text: str, limit: int) -> None:
+    for line in (quoted(text, limit), *quoted_lines(text, width=limit, lines=5)):
+        assert len(line) <= limit
+        assert not CLICKED.search(unicodedata.normalize("NFKC", line.replace("(link)", " ")).lower().replace("。", "."))
+        assert quoted(line, limit) == line

@@ -16,7 +16,7 @@ from homing.loop.model import (
     StepKind,
     StepState,
 )
-from homing.store import accepted_messages, actions, cases, policies, tables, views
+from homing.store import actions, cases, gathered_letters, policies, tables, views
 from homing.store.actions import Action, Finished
 from homing.store.database import Database
 from homing.store.organizations import Organization
@@ -113,7 +113,7 @@ async def test_a_stale_end_changes_nothing(database: Database) -> None:
     assert not await database.write(actions.mark_started, first.id, first.epoch, NOW)
     assert not await database.write(actions.retry_at, first.id, first.epoch, NOW, "")
     letter = a_submission(organization, origin=Origin.LETTER)
-    assert await database.write(actions.send_letter, _finished(first), letter) is None
+    assert await database.write(gathered_letters.tell, _finished(first), letter) is None
     line = await database.read(views.case, organization.id, case)
     assert line and line.case.steps[0] is StepState.RUNNING
     assert len(await database.read(all_rows, tables.message)) == 1
@@ -123,9 +123,8 @@ async def test_a_letter_and_the_end_of_its_action_are_one(database: Database) ->
     organization, case = await _failure(database)
     letter_action = next(action for action in await _claim(database) if action.kind is ActionKind.LETTER)
     letter = a_submission(organization, "janet@example.com", origin=Origin.LETTER, case=case, step=letter_action.step)
-    answer = await database.write(actions.send_letter, _finished(letter_action), letter)
-    assert isinstance(answer, accepted_messages.Added)
-    assert await database.write(actions.send_letter, _finished(letter_action), letter) is None
+    assert await database.write(gathered_letters.tell, _finished(letter_action), letter) is ActionState.DONE
+    assert await database.write(gathered_letters.tell, _finished(letter_action), letter) is None
     (one,) = await claimed(database)
     assert (one.delivery.case, one.delivery.step) == (case, 1)
 

@@ -28,7 +28,7 @@ from homing.loop.model import (
     StepState,
 )
 from homing.loop.subject import of_alarm, of_delivery, of_forwarding
-from homing.store import accepted_messages, actions, case_context, cases, policies, tables, views
+from homing.store import accepted_messages, actions, case_context, cases, gathered_letters, policies, tables, views
 from homing.store.actions import Finished
 from homing.store.database import Database
 from homing.store.dialect import on_postgresql
@@ -137,7 +137,7 @@ async def test_the_operators_letter_goes_out(database: Database) -> None:
     operator = replace(await an_organization(database), id=OPERATOR)
     letter = a_submission(operator, "admin@post.example", origin=Origin.LETTER, case=identifier, step=0)
     done = Finished(action=action.id, epoch=1, state=ActionState.DONE, result="letter", now=NOW)
-    assert isinstance(await database.write(actions.send_letter, done, letter), accepted_messages.Added)
+    assert await database.write(gathered_letters.tell, done, letter) is ActionState.DONE
     (claim,) = await claimed(database)
     await database.write_grouped(record, answered(claim, await attempted(database, claim), 250))
     [opened] = (await database.read(cases.load, [identifier], lock=False)).values()

@@ -1,6 +1,5 @@
 """Organizations, keys, streams, human senders and the proof of their addresses; policies; documents."""
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,7 +12,7 @@ from homing.loop.model import FailurePolicy, Identity, Step, StepKind, Verdict
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.store import human_senders, organizations, policies
 from homing.store.database import Database
-from homing.store.human_senders import Attestation, HumanSender, Proof
+from homing.store.human_senders import Attestation, HumanSender
 from homing.store.json_documents import (
     identity_from_json,
     identity_to_json,
@@ -104,18 +103,6 @@ async def _janet(database: Database) -> HumanSender:
     return janet
 
 
-def _proof(sender: HumanSender, token: str, **fields: object) -> Proof:
-    given = {
-        "token_hash": token,
-        "organization": sender.organization,
-        "human_sender": sender.id,
-        "address": sender.address,
-        "created_at": NOW,
-        "expires_at": NOW + timedelta(hours=24),
-    }
-    return Proof(**{**given, **fields})  # type: ignore[arg-type]
-
-
 async def test_human_senders(database: Database) -> None:
     janet = await _janet(database)
     assert not await database.write(human_senders.create, replace(janet, id=fresh()))
@@ -162,34 +149,6 @@ async def test_thousands_are_attested_at_once_and_read_page_by_page(database: Da
     for address in ("JANET@example.com", "janet@EXAMPLE.com"):
         assert await database.read(human_senders.list_page, janet.organization, address=address) == [janet]
     assert await database.read(human_senders.list_page, fresh(), address="janet@example.com") == []
-
-
-async def test_a_proof_works_once_and_looking_does_not_use_it(database: Database) -> None:
-    janet = await _janet(database)
-    assert await database.write(human_senders.create_proof, _proof(janet, "t"))
-    for _ in range(2):  # mail scanners follow links
-        opened = await database.read(human_senders.open_proof, "t", NOW)
-        assert opened and (opened.human_sender, opened.address) == (janet.id, "janet@example.com")
-    uses = await asyncio.gather(*(database.write(human_senders.use_proof, "t", NOW) for _ in range(6)))
-    assert [use for use in uses if use] == [replace(janet, proved_at=NOW)]
-    assert await database.read(human_senders.open_proof, "t", NOW) is None
-
-
-async def test_a_proof_expires(database: Database) -> None:
-    janet = await _janet(database)
-    await database.write(human_senders.create_proof, _proof(janet, "t"))
-    assert await database.read(human_senders.open_proof, "t", NOW + timedelta(hours=24)) is None
-    assert await database.write(human_senders.use_proof, "t", NOW + timedelta(hours=24)) is None
-    assert await database.write(human_senders.use_proof, "other", NOW) is None
-
-
-async def test_three_letters_a_day_to_one_address_whoever_asks(database: Database) -> None:
-    janet, elsewhere = await _janet(database), await _janet(database)
-    proofs = [_proof(janet if number % 2 else elsewhere, f"t{number}") for number in range(8)]
-    allowed = await asyncio.gather(*(database.write(human_senders.create_proof, proof) for proof in proofs))
-    assert sum(allowed) == 3
-    tomorrow = NOW + timedelta(days=1)
-    assert await database.write(human_senders.create_proof, _proof(janet, "later", created_at=tomorrow))
 
 
 async def test_policies_have_a_built_in_one(database: Database) -> None:

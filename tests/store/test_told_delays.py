@@ -25,7 +25,7 @@ from homing.loop.model import (
     StepKind,
     StepState,
 )
-from homing.store import accepted_messages, actions, cases, policies, record, tables, views
+from homing.store import accepted_messages, actions, cases, gathered_letters, policies, record, tables, views
 from homing.store.actions import Finished
 from homing.store.database import Database
 from homing.store.deliveries import ClaimedDelivery
@@ -80,7 +80,7 @@ class Scene:
         )
         done = Finished(action=action.id, epoch=action.epoch, state=ActionState.DONE, result="e-mail", now=DUE)
         delay = Delay(case=action.case_id, organization=self.organization.id, address=address, receiver=receiver)
-        return await self.database.write(actions.tell_delay, done, letter, delay)
+        return await self.database.write(gathered_letters.tell, done, letter, delay)
 
     async def letters(self) -> int:
         letter = tables.message.c.origin == Origin.LETTER.value

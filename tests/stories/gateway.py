@@ -43,18 +43,10 @@ class Application:
 
     async def person(self, name: str, address: str, **more: str) -> str:
         """A human sender who has proved his address the way people do: by the link in the letter."""
-        domain = address.rpartition("@")[2]
-        site = self.story.world.mx(domain)
+        self.story.world.mx(address.rpartition("@")[2])
         made = await self.call("POST", "/v1/human_senders", {"name": name, "address": address, **more})
         assert made.status_code == 201, made.text
-        await site.wait_for(address, 1, PATIENCE)
-        letter = site.inbox(address)[-1]
-        link = self.story.link(letter, "/prove/")
-        page = await self.story.http.get(link)
-        assert page.status_code == 200, page.text
-        proved = await self.story.http.post(link)
-        assert proved.status_code == 200, proved.text
-        site.mails.clear()
+        await self.story.proves(address)
         return str(made.json()["id"])
 
     async def send(self, human_sender: str, *recipients: str, **more: Any) -> dict[str, Any]:
@@ -146,6 +138,17 @@ class Story:
         assert keyed.status_code == 201, keyed.text
         self.applications[name] = Application(self, made.json()["id"], keyed.json()["key"])
         return self.applications[name]
+
+    async def proves(self, address: str) -> None:
+        """The owner of an address answers the letter that asks for a proof."""
+        site = self.world.mx(address.rpartition("@")[2])
+        await site.wait_for(address, 1, PATIENCE)
+        link = self.link(site.inbox(address)[-1], "/prove/")
+        page = await self.http.get(link)
+        assert page.status_code == 200, page.text
+        proved = await self.http.post(link)
+        assert proved.status_code == 200, proved.text
+        site.mails.clear()
 
     def advance(self, **span: float) -> None:
         """Let time pass for the gateway."""

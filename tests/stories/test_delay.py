@@ -54,6 +54,8 @@ async def test_who_sent_what_waits_is_told_once_and_hears_of_failure_again(story
     assert [(await the_case(crm, sent))["kind"] for sent in messages] == [None] * 3, "three hours are not long"
 
     await tried_again(story, crm, *messages, hours=2)
+    await home.wait_for(JANET)
+    story.advance(minutes=5)
     for sent in messages:
         await case_is(crm, sent, "delay", "notified")
     [letter] = await home.wait_for(JANET)

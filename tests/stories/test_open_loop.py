@@ -156,7 +156,9 @@ async def test_with_nobody_left_to_tell_the_failure_is_unheard_and_says_so(story
 
 
 async def test_the_administrator_is_told_when_the_letter_comes_to_nothing(story: Story) -> None:
+    story.world.mx("acme-admin.com")
     crm = await story.application(administrator="boss@acme-admin.com")
+    await story.proves("boss@acme-admin.com")
     await crm.person("Janet Roe", JANET)
     story.world.mx("example.net").refuses(JANET)
     story.world.mx("corp.com").refuses(JOHN)

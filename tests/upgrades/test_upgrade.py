@@ -129,6 +129,23 @@ async def test_names_and_proofs_from_before_stay_and_are_told_apart(url: str) ->
     assert after["allowed_name"] == {}
 
 
+async def test_administrators_of_before_are_taken_over_and_marked(url: str) -> None:
+    """They are written to as until now, and it can be seen that nobody has proved their addresses."""
+    async with _open(url) as database:
+        await database.write(_name_an_administrator)
+        await database.migrate()
+        rows = (await database.read(_rows))["organization"].values()
+    assert "it@crm.example" in {row["administrator"] for row in rows}
+    for row in rows:
+        assert bool(row["administrator_taken_over"]) is (row["administrator"] is not None)
+        assert (row["administrator_proved_at"], row["administrator_attested_at"]) == (None, None)
+
+
+def _name_an_administrator(conn: sa.Connection) -> None:
+    one = "(SELECT min(name) FROM organization)"
+    conn.execute(sa.text(f"UPDATE organization SET administrator = 'it@crm.example' WHERE name = {one}"))
+
+
 async def test_the_schema_is_that_of_a_new_store(kept: Kept, url: str, cluster: Cluster, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         other = f"sqlite:///{tmp_path / 'new.db'}"

@@ -103,6 +103,7 @@ def make_actor(shared: Shared) -> Actor:
         public_url=shared.settings.public_url,
         actions=shared.actions,
         work=shared.work,
+        gather_for=timedelta(minutes=shared.settings.gather_letters_minutes),
         news=shared.news,
     )
 

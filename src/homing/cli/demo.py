@@ -92,6 +92,7 @@ def _settings(world: World, options: DemoOptions) -> Settings:
         smtp_host="127.0.0.1",
         smtp_port=0,
         disk_reserve_mib=64,
+        gather_letters_minutes=0,
         administrator=f"postmaster@{OPERATOR}",
         dns_servers=[f"{ip}:{port}" for ip, port in world.dns.servers],
         lab_outbound_port=world.smtp_port,

@@ -10,6 +10,8 @@ from homing.cli.exits import bad_input
 from homing.cli.output import moment, say, sheet, show, show_rows, table, told
 
 organizations = typer.Typer(name="org", help="Organizations that send through this gateway.", no_args_is_help=True)
+administrator = typer.Typer(name="administrator", help="The address of its administrator.", no_args_is_help=True)
+organizations.add_typer(administrator)
 keys = typer.Typer(name="key", help="API keys of organizations and administrators.", no_args_is_help=True)
 
 _PAGE = 200
@@ -113,6 +115,23 @@ def set_settings(  # noqa: PLR0913 - each setting is an option
     _show(gateway.call("PATCH", "/v1/organization" if name is None else f"/v1/organizations/{segment(name)}", body))
 
 
+@administrator.command("letter")
+@with_organization
+def send_letter(gateway: Gateway) -> None:
+    """Send the e-mail with the link that proves the address again; at most three a day to one address."""
+    gateway.call("POST", "/v1/organization/administrator/proof")
+    show({"administrator_letter_sent": True}, lambda: "An e-mail with a link is on its way.")
+
+
+@administrator.command("prove")
+@with_organization
+def prove(
+    gateway: Gateway, note: Annotated[str, typer.Option(help="How you know that it is his; kept on record.")] = ""
+) -> None:
+    """Attest the address, so that it counts as proved; your key and the time are kept. Takes the scope attest."""
+    _show(gateway.call("POST", "/v1/organization/administrator/prove", query=given(note=note or None)))
+
+
 @organizations.command("pause")
 @with_gateway
 def pause(
@@ -198,6 +217,7 @@ def _show(organization: Json) -> None:
     facts = (
         told(organization, "id", "name", *_SETTINGS)
         | _name_facts(organization)
+        | _administrator_facts(organization)
         | {"state": _state(organization)}
         | tag
         | secret
@@ -205,6 +225,8 @@ def _show(organization: Json) -> None:
     show(organization, lambda: sheet(facts))
     if organization.get("webhook_secret"):
         say("Keep the webhook secret now: it is shown this once.")
+    if organization.get("administrator_letter_sent"):
+        say("An e-mail asks the administrator to confirm the address; nothing else is sent there before.")
 
 
 def _name_facts(organization: Json) -> dict[str, object]:
@@ -213,6 +235,18 @@ def _name_facts(organization: Json) -> dict[str, object]:
         return {"display name allowed": f"{moment(allowed['at'])} with the key {allowed['by']}: {allowed['reason']}"}
     checked = moment(organization["display_name_checked_at"])
     return {"display name checked": checked or "not yet: it is from an earlier version"}
+
+
+def _administrator_facts(organization: Json) -> dict[str, object]:
+    if organization["administrator"] is None:
+        return {}
+    unproved = "not needed: it is from an earlier version" if organization["administrator_taken_over"] else "not yet"
+    facts: dict[str, object] = {"administrator proved": moment(organization["administrator_proved_at"]) or unproved}
+    word = organization["administrator_attested"]
+    if word is not None:
+        note = f": {word['note']}" if word["note"] else ""
+        facts["on the word of"] = f"the key {word['by']}, {moment(word['at'])}{note}"
+    return facts
 
 
 def _row(organization: Json) -> list[object]:

@@ -11,6 +11,9 @@ RETURNS = Counter(
     ["what", "matched"],
 )
 ACTIONS = Counter("homing_actions", "Actions that ended, by kind and end.", ["kind", "state"])
+BUDGET_REFUSALS = Counter(
+    "homing_budget_refusals", "E-mails and text messages that were not sent, since a budget was used up.", ["budget"]
+)
 ALARMS = Counter("homing_alarms", "Refusals because of us, and messages that killed their worker.")
 ALARMS_STANDING = Gauge("homing_alarms_standing", "Causes of alarms that nobody has cleared, up to 10,000.")
 QUEUE = Gauge("homing_queue", "Deliveries that have not ended, by state.", ["state"])

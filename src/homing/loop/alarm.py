@@ -65,6 +65,12 @@ def alarm(cause: str, text: str, organization: OrganizationId | None = None) -> 
     return Alarm(cause=cause[:CAUSE], text=text[:_TEXT], organization=organization)
 
 
+def unproved_administrator(organization: OrganizationId, name: str, delivery: DeliveryId | None, why: str) -> Alarm:
+    """Failures of an organization that its administrator would have heard of, had anybody proved his address."""
+    cause = f"administrator-unproved {name}"
+    return Alarm(cause=cause[:CAUSE], text=why[:_TEXT], organization=organization, delivery=delivery)
+
+
 def due(standing: StandingAlarm, now: datetime) -> bool:
     """Whether somebody is to be told: it is new, or goes on long after it was told."""
     if standing.told_at is None:

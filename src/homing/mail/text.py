@@ -12,8 +12,14 @@ from itertools import groupby
 
 _ESCAPE_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
 _LINE_ENDS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_DOT = "[.。．｡]"  # IDNA takes all four for a dot (RFC 3490 §3.1)
 _LINK = re.compile(
-    r"(?:\b[a-z][a-z0-9+.-]{1,20}://|\bwww\.)\S+|\b[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,9}/\S*", re.IGNORECASE
+    rf"[^\W\d_][\w+.-]{{1,20}}[:：][/／\\]{{2}}\S+"  # https://e.example, whatever the scheme
+    rf"|(?<![^\W_])[wｗ]{{3}}{_DOT}\S+"
+    r"|\b(?:mailto|tel|sms|sips?):\S+"
+    # e.example/here, e.example:8080?here; no numbers alone, such as 192.0.2.0/24
+    rf"|[\w-]{{1,63}}+(?:{_DOT}[\w-]{{1,63}}+){{0,8}}?{_DOT}[^\W\d_][\w-]{{1,62}}+{_DOT}?(?::\d{{1,5}})?(?:[/／\\]|[?#]\S)\S*",
+    re.IGNORECASE,
 )
 _JOINERS = "\u200c\u200d"  # Persian words and composed emoji need them; RFC 5892 appendix A allows them in context
 _ACTING = frozenset({"Cf", "Cs", "Co", "Cn"})
@@ -72,5 +78,20 @@ def shorten(text: str, limit: int) -> str:
 
 
 def without_links(text: str) -> str:
-    """`text` with whatever a mail reader or a telephone would make clickable replaced by "(link)"."""
+    """`text` with whatever a mail reader or a telephone would make clickable replaced by "(link)": addresses with a
+    scheme, with www., or with a path. Of a text from strangers, `clean` must come first: see `quoted`."""
     return _LINK.sub("(link)", text)
+
+
+def quoted(text: str, limit: int) -> str:
+    """A stranger's words as one line that may be shown to people: clean, without links, at most `limit` characters.
+
+    A link in them would be clicked in the belief that we gave it. They are taken out last, since an invisible character
+    inside of one hides it only until it is cleaned away.
+    """
+    return shorten(without_links(clean(text, limit)), limit)
+
+
+def quoted_lines(text: str, *, width: int, lines: int) -> tuple[str, ...]:
+    """The same line by line: see `clean_lines`."""
+    return tuple(quoted(line, width) for line in clean_lines(text, width=width, lines=lines))

@@ -5,13 +5,13 @@ call, and one that was started and never ended is in doubt, not repeated.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
 
-from homing.loop import ids
+from homing.loop.alarm import Alarm
 from homing.loop.model import (
     ActionId,
     ActionKind,
@@ -25,11 +25,9 @@ from homing.loop.model import (
     OrganizationId,
     StepState,
 )
-from homing.store import cases, tables, told_delays
-from homing.store.accepted_messages import AcceptedMessage, Answer, add
+from homing.store import alarms, cases, tables
 from homing.store.dialect import sorted_by
 from homing.store.events import Happening, Subject, append
-from homing.store.told_delays import Delay
 
 _T = tables.action
 _C = tables.case
@@ -66,7 +64,8 @@ class Action:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """How an action ended. `epoch`: that of the claim; None for later news of an ended action (a status callback).
-    `step`: how its case's step ended with it; None if the letter's delivery or a callback decides that later."""
+    `step`: how its case's step ended with it; None if the letter's delivery or a callback decides that later. `alarm`:
+    what the operator must hear of besides."""
 
     action: ActionId
     epoch: int | None
@@ -76,6 +75,7 @@ class Finished:
     events: tuple[NewEvent, ...] = ()
     step: StepState | None = None
     provider_id: str | None = None
+    alarm: Alarm | None = None
 
 
 def put(conn: sa.Connection, organization: OrganizationId, action: NewAction, now: datetime) -> None:
@@ -113,7 +113,7 @@ def claim(
         update = _T.update().where(_T.c.id.in_([row["id"] for row in wanted]))
         conn.execute(update.values(**running, epoch=_T.c.epoch + 1, tries=_T.c.tries + 1))
     changes = {"state": ActionState.RUNNING}
-    return [_action({**row, **changes, "epoch": row["epoch"] + 1, "tries": row["tries"] + 1}) for row in wanted]
+    return [to_action({**row, **changes, "epoch": row["epoch"] + 1, "tries": row["tries"] + 1}) for row in wanted]
 
 
 def mark_started(conn: sa.Connection, action: ActionId, epoch: int, now: datetime) -> bool:
@@ -142,6 +142,8 @@ def finish(conn: sa.Connection, finished: Finished) -> bool:
     if found is None or not _set(conn, finished.action, finished.epoch, values):
         return False
     append(conn, (Happening(subject=found.subject, event=event, at=finished.now) for event in finished.events))
+    if finished.alarm:
+        alarms.raise_alarm(conn, [(finished.alarm, finished.now)])
     if finished.step and found.cases and found.step is not None:
         [case] = found.cases
         ended = cases.StepEnded(case=case, step=found.step, result=finished.step, at=finished.now)
@@ -149,42 +151,20 @@ def finish(conn: sa.Connection, finished: Finished) -> bool:
     return True
 
 
-def send_letter(conn: sa.Connection, finished: Finished, letter: AcceptedMessage) -> Answer | None:
-    """Add the letter and end its action in one transaction: a crash sends it neither twice nor never. None: the lease
-    is lost, and no letter was added."""
-    if not finish(conn, finished):
-        return None
-    return add(conn, [letter])[0]
-
-
-def tell_delay(conn: sa.Connection, finished: Finished, letter: AcceptedMessage, delay: Delay) -> ActionState | None:
-    """`send_letter`, unless the delay is over, or another case has told the same. Returns how the action ended; None:
-    the lease is lost, and whoever has it tells by the same case."""
-    [opened] = cases.load(conn, [delay.case]).values()
-    if opened.case.state is CaseState.RESOLVED:
-        why = "the case is resolved"
-    elif (told_by := told_delays.claim(conn, delay)) != delay.case:
-        why = f"told with {ids.show('case', told_by)}"
-    else:
-        return None if send_letter(conn, finished, letter) is None else finished.state
-    skipped = replace(finished, state=ActionState.SKIPPED, result=why, events=(), step=StepState.SKIPPED)
-    return skipped.state if finish(conn, skipped) else None
-
-
 def by_id(conn: sa.Connection, action: ActionId) -> Action | None:
     """The action that a callback's token names. The token is the pass, so no organization is asked for."""
     row = conn.execute(_T.select().where(_T.c.id == action)).mappings().first()
-    return None if row is None else _action(row)
+    return None if row is None else to_action(row)
 
 
 def get(conn: sa.Connection, organization: OrganizationId, action: ActionId) -> Action | None:
     row = conn.execute(_T.select().where(_T.c.id == action, _T.c.organization == organization)).mappings().first()
-    return None if row is None else _action(row)
+    return None if row is None else to_action(row)
 
 
 def of_case(conn: sa.Connection, case: CaseId) -> list[Action]:
     rows = conn.execute(_T.select().where(_T.c.case_id == case).order_by(_T.c.step)).mappings()
-    return [_action(row) for row in rows]
+    return [to_action(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +205,7 @@ def recover(conn: sa.Connection, now: datetime, everything: bool = False) -> lis
     due = {"state": ActionState.DUE.value, "lease_until": None, "started_at": None}
     if again:
         conn.execute(_T.update().where(_T.c.id.in_(again), *abandoned).values(due))
-    return [_action(row) for row in rows]
+    return [to_action(row) for row in rows]
 
 
 def _in_doubt(row: sa.RowMapping, now: datetime) -> Finished:
@@ -274,6 +254,6 @@ def _set(conn: sa.Connection, action: ActionId, epoch: int | None, values: Mappi
     return conn.execute(_T.update().where(*mine).values(values)).rowcount == 1
 
 
-def _action(row: Mapping[str, Any] | sa.RowMapping) -> Action:
+def to_action(row: Mapping[str, Any] | sa.RowMapping) -> Action:
     known = {name: row[name] for name in Action.__dataclass_fields__}
     return Action(**{**known, "kind": ActionKind(row["kind"]), "state": ActionState(row["state"])})

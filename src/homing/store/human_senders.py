@@ -1,4 +1,4 @@
-"""Human senders, and the proof that an address is theirs."""
+"""Human senders, and on whose word an address is theirs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,12 @@ import sqlalchemy as sa
 from homing.loop.model import HumanSenderId, OrganizationId
 from homing.store import tables
 from homing.store.dialect import insert
-from homing.store.ids import day_of
-
-PROOFS_PER_DAY = 3
-"""Letters a day to one address, whichever organization asks for them."""
 
 _AT_ONCE = 200
-_ATTESTED = ("attested_at", "attested_key", "attested_key_name", "attested_note")
+ATTESTED = ("attested_at", "attested_key", "attested_key_name", "attested_note")
+"""The columns of an attestation."""
+
 _T = tables.human_sender
-_PROOF = tables.proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +44,6 @@ class HumanSender:
     phone: str | None = None
     proved_at: datetime | None = None
     attestation: Attestation | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """A one-time token on its way to an address; we keep only its hash (SHA-256, hex)."""
-
-    token_hash: str
-    organization: OrganizationId
-    human_sender: HumanSenderId
-    address: str
-    created_at: datetime
-    expires_at: datetime
-    used_at: datetime | None = None
 
 
 def create(conn: sa.Connection, human_sender: HumanSender) -> bool:
@@ -121,79 +105,32 @@ def attest(conn: sa.Connection, people: Sequence[HumanSender]) -> int:
         some = people[start : start + _AT_ONCE]
         place = insert(conn, _T).values([_fields(one) for one in some])
         fresh = place.excluded
-        first = {name: sa.func.coalesce(_T.c[name], fresh[name]) for name in ("proved_at", *_ATTESTED)}
+        first = {name: sa.func.coalesce(_T.c[name], fresh[name]) for name in ("proved_at", *ATTESTED)}
         query = place.on_conflict_do_update(index_elements=["organization", "address"], set_=first).returning(_T.c.id)
         made += len({one.id for one in some} & set(conn.scalars(query)))
     return made
 
 
-# -- proofs ----------------------------------------------------------------------------------------------------------
+def attestation_in(given: Attestation | None, columns: Sequence[str] = ATTESTED) -> dict[str, Any]:
+    """An attestation as four columns hold it."""
+    told = (None,) * 4 if given is None else (given.at, given.key, given.key_name, given.note)
+    return dict(zip(columns, told, strict=True))
 
 
-def create_proof(conn: sa.Connection, proof: Proof) -> bool:
-    """False when the address has had its letters for today."""
-    folded, day = proof.address.lower(), day_of(proof.created_at)
-    row = {
-        "token_hash": proof.token_hash,
-        "organization": proof.organization,
-        "human_sender": proof.human_sender,
-        "address": folded,
-        "day": day,
-        "created_at": proof.created_at,
-        "expires_at": proof.expires_at,
-    }
-    # Of two concurrent requests, one meets the unique (address, day, number) and takes the next number.
-    for number in range(1, PROOFS_PER_DAY + 1):
-        place = insert(conn, _PROOF).values({**row, "number": number})
-        free = place.on_conflict_do_nothing(index_elements=["address", "day", "number"]).returning(_PROOF.c.number)
-        if conn.execute(free).first() is not None:
-            return True
-    return False
-
-
-def open_proof(conn: sa.Connection, token_hash: str, now: datetime) -> Proof | None:
-    """The proof behind a token that can still be used. Looking does not use it."""
-    columns = [_PROOF.c[name] for name in Proof.__dataclass_fields__]
-    query = sa.select(*columns).where(_PROOF.c.token_hash == token_hash, *_usable(now))
-    row = conn.execute(query).mappings().first()
-    return None if row is None else Proof(**row)
-
-
-def use_proof(conn: sa.Connection, token_hash: str, now: datetime) -> HumanSender | None:
-    """The address is proved: once, and only for the human sender that still has it."""
-    used = (
-        _PROOF.update()
-        .where(_PROOF.c.token_hash == token_hash, *_usable(now))
-        .values(used_at=now)
-        .returning(_PROOF.c.organization, _PROOF.c.human_sender, _PROOF.c.address)
-    )
-    proof = conn.execute(used).first()
-    if proof is None:
-        return None
-    human_sender = get(conn, proof.organization, proof.human_sender)
-    if human_sender is None or human_sender.address.lower() != proof.address:
-        return None
-    prove(conn, human_sender.organization, human_sender.id, now)
-    return get(conn, human_sender.organization, human_sender.id)
-
-
-def _usable(now: datetime) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    return _PROOF.c.used_at.is_(None), _PROOF.c.expires_at > now
+def attestation_of(row: sa.RowMapping, columns: Sequence[str] = ATTESTED) -> Attestation | None:
+    """The attestation that four columns of a row hold."""
+    at, key, key_name, note = (row[name] for name in columns)
+    return None if at is None else Attestation(at=at, key=key, key_name=key_name, note=note)
 
 
 def _fields(human_sender: HumanSender) -> dict[str, Any]:
-    row = {name: getattr(human_sender, name) for name in _T.c.keys() if name not in _ATTESTED}  # noqa: SIM118 - columns
-    given = human_sender.attestation
-    told = (None,) * 4 if given is None else (given.at, given.key, given.key_name, given.note)
-    return row | dict(zip(_ATTESTED, told, strict=True))
+    row = {name: getattr(human_sender, name) for name in _T.c.keys() if name not in ATTESTED}  # noqa: SIM118 - columns
+    return row | attestation_in(human_sender.attestation)
 
 
 def _human_sender(row: sa.RowMapping) -> HumanSender:
-    given = None
-    if row["attested_at"] is not None:
-        at, key, key_name, note = (row[name] for name in _ATTESTED)
-        given = Attestation(at=at, key=key, key_name=key_name, note=note)
-    return HumanSender(**{name: row[name] for name in row if name not in _ATTESTED}, attestation=given)
+    known = {name: row[name] for name in row if name not in ATTESTED}
+    return HumanSender(**known, attestation=attestation_of(row))
 
 
 def _one(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> HumanSender | None:

@@ -12,6 +12,7 @@ from homing.loop.domains.impersonation import ClaimedWords, Guard, Guarded, clai
 from homing.loop.model import OrganizationId
 from homing.store import tables
 from homing.store.dialect import insert, insert_all, on_postgresql
+from homing.store.human_senders import ATTESTED, Attestation, attestation_in, attestation_of
 from homing.store.ids import earliest
 
 NEW_RATE_LIMIT = 60
@@ -29,6 +30,7 @@ _GUARDED = tables.guarded_name
 _ALLOWED = tables.allowed_name
 _KEY = tables.api_key
 _STREAM = tables.stream
+_ATTESTED = tuple(f"administrator_{name}" for name in ATTESTED)
 _PLAIN = "webhook_secret"
 """A column of older versions, emptied at the first start of this one."""
 
@@ -37,7 +39,9 @@ _PLAIN = "webhook_secret"
 class Organization:
     """An organization. `rate_limit`: deliveries a minute; `daily_cap`: deliveries a day (UTC). `sealed_webhook_secret`
     signs calls of the webhook, and opens with the secret key alone. `display_name_checked_at`: when the guard was asked
-    about the display name, None: it is from before that."""
+    about the display name, None: it is from before that. `administrator_proved_at`: since when the administrator's
+    address is known to be his, from a click of its owner's or from the operator's word (`administrator_attestation`);
+    `administrator_taken_over`: it counts without, as it was set before that was asked."""
 
     id: OrganizationId
     name: str
@@ -54,6 +58,15 @@ class Organization:
     webhook_url: str | None = None
     display_name_checked_at: datetime | None = None
     sealed_webhook_secret: bytes | None = field(default=None, repr=False)
+    administrator_proved_at: datetime | None = None
+    administrator_taken_over: bool = False
+    administrator_attestation: Attestation | None = None
+
+    @property
+    def proved_administrator(self) -> str | None:
+        """The administrator's address, if it may be written to: its owner or the operator's word has proved it, or it
+        is from before such addresses were proved."""
+        return self.administrator if self.administrator_proved_at or self.administrator_taken_over else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,14 +169,45 @@ def change(
     allowed: AllowedName | None = None,
     judge: Judge | None = None,
 ) -> bool:
-    """Write these settings and leave the others. False when there is no such organization. `allowed`: its new display
-    name, where the guard refuses that. Raises NameClaimed."""
+    """Write these settings and leave the others; of another administrator nothing is proved yet. False when there is no
+    such organization. `allowed`: its new display name, where the guard refuses that. Raises NameClaimed."""
     if judge is not None:
         _judge(conn, organization, changes["display_name"], judge)
-    there = _set(conn, organization, changes)
+    others = {name: value for name, value in changes.items() if name != "administrator"}
+    if others != changes:
+        _set_administrator(conn, organization, changes["administrator"])
+    there = _set(conn, organization, others) if others else get(conn, organization) is not None
     if there:
         _allow(conn, allowed)
     return there
+
+
+def _set_administrator(conn: sa.Connection, organization: OrganizationId, address: str | None) -> None:
+    """Nothing is proved of another address yet; one that differs in nothing stays as it is."""
+    unproved = {"administrator_proved_at": None, "administrator_taken_over": False, **dict.fromkeys(_ATTESTED)}
+    query = _T.update().where(_T.c.id == organization, _T.c.administrator.is_distinct_from(address))
+    conn.execute(query.values(administrator=address, **unproved))
+
+
+def prove_administrator(conn: sa.Connection, organization: OrganizationId, address: str, now: datetime) -> bool:
+    """The owner of the administrator's address has proved it; upper and lower case are alike. False: it is another one
+    by now. An attestation stays on record."""
+    known = get(conn, organization)
+    if known is None or known.administrator is None or known.administrator.lower() != address.lower():
+        return False
+    there = (_T.c.id == organization, _T.c.administrator == known.administrator)
+    return conn.execute(_T.update().where(*there).values(administrator_proved_at=now)).rowcount == 1
+
+
+def attest_administrator(
+    conn: sa.Connection, organization: OrganizationId, address: str, attestation: Attestation
+) -> bool:
+    """Record the administrator's address as proved on the operator's word; the first word stands. False: it is another
+    one by now."""
+    told = {"administrator_proved_at": attestation.at, **attestation_in(attestation, _ATTESTED)}
+    first = {name: sa.func.coalesce(_T.c[name], sa.literal(value, _T.c[name].type)) for name, value in told.items()}
+    query = _T.update().where(_T.c.id == organization, _T.c.administrator == address)
+    return conn.execute(query.values(first)).rowcount == 1
 
 
 def pause(conn: sa.Connection, organization: OrganizationId, reason: str) -> bool:
@@ -325,14 +369,18 @@ def _set(conn: sa.Connection, organization: OrganizationId, values: Mapping[str,
 
 
 def _fields(organization: Organization) -> dict[str, Any]:
-    row = {name: getattr(organization, name) for name in _T.c.keys() if name != _PLAIN}  # noqa: SIM118 - columns
+    others = {_PLAIN, *_ATTESTED}
+    row = {name: getattr(organization, name) for name in _T.c.keys() if name not in others}  # noqa: SIM118 - columns
     row["cors_origins"] = list(organization.cors_origins)
-    return row
+    return row | attestation_in(organization.administrator_attestation, _ATTESTED)
 
 
 def _organization(row: sa.RowMapping) -> Organization:
-    known = {name: value for name, value in row.items() if name != _PLAIN}
-    return Organization(**{**known, "cors_origins": tuple(row["cors_origins"])})
+    known = {name: value for name, value in row.items() if name not in {_PLAIN, *_ATTESTED}}
+    return Organization(
+        **{**known, "cors_origins": tuple(row["cors_origins"])},
+        administrator_attestation=attestation_of(row, _ATTESTED),
+    )
 
 
 def _api_key(row: sa.RowMapping) -> ApiKey:

@@ -32,7 +32,7 @@ from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.suppression import after_full_mailbox, after_hearsay
 from homing.mail.address import domain_of
 from homing.mail.reply import Reply, Stage
-from homing.store import alarms, cases, mail_domains, policies, suppressions, tables
+from homing.store import alarms, cases, gathered_cases, mail_domains, policies, suppressions, tables
 from homing.store.dialect import insert_all
 from homing.store.events import Happening, Subject, append
 from homing.store.ids import fresh
@@ -202,7 +202,7 @@ def _without_delays(conn: sa.Connection, entries: Sequence[_Entry | None]) -> li
     delays = cases.of_delays(conn, (entry.known.delivery.id for entry in ended)) if ended else {}
     if not delays:
         return list(entries)
-    cases.load(conn, {*delays.values(), *(step.case for step in _steps([entry for entry in entries if entry]))})
+    cases.load(conn, {*delays.values(), *(step.case for step in _steps(conn, [entry for entry in entries if entry]))})
     cases.close(conn, delays.values(), max(entry.finding.now for entry in ended))
     return [entry and _ending(entry, delays.get(entry.known.delivery.id)) for entry in entries]
 
@@ -248,7 +248,7 @@ def _write(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
         ),
     )
     cases.put(conn, _tasks(entries))
-    cases.advance(conn, list(_steps(entries)))
+    cases.advance(conn, _steps(conn, entries))
     _note_domains(conn, entries)
     suppressions.no_longer_full(conn, {_place(entry) for entry in entries if _now_delivered(entry)})
     suppressions.add(conn, _suppressions(conn, entries))
@@ -360,12 +360,19 @@ def _tasks(entries: Iterable[_Entry]) -> Iterable[cases.Task]:
             )
 
 
-def _steps(entries: Iterable[_Entry]) -> Iterable[cases.StepEnded]:
-    for entry in entries:
-        letter, result = entry.outcome.delivery, entry.outcome.step
-        if result and letter.case is not None and letter.step is not None:
-            why = f"e-mail to {letter.recipient}: {entry.outcome.step_why}" if entry.outcome.step_why else ""
-            yield cases.StepEnded(case=letter.case, step=letter.step, result=result, at=entry.finding.now, why=why)
+def _steps(conn: sa.Connection, entries: Iterable[_Entry]) -> list[cases.StepEnded]:
+    """The steps that end with the letters that serve them: of the letter's own case, and of those that it tells too."""
+    letters = [entry for entry in entries if entry.outcome.step and entry.outcome.delivery.case is not None]
+    gathered = gathered_cases.of_letters(conn, {entry.outcome.delivery.message for entry in letters})
+    return [step for entry in letters for step in _steps_of(entry, gathered.get(entry.outcome.delivery.message, ()))]
+
+
+def _steps_of(entry: _Entry, gathered: Iterable[tuple[CaseId, int]]) -> Iterator[cases.StepEnded]:
+    letter, result = entry.outcome.delivery, entry.outcome.step
+    why = f"e-mail to {letter.recipient}: {entry.outcome.step_why}" if entry.outcome.step_why else ""
+    if result is not None and letter.case is not None and letter.step is not None:
+        for case, step in ((letter.case, letter.step), *gathered):
+            yield cases.StepEnded(case=case, step=step, result=result, at=entry.finding.now, why=why)
 
 
 def _suppressions(conn: sa.Connection, entries: Iterable[_Entry]) -> Iterator[suppressions.Suppression]:

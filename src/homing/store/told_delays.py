@@ -28,13 +28,13 @@ class Delay:
 
 def claim(conn: sa.Connection, delay: Delay) -> CaseId:
     """The case whose e-mail tells this address of this receiver: this one, unless another has told already."""
-    told_by = _told_by(conn, delay)
-    if told_by is None and _note(conn, delay, delay.case):
+    case = told_by(conn, delay)
+    if case is None and _note(conn, delay, delay.case):
         return delay.case
-    told_by = told_by or _told_by(conn, delay) or delay.case
-    if told_by != delay.case:
-        _note(conn, delay, told_by)
-    return told_by
+    case = case or told_by(conn, delay) or delay.case
+    if case != delay.case:
+        _note(conn, delay, case)
+    return case
 
 
 def forget(conn: sa.Connection, resolved: Collection[CaseId]) -> None:
@@ -43,7 +43,8 @@ def forget(conn: sa.Connection, resolved: Collection[CaseId]) -> None:
         conn.execute(_T.delete().where(_T.c.case_id.in_(resolved)))
 
 
-def _told_by(conn: sa.Connection, delay: Delay) -> CaseId | None:
+def told_by(conn: sa.Connection, delay: Delay) -> CaseId | None:
+    """The case whose e-mail has told this address of this receiver."""
     told = sa.select(_T.c.told_by).where(
         _T.c.organization == delay.organization,
         _T.c.address == delay.address.lower(),
@@ -52,14 +53,14 @@ def _told_by(conn: sa.Connection, delay: Delay) -> CaseId | None:
     return conn.execute(told.limit(1)).scalar()
 
 
-def _note(conn: sa.Connection, delay: Delay, told_by: CaseId) -> bool:
+def _note(conn: sa.Connection, delay: Delay, case: CaseId) -> bool:
     """False: somebody was faster."""
     row = {
         "case_id": delay.case,
         "organization": delay.organization,
         "address": delay.address.lower(),
         "receiver": delay.receiver,
-        "told_by": told_by,
+        "told_by": case,
     }
     noted = insert(conn, _T).values(row).on_conflict_do_nothing().returning(_T.c.case_id)
     return conn.execute(noted).scalar() is not None

@@ -10,12 +10,14 @@ from homing.flow.act.channel import Again, Ended, LeaseLost
 from homing.flow.act.sms import Sms
 from homing.flow.wakeup import WakeUp
 from homing.loop import ids
+from homing.loop.budget import DEFAULTS, Budget
 from homing.loop.model import ActionKind, ActionState, EventType, FailurePolicy, Reader, Step, StepKind, StepState
 from homing.loop.token import Purpose, TokenRefused
 from homing.net.sms import SmsAccepted, SmsAnswer, SmsRefused, SmsStatus, SmsUnknown, StatusCallback
 from homing.store import actions, cases
 from homing.store.actions import Action, Finished
 from homing.store.database import Database
+from tests.store.test_budgets import running
 
 from .made import CONTEXT, FACTS_OF, NOW, ORGANIZATION, TOKENS, URL, assigned, clock, new_case
 
@@ -138,6 +140,22 @@ async def test_nobody_to_send_by_or_to(database: Database) -> None:
         assert isinstance(end, Ended)
         assert end.state is ActionState.FAILED
         assert why in end.result
+
+
+async def test_one_number_gets_so_many_a_day_and_each_refusal_says_so(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DEFAULTS, ActionKind.SMS, Budget(organization=None, person=2, everybody=True))
+    provider = Provider()
+    channel = a_channel(database, provider)
+    ends = [await channel(replace(assigned(ActionKind.SMS), action=action)) for action in await running(database, 3)]
+    assert len(provider.sent) == 2
+    refused = ends[-1]
+    assert isinstance(refused, Ended)
+    assert (refused.state, refused.step) == (ActionState.FAILED, StepState.UNHEARD)
+    assert refused.result == "over budget: +442079460001 has had 2 text messages within 24 hours"
+    [event] = refused.events
+    assert (event.type, event.data["budget"]) == (EventType.ACTION_FAILED, "sms-person")
 
 
 # -- the status callback ---------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """The worker: what it claims it ends, whatever the case is about, and a bug costs one try."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from homing.flow.act import Actor, worker
 from homing.flow.act.worker import MOST_TRIES
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.wakeup import WakeUp
+from homing.loop.budget import DEFAULTS, Budget
 from homing.loop.model import (
     OPERATOR,
     ActionKind,
@@ -20,6 +22,7 @@ from homing.loop.model import (
     CaseState,
     FailurePolicy,
     NewAction,
+    Reader,
     Step,
     StepKind,
     StepState,
@@ -28,15 +31,19 @@ from homing.loop.sealing import Sealer
 from homing.loop.subject import of_alarm
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.fetch import Fetcher
-from homing.store import actions, cases, policies, tables
+from homing.store import actions, alarms, cases, organizations, policies, tables
 from homing.store.actions import Action
 from homing.store.database import Database
+from homing.store.gathered_letters import WINDOW
 from homing.store.record import record
 from tests.disks import roomy
+from tests.flow.deliver.scene import Clock
 from tests.patience import until
 from tests.store import scenes
+from tests.store.scenes import all_rows
 
 from .made import NOW, OUTGOING, URL, clock, new_case
+from .test_sms import Provider
 
 LEASE = timedelta(minutes=2)
 LETTER, ADMINISTRATOR = Step(kind=StepKind.LETTER), Step(kind=StepKind.ADMINISTRATOR, only_if_unheard=True)
@@ -60,10 +67,10 @@ def an_actor(database: Database, **changes: Any) -> Actor:
     return Actor(**given | changes)
 
 
-async def worked_off(actor: Actor) -> list[Action]:
+async def worked_off(actor: Actor, now: Callable[[], datetime] = clock) -> list[Action]:
     """Everything that is due, and what follows from it: the actions in the order in which they were carried out."""
     done: list[Action] = []
-    while claimed := await actor.database.write(actions.claim, NOW, 10, LEASE):
+    while claimed := await actor.database.write(actions.claim, now(), 10, LEASE):
         for action in claimed:
             await actor._act(action)
         done += claimed
@@ -178,6 +185,87 @@ async def test_over_budget_is_an_end_too(database: Database) -> None:
         await worked_off(an_actor(database))
     states = [steps for _, (steps,) in [await the_states(database, case) for case in found]]
     assert sorted(states) == [StepState.DONE, StepState.DONE, StepState.UNHEARD]
+
+
+async def test_failures_of_one_person_within_minutes_are_told_in_one_letter(database: Database) -> None:
+    """The first at once; of the others nobody waits longer than the window, and each case is heard with the letter."""
+    found = await failed(database, LETTER, ADMINISTRATOR, times=5)
+    clock = Clock(NOW)
+    actor = an_actor(database, clock=clock)
+    await worked_off(actor, clock)
+    assert len(await scenes.claimed(database)) == 1
+    clock.now = NOW + WINDOW
+    await worked_off(actor, clock)
+    [letter] = await scenes.claimed(database, now=clock.now)
+    [content] = await database.read(
+        all_rows, tables.message_content, tables.message_content.c.message == letter.delivery.message
+    )
+    assert b"4 of your messages" in content["content"]
+    await database.write_grouped(record, scenes.answered(letter, None, 250, now=clock.now))
+    states = [steps for _, steps in [await the_states(database, case) for case in found]]
+    assert states.count((StepState.HEARD, StepState.WAITING)) == 4
+    stored = await database.read(all_rows, tables.action)
+    assert {row["state"] for row in stored} == {"done"}
+
+
+async def test_an_administrator_is_one_person_too(database: Database) -> None:
+    found = await failed(database, Step(kind=StepKind.ADMINISTRATOR), times=4)
+    clock = Clock(NOW)
+    actor = an_actor(database, clock=clock)
+    await worked_off(actor, clock)
+    assert len(await scenes.claimed(database)) == 1
+    clock.now = NOW + WINDOW
+    await worked_off(actor, clock)
+    [letter] = await scenes.claimed(database, now=clock.now)
+    await database.write_grouped(record, scenes.answered(letter, None, 250, now=clock.now))
+    states = [steps for _, steps in [await the_states(database, case) for case in found]]
+    assert states.count((StepState.HEARD,)) == 3
+
+
+async def test_one_letter_tells_twenty_in_full_and_names_the_others(database: Database) -> None:
+    await failed(database, LETTER, times=24)
+    clock = Clock(NOW)
+    actor = an_actor(database, clock=clock)
+    await worked_off(actor, clock)
+    await scenes.claimed(database)
+    clock.now = NOW + WINDOW
+    await worked_off(actor, clock)
+    [letter] = await scenes.claimed(database, now=clock.now)
+    [content] = await database.read(
+        all_rows, tables.message_content, tables.message_content.c.message == letter.delivery.message
+    )
+    assert b"23 of your messages" in content["content"]
+    plain = content["content"].partition(b"text/html")[0]
+    assert plain.count(b"/correct/") == 20
+    assert b"And 3 more" in plain
+
+
+async def test_ten_thousand_forged_bounces_send_no_more_text_messages_than_the_budget(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here they are nine. Without a word of the policy's; each refusal is on record, and its case goes on."""
+    monkeypatch.setitem(DEFAULTS, ActionKind.SMS, Budget(organization=None, person=2, everybody=True))
+    to_recipient = Step(kind=StepKind.SMS, reader=Reader.RECIPIENT)
+    found = await failed(database, to_recipient, ADMINISTRATOR, times=9)
+    provider = Provider()
+    await worked_off(an_actor(database, sms=provider))
+    assert len(provider.sent) == 2
+    states = [steps for _, steps in [await the_states(database, case) for case in found]]
+    assert states.count((StepState.HEARD, StepState.WAITING)) == 2
+    assert states.count((StepState.UNHEARD, StepState.RUNNING)) == 7, "it is the next one's turn"
+    events = await database.read(all_rows, tables.event, tables.event.c.type == "action_failed")
+    assert [event["data"]["budget"] for event in events] == ["sms-person"] * 7
+
+
+async def test_the_operator_hears_of_an_administrator_who_has_proved_nothing(database: Database) -> None:
+    [case] = await failed(database, Step(kind=StepKind.ADMINISTRATOR))
+    [opened] = (await database.read(cases.load, [case], lock=False)).values()
+    await database.write(organizations.change, opened.case.organization, {"administrator": "it@crm.example"})
+    await worked_off(an_actor(database))
+    assert await the_states(database, case) == (CaseState.UNHEARD, (StepState.UNHEARD,))
+    [standing] = await database.read(alarms.list_all)
+    assert standing.cause.startswith("administrator-unproved ")
+    assert standing.organization == opened.case.organization
 
 
 async def test_a_bug_costs_a_try_and_in_the_end_the_step(database: Database) -> None:

@@ -17,9 +17,12 @@ from homing.loop.letters.letters import (
     FailureFacts,
     Text,
     administrator_letter,
+    administrator_proof_letter,
+    administrators_letter,
     cause,
     failure_letter,
     failure_sms,
+    failures_letter,
     live_text,
     oops_answer,
     proof_letter,
@@ -35,6 +38,13 @@ ROOT = Path(__file__).parents[3]
 CODES = re.compile(r"\b[245]\d\d\b|\d\.\d\.\d")
 FOLD = "-" * WIDTH
 PROOF = proof_letter("joe@bloggs-plumbing.example", LINK.replace("correct", "prove"), "Ledgerly")
+SEVERAL = failures_letter(
+    [UNKNOWN_PERSON, FAILURES["possibly_delivered"], FAILURES["delayed"]], ["ann@example.com", "bob@example.com"]
+)
+ADMINISTRATOR_SEVERAL = administrators_letter(
+    [(UNKNOWN_PERSON, CASE), (FAILURES["delayed"], CASE)], ["ann@example.com", "bob@example.com"]
+)
+ADMINISTRATOR_PROOF = administrator_proof_letter("it@bloggs.example", LINK.replace("correct", "prove"), "Ledgerly")
 OOPS = oops_answer("Joe Bloggs", "joe@bloggs-plumbing.example", "Re: Invoice for February")
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 HOSTILE = (
@@ -66,6 +76,9 @@ GOLDEN_TEXTS = {
     **{f"{kind}.txt": in_full(failure_letter(facts)) for kind, facts in FAILURES.items()},
     "administrator.txt": in_full(administrator_letter(FAILURES["late"], CASE)),
     "proof.txt": in_full(PROOF),
+    "administrator_proof.txt": in_full(ADMINISTRATOR_PROOF),
+    "several.txt": in_full(SEVERAL),
+    "administrator_several.txt": in_full(ADMINISTRATOR_SEVERAL),
     "oops.txt": in_full(OOPS),
     "sms_and_live.txt": in_short(),
     "unknown_person.html": failure_letter(UNKNOWN_PERSON).html,
@@ -113,7 +126,15 @@ def test_above_the_fold_stands_what_a_person_needs_and_no_codes(kind: str) -> No
 
 
 @pytest.mark.parametrize(
-    "text", [*map(failure_letter, FAILURES.values()), administrator_letter(UNKNOWN_PERSON, CASE), PROOF, OOPS]
+    "text",
+    [
+        *map(failure_letter, FAILURES.values()),
+        administrator_letter(UNKNOWN_PERSON, CASE),
+        SEVERAL,
+        ADMINISTRATOR_SEVERAL,
+        PROOF,
+        OOPS,
+    ],
 )
 def test_lines_are_short_but_for_links(text: Text) -> None:
     for line in text.body.splitlines():
@@ -243,6 +264,9 @@ def test_html_shows_every_payload_as_text() -> None:
             (failure_letter(facts), [LINK]),
             (administrator_letter(facts, replace(CASE, case=payload, policy=payload, steps=steps)), [CASE.page]),
             (proof_letter(payload, LINK, payload), [LINK]),
+            (administrator_proof_letter(payload, LINK, payload), [LINK]),
+            (failures_letter([facts, facts], [payload]), [LINK, LINK]),
+            (administrators_letter([(facts, CASE)], [payload]), []),
         ):
             reader = _Reader()
             reader.feed(text.html or "")
@@ -267,9 +291,21 @@ def test_strangers_words_are_marked_line_by_line() -> None:
     for line in (above + below).splitlines():
         if "password" in line or "yyy" in line or line.startswith("Hello Janet,"):
             assert line.startswith("> ")
-    assert "http://e.example" not in above
-    assert "> your password has expired: http://e.example/login" in below
+    assert "> your password has expired: (link)" in below
     assert len(below) < 6000
+
+
+@pytest.mark.parametrize("link", ["https://e.example/x", "ht\u200btps://e.example", "www.e.example", "e.example/login"])
+def test_no_letter_carries_a_link_in_the_words_of_a_server(link: str) -> None:
+    """Neither above the fold nor below, neither from a mail server nor from a program that an action spoke to."""
+    said = f"550 5.7.1 Blocked, see {link} for help"
+    verdict = replace(FAILURES["undetermined"].verdict, text=said, remote_mta=link)
+    facts = replace(FAILURES["undetermined"], verdict=verdict)
+    steps = tuple(replace(step, detail=said) for step in CASE.steps)
+    for letter in (failure_letter(facts), administrator_letter(facts, replace(CASE, steps=steps))):
+        for text in (letter.body, letter.html or ""):
+            assert "e.example" not in text
+            assert "Blocked, see (link) for help" in " ".join(text.replace("> ", "").split())
 
 
 @given(ANY_TEXT)
@@ -280,6 +316,9 @@ def test_any_text_anywhere(text: str) -> None:
         failure_letter(facts),
         administrator_letter(facts, CASE),
         proof_letter(text, LINK, text),
+        administrator_proof_letter(text, LINK, text),
+        failures_letter([facts, facts], [text]),
+        administrators_letter([(facts, CASE)], [text]),
         oops_answer(text, text, text),
     )
     for letter in letters:
@@ -291,6 +330,37 @@ def test_any_text_anywhere(text: str) -> None:
             assert len(line) <= WIDTH or line.startswith("https://")
     shown = live_text(facts)
     assert len((shown.title + shown.sentence).splitlines()) == 1
+
+
+# -- several at once -------------------------------------------------------------------------------------------------
+
+
+def test_one_letter_tells_each_of_several_with_a_link_of_its_own() -> None:
+    several = [
+        replace(UNKNOWN_PERSON, recipient=f"j{number}@example.com", correct_link=f"{LINK}{number}")
+        for number in range(3)
+    ]
+    letter = failures_letter(several)
+    assert letter.subject == "Not delivered: 3 of your messages"
+    above, _, below = letter.body.partition(FOLD)
+    for number in range(3):
+        assert f"j{number}@example.com" in above
+        assert f"{LINK}{number}" in above.splitlines()
+        assert f"j{number}@example.com" in below
+    assert letter.body.count(FOLD) == 1
+    assert not CODES.search(above)
+
+
+def test_what_fails_in_different_ways_is_told_under_one_subject() -> None:
+    assert SEVERAL.subject == "Not delivered, or late: 5 of your messages"
+    assert "ann@example.com, bob@example.com" in SEVERAL.body
+
+
+def test_ten_thousand_make_no_longer_letter_than_a_person_can_read() -> None:
+    letter = failures_letter([UNKNOWN_PERSON] * 20, ["a" * 64 + "@example.com"] * 9_980)
+    assert "10000 of your messages" in letter.subject
+    assert "and 9880 others" in " ".join(letter.body.split())
+    assert len(letter.body) < 40_000
 
 
 # -- proof, Oops!, pages ----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from functools import cache
 from fastapi import APIRouter, FastAPI
 
 from homing.doors.api import (
+    administrator_proofs,
     administrators,
     alarms,
     dkim,
@@ -57,6 +58,7 @@ def api_router() -> APIRouter:
         suppression_lifts,
         suppression_imports,
         organizations,
+        administrator_proofs,
         administrators,
         dkim,
         domains,

@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, StrictBool
 
-from homing.doors.api.authorization import Access, AttestAccess, ReadAccess, SendOrManageAccess, shown_key
+from homing.doors.api.attestations import NOTE, AttestationOut, Noted, attestation_by, attestation_out
+from homing.doors.api.authorization import Access, AttestAccess, ReadAccess, SendOrManageAccess
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.fields import AskedNumber, Strict
 from homing.doors.api.parts import ApiParts, Parts
@@ -20,14 +21,12 @@ from homing.loop.problem import Fault, Rejected
 from homing.mail.address import parse_address
 from homing.mail.characters import without_hints
 from homing.store import human_senders
-from homing.store.human_senders import Attestation, HumanSender
+from homing.store.human_senders import HumanSender
 
 router = APIRouter(route_class=JsonRoute, tags=["human senders"])
 
 ATTESTED_AT_ONCE = 1000
 """People of one request."""
-NOTE = 500
-"""Characters of what is noted of an attestation."""
 
 
 class HumanSenderIn(Strict):
@@ -38,12 +37,6 @@ class HumanSenderIn(Strict):
     application_user: str | None = Field(None, description="Your own id of this person.", examples=["user-17"])
     phone: str | None = Field(None, description="E.164; for text messages of a failure policy.")
     proof_letter: StrictBool = Field(True, description="False: no e-mail now; `…/proof` sends it later.")
-
-
-class Noted(Strict):
-    """How you know that the address is this person's; kept on record, with your key and the time."""
-
-    note: str = Field("", max_length=NOTE, examples=["Confirmed by e-mail at sign-up, 2026-02-27."])
 
 
 class PersonAttested(Strict):
@@ -66,15 +59,6 @@ class AttestationsMade(BaseModel):
     made: int
 
 
-class AttestationOut(BaseModel):
-    """On whose word the address counts as proved. `key` null: that of the settings."""
-
-    by: str = Field(description="What the key is called.", examples=["sign-up"])
-    key: str | None
-    at: datetime
-    note: str
-
-
 class HumanSenderOut(BaseModel):
     id: str = Field(examples=["snd_0190c3a100007000800000000000b001"])
     name: str
@@ -90,7 +74,8 @@ class HumanSenderOut(BaseModel):
 
 class HumanSenderMade(HumanSenderOut):
     proof_letter_sent: bool = Field(
-        description="False if none was wanted, or if the address has had its three e-mails for today."
+        description="False if none was wanted, or if the address has had its three e-mails for today, or the "
+        "organization its 200."
     )
 
 
@@ -141,7 +126,7 @@ async def attest_human_senders(body: PeopleAttested, access: AttestAccess, parts
         seen.add(address or path)
     if faults:
         raise invalid(faults)
-    attestation = _attestation(access, body.note, parts.clock())
+    attestation = attestation_by(access, body.note, parts.clock())
     people = [
         replace(_made(person, access, parts, attestation.at), proved_at=attestation.at, attestation=attestation)
         for person in body.human_senders
@@ -172,7 +157,8 @@ async def get_human_sender(id: str, access: ReadAccess, parts: Parts) -> HumanSe
 
 @router.post("/v1/human_senders/{id}/proof", status_code=202, response_class=Response, summary="Send the e-mail again")
 async def ask_for_proof(id: str, access: SendOrManageAccess, parts: Parts) -> Response:  # noqa: A002
-    """At most three e-mails a day to one address; 429 `too-many-proof-letters` afterwards."""
+    """At most three e-mails a day to one address, and 200 for an organization; afterwards 429
+    `too-many-proof-letters`."""
     await parts.address_proofs.ask(await _find(id, access, parts))
     return Response(status_code=202)
 
@@ -189,7 +175,7 @@ async def prove_human_sender(
     if faults:
         raise invalid(faults)
     human_sender = await _find(id, access, parts)
-    attestation = _attestation(access, question.note, parts.clock())
+    attestation = attestation_by(access, question.note, parts.clock())
     attested = replace(human_sender, proved_at=attestation.at, attestation=attestation)
     await parts.database.write(human_senders.attest, [attested])
     return _out(await _find(id, access, parts))
@@ -223,10 +209,6 @@ def _made(person: HumanSenderIn | PersonAttested, access: Access, parts: ApiPart
     )
 
 
-def _attestation(access: Access, note: str, now: datetime) -> Attestation:
-    return Attestation(at=now, key=access.caller.key, key_name=access.caller.name, note=note)
-
-
 async def _asked(human_sender: HumanSender, parts: ApiParts) -> bool:
     try:
         await parts.address_proofs.ask(human_sender)
@@ -247,11 +229,8 @@ async def _find(text: str, access: Access, parts: ApiParts) -> HumanSender:
 
 def _out(human_sender: HumanSender) -> HumanSenderOut:
     same = ("name", "address", "application_user", "phone", "proved_at", "created_at")
-    given = human_sender.attestation
     return HumanSenderOut(
         id=ids.show("human_sender", human_sender.id),
-        attested=None
-        if given is None
-        else AttestationOut(by=given.key_name, key=shown_key(given.key), at=given.at, note=given.note),
+        attested=attestation_out(human_sender.attestation),
         **{name: getattr(human_sender, name) for name in same},
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, StrictInt, StringConstraints
 
+from homing.doors.api.attestations import AttestationOut, attestation_out
 from homing.doors.api.authorization import (
     ORGANIZATION_NAME,
     Administrator,
@@ -39,7 +40,7 @@ from homing.loop.domains.sending_domains import label_of
 from homing.loop.ids import new_id
 from homing.loop.model import OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
-from homing.loop.problem import Fault
+from homing.loop.problem import Fault, Rejected
 from homing.mail.characters import without_hints
 from homing.store import organizations, policies
 from homing.store.organizations import AllowedName, ApiKey, Judge, NameClaimed, Organization
@@ -58,7 +59,9 @@ class Settings(Strict):
     failure_policy: PolicyName = Field("default", description="For messages that name none.")
     cors_origins: list[str] = Field([], max_length=ORIGINS, examples=[["https://app.example.com"]])
     administrator: str | None = Field(
-        None, description="Gets an e-mail about failures that nobody else could be told of."
+        None,
+        description="Gets an e-mail about failures that nobody else could be told of, once the address is proved: by "
+        "the link in an e-mail that goes there when it is set, or by the operator's word.",
     )
     sms_fallback: str | None = Field(None, description="E.164; for people whose number is not known.")
     webhook_url: str | None = Field(None, examples=["https://app.example.com/homing"])
@@ -111,6 +114,16 @@ class OrganizationOut(BaseModel):
     pause_reason: str | None
     cors_origins: list[str]
     administrator: str | None
+    administrator_proved_at: datetime | None = Field(
+        description="Null until the owner of the address has confirmed it, or the operator has attested it. Nothing is "
+        "sent there before, unless it was taken over."
+    )
+    administrator_taken_over: bool = Field(
+        description="It was set in a version that did not ask for a proof, and counts without."
+    )
+    administrator_attested: AttestationOut | None = Field(
+        description="Null: nobody but the owner of the address was asked."
+    )
     sms_fallback: str | None
     webhook_url: str | None
     selector: str | None = Field(
@@ -122,6 +135,11 @@ class OrganizationOut(BaseModel):
 
 class OrganizationChanged(OrganizationOut):
     webhook_secret: str | None = Field(None, description="Shown once: when the first webhook address is set.")
+    administrator_letter_sent: bool = Field(
+        False,
+        description="The e-mail that proves the address of a new administrator is on its way. False: there is no new "
+        "one, or a budget is used up for today (`POST /v1/organization/administrator/proof` sends it later).",
+    )
 
 
 class OrganizationPage(BaseModel):
@@ -182,7 +200,9 @@ async def create_organization(body: OrganizationIn, caller: Administrator, parts
     if not made:
         raise _exists()
     return OrganizationChanged(
-        **_out(parts, organization, changes.allowed).model_dump(), webhook_secret=changes.webhook_secret
+        **_out(parts, organization, changes.allowed).model_dump(),
+        webhook_secret=changes.webhook_secret,
+        administrator_letter_sent=await _administrator_asked(parts, organization),
     )
 
 
@@ -198,13 +218,13 @@ async def list_organizations(
         organizations.list_page, begins=question.name or "", after=after, limit=question.limit
     )
     cursor = found[-1].name if len(found) == question.limit else None
-    return OrganizationPage(organizations=await _shown(parts, *found), cursor=cursor)
+    return OrganizationPage(organizations=await shown(parts, *found), cursor=cursor)
 
 
 @router.get("/v1/organizations/{id}", summary="Look up an organization")
 async def get_organization(id: str, _: Administrator, parts: Parts) -> OrganizationOut:  # noqa: A002 - the API's word
-    [shown] = await _shown(parts, await find_organization(parts, id))
-    return shown
+    [out] = await shown(parts, await find_organization(parts, id))
+    return out
 
 
 @router.patch("/v1/organizations/{id}", summary="Change an organization")
@@ -227,8 +247,8 @@ async def pause_organization(id: str, body: Pause, _: Administrator, parts: Part
     organization = await find_organization(parts, id)
     await parts.database.write(organizations.pause, organization.id, body.reason)
     parts.keyring.forget()
-    [shown] = await _shown(parts, await find_organization(parts, id))
-    return shown
+    [out] = await shown(parts, await find_organization(parts, id))
+    return out
 
 
 @router.post("/v1/organizations/{id}/resume", summary="Resume sending")
@@ -236,8 +256,8 @@ async def resume_organization(id: str, _: Administrator, parts: Parts) -> Organi
     organization = await find_organization(parts, id)
     await parts.database.write(organizations.resume, organization.id)
     parts.keyring.forget()
-    [shown] = await _shown(parts, await find_organization(parts, id))
-    return shown
+    [out] = await shown(parts, await find_organization(parts, id))
+    return out
 
 
 @router.post("/v1/organizations/{id}/keys", status_code=201, summary="Create a key")
@@ -272,8 +292,9 @@ async def revoke_key(id: str, key: str, _: Administrator, parts: Parts) -> Respo
 
 @router.get("/v1/organization", summary="Look up your own organization", tags=["own organization"])
 async def get_own_organization(access: ReadAccess, parts: Parts) -> OrganizationOut:
-    [shown] = await _shown(parts, access.organization)
-    return shown
+    now = await parts.database.read(organizations.get, access.id)
+    [out] = await shown(parts, now or access.organization)
+    return out
 
 
 @router.patch("/v1/organization", summary="Change your own organization", tags=["own organization"])
@@ -314,8 +335,13 @@ async def _change(parts: ApiParts, caller: Caller, organization: Organization, w
         parts.keyring.forget()
     now = await parts.database.read(organizations.get, organization.id)
     assert now is not None
-    [shown] = await _shown(parts, now)
-    return OrganizationChanged(**shown.model_dump(), webhook_secret=changes.webhook_secret)
+    [out] = await shown(parts, now)
+    return OrganizationChanged(
+        **out.model_dump(),
+        webhook_secret=changes.webhook_secret,
+        administrator_letter_sent=now.administrator != organization.administrator
+        and await _administrator_asked(parts, now),
+    )
 
 
 async def _changes(parts: ApiParts, caller: Caller, organization: Organization, wanted: Settings) -> _Changes:
@@ -359,6 +385,17 @@ def _name_free(name: str) -> Iterator[None]:
         yield
     except NameClaimed as taken:
         raise invalid([_claimed(name, taken.found)]) from None
+
+
+async def _administrator_asked(parts: ApiParts, organization: Organization) -> bool:
+    """Whether the e-mail that proves his address was sent."""
+    if organization.administrator is None:
+        return False
+    try:
+        await parts.address_proofs.ask_administrator(organization)
+    except Rejected:
+        return False
+    return True
 
 
 def _claimed(name: str, claim: ClaimedWords) -> Fault:
@@ -405,19 +442,20 @@ def _webhook_secret(parts: ApiParts) -> str:
     return f"whsec_{base64.b64encode(parts.secret()).decode()}"
 
 
-async def _shown(parts: ApiParts, *found: Organization) -> list[OrganizationOut]:
+async def shown(parts: ApiParts, *found: Organization) -> list[OrganizationOut]:
     allowed = await parts.database.read(organizations.allowed_names, found)
     return [_out(parts, organization, allowed.get(organization.id)) for organization in found]
 
 
 def _out(parts: ApiParts, organization: Organization, allowed: AllowedName | None) -> OrganizationOut:
-    computed = {"id", "selector", "cors_origins", "display_name_allowed"}
+    computed = {"id", "selector", "cors_origins", "display_name_allowed", "administrator_attested"}
     same = {name: getattr(organization, name) for name in OrganizationOut.model_fields if name not in computed}
     tagged = parts.domain_verifier.tagged
     return OrganizationOut(
         id=ids.show("organization", organization.id),
         selector=None if tagged is None else label_of(organization.id, tagged),
         cors_origins=list(organization.cors_origins),
+        administrator_attested=attestation_out(organization.administrator_attestation),
         display_name_allowed=None if allowed is None else _name_allowed(allowed),
         **same,
     )

@@ -54,15 +54,16 @@ class Links:
             "prove.html",
             visitor=None,
             address=proof.address,
+            administrator=proof.human_sender is None,
             organization=organization.display_name,
             operator=self.parts.operator_name,
         )
 
     async def prove(self, token: str) -> Response:
-        human_sender = await self.parts.address_proofs.use(token)
-        if human_sender is None:
+        proof = await self.parts.address_proofs.use(token)
+        if proof is None:
             return _gone("If you pressed the button twice, all is well: the first time counted.")
-        text = f"You have confirmed {human_sender.address}. You can close this page."
+        text = f"You have confirmed {proof.address}. You can close this page."
         return message_page(200, "Thank you, that is all.", text)
 
     async def show_correction(self, token: str) -> Response:

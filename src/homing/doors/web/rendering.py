@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from homing.doors.web import plain_words
 from homing.loop import ids
-from homing.mail.text import clean, clean_lines
+from homing.mail.text import clean, clean_lines, quoted, quoted_lines
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -45,6 +45,8 @@ def _environment() -> Environment:
         "when": plain_words.when,
         "line": lambda text, limit=300: clean(str(text), limit),
         "lines": lambda text: clean_lines(str(text), width=400, lines=12),
+        "quoted": lambda text, limit=300: quoted(str(text), limit),
+        "quoted_lines": lambda text: quoted_lines(str(text), width=400, lines=12),
         "shown": lambda identifier, kind: ids.show(kind, identifier),
     }
     environment.globals |= {"told": plain_words, "version": _VERSION}

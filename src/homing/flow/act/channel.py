@@ -5,18 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from homing.flow import metrics
+from homing.loop.alarm import Alarm
+from homing.loop.budget import OverBudget
 from homing.loop.letters.facts import FailureFacts
 from homing.loop.model import ActionKind, ActionState, CaseKind, EventType, NewEvent, Step, StepState
 from homing.store.accepted_messages import AcceptedMessage
 from homing.store.actions import Action, Finished
 from homing.store.case_context import CaseContext
+from homing.store.gathered_letters import Gathered
 from homing.store.told_delays import Delay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The action is over. `step`: how its case's step ended by that; None: the delivery of the letter tells later.
-    `letter` goes out in the transaction that writes the end; one that tells of a `delay`, if nobody told it before."""
+    `letter` goes out in the transaction that writes the end; one that tells of a `delay`, if nobody told it before.
+    `gathered`: what the letter tells besides. `alarm`: what the operator must hear of besides."""
 
     state: ActionState
     result: str
@@ -24,7 +28,9 @@ class Ended:
     events: tuple[NewEvent, ...] = ()
     letter: AcceptedMessage | None = None
     delay: Delay | None = None
+    gathered: tuple[Gathered, ...] = ()
     provider_id: str | None = None
+    alarm: Alarm | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,14 @@ class LeaseLost:
     """Another worker holds the lease of the action by now; nothing was done."""
 
 
-End = Ended | Again | LeaseLost
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing was done yet, and the action is due again then: somebody has just been written to."""
+
+    until: datetime
+
+
+End = Ended | Again | Waiting | LeaseLost
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,13 @@ def failed(kind: ActionKind, why: str, state: ActionState = ActionState.FAILED) 
     return Ended(state=state, result=why, step=StepState.UNHEARD, events=(event,))
 
 
+def over_budget(kind: ActionKind, found: OverBudget) -> Ended:
+    """Nobody was written to, so that nobody is flooded."""
+    metrics.BUDGET_REFUSALS.labels(found.name).inc()
+    event = NewEvent(type=EventType.ACTION_FAILED, data={"channel": kind.value, "why": found.why, "budget": found.name})
+    return Ended(state=ActionState.FAILED, result=found.why, step=StepState.UNHEARD, events=(event,))
+
+
 def finished(action: Action, ended: Ended, now: datetime, *, counted: bool = True) -> Finished:
     """The end as the store writes it; counted, unless the store has a say in it."""
     if counted:
@@ -87,4 +107,5 @@ def finished(action: Action, ended: Ended, now: datetime, *, counted: bool = Tru
         events=ended.events,
         step=ended.step,
         provider_id=ended.provider_id,
+        alarm=ended.alarm,
     )

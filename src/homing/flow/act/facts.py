@@ -1,5 +1,6 @@
 """A case as the texts tell it: the facts of the failed delivery, and the steps that were taken."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from homing.flow.act.channel import TOLD, NoText
@@ -7,7 +8,7 @@ from homing.loop import ids
 from homing.loop.domains.domain_typos import suggest
 from homing.loop.letters.facts import FailureFacts
 from homing.loop.letters.letters import CaseFacts, StepFacts
-from homing.loop.model import CaseKind, State, StepState
+from homing.loop.model import CaseKind, State, Step, StepState, WhenPossiblyDelivered
 from homing.loop.policy import REACHING
 from homing.loop.token import Purpose, Tokens
 from homing.mail.address import domain_of
@@ -45,6 +46,13 @@ def failure_facts(context: CaseContext, *, tokens: Tokens, public_url: str) -> F
         resent_from=sent.resent_from,
         tried_until=sent.expires_at if late else None,
     )
+
+
+def in_view_of(step: Step, context: CaseContext) -> CaseContext:
+    """The case as a step sees it that acts as if the message had surely failed."""
+    if step.when_possibly_delivered is not WhenPossiblyDelivered.ACT:
+        return context
+    return replace(context, case=replace(context.case, possibly_delivered=False))
 
 
 def case_facts(context: CaseContext) -> CaseFacts:

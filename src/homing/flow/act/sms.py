@@ -5,17 +5,20 @@ is in doubt, and is not repeated.
 """
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from homing.flow.act.channel import Again, Assignment, End, Ended, FactsOf, LeaseLost, failed, finished
+import sqlalchemy as sa
+
+from homing.flow.act.channel import Again, Assignment, End, Ended, FactsOf, LeaseLost, failed, finished, over_budget
 from homing.flow.outgoing import Clock
 from homing.flow.wakeup import WakeUp
 from homing.loop import ids
+from homing.loop.budget import Budget, OverBudget, budget_of
 from homing.loop.letters.letters import failure_sms, recipient_sms
 from homing.loop.model import ActionId, ActionState, EventType, NewEvent, Reader, StepState
 from homing.loop.token import Purpose, TokenRefused, Tokens
 from homing.net.sms import SmsAccepted, SmsRefused, SmsSender, SmsStatus
-from homing.store import actions
+from homing.store import actions, budgets
 from homing.store.actions import Action
 from homing.store.database import Database
 
@@ -47,7 +50,10 @@ class Sms:
             return failed(action.kind, "no SMS provider is set up")
         if number is None:
             return failed(action.kind, "no telephone number is known")
-        if not await self.database.write(actions.mark_started, action.id, action.epoch, self.clock()):
+        begun = await self.database.write(_begun, action, number, budget_of(assignment.step), self.clock())
+        if isinstance(begun, OverBudget):
+            return over_budget(action.kind, begun)
+        if not begun:
             return LeaseLost()
         answer = await self.provider.send(number, text, ids.show("action", action.id), self._callback(action))
         match answer:
@@ -82,6 +88,12 @@ class Sms:
             await self.database.write(actions.finish, replace(finished(action, ended, self.clock()), epoch=None))
             self.due.wake()
         return True
+
+
+def _begun(conn: sa.Connection, action: Action, number: str, budget: Budget | None, now: datetime) -> OverBudget | bool:
+    """The budgets and the intent, in one transaction. False: the lease is lost."""
+    refused = budgets.take(conn, action, number, budget, now) if budget else None
+    return refused or actions.mark_started(conn, action.id, action.epoch, now)
 
 
 def _accepted(number: str, reader: Reader, provider_id: str) -> Ended:

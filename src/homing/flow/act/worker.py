@@ -6,7 +6,7 @@ tells its case whether it reached anybody.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -15,9 +15,21 @@ import sqlalchemy as sa
 from homing.flow import metrics
 from homing.flow.act import oops
 from homing.flow.act.administrator import ToAdministrator
-from homing.flow.act.channel import Again, Assignment, Channel, End, Ended, LeaseLost, NoText, failed, finished
-from homing.flow.act.facts import failure_facts
-from homing.flow.act.letter import Post, ToHumanSender
+from homing.flow.act.channel import (
+    Again,
+    Assignment,
+    Channel,
+    End,
+    Ended,
+    LeaseLost,
+    NoText,
+    Waiting,
+    failed,
+    finished,
+    over_budget,
+)
+from homing.flow.act.facts import failure_facts, in_view_of
+from homing.flow.act.letter import OneLetter, Post, ToHumanSender
 from homing.flow.act.live import Live
 from homing.flow.act.log import log
 from homing.flow.act.sms import Sms
@@ -29,17 +41,18 @@ from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.wakeup import WakeUp
 from homing.flow.worker import surviving, work_until_canceled
 from homing.loop import ids
+from homing.loop.budget import SPAN, OverBudget, of_policy
 from homing.loop.letters.facts import FailureFacts
-from homing.loop.model import ActionKind, ActionState, CaseState, Step, StepState, WhenPossiblyDelivered
+from homing.loop.model import ActionKind, ActionState, CaseState, Step, StepState
 from homing.net.fetch import Fetcher
 from homing.net.sms import SmsSender
 from homing.net.webhook import RETRIES
-from homing.store import actions, case_context
+from homing.store import actions, case_context, gathered_letters
 from homing.store.accepted_messages import AcceptedMessage
 from homing.store.actions import Action
 from homing.store.case_context import CaseContext
 from homing.store.database import Database
-from homing.store.told_delays import Delay
+from homing.store.gathered_letters import WINDOW
 
 LEASE = timedelta(seconds=120)
 _LOOK_EVERY = 0.5
@@ -61,7 +74,7 @@ class _Pool:
 @dataclass(slots=True, kw_only=True)
 class Actor:
     """Works through the outbox. `administrator` is the operator's address, for organizations without one of their own;
-    `sms` is None if no provider is configured."""
+    `sms` is None if no provider is configured; `gather_for`: what one person must hear within it is one letter."""
 
     database: Database
     disk: DiskSpace
@@ -75,6 +88,7 @@ class Actor:
     actions: WakeUp
     work: WakeUp
     news: WakeUp
+    gather_for: timedelta = WINDOW
 
     async def run(self) -> None:
         """Run until canceled; actions already begun are then finished, so that no text message is left in doubt."""
@@ -119,10 +133,9 @@ class Actor:
         if context is None or context.case.state is CaseState.RESOLVED:
             return Ended(state=ActionState.SKIPPED, result="the case is resolved", step=StepState.SKIPPED)
         step = context.case.policy.steps[action.step]
-        if step.when_possibly_delivered is WhenPossiblyDelivered.ACT:  # as if it had surely failed
-            context = replace(context, case=replace(context.case, possibly_delivered=False))
-        if await self._over_budget(action, step):
-            return failed(action.kind, "over budget for today")
+        context = in_view_of(step, context)
+        if refused := await self._over_budget(action, step):
+            return over_budget(action.kind, refused)
         try:
             return await self._channel(action.kind)(Assignment(action, context, step))
         except NoText as error:
@@ -135,15 +148,18 @@ class Actor:
             case ActionKind.LOG:
                 return log
             case ActionKind.LETTER:
-                return ToHumanSender(Post(self.outgoing, self.clock), self._facts_of)
+                return ToHumanSender(self._letters(), self._facts_of)
             case ActionKind.ADMINISTRATOR:
-                return ToAdministrator(Post(self.outgoing, self.clock), self._facts_of, self.administrator)
+                return ToAdministrator(self._letters(), self._facts_of, self.administrator)
             case ActionKind.SMS:
                 return self._sms()
             case ActionKind.WEBHOOK:
                 return Webhook(self.fetcher, self.sealed_secrets, self.clock)
             case ActionKind.OOPS:
                 raise AssertionError("the Oops! answer serves no case")
+
+    def _letters(self) -> OneLetter:
+        return OneLetter(self.database, Post(self.outgoing, self.clock), self.gather_for)
 
     def _sms(self) -> Sms:
         return Sms(
@@ -159,13 +175,17 @@ class Actor:
     def _facts_of(self, context: CaseContext) -> FailureFacts:
         return failure_facts(context, tokens=self.outgoing.tokens, public_url=self.public_url)
 
-    async def _over_budget(self, action: Action, step: Step) -> bool:
+    async def _over_budget(self, action: Action, step: Step) -> OverBudget | None:
+        """A budget of the failure policy that this action exceeds. What each person may get at most, and what holds
+        where the policy says nothing, the channels know: `loop.budget`."""
         if step.budget_organization is None and step.budget_recipient is None:
-            return False
-        spent = await self.database.read(actions.spent, action, self.clock() - timedelta(days=1))
-        return (step.budget_organization is not None and spent.organization > step.budget_organization) or (
-            step.budget_recipient is not None and spent.recipient > step.budget_recipient
-        )
+            return None
+        spent = await self.database.read(actions.spent, action, self.clock() - SPAN)
+        if step.budget_organization is not None and spent.organization > step.budget_organization:
+            return of_policy("organization", step.budget_organization)
+        if step.budget_recipient is not None and spent.recipient > step.budget_recipient:
+            return of_policy("recipient", step.budget_recipient)
+        return None
 
     async def _write(self, action: Action, end: End) -> None:
         match end:
@@ -174,16 +194,13 @@ class Actor:
             case Ended(letter=None):
                 await self.database.write(actions.finish, finished(action, end, self.clock()))
                 self.actions.wake()
-            case Ended(letter=AcceptedMessage() as letter, delay=Delay() as delay):
+            case Ended(letter=AcceptedMessage() as letter, delay=delay, gathered=gathered):
                 told = finished(action, end, self.clock(), counted=False)
-                state = await self.database.write(actions.tell_delay, told, letter, delay)
+                state = await self.database.write(gathered_letters.tell, told, letter, delay, gathered)
                 if state is not None:
                     metrics.ACTIONS.labels(action.kind, state).inc()
                 self.work.wake()
-            case Ended(letter=AcceptedMessage() as letter):
-                await self.database.write(actions.send_letter, finished(action, end, self.clock()), letter)
-                self.work.wake()
-            case LeaseLost():
+            case Waiting() | LeaseLost():
                 pass
 
     async def sms_status(self, token: str, body: bytes) -> bool:

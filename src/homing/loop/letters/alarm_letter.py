@@ -21,6 +21,9 @@ _ADVICE = {
     "killed-its-worker": "A message crashed the process at each attempt. It is left alone: keep it, and report it.",
     "no-signing-key": "No key can sign, and nothing goes out unsigned. Publish what `homing dkim zone` prints.",
     "key-not-published": "Receivers cannot verify our signatures. Publish what `homing dkim zone` prints.",
+    "administrator-unproved": "Nobody hears of failures of this organization: its administrator has not confirmed his "
+    "address. Have the e-mail sent again (`homing org administrator letter`), or attest the address "
+    "(`homing org administrator prove`). Its cases are unheard: look at them meanwhile.",
     "disk-low": "The disk is nearly full, so nothing is accepted or sent. Make room: it goes on by itself.",
     "role-mail-refused": "Somebody writes much to postmaster and the like. See who (`homing inbound list`), or allow "
     "more (`role_mail_mib_per_day`).",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from homing.loop.model import State, Verdict
 from homing.mail.address import domain_of
-from homing.mail.text import clean
+from homing.mail.text import clean, quoted
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
@@ -54,7 +54,7 @@ def tidy(facts: FailureFacts) -> FailureFacts:
         kind=clean(facts.verdict.kind, 20),
         rule=clean(facts.verdict.rule, 60),
         enhanced_status_code=clean(facts.verdict.enhanced_status_code, 12),
-        remote_mta=clean(facts.verdict.remote_mta, 100),
+        remote_mta=quoted(facts.verdict.remote_mta, 100),
     )
     return replace(
         facts,

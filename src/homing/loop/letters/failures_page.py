@@ -7,7 +7,12 @@ _OPENING = """# What failures mean
 When a message does not reach a recipient, its human sender is told why in one of the texts below. They are the same in
 the e-mail, on the screen, in a text message and here; example.com stands for the recipient's domain. The words in
 `code` are what an application sees: the *class* of the verdict says why, the *state* of the delivery says how it ended,
-and the heading is the text that follows from both. The mail server's own words and codes always stay beside it.
+and the heading is the text that follows from both. The mail server's own words and codes always stay beside it,
+without the links in them: whoever reads an e-mail of ours would take such a link for ours. The API has the words as
+they came.
+
+The first failure is told at once. What else the same person must hear within the next five minutes goes into one
+e-mail, each message with its own text and its own link; the first twenty in full, the others by their recipients.
 
 A delivery that only waits has not failed. After some hours its human sender is told of that as well, in the texts whose
 names begin with `delayed`; see [attempts.md](attempts.md#when-it-takes-long).

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import assert_never
 
-from homing.mail.text import clean_lines
+from homing.mail.text import quoted_lines
 
 WIDTH = 72
 
@@ -47,7 +47,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A stranger's words, as they came: cleaned and bounded here, at most `lines` lines."""
+    """A stranger's words, as they came: cleaned, bounded and freed of links here, at most `lines` lines."""
 
     text: str
     lines: int = 8
@@ -105,7 +105,7 @@ def _plain(block: Block) -> str:
         case Link(url, _):
             return url
         case Quote(text, lines):
-            quoted = clean_lines(text, width=400, lines=lines)
+            quoted = quoted_lines(text, width=400, lines=lines)
             return "\n".join(_wrap(line, first="> ", rest="> ") for line in quoted)
         case Fold():
             return "-" * WIDTH
@@ -132,7 +132,7 @@ def _html(block: Block) -> str:
         case Link(url, words):
             return f'<p><a href="{escape(url)}" style="{_BUTTON}">{escape(words)}</a></p>'
         case Quote(text, lines):
-            quoted = "<br>\n".join(escape(line) for line in clean_lines(text, width=400, lines=lines))
+            quoted = "<br>\n".join(escape(line) for line in quoted_lines(text, width=400, lines=lines))
             return f'<blockquote dir="auto" style="{_QUOTE}">{quoted}</blockquote>' if quoted else ""
         case Fold():
             return f'<hr style="{_FOLD}">'

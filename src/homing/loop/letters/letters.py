@@ -5,6 +5,7 @@ have arrived after all. Below the fold are the details for an administrator. Whe
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from homing.loop.letters.phrases import Cause, cause
 from homing.loop.letters.sms import failure_sms, recipient_sms
 from homing.loop.letters.steps import ENDS, STEPS
 from homing.loop.model import State, StepKind, StepState
-from homing.mail.text import clean, shorten, without_links
+from homing.mail.text import clean, quoted, shorten
 
 __all__ = [
     "CaseFacts",
@@ -23,15 +24,24 @@ __all__ = [
     "StepFacts",
     "Text",
     "administrator_letter",
+    "administrator_proof_letter",
+    "administrators_letter",
     "cause",
     "failure_letter",
     "failure_sms",
+    "failures_letter",
     "live_text",
     "oops_answer",
     "proof_letter",
     "recipient_sms",
 ]
 
+_NAMED = 100
+"""Most recipients of whom a letter about several messages says no more than that."""
+_DOUBT = (
+    "On one attempt the connection broke off just after we had sent the whole message, so a copy may have arrived. "
+    "Ask before you send it again; the person might get it twice."
+)
 _IN_THEIR_WORDS = frozenset({"undetermined", "delayed"})
 _CODES = re.compile(r"\b[245]\d\d\b[ -]?|\[?\b\d{1,3}(?:\.\d{1,3}){2,3}\b\]?[ ]?")
 
@@ -97,6 +107,45 @@ def failure_letter(facts: FailureFacts) -> Text:
     return _text(_subject(known), blocks)
 
 
+def failures_letter(facts: Sequence[FailureFacts], more: Sequence[str] = ()) -> Text:
+    """The letter to a human sender about several messages of his: each with why, what to do and its own link. `more`:
+    the recipients of others, which are only named."""
+    several = [tidy(one) for one in facts]
+    first, number = several[0], len(facts) + len(more)
+    outcomes = {_outcome(known) for known in several}
+    subject = f"{outcomes.pop() if len(outcomes) == 1 else 'Not delivered, or late'}: {number} of your messages"
+    blocks: list[Block] = [
+        Paragraph(f"Hello {first.human_sender_name}," if first.human_sender_name else "Hello,"),
+        Paragraph(
+            f"Within a few minutes we learned of {number} messages of yours that did not arrive, or not yet. This one "
+            "e-mail tells you of all of them."
+        ),
+    ]
+    for known in several:
+        blocks += _one_of_several(known, cause(known))
+    blocks += _others_named(more)
+    sent_by = first.organization_name
+    sent = f"{sent_by} sent the messages in your name" if sent_by else "the messages were sent in your name"
+    blocks.append(Paragraph(f"You get this e-mail because {sent}."))
+    for index, known in enumerate(several):
+        fold, heading, *details = _technical(known)
+        blocks += [fold, heading] if index == 0 else []
+        blocks += [Paragraph(f"{_which_one(known)}:"), *details]
+    return _text(subject, tuple(blocks))
+
+
+def _one_of_several(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
+    doubt = (Paragraph(_DOUBT),) if _worth_a_warning(known, why) else ()
+    return (
+        Heading(_which_one(known)),
+        Paragraph(f"{_opening(known)} {why.headline} {why.explanation}"),
+        *_history(known, why),
+        *doubt,
+        Paragraph(why.next_step),
+        *_resend(known, why),
+    )
+
+
 def administrator_letter(facts: FailureFacts, case: CaseFacts) -> Text:
     """The letter to an administrator: what failed, what has been done, who knows, and what is left to do."""
     known = tidy(facts)
@@ -120,6 +169,40 @@ def administrator_letter(facts: FailureFacts, case: CaseFacts) -> Text:
     return _text(f"For the administrator: {_subject(known)}", blocks)
 
 
+def administrators_letter(told: Sequence[tuple[FailureFacts, CaseFacts]], more: Sequence[str] = ()) -> Text:
+    """The letter to an administrator about several cases. `more`: the recipients of others, which are only named."""
+    number = len(told) + len(more)
+    blocks: list[Block] = [
+        Paragraph("Hello,"),
+        Paragraph(f"Within a few minutes {number} messages did not reach their recipients, or not yet."),
+    ]
+    details: list[Block] = [Fold(), Heading("Technical details for your administrator")]
+    for facts, case in told:
+        known = tidy(facts)
+        person = known.human_sender_name or known.human_sender_address
+        why = cause(known)
+        blocks += [
+            Heading(_which_one(known)),
+            Paragraph(f"{_missed(person, known)} {_knows(person, case)}"),
+            Table((("From", _name_and_address(known)), ("Organization", known.organization_name), *_which(known).rows)),
+            Points(tuple(_step(step) for step in case.steps) or ("Nothing before this e-mail.",)),
+            Paragraph(f"{why.headline} {why.next_step}"),
+        ]
+        details += [Paragraph(f"{_which_one(known)}:"), *_technical(known, ("Case", clean(case.case, 64)))[2:]]
+    blocks += _others_named(more)
+    policy = clean(told[0][1].policy, 64)
+    blocks.append(Paragraph(f"You get this e-mail because the failure policy “{policy}” names you."))
+    return _text(f"For the administrator: {number} messages that were not delivered, or are late", (*blocks, *details))
+
+
+def _others_named(more: Sequence[str]) -> tuple[Block, ...]:
+    if not more:
+        return ()
+    left = f", and {len(more) - _NAMED} others" if len(more) > _NAMED else ""
+    named = ", ".join(clean(one, 254) for one in more[:_NAMED])
+    return Heading(f"And {len(more)} more"), Paragraph(f"They went to {named}{left}.")
+
+
 def live_text(facts: FailureFacts) -> LiveText:
     """The failure in a title and a few sentences, for a pop-up on the human sender's screen."""
     known = tidy(facts)
@@ -136,21 +219,35 @@ def live_text(facts: FailureFacts) -> LiveText:
 def proof_letter(address: str, link: str, operator_name: str) -> Text:
     """The letter that proves an address. All its words are the operator's, so that no organization can send its own by
     it."""
-    shown = clean(address, 254)
+    given = (
+        "Somebody who sends messages through {operator} has given {address} as their own address: "
+        "replies to the messages would come to you, and so would notices of messages that could not be delivered."
+    )
+    return _proof_letter(given, ("Was it you?", "Was it not you?"), address, link, operator_name)
+
+
+def administrator_proof_letter(address: str, link: str, operator_name: str) -> Text:
+    """The letter that proves the address of an organization's administrator. All its words are the operator's too."""
+    given = (
+        "An organization that sends messages through {operator} has given {address} as the address of its "
+        "administrator: notices of messages that could not be delivered, and of which nobody else could be told, would "
+        "come to you."
+    )
+    return _proof_letter(given, ("Is that so?", "Is it not so?"), address, link, operator_name)
+
+
+def _proof_letter(given: str, questions: tuple[str, str], address: str, link: str, operator_name: str) -> Text:
     operator = clean(operator_name, 60)
     blocks: tuple[Block, ...] = (
         Paragraph("Hello,"),
-        Paragraph(
-            f"Somebody who sends messages through {operator} has given {shown} as their own address: "
-            "replies to the messages would come to you, and so would notices of messages that could not be delivered."
-        ),
-        Heading("Was it you?"),
+        Paragraph(given.format(operator=operator, address=clean(address, 254))),
+        Heading(questions[0]),
         Paragraph(
             "Then open this page and press the button on it. Opening the page alone changes nothing. "
             "The link works once, within 24 hours."
         ),
         Link(link, "Confirm this address"),
-        Heading("Was it not you?"),
+        Heading(questions[1]),
         Paragraph(
             "Then do nothing. Without your consent the address will not be used, and after 24 hours the link no "
             "longer works. You need not answer this e-mail."
@@ -167,7 +264,7 @@ def oops_answer(name: str, address: str, subject: str) -> Text:
     """
     person = clean(name, 60)
     right_address = clean(address, 254)
-    about = clean(without_links(clean(subject, 200)), 80)
+    about = quoted(subject, 80)
     naming = f"Your message “{about}”" if about else "Your message"
     blocks: tuple[Block, ...] = (
         Paragraph("Oops!"),
@@ -188,7 +285,11 @@ def _text(subject: str, blocks: tuple[Block, ...]) -> Text:
 
 
 def _subject(known: FailureFacts) -> str:
-    return f"{_outcome(known)}: “{shorten(known.message_subject, 60)}” to {shorten(known.recipient, 80)}"
+    return f"{_outcome(known)}: {_which_one(known)}"
+
+
+def _which_one(known: FailureFacts) -> str:
+    return f"“{shorten(known.message_subject, 60)}” to {shorten(known.recipient, 80)}"
 
 
 def _outcome(known: FailureFacts) -> str:
@@ -255,10 +356,7 @@ def _maybe(known: FailureFacts, why: Cause) -> tuple[Block, ...]:
         return ()
     return (
         Heading("It may have arrived all the same"),
-        Paragraph(
-            "On one attempt the connection broke off just after we had sent the whole message, so a copy "
-            "may have arrived. Ask before you send it again; the person might get it twice."
-        ),
+        Paragraph(_DOUBT),
     )
 
 
@@ -315,8 +413,8 @@ def _state(known: FailureFacts) -> str:
 
 
 def _gently(text: str) -> str:
-    """A reply's words without the codes, addresses and links that would only frighten or mislead."""
-    return _CODES.sub("", without_links(text[:600]))
+    """A reply's words without the codes and addresses that would only frighten or mislead."""
+    return _CODES.sub("", text[:600])
 
 
 def _name_and_address(known: FailureFacts) -> str:
@@ -339,7 +437,7 @@ def _knows(person: str, case: CaseFacts) -> str:
 
 def _step(step: StepFacts) -> str:
     target = clean(step.target, 100)
-    detail = clean(step.detail, 120)
+    detail = quoted(step.detail, 120)
     parts = (
         STEPS[step.kind],
         f" to {target}" if target else "",

@@ -9,7 +9,7 @@ import unicodedata
 
 from homing.loop.letters.facts import FailureFacts, tidy
 from homing.loop.letters.phrases import cause
-from homing.mail.text import clean, without_links
+from homing.mail.text import clean, quoted
 
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -74,7 +74,7 @@ def _to_recipient(known: FailureFacts, name: int, subject: int, address: int) ->
 
 
 def _named(text: str, limit: int) -> str:
-    return clean(without_links(_simplified(text)), limit)
+    return quoted(_simplified(text), limit)
 
 
 def _simplified(text: str) -> str:

@@ -7,6 +7,7 @@ index, and no foreign key crosses organizations, so that the same schema can be 
 
 from homing.store.tables.cases import action as action
 from homing.store.tables.cases import case as case
+from homing.store.tables.cases import gathered_case as gathered_case
 from homing.store.tables.cases import told_delay as told_delay
 from homing.store.tables.columns import Moment as Moment
 from homing.store.tables.columns import metadata as metadata

@@ -62,6 +62,7 @@ action = sa.Table(
     sa.Column("step", sa.Integer),
     sa.Column("delivery", sa.Uuid),
     sa.Column("recipient", sa.String(320)),  # the failed delivery's, for budgets
+    sa.Column("sent_to", sa.String(320)),  # address or number that it writes to, in lower case; null: not known yet
     sa.Column("data", Json, nullable=False),
     sa.Column("state", sa.String(10), nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
@@ -79,5 +80,15 @@ action = sa.Table(
     sa.UniqueConstraint("case_id", "step"),
     sa.Index("ix_action_delivery", "delivery"),
     sa.Index("ix_action_budget", "organization", "kind", "claimed_at"),
+    where("ix_action_sent_to", "kind", "sent_to", "claimed_at", only="sent_to IS NOT NULL"),
     where("ix_action_due", "due_at", only="state IN ('due', 'running')"),
+)
+
+gathered_case = sa.Table(
+    "gathered_case",
+    metadata,
+    # A case that the letter of another one tells as well: its step ends as that letter does.
+    sa.Column("letter", sa.Uuid, primary_key=True),  # the message
+    sa.Column("case_id", sa.Uuid, primary_key=True),
+    sa.Column("step", sa.Integer, primary_key=True, autoincrement=False),
 )

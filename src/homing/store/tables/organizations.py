@@ -25,6 +25,13 @@ organization = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("sealed_webhook_secret", sa.LargeBinary),  # whsec_…, sealed
     sa.Column("display_name_checked_at", Moment),  # null: it is from before names were held to the guard
+    sa.Column("administrator_proved_at", Moment),
+    sa.Column("administrator_taken_over", sa.Boolean, nullable=False),  # it is from before such addresses were proved
+    # On whose word it is proved, as with human senders.
+    sa.Column("administrator_attested_at", Moment),
+    sa.Column("administrator_attested_key", sa.Uuid),
+    sa.Column("administrator_attested_key_name", sa.String(64)),
+    sa.Column("administrator_attested_note", sa.Text),
 )
 
 allowed_name = sa.Table(
@@ -98,7 +105,7 @@ proof = sa.Table(
     metadata,
     sa.Column("token_hash", sa.String(64), primary_key=True),
     sa.Column("organization", sa.Uuid, nullable=False),
-    sa.Column("human_sender", sa.Uuid, nullable=False),
+    sa.Column("human_sender", sa.Uuid),  # null: the organization's administrator
     sa.Column("address", sa.String(320), nullable=False),  # folded
     sa.Column("day", sa.Integer, nullable=False),  # days since 1970 (UTC)
     sa.Column("number", sa.Integer, nullable=False),  # 1, 2, 3: which letter of that day to that address
@@ -107,6 +114,7 @@ proof = sa.Table(
     sa.Column("used_at", Moment),
     sa.UniqueConstraint("address", "day", "number"),
     sa.Index("ix_proof_day", "day"),
+    sa.Index("ix_proof_organization_day", "organization", "day"),
 )
 
 failure_policy = sa.Table(

@@ -228,17 +228,20 @@ async def test_an_answer_before_the_end_of_a_request_is_the_last_one() -> None:
             await wordy.closed()
 
 
+WITH_A_KEY = b"POST / HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n"
+
+
 async def test_who_is_silent_gives_way_and_who_is_at_work_does_not() -> None:
     limits = HttpLimits(connections=8)
     async with serving(Answering(), limits) as url, contextlib.AsyncExitStack() as stack:
         silent = [await stack.enter_async_context(client(url)) for _ in range(8)]
         for one in silent[1:]:
-            one.say(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n")
+            one.say(WITH_A_KEY)
         await asyncio.sleep(0.05)
         async with client(url) as new:
             assert (await new.say(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab").answer())[0] == 200
             await silent[0].closed()
-            new.say(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n")
+            new.say(WITH_A_KEY)
             await asyncio.sleep(0.05)
             async with client(url) as further:
                 status, fields, _ = await further.answer()
@@ -281,3 +284,13 @@ async def test_a_large_body_with_a_wrong_key_is_answered_and_not_kept(home: Gate
         assert await asyncio.gather(*(stranger(url) for _ in range(60))) == [401] * 60
         assert psutil.Process().memory_info().rss - before < 40 * 1024 * 1024
     assert home.parts.bodies.used == 0
+
+
+async def test_strangers_who_let_the_body_of_a_form_wait_keep_nobody_out(home: Gateway) -> None:
+    form = b"POST /sign_in HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    async with serving(home.app, HttpLimits(connections=8)) as url, contextlib.AsyncExitStack() as stack:
+        for _ in range(8):
+            (await stack.enter_async_context(client(url))).say(form)
+        await asyncio.sleep(0.1)
+        async with client(url) as new:
+            assert (await new.say(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").answer())[0] == 200

@@ -54,7 +54,8 @@ class HttpConnections:
         self.limits = limits
         self.open: set[HttpConnection] = set()
         self.silent: dict[HttpConnection, None] = {}
-        """Those that have no request under way, in the order in which they fell silent."""
+        """Those that have no request under way, and strangers whose body is still to come, in the order in which they
+        fell silent."""
         self._dice = dice
 
     def protocol(self, **given: Any) -> "HttpConnection":
@@ -169,7 +170,8 @@ class HttpConnection(HttpToolsProtocol):
         if len(self.pipeline) >= self._limits.pipelined:
             self._refusal = _TOO_EAGER
             raise _LimitError
-        self._all.silent.pop(self, None)
+        if any(name == b"authorization" for name, _ in self.headers):  # its key is looked at before its body
+            self._all.silent.pop(self, None)
         self._body, self._body_coming, self._since = 0, True, self.loop.time()
         super().on_headers_complete()
 
@@ -180,6 +182,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._body_coming = False
+        self._all.silent.pop(self, None)
         super().on_message_complete()
 
     def _count(self, octets: int) -> None:

@@ -428,8 +428,8 @@ class Receiver:
             return ""
         vouched = vouched_by(authentication.spf, authentication.dkim)
         receiver = receiver_of(report.verdict.remote_mta, suffix_of)
-        vouching = {receiver_of(domain, suffix_of) for domain in (vouched.spf, *vouched.dkim) if domain}
-        return receiver if receiver in vouching else ""
+        proved = {receiver_of(domain, suffix_of) for domain in (vouched.spf, *vouched.dkim) if domain}
+        return receiver if receiver in proved else ""
 
     async def _understand(self, raw: bytes, envelope_sender: str | None) -> Understood:
         return await asyncio.to_thread(understand, raw, rules=self.rules, null_sender=envelope_sender is None)

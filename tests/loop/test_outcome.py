@@ -354,8 +354,12 @@ def test_what_is_held_back_was_not_tried_and_is_told_once() -> None:
     assert first.events[0].data["receiver"] == "corp.com"
     assert first.events[0].data["why"] == "held-back", "as docs/suppression.md says"
     assert first.alarm is None, "the reply that it waits for has raised it"
+    assert first.delivery.receiver == "corp.com"
     again = conclude(replace(first.delivery, state=State.SENDING), held, BUILTIN_DEFAULT, NOW)
     assert again.events == ()
+    complaint = replace(VERDICT, failure_class="rate_limited", kind="soft", about_us=True)
+    elsewhere = conclude(delivery(receiver="google.com", verdict=complaint), held, BUILTIN_DEFAULT, NOW).delivery
+    assert (elsewhere.verdict, elsewhere.receiver) == (complaint, "google.com"), "whose words they are"
     late = conclude(delivery(expires_at=NOW + timedelta(minutes=1)), held, BUILTIN_DEFAULT, NOW)
     assert late.delivery.next_attempt_at == NOW + timedelta(minutes=1)
 

@@ -1,5 +1,6 @@
 """Mail that waits: whoever sent it is told once, in words and by e-mail, and hears again only if it fails."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -101,3 +102,27 @@ async def test_a_policy_may_tell_nothing_of_delays(story: Story) -> None:
     await tried_again(story, crm, sent, hours=5)
     assert (await the_case(crm, sent))["kind"] is None
     assert home.inbox(JANET) == []
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [("MX 10 mx.evil.org",), ("MX 5 www.corp.com", "MX 10 mx.evil.org"), ("MX 5 www.corp.com",)],
+    ids=["honest", "names-anothers-host", "names-no-other"],
+)
+async def test_a_domain_that_names_anothers_host_keeps_no_delay_of_that_one_untold(
+    story: Story, hosts: tuple[str, ...]
+) -> None:
+    crm = await story.application()
+    await crm.person("Janet Roe", "janet@example.net")
+    for domain in ("corp.com", "evil.org"):
+        story.world.mx(domain).refuses(None, "451 4.3.0 try later")
+    story.world.dns.publish("www.corp.com", "A 127.0.8.1")
+    story.world.dns.publish("evil.org", *hosts)
+    home = story.world.mx("example.net")
+    for number, recipient in enumerate(("eve@evil.org", "john@corp.com"), 1):
+        sent = await crm.send("janet@example.net", recipient)
+        await crm.becomes(sent, "deferred")
+        for _ in range(8):
+            story.advance(hours=1)
+            await asyncio.sleep(0.2)
+        assert len(home.inbox("janet@example.net")) == number, recipient

@@ -3,7 +3,7 @@
 import pytest
 
 from homing.loop.retry import ASKED_AGAIN
-from tests.stories.gateway import Application, Story
+from tests.stories.gateway import Application, Story, until
 
 JANET = "janet@example.net"
 GMAIL = "421 4.7.28 Our system has detected an unusual rate of unsolicited mail originating from your IP address."
@@ -63,3 +63,33 @@ async def test_it_is_believed_when_it_says_so_for_hours(story: Story) -> None:
     [delivery] = (await crm.becomes(sent, "bounced"))["deliveries"]
     assert len(delivery["attempts"]) == ASKED_AGAIN
     assert (await crm.call("GET", "/v1/suppressions")).json()["suppressions"] == []
+
+
+async def test_a_domain_that_names_anothers_host_before_its_own_slows_nobody_else_down(story: Story) -> None:
+    crm = await janet(story)
+    dns = story.world.dns
+    story.world.mx("corp.com")
+    dns.publish("www.corp.com", "A 127.0.8.1")
+    story.world.mx("evil.org").refuses(None, GMAIL)
+    dns.publish("evil.org", "MX 5 www.corp.com", "MX 10 mx.evil.org")
+    refused = await crm.becomes(await crm.send(JANET, "eve@evil.org"), "deferred")
+    assert refused["deliveries"][0]["verdict"]["remote_mta"] == "mx.evil.org"
+
+    sent = await crm.send(JANET, "john@corp.com")
+
+    async def ended() -> bool:
+        return await crm.states(sent) not in (["queued"], ["sending"])
+
+    await until(ended)
+    assert await crm.states(sent) == ["delivered"]
+
+
+async def test_an_alarm_names_whoever_said_it_and_not_the_host_before(story: Story) -> None:
+    crm = await janet(story)
+    dns = story.world.dns
+    dns.publish("www.corp.com", "A 127.0.8.1")
+    story.world.mx("evil.org").refuses(None, GMAIL)
+    dns.publish("evil.org", "MX 5 www.corp.com", "MX 10 mx.evil.org")
+    await crm.becomes(await crm.send(JANET, "eve@evil.org"), "deferred")
+    listed = await story.http.get("/v1/alarms", headers=story.administrator)
+    assert [one["cause"].rpartition(" ")[2] for one in listed.json()["alarms"]] == ["evil.org"]

@@ -14,9 +14,9 @@ from homing.mail.reply import Reply, Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A server answered at `stage`. After a whole transaction this is the reply to the dot. `receiver`: whose mail
-    hosts the attempt went to. `wants_tls`: it refuses only that we came in clear, which it would have protected had the
-    handshake not failed."""
+    """A server answered at `stage`. After a whole transaction this is the reply to the dot. `receiver`: who runs
+    this host. `wants_tls`: it refuses only that we came in clear, which it would have protected had the handshake not
+    failed."""
 
     stage: Stage
     reply: Reply

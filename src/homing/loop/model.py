@@ -201,7 +201,7 @@ class Delivery:
     """The case that this delivery serves, when it is a letter."""
     step: int | None = None
     receiver: str | None = None
-    """Whose mail hosts its last attempt went to (`loop.receivers`); None before there was a route."""
+    """Who runs the host at which its last attempt ended (`loop.receivers`); None before there was one."""
 
 
 class StepKind(StrEnum):

@@ -130,8 +130,8 @@ def _concluded(delivery: Delivery, evidence: Evidence, terms: _Terms) -> Outcome
 
 
 def _routed(delivery: Delivery, evidence: Evidence) -> Delivery:
-    """The delivery with the receiver that its last attempt went to, whatever else follows."""
-    if isinstance(evidence, Answered | Unanswered | Unsupported | HeldBack) and evidence.receiver:
+    """The delivery with the receiver of the host at which its last attempt ended, whatever else follows."""
+    if isinstance(evidence, Answered | Unanswered | Unsupported) and evidence.receiver:
         return replace(delivery, receiver=evidence.receiver)
     return delivery
 
@@ -235,7 +235,8 @@ def _held_back(delivery: Delivery, held: HeldBack, now: datetime) -> Outcome:
     waits = delivery.verdict is not None and delivery.verdict.rule == HELD_BACK
     verdict = Verdict(failure_class="rate_limited", kind="soft", rule=HELD_BACK, matched=held.receiver, about_us=True)
     facts: Facts = {"why": HELD_BACK, "receiver": held.receiver, "next_attempt_at": until.isoformat()}
-    delivery = replace(delivery, verdict=delivery.verdict if too_fast(delivery.verdict) else verdict)
+    if not too_fast(delivery.verdict):
+        delivery = replace(delivery, verdict=verdict, receiver=held.receiver)
     return Outcome(
         delivery=move(delivery, State.DEFERRED, next_attempt_at=until),
         events=() if waits else (NewEvent(type=EventType.DEFERRED, data=facts),),

@@ -1,7 +1,8 @@
 """Receivers: whoever runs the mail hosts of one organization, such as google.com, whatever domains they take mail for.
 
 A receiver counts what comes from us for all of its domains together, so throttling, alarms and figures go by it. It is
-named by the registered domain of the best mail host: the first one of the route.
+named by the registered domain of a mail host. Each host has its own: a recipient's domain may name anybody's hosts in
+its MX. So what a host says is charged to its own receiver, and not to that of another host which stands beside it.
 """
 
 import re

@@ -7,9 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from homing.loop.model import Case, CaseId, DeliveryId, StepKind
+from homing.loop.outcome import HELD_BACK
 from homing.mail.address import domain_of
 from homing.store import cases, organizations, tables
-from homing.store.json_documents import identity_from_json
+from homing.store.json_documents import identity_from_json, maybe_verdict_from_json
 from homing.store.organizations import Organization
 
 _D = tables.delivery
@@ -31,7 +32,7 @@ class ActionTold:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """The delivery that a case is about, with its message. `resent_from`: the recipient that it replaced. `receiver`:
-    whose mail hosts it goes to, or the recipient's domain as long as nobody knows."""
+    whose hosts it waits for, or the recipient's domain where none answered: a host's name alone proves nothing."""
 
     message_subject: str
     message_id: str
@@ -94,6 +95,8 @@ def _delivery(wanted: DeliveryId) -> sa.Select[Any]:
 
 
 def _sent(row: sa.Row[Any]) -> Sent:
+    verdict = maybe_verdict_from_json(row.verdict)
+    answered = verdict is not None and (verdict.reply_code is not None or verdict.rule == HELD_BACK)
     return Sent(
         message_subject=row.subject,
         message_id=row.message_id,
@@ -104,7 +107,7 @@ def _sent(row: sa.Row[Any]) -> Sent:
         expires_at=row.expires_at,
         attempts=row.attempts,
         resent_from=row.old_recipient,
-        receiver=row.receiver or domain_of(row.recipient).lower(),
+        receiver=(answered and row.receiver) or domain_of(row.recipient).lower(),
     )
 
 

@@ -14,11 +14,12 @@ from homing.loop.reading.ours import Ours
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Transcript
 from homing.net.route import Skipped
+from homing.net.suffix import suffix_list
 from homing.store import deliveries
 from tests.flow.deliver.scene import Scene
 from tests.store.scenes import NOW, fresh
 
-RULES = reading_rules()
+READER = Reader(rules=reading_rules(), suffix_of=suffix_list(), recipient="john@example.net")
 TOO_FAST = "4.7.28 Our system has detected an unusual rate of unsolicited mail originating from your IP address."
 
 
@@ -45,7 +46,7 @@ def said(stage: Stage, reply: str | None = None, silence: str | None = None, hos
     ids=["taken", "no-such-user", "too-big"],
 )
 def test_a_reply_is_evidence_with_a_verdict(transcript: Transcript, stage: Stage, failure_class: str) -> None:
-    evidence = evidence_of(transcript, "corp.com", Reader(rules=RULES))
+    evidence = evidence_of(transcript, READER)
     assert isinstance(evidence, Answered)
     assert (evidence.stage, evidence.verdict.failure_class) == (stage, failure_class)
     assert (evidence.host, evidence.ip, evidence.tls) == ("mx.corp.com", "192.0.2.1", "TLSv1.3")
@@ -54,7 +55,7 @@ def test_a_reply_is_evidence_with_a_verdict(transcript: Transcript, stage: Stage
 
 @pytest.mark.parametrize(("silence", "lack"), [("smtputf8_not_offered", Lack.SMTPUTF8), ("size_exceeded", Lack.SIZE)])
 def test_what_a_server_does_not_offer_is_our_own_finding(silence: str, lack: Lack) -> None:
-    evidence = evidence_of(said(Stage.EHLO, silence=silence), "corp.com", Reader(rules=RULES))
+    evidence = evidence_of(said(Stage.EHLO, silence=silence), READER)
     assert isinstance(evidence, Unsupported)
     assert (evidence.lack, evidence.stage, evidence.host, evidence.receiver) == (
         lack,
@@ -65,9 +66,9 @@ def test_what_a_server_does_not_offer_is_our_own_finding(silence: str, lack: Lac
 
 
 def test_a_reply_that_refuses_one_of_our_names_is_about_us() -> None:
-    reader = Reader(rules=RULES, ours=Ours(helo="mx.acme-mail.com"), recipient="john@corp.com")
+    reader = replace(READER, ours=Ours(helo="mx.acme-mail.com"), recipient="john@corp.com")
     for line in ("550 <mx.acme-mail.com> unknown", "550 198.51.100.7 does not resolve"):
-        evidence = evidence_of(said(Stage.RCPT_TO, line), "corp.com", reader)
+        evidence = evidence_of(said(Stage.RCPT_TO, line), reader)
         assert isinstance(evidence, Answered)
         assert evidence.verdict.about_us
 
@@ -86,42 +87,53 @@ def test_a_reply_that_refuses_one_of_our_names_is_about_us() -> None:
 )
 def test_a_refusal_of_what_came_in_clear_for_want_of_tls(reply: str, wants_tls: bool, passes: bool) -> None:
     transcript = replace(said(Stage.RCPT_TO, reply), tls="", fell_back=True)
-    evidence = evidence_of(transcript, "corp.com", Reader(rules=RULES))
+    evidence = evidence_of(transcript, READER)
     assert isinstance(evidence, Answered)
     assert (evidence.wants_tls, evidence.verdict.passes) == (wants_tls, passes)
-    plain = evidence_of(replace(transcript, fell_back=False), "corp.com", Reader(rules=RULES))
+    plain = evidence_of(replace(transcript, fell_back=False), READER)
     assert isinstance(plain, Answered)
     assert (plain.wants_tls, plain.verdict.passes) == (False, False), "it never offered any"
 
 
 @pytest.mark.parametrize("stage", [Stage.CONNECT, Stage.RCPT_TO, Stage.DOT])
 def test_silence_is_evidence_without_a_verdict(stage: Stage) -> None:
-    evidence = evidence_of(said(stage, silence="timeout"), "corp.com", Reader(rules=RULES))
+    evidence = evidence_of(said(stage, silence="timeout"), READER)
     assert isinstance(evidence, Unanswered)
     assert (evidence.stage, evidence.why) == (stage, "timeout")
 
 
+@pytest.mark.parametrize(
+    ("host", "receiver"),
+    [("mx.corp.com", "corp.com"), ("192.0.2.1", "example.net"), ("mailhost", "example.net"), ("", "")],
+)
+def test_what_a_host_says_is_the_word_of_who_runs_it(host: str, receiver: str) -> None:
+    evidence = evidence_of(said(Stage.RCPT_TO, "451 4.3.0 Later", host=host), READER)
+    assert isinstance(evidence, Answered)
+    assert evidence.receiver == receiver
+
+
 def test_who_finds_us_too_fast_says_so() -> None:
-    assert finds_us_too_fast(said(Stage.MAIL_FROM, f"421 {TOO_FAST}"), Reader(rules=RULES))
-    assert not finds_us_too_fast(said(Stage.DOT, f"250 {TOO_FAST}"), Reader(rules=RULES))
-    assert not finds_us_too_fast(said(Stage.RCPT_TO, "451 4.2.0 Greylisted"), Reader(rules=RULES))
-    assert not finds_us_too_fast(said(Stage.CONNECT, silence="timeout"), Reader(rules=RULES))
+    assert finds_us_too_fast(said(Stage.MAIL_FROM, f"421 {TOO_FAST}"), READER)
+    assert not finds_us_too_fast(said(Stage.DOT, f"250 {TOO_FAST}"), READER)
+    assert not finds_us_too_fast(said(Stage.RCPT_TO, "451 4.2.0 Greylisted"), READER)
+    assert not finds_us_too_fast(said(Stage.CONNECT, silence="timeout"), READER)
 
 
 def test_what_each_host_said_is_kept_and_the_last_one_decides() -> None:
     later = NOW + timedelta(seconds=5)
     attempt = AttemptId(fresh())
-    hosts = [(NOW, said(Stage.CONNECT, silence="refused", host="mx1")), (later, said(Stage.DOT, silence="closed"))]
-    unasked, first, last = host_results(
-        hosts, [Skipped("mx0", "our own address")], "corp.com", Reader(rules=RULES), attempt
-    )
-    assert (unasked.host, unasked.stage, unasked.silence) == ("mx0", Stage.ROUTE, "our own address")
-    assert (first.host, first.started_at, first.ended_at, first.id) == ("mx1", NOW, later, None)
+    hosts = [
+        (NOW, said(Stage.CONNECT, silence="refused", host="mx1.else.com")),
+        (later, said(Stage.DOT, silence="closed")),
+    ]
+    unasked, first, last = host_results(hosts, [Skipped("mx0.other.com", "our own address")], READER, attempt)
+    assert (unasked.host, unasked.stage, unasked.silence) == ("mx0.other.com", Stage.ROUTE, "our own address")
+    assert (first.host, first.started_at, first.ended_at, first.id) == ("mx1.else.com", NOW, later, None)
     assert (last.started_at, last.ended_at, last.id) == (later, None, attempt)
-    assert {one.receiver for one in (unasked, first, last)} == {"corp.com"}
+    assert [one.receiver for one in (unasked, first, last)] == ["other.com", "else.com", "corp.com"], "each its own"
     assert [one.egress_ip for one in (unasked, first, last)] == ["", "198.51.100.7", "198.51.100.7"]
     assert [one.in_doubt for one in (unasked, first, last)] == [False, False, True], "after the dot alone"
-    (taken,) = host_results([(NOW, said(Stage.DOT, "250 2.0.0 Ok"))], (), "corp.com", Reader(rules=RULES), attempt)
+    (taken,) = host_results([(NOW, said(Stage.DOT, "250 2.0.0 Ok"))], (), READER, attempt)
     assert not taken.in_doubt
 
 
@@ -129,9 +141,9 @@ def test_the_dialogue_is_kept_unless_it_ended_with_a_plain_250() -> None:
     refused, taken = said(Stage.RCPT_TO, "550 5.1.1 No such user"), said(Stage.DOT, "250 2.0.0 Ok")
     for transcript in (refused, taken):
         transcript.log.sent(b"MAIL FROM:<b+token@b.post.example>\r\n")
-    first, last = host_results([(NOW, refused), (NOW, taken)], (), "corp.com", Reader(rules=RULES))
+    first, last = host_results([(NOW, refused), (NOW, taken)], (), READER)
     assert (first.dialogue, last.dialogue) == ("> MAIL FROM:<b+token@b.post.example>", None)
-    (nothing,) = host_results([(NOW, said(Stage.CONNECT, silence="busy"))], (), "corp.com", Reader(rules=RULES))
+    (nothing,) = host_results([(NOW, said(Stage.CONNECT, silence="busy"))], (), READER)
     assert nothing.dialogue is None
 
 
@@ -141,8 +153,8 @@ async def test_what_is_found_is_written_and_actions_are_woken(scene: Scene) -> N
     refused = said(Stage.RCPT_TO, "550 5.1.1 No such user")
     await recorder.record(
         leased,
-        evidence_of(refused, "corp.com", Reader(rules=RULES)),
-        *host_results([(NOW, refused)], (), "corp.com", Reader(rules=RULES)),
+        evidence_of(refused, READER),
+        *host_results([(NOW, refused)], (), READER),
     )
     assert (await scene.delivery(leased)).state is State.BOUNCED
     (attempt,) = await scene.attempts()
@@ -155,7 +167,5 @@ async def test_under_a_lease_that_is_lost_nothing_changes(scene: Scene) -> None:
     leased = await scene.claim()
     scene.clock.now += timedelta(hours=1)
     await scene.database.write(deliveries.give_back, NOW, "this-process")
-    await scene.agent.recorder.record(
-        leased, evidence_of(said(Stage.RCPT_TO, "550 5.1.1 No such user"), "corp.com", Reader(rules=RULES))
-    )
+    await scene.agent.recorder.record(leased, evidence_of(said(Stage.RCPT_TO, "550 5.1.1 No such user"), READER))
     assert (await scene.delivery(leased)).state is State.QUEUED

@@ -61,7 +61,7 @@ class VerdictOut(BaseModel):
 class AttemptOut(BaseModel):
     """What came of one host. `stage`: where the answer came; `text`: the answer, or why there was none. `number`: which
     attempt of the delivery it belongs to; hosts that were passed over stand before the one at which it ended.
-    `receiver`: who runs the mail hosts of the attempt, such as google.com; `egress_ip`: from which address of ours.
+    `receiver`: who runs this host, such as google.com; `egress_ip`: from which address of ours.
     `dialogue`: the commands (`>`) and replies (`<`), without the message; null where it ended with a plain 250."""
 
     id: str

@@ -23,18 +23,18 @@ from homing.loop.domains.identity import resolve_again
 from homing.loop.evidence import HeldBack, Unanswered, Unroutable
 from homing.loop.ids import new_id
 from homing.loop.model import AttemptId, Delivery, DeliveryId, Identity, Origin
+from homing.loop.outcome import HELD_BACK
 from homing.loop.reading.classify import Rules
 from homing.loop.reading.ours import Ours
-from homing.loop.receivers import receiver_of
 from homing.loop.retry import DNS_PATIENCE
-from homing.loop.throttle import Throttles
+from homing.loop.throttle import Permit, Throttles
 from homing.mail.address import domain_of
 from homing.mail.compose import without_smtputf8
 from homing.mail.departure_check import check_departure
 from homing.mail.dmarc import SuffixOf
 from homing.mail.reply import HOST_STAGES, Stage
 from homing.mail.smtp_client import Envelope, Log, Silence, Transcript
-from homing.net.route import Host, Route, Router, Skipped
+from homing.net.route import Host, Router, Skipped
 from homing.net.smtp_client import Connection, SmtpClient, Tls
 from homing.store import deliveries, mail_domains
 from homing.store.database import Database
@@ -54,12 +54,13 @@ _log = structlog.get_logger()
 @dataclass(slots=True, kw_only=True)
 class _Try:
     """One attempt in progress. `until`: when it is given up, in the event loop's time. `attempt`: the row opened before
-    MAIL FROM, if the attempt came so far; `dot_left`: a copy may have gone out since. `receiver`: of the best host.
-    `skipped`: hosts that were not tried. `hosts`: the result of each host tried; the last one decides."""
+    MAIL FROM, if the attempt came so far; `dot_left`: a copy may have gone out since. `content`: the signed bytes, once
+    there is a host to try. `skipped`: hosts that were not tried. `hosts`: the result of each host tried; the last one
+    decides."""
 
     leased: ClaimedDelivery
     until: float
-    receiver: str = ""
+    content: bytes = b""
     skipped: tuple[Skipped, ...] = ()
     attempt: AttemptId | None = None
     dot_left: bool = False
@@ -123,9 +124,9 @@ class DeliveryAgent:
             result = AttemptResult(started_at=self.clock(), stage=Stage.ROUTE, silence=route.fault.value)
             await self.recorder.record(leased, route, result)
             return
-        trial.receiver = receiver_of(route.hosts[0].name, self.suffix_of) or domain
         trial.skipped = route.skipped
-        await self._throttled(trial, route)
+        if await self._try_hosts(trial, await self._in_order(leased.delivery, route.hosts)):
+            await self._conclude(trial)
 
     async def _believed(self, route: Unroutable, domain: str) -> Unroutable:
         """The finding; a domain that took mail not long ago is given a day."""
@@ -135,28 +136,10 @@ class DeliveryAgent:
         since = await self.database.write(mail_domains.denied_since, domain, now)
         return replace(route, took_mail=since is not None and now - since < DNS_PATIENCE)
 
-    async def _throttled(self, trial: _Try, route: Route) -> None:
-        """Attempt at the receiver's pace. A delivery that is held back waits, and no attempt is counted."""
-        receiver = trial.receiver
-        turn = self.throttles.begin(receiver, trial.leased.delivery.id, self.clock())
-        if isinstance(turn, datetime):
-            await self.recorder.record(trial.leased, HeldBack(receiver=receiver, until=turn))
-            return
-        try:
-            await self._attempt(trial, route)
-        finally:
-            complaint = next((said for _, said in trial.hosts if finds_us_too_fast(said, self._reader(trial))), None)
-            self.throttles.end(turn, well=complaint is None and _answered(trial))
-            if complaint is not None:
-                self._slow_down(receiver, complaint)
-            metrics.SLOWED.set(self.throttles.slowed)
-
-    def _slow_down(self, receiver: str, said: Transcript) -> None:
-        until = self.throttles.slow_down(receiver, self.clock())
-        if until is not None:
-            _log.warning("slowing down", receiver=receiver, until=until.isoformat(), said=str(said.reply))
-
-    async def _attempt(self, trial: _Try, route: Route) -> None:
+    async def _signed(self, trial: _Try) -> bool:
+        """Whether the bytes that go out are there, by the identity and the keys that hold now."""
+        if trial.content:
+            return True
         leased = await self._identified(trial.leased)
         plan = self.signer.plan(
             leased.identity.sending_domain,
@@ -167,11 +150,10 @@ class DeliveryAgent:
             organization=None if leased.delivery.origin.ours else leased.delivery.organization,
         )
         if plan is None:
-            await self._hold_back(leased, trial.receiver)
-            return
-        content, trial.leased = await self._content(leased, plan)
-        if await self._try_hosts(trial, content, await self._in_order(leased.delivery, route.hosts)):
-            await self._conclude(trial)
+            await self._hold_back(leased)
+            return False
+        trial.content, trial.leased = await self._content(leased, plan)
+        return True
 
     async def _identified(self, leased: ClaimedDelivery) -> ClaimedDelivery:
         """The delivery with the identity that holds now: proofs may have lapsed since acceptance or the last attempt.
@@ -194,14 +176,14 @@ class DeliveryAgent:
         instead_of = leased.selector if plan.anew else None
         return content, replace(leased, selector=plan.selectors, signed_at=plan.signed_at, instead_of=instead_of)
 
-    async def _hold_back(self, leased: ClaimedDelivery, receiver: str) -> None:
+    async def _hold_back(self, leased: ClaimedDelivery) -> None:
         """Hold the delivery back until its domain has a key that signs: nothing goes out unsigned."""
         now, domain = self.clock(), leased.identity.sending_domain
         await raise_alarm(
             self.database, alarm(f"no-signing-key {domain}", NO_SIGNING_KEY, leased.delivery.organization), now
         )
-        evidence = Unanswered(stage=Stage.ROUTE, why=NO_SIGNING_KEY, host="", receiver=receiver)
-        result = AttemptResult(started_at=now, stage=Stage.ROUTE, receiver=receiver, silence=NO_SIGNING_KEY)
+        evidence = Unanswered(stage=Stage.ROUTE, why=NO_SIGNING_KEY, host="")
+        result = AttemptResult(started_at=now, stage=Stage.ROUTE, silence=NO_SIGNING_KEY)
         await self.recorder.record(leased, evidence, result)
 
     async def _check_departure(self, content: bytes, identity: Identity) -> None:
@@ -220,16 +202,22 @@ class DeliveryAgent:
         times = await self.database.read(deliveries.unreached, delivery.id)
         return sorted(hosts, key=lambda host: times.get(host.ip, 0))
 
-    async def _try_hosts(self, trial: _Try, content: bytes, hosts: Sequence[Host]) -> bool:
-        """Try hosts until the result of one is decisive. False: the lease was lost meanwhile."""
+    async def _try_hosts(self, trial: _Try, hosts: Sequence[Host]) -> bool:
+        """Try hosts until the result of one is decisive, each at the pace of its receiver. False: there is nothing to
+        conclude. What is held back at the first host waits, and no attempt is counted."""
         left, tried, without_route = list(hosts), 0, set[_Network]()
         while left and tried < _HOSTS:
             host = left.pop(0)
-            connection = await self._reach(trial, host)
-            if connection is not None:
-                if not await self._may_send(trial, host, connection):
-                    return False
-                trial.hosts.append((self.clock(), await self._send(trial, host, connection, content)))
+            receiver = self._reader(trial).receiver(host.name)
+            turn = self.throttles.begin(receiver, trial.leased.delivery.id, self.clock())
+            if isinstance(turn, datetime) and not trial.hosts:
+                await self.recorder.record(trial.leased, HeldBack(receiver=receiver, until=turn))
+                return False
+            if isinstance(turn, datetime):
+                trial.skipped = (*trial.skipped, Skipped(host.name, HELD_BACK))
+                break
+            if not await self._try_host(trial, host, turn):
+                return False
             last = trial.hosts[-1][1]
             if last.silence == Silence.NO_ROUTE:
                 without_route.add(_network(host.ip))
@@ -241,6 +229,35 @@ class DeliveryAgent:
             if finds_us_too_fast(last, self._reader(trial)) or not _worth_another_host(last):
                 break
         return True
+
+    async def _try_host(self, trial: _Try, host: Host, turn: Permit) -> bool:
+        """Add what came of this host to `trial.hosts`. If it complains about our pace, its own receiver is slowed down,
+        and nobody else's. False: nothing may be sent."""
+        before = len(trial.hosts)
+        try:
+            return await self._signed(trial) and await self._ask(trial, host)
+        finally:
+            said = [one for _, one in trial.hosts[before:]]
+            complaint = next((one for one in said if finds_us_too_fast(one, self._reader(trial))), None)
+            self.throttles.end(turn, well=complaint is None and _answered(said))
+            if complaint is not None:
+                self._slow_down(turn.receiver, complaint)
+            metrics.SLOWED.set(self.throttles.slowed)
+
+    async def _ask(self, trial: _Try, host: Host) -> bool:
+        """Send there, if there is a connection. False: the lease was lost meanwhile."""
+        connection = await self._reach(trial, host)
+        if connection is None:
+            return True
+        if not await self._may_send(trial, host, connection):
+            return False
+        trial.hosts.append((self.clock(), await self._send(trial, host, connection)))
+        return True
+
+    def _slow_down(self, receiver: str, said: Transcript) -> None:
+        until = self.throttles.slow_down(receiver, self.clock())
+        if until is not None:
+            _log.warning("slowing down", receiver=receiver, until=until.isoformat(), said=str(said.reply))
 
     async def _reach(self, trial: _Try, host: Host) -> Connection | None:
         """A connection, or None with the failures added to `trial.hosts`."""
@@ -269,10 +286,10 @@ class DeliveryAgent:
                 connection.release()
         return trial.attempt is not None
 
-    async def _send(self, trial: _Try, host: Host, connection: Connection, content: bytes) -> Transcript:
+    async def _send(self, trial: _Try, host: Host, connection: Connection) -> Transcript:
         try:
             async with asyncio.timeout_at(trial.until):
-                return await connection.send(self._envelope(trial.leased, content))
+                return await connection.send(self._envelope(trial.leased, trial.content))
         except TimeoutError:
             given_up = _given_up(connection.reached, host)
             return replace(given_up, tls=connection.tls, egress_ip=connection.egress_ip, log=connection.log)
@@ -282,14 +299,15 @@ class DeliveryAgent:
     async def _conclude(self, trial: _Try) -> None:
         """The last host decides; what came of those before it is kept beside."""
         reader = self._reader(trial)
-        results = host_results(trial.hosts, trial.skipped, trial.receiver, reader, trial.attempt)
-        evidence = evidence_of(trial.hosts[-1][1], trial.receiver, reader)
+        results = host_results(trial.hosts, trial.skipped, reader, trial.attempt)
+        evidence = evidence_of(trial.hosts[-1][1], reader)
         await self.recorder.record(trial.leased, evidence, *results)
 
     def _reader(self, trial: _Try) -> Reader:
         identity = trial.leased.identity
         ours = Ours(return_domain=identity.return_domain, from_domain=domain_of(identity.header_from), helo=self.helo)
-        return Reader(rules=self.rules, ours=ours, recipient=trial.leased.delivery.recipient)
+        recipient = trial.leased.delivery.recipient
+        return Reader(rules=self.rules, suffix_of=self.suffix_of, ours=ours, recipient=recipient)
 
     async def _open_attempt(self, trial: _Try, host: Host, egress_ip: str) -> AttemptId | None:
         now, leased = self.clock(), trial.leased
@@ -304,7 +322,7 @@ class DeliveryAgent:
                 host=host.name,
                 ip=host.ip,
                 egress_ip=egress_ip,
-                receiver=trial.receiver,
+                receiver=self._reader(trial).receiver(host.name),
                 selector=leased.selector or "",
                 signed_at=leased.signed_at or now,
                 instead_of=leased.instead_of,
@@ -336,12 +354,9 @@ def _countersigned(identity: Identity) -> bool:
     return identity.feedback_to is not None and domain_of(identity.feedback_to) != identity.sending_domain
 
 
-def _answered(trial: _Try) -> bool:
-    """Whether the dialogue with the last host tried came to its end."""
-    if not trial.hosts:
-        return False
-    last = trial.hosts[-1][1]
-    return last.reply is not None and last.stage not in HOST_STAGES
+def _answered(said: Sequence[Transcript]) -> bool:
+    """Whether the last dialogue came to its end."""
+    return bool(said) and said[-1].reply is not None and said[-1].stage not in HOST_STAGES
 
 
 def _worth_another_host(transcript: Transcript) -> bool:

@@ -18,8 +18,11 @@ from homing.loop.model import AttemptId, Verdict
 from homing.loop.outcome import Outcome
 from homing.loop.reading.classify import WANTS_TLS, Rules, classify
 from homing.loop.reading.ours import NOBODY, Ours, about_us
+from homing.loop.receivers import receiver_of
 from homing.loop.throttle import too_fast
 from homing.loop.token import masked
+from homing.mail.address import domain_of
+from homing.mail.dmarc import SuffixOf
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Silence, Transcript
 from homing.net.route import Skipped
@@ -47,8 +50,13 @@ class Reader:
     """Reads the replies to one attempt: by the rules, and by what a server may call us and the recipient."""
 
     rules: Rules
+    suffix_of: SuffixOf
     ours: Ours = NOBODY
     recipient: str = ""
+
+    def receiver(self, host: str) -> str:
+        """Who runs a host that was tried, and so answers for it; "" if there was none."""
+        return host and (receiver_of(host, self.suffix_of) or domain_of(self.recipient))
 
     def verdict(self, reply: Reply, transcript: Transcript) -> Verdict:
         if reply.positive:
@@ -60,8 +68,9 @@ class Reader:
         return replace(verdict, passes=True) if perhaps_tls else verdict
 
 
-def evidence_of(transcript: Transcript, receiver: str, reader: Reader) -> Evidence:
-    """What the end of a dialogue says about the delivery. `receiver`: whose mail hosts the attempt went to."""
+def evidence_of(transcript: Transcript, reader: Reader) -> Evidence:
+    """What the end of a dialogue says about the delivery."""
+    receiver = reader.receiver(transcript.host)
     found = {"host": transcript.host, "ip": transcript.ip, "tls": transcript.tls, "receiver": receiver}
     reply, silence = _answer(transcript), transcript.silence or "silence"
     if reply is not None:
@@ -84,7 +93,6 @@ def finds_us_too_fast(transcript: Transcript, reader: Reader) -> bool:
 def host_results(
     hosts: Sequence[HostResult],
     skipped: Sequence[Skipped],
-    receiver: str,
     reader: Reader,
     attempt: AttemptId | None = None,
 ) -> tuple[AttemptResult, ...]:
@@ -97,25 +105,25 @@ def host_results(
             ended_at=since[0],
             stage=Stage.ROUTE,
             host=one.host,
-            receiver=receiver,
+            receiver=reader.receiver(one.host),
             silence=one.why,
         )
         for one in skipped
     ]
-    *before, last = [_result(one, transcript, receiver, reader) for one, transcript in hosts]
+    *before, last = [_result(one, transcript, reader) for one, transcript in hosts]
     passed_over = [replace(one, ended_at=end) for one, end in zip(before, since[1:], strict=True)]
     return (*unasked, *passed_over, replace(last, id=attempt))
 
 
-def _result(since: datetime, transcript: Transcript, receiver: str, reader: Reader) -> AttemptResult:
-    evidence = evidence_of(transcript, receiver, reader)
+def _result(since: datetime, transcript: Transcript, reader: Reader) -> AttemptResult:
+    evidence = evidence_of(transcript, reader)
     return AttemptResult(
         started_at=since,
         stage=transcript.stage,
         host=transcript.host,
         ip=transcript.ip,
         egress_ip=transcript.egress_ip,
-        receiver=receiver,
+        receiver=reader.receiver(transcript.host),
         tls=transcript.tls,
         reply=_answer(transcript),
         silence=transcript.silence or "",

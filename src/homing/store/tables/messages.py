@@ -72,7 +72,7 @@ delivery = sa.Table(
     sa.Column("case_step", sa.Integer),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
-    sa.Column("receiver", sa.String(255)),  # whose mail hosts its last attempt went to; null before there was a route
+    sa.Column("receiver", sa.String(255)),  # who runs the host at which its last attempt ended; null before the first
     one_of("origin", Origin),
     one_of("role", Role),
     one_of("state", State),

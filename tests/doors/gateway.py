@@ -177,6 +177,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         ),
         address_proofs=AddressProofs(
             database=database,
+            disk=roomy(),
             outgoing=outgoing,
             clock=clock,
             work=WakeUp(),

@@ -19,6 +19,7 @@ from homing.loop.token import TokenKey, Tokens
 from homing.store import human_senders, organizations, tables
 from homing.store.database import Database
 from homing.store.human_senders import HumanSender
+from tests.disks import roomy
 from tests.flow.deliver.scene import OPERATOR, Clock
 from tests.store.scenes import NOW, all_rows, an_organization, fresh
 
@@ -89,7 +90,13 @@ def office(database: Database, clock: Clock) -> Office:
         url=URL,
     )
     proofs = AddressProofs(
-        database=database, outgoing=outgoing, clock=clock, work=work, secret=lambda: os.urandom(32), url=URL
+        database=database,
+        disk=roomy(),
+        outgoing=outgoing,
+        clock=clock,
+        work=work,
+        secret=lambda: os.urandom(32),
+        url=URL,
     )
     return Office(database=database, clock=clock, proofs=proofs, work=work)
 
@@ -102,6 +109,15 @@ async def test_the_letter_goes_to_the_address_and_to_work_at_once(office: Office
     assert "Operator" in letter["text"]
     assert office.work.times == 1
     assert not await office.proved(janet), "asking proves nothing"
+
+
+async def test_no_letter_is_written_while_the_disk_is_low(office: Office) -> None:
+    janet = await office.person()
+    office.proofs.disk.is_low = True
+    with pytest.raises(Rejected) as refused:
+        await office.proofs.ask(janet)
+    assert refused.value.problem.code == "disk-full"
+    assert await office.letters() == []
 
 
 async def test_a_link_is_used_once_and_looking_proves_nothing(office: Office) -> None:

@@ -98,6 +98,7 @@ def make_http(
     )
     address_proofs = AddressProofs(
         database=shared.database,
+        disk=shared.disk,
         outgoing=shared.outgoing,
         clock=shared.clock,
         work=shared.work,

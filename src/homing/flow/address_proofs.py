@@ -13,6 +13,8 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from homing.flow import metrics
+from homing.flow.accept import no_room
+from homing.flow.disk_space import DiskSpace
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.flow.wakeup import WakeUp
 from homing.loop.budget import OverBudget
@@ -40,6 +42,7 @@ class AddressProofs:
     """
 
     database: Database
+    disk: DiskSpace
     outgoing: Outgoing
     clock: Clock
     work: WakeUp
@@ -47,8 +50,8 @@ class AddressProofs:
     url: str
 
     async def ask(self, human_sender: HumanSender) -> None:
-        """Send the letter. Raises Rejected when a budget is used up for today: that of the address, or that of the
-        organization."""
+        """Send the letter. Raises Rejected when a budget is used up for today, that of the address or that of the
+        organization, and while the disk is low."""
         await self._ask(human_sender.organization, human_sender.id, human_sender.address, proof_letter)
 
     async def ask_administrator(self, organization: Organization) -> None:
@@ -63,6 +66,8 @@ class AddressProofs:
         address: str,
         write: Callable[[str, str, str], Text],
     ) -> None:
+        if self.disk.is_low:
+            raise no_room()
         now = self.clock()
         token = base64.urlsafe_b64encode(self.secret()).decode().rstrip("=")
         letter = Letter(

@@ -10,6 +10,7 @@ from homing.loop.problem import Rejected
 from homing.store import human_senders
 from homing.store.database import Database
 from homing.store.human_senders import HumanSender
+from tests.disks import roomy
 from tests.flow.act.made import OUTGOING
 from tests.store.scenes import NOW, an_organization, fresh
 
@@ -31,7 +32,13 @@ async def asked(database: Database) -> tuple[AddressProofs, Clock, HumanSender]:
     )
     await database.write(human_senders.create, janet)
     proofs = AddressProofs(
-        database=database, outgoing=OUTGOING, clock=clock, work=WakeUp(), secret=lambda: SECRET, url="https://x.example"
+        database=database,
+        disk=roomy(),
+        outgoing=OUTGOING,
+        clock=clock,
+        work=WakeUp(),
+        secret=lambda: SECRET,
+        url="https://x.example",
     )
     await proofs.ask(janet)
     return proofs, clock, janet
@@ -43,7 +50,7 @@ async def test_it_works_for_a_day(database: Database, age: timedelta, works: boo
     clock.now = NOW + age
     assert (await proofs.look(TOKEN) is not None) is works
     used = await proofs.use(TOKEN)
-    assert (used.id if used else None) == (janet.id if works else None)
+    assert (used.human_sender if used else None) == (janet.id if works else None)
     assert await proofs.use(TOKEN) is None
 
 
@@ -52,6 +59,7 @@ async def test_nobody_gets_more_than_three_letters_a_day(database: Database) -> 
     secrets = iter(range(1, 9))
     proofs = AddressProofs(
         database=database,
+        disk=roomy(),
         outgoing=OUTGOING,
         clock=clock,
         work=WakeUp(),

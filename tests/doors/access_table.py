@@ -91,6 +91,8 @@ TABLE: dict[str, Row] = {
     "GET /v1/organization": Row(READ),
     "PATCH /v1/organization": Row(MANAGE),
     "POST /v1/organization/webhook_secret": Row(MANAGE),
+    "POST /v1/organization/administrator/proof": Row(MANAGE),
+    "POST /v1/organization/administrator/prove": Row(ATTEST),
     "GET /v1/administrator_keys": Row(ADMINISTRATOR),
     "POST /v1/administrator_keys": Row(ADMINISTRATOR),
     "DELETE /v1/administrator_keys/{key}": Row(ADMINISTRATOR, "administrator_key"),

@@ -20,6 +20,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+_PORTS_TRIED = 10
 _UDP_ROOM = 512
 _UDP_MOST = 1232  # whatever size the client announces (RFC 6891 §6.2.5)
 _CHAIN_LIMIT = 10
@@ -71,14 +72,25 @@ class DnsServer:
 
     async def start(self, ip: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Listens on UDP and TCP at the same port; returns address and port. Started twice, it is two servers."""
-        loop = asyncio.get_running_loop()
-        streams = await asyncio.start_server(self._stream, ip, port)
-        port = streams.sockets[0].getsockname()[1]
-        datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(ip, port))
+        for tries_left in range(_PORTS_TRIED if port == 0 else 1, 0, -1):
+            streams = await asyncio.start_server(self._stream, ip, port)
+            chosen = streams.sockets[0].getsockname()[1]
+            try:
+                datagrams = await self._datagrams_at(ip, chosen)
+                break
+            except OSError:  # taken for UDP: somebody asks a question from there
+                streams.close()
+                if tries_left == 1:
+                    raise
         self._streams.append(streams)
         self._datagrams.append(datagrams)
-        self.servers.append((ip, port))
-        return ip, port
+        self.servers.append((ip, chosen))
+        return ip, chosen
+
+    async def _datagrams_at(self, ip: str, port: int) -> asyncio.DatagramTransport:
+        loop = asyncio.get_running_loop()
+        datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(ip, port))
+        return datagrams
 
     async def close(self) -> None:
         for datagrams in self._datagrams:

@@ -62,7 +62,6 @@ action = sa.Table(
     sa.Column("step", sa.Integer),
     sa.Column("delivery", sa.Uuid),
     sa.Column("recipient", sa.String(320)),  # the failed delivery's, for budgets
-    sa.Column("sent_to", sa.String(320)),  # address or number that it writes to, in lower case; null: not known yet
     sa.Column("data", Json, nullable=False),
     sa.Column("state", sa.String(10), nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
@@ -75,6 +74,7 @@ action = sa.Table(
     sa.Column("result", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
+    sa.Column("sent_to", sa.String(320)),  # address or number that it writes to, in lower case; null: not known yet
     one_of("kind", ActionKind),
     one_of("state", ActionState),
     sa.UniqueConstraint("case_id", "step"),

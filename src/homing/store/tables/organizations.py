@@ -26,12 +26,13 @@ organization = sa.Table(
     sa.Column("sealed_webhook_secret", sa.LargeBinary),  # whsec_…, sealed
     sa.Column("display_name_checked_at", Moment),  # null: it is from before names were held to the guard
     sa.Column("administrator_proved_at", Moment),
-    sa.Column("administrator_taken_over", sa.Boolean, nullable=False),  # it is from before such addresses were proved
     # On whose word it is proved, as with human senders.
     sa.Column("administrator_attested_at", Moment),
     sa.Column("administrator_attested_key", sa.Uuid),
     sa.Column("administrator_attested_key_name", sa.String(64)),
     sa.Column("administrator_attested_note", sa.Text),
+    # Whether it is from before such addresses were proved.
+    sa.Column("administrator_taken_over", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 allowed_name = sa.Table(

@@ -55,7 +55,9 @@ SELECT (SELECT count(*) FROM attempt WHERE ended_at IS NULL)
      + (SELECT count(*) FROM action WHERE state = 'running')
      + (SELECT count(*) FROM inbound WHERE state = 'working')
 """
-_DEFERRED = "SELECT count(*) FROM delivery WHERE state = 'deferred'"
+_PUT_OFF = """
+SELECT (SELECT count(*) FROM delivery WHERE state = 'deferred') + (SELECT count(*) FROM action WHERE state = 'due')
+"""
 
 
 def steady_port() -> int:
@@ -131,7 +133,7 @@ class Storm:
 
     def _drain(self) -> None:
         """Let hours pass until nothing is left to try."""
-        while self._count(_DEFERRED):
+        while self._count(_PUT_OFF):
             with self._gateway(CLOCK_JUMP) as gateway:
                 _wait(gateway, self._listens)
                 self._quiet(gateway)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from cachetools import TTLCache
+from cachetools import LRUCache
 
 from homing.mail.network import network_of
 
@@ -26,7 +26,7 @@ class Networks:
         self._octets_per_second = octets_per_second
         self._now = now
         self._connections: Counter[str] = Counter()
-        self._used: TTLCache[str, tuple[float, float]] = TTLCache(_MOST_NETWORKS, octets / octets_per_second, now)
+        self._used: LRUCache[str, tuple[float, float]] = LRUCache(_MOST_NETWORKS)
 
     def enter(self, ip: str) -> bool:
         """Count a connection, unless its network has too many."""

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from homing.doors.http_connection import HttpLimits
+from tests.patience import until
 
 from .gateway import Gateway
 from .serving import serving
@@ -146,13 +147,13 @@ async def test_an_answer_that_nobody_reads_is_given_up() -> None:
 
 @pytest.mark.slow
 async def test_a_reader_who_takes_his_time_gets_all() -> None:
-    async with serving(Answering(), replace(QUICK, unread_seconds=0.4)) as url, client(url) as slow:
+    async with serving(Answering(), replace(QUICK, unread_seconds=1)) as url, client(url) as slow:
         slow.say(b"GET /20000000 HTTP/1.1\r\nConnection: close\r\n\r\n")
         got = 0
         while octets := await asyncio.wait_for(slow.reader.read(200_000), SOON):
             got += len(octets)
-            await asyncio.sleep(0.003)
-        assert got > 20_000_000
+            await asyncio.sleep(0.02)
+        assert got > 20_000_000, "two seconds in all, and never one without a read"
 
 
 async def test_no_answer_waits_for_an_acknowledgement() -> None:
@@ -232,17 +233,17 @@ WITH_A_KEY = b"POST / HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r
 
 
 async def test_who_is_silent_gives_way_and_who_is_at_work_does_not() -> None:
-    limits = HttpLimits(connections=8)
-    async with serving(Answering(), limits) as url, contextlib.AsyncExitStack() as stack:
+    limits, application = HttpLimits(connections=8), Answering()
+    async with serving(application, limits) as url, contextlib.AsyncExitStack() as stack:
         silent = [await stack.enter_async_context(client(url)) for _ in range(8)]
         for one in silent[1:]:
             one.say(WITH_A_KEY)
-        await asyncio.sleep(0.05)
+        await until(lambda: application.requests == 7)
         async with client(url) as new:
             assert (await new.say(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab").answer())[0] == 200
             await silent[0].closed()
             new.say(WITH_A_KEY)
-            await asyncio.sleep(0.05)
+            await until(lambda: application.requests == 9)
             async with client(url) as further:
                 status, fields, _ = await further.answer()
                 assert (status, fields["retry-after"]) == (503, "5")

@@ -10,7 +10,7 @@ import pytest
 from homing.flow.identity_facts import IdentityFacts
 from homing.flow.own_names import RESERVED
 from homing.loop.domains.identity import OperatorIdentity
-from homing.loop.domains.impersonation import claimed
+from homing.loop.domains.impersonation import claimed_words
 from homing.loop.domains.sending_domains import RecordFact, RecordPurpose, RecordState, SendingDomain
 from homing.loop.model import Level
 from homing.store import sending_domains
@@ -108,7 +108,7 @@ async def test_a_name_that_another_organization_bears_is_guarded(
 
     async def passes_off(name: str) -> bool:
         guards = (await proved.facts(mine.id, mine.name, display_name=name)).guards
-        return claimed(name, guards, own=mine.display_name) is not None
+        return claimed_words(name, guards, own=mine.display_name) is not None
 
     assert await passes_off("Postmeister Support"), "the operator's"
     assert not await passes_off("Wobbly Widgets Support")

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from homing.loop.domains.impersonation import Claim, ClaimedWords, Guard, claimed, claimed_words, guard
+from homing.loop.domains.impersonation import Claim, ClaimedWords, Guard, claimed_words, guard
 from homing.store import organizations, tables
 from homing.store.database import Database
 from homing.store.organizations import AllowedName, NameClaimed, Organization
-from tests.loop.domains.test_impersonation import HONEST, IMPERSONATES, LOOK_ALIKE, names
+from tests.loop.domains.test_impersonation import HONEST, IMPERSONATES, LOOK_ALIKE, claimed, names
 from tests.store.scenes import NOW, all_rows, an_organization, fresh
 
 OTHERS = ("Acme Rockets Ltd", "Smith & Sons", "John Smith", "Janet", "Sales", "Bob", "Contoso GmbH", "Paypal Müller")

@@ -125,4 +125,5 @@ async def test_a_domain_that_names_anothers_host_keeps_no_delay_of_that_one_unto
         for _ in range(8):
             story.advance(hours=1)
             await asyncio.sleep(0.2)
+        await home.wait_for("janet@example.net", number)
         assert len(home.inbox("janet@example.net")) == number, recipient

@@ -5,6 +5,7 @@ the erasure. So new work stops while there is room for the results of what runs,
 by us or by another program, the ballast goes.
 """
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable
@@ -74,7 +75,7 @@ class DiskWatch:
     async def look(self) -> None:
         """Look once. An alarm that finds no room is told at the next look."""
         was_low = self.disk.is_low
-        self.disk.look()
+        await asyncio.to_thread(self.disk.look)
         metrics.DISK_LOW.set(self.disk.is_low)
         if self.disk.is_low and not self._warned:
             try:

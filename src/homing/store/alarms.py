@@ -68,7 +68,7 @@ def count(conn: sa.Connection) -> int:
 
 def clear(conn: sa.Connection, cause: str) -> bool:
     """Remove an alarm: if its cause is met again, it is new. False: there is no such alarm."""
-    return conn.execute(_T.delete().where(_T.c.cause == cause)).rowcount == 1
+    return close(conn, [cause])
 
 
 def close(conn: sa.Connection, causes: Collection[str]) -> bool:

@@ -14,7 +14,6 @@ from typing import cast
 import sqlalchemy as sa
 
 from homing.loop.evidence import CancelRequested, Evidence, LeaseLost, LeaseReleased, LifetimeOver, SuppressionFound
-from homing.loop.lifecycle import allowed
 from homing.loop.model import (
     AttemptId,
     Delivery,
@@ -46,7 +45,6 @@ _A = tables.attempt
 _QUEUED = cast("sa.ColumnElement[bool]", sa.text("delivery.state IN ('queued', 'deferred')"))
 """Spelt out, so that both planners see that the index of due rows serves."""
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
-_CLAIMABLE = [state.value for state in State if allowed(state, State.SENDING)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

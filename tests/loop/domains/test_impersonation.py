@@ -2,7 +2,7 @@
 
 import pytest
 
-from homing.loop.domains.impersonation import Claim, ClaimedWords, claimed, claimed_words, guard
+from homing.loop.domains.impersonation import Claim, ClaimedWords, Guard, claimed_words, guard
 from homing.loop.domains.known_names import KNOWN_NAMES
 
 OPERATOR = guard(["Homing Mail"], never_a_person=True)
@@ -29,6 +29,13 @@ IMPERSONATES = """
     Homing;Homing Mail;Homing-Mail Support;
     Acme Rockets Ltd;Acme Rockets;ACME ROCKETS Billing;Smith & Sons;John Smith Support;Contoso;Contoso Service
 """
+
+
+def claimed(
+    name: str, guards: tuple[Guard, ...], *, own: str, own_domains: frozenset[str] | set[str] = frozenset()
+) -> Claim | None:
+    found = claimed_words(name, guards, own=own, own_domains=own_domains)
+    return None if found is None else found.claim
 
 
 def names(text: str) -> list[str]:

@@ -94,12 +94,6 @@ def guard(names: Iterable[str], *, never_a_person: bool = False) -> Guard:
     return guarded
 
 
-def claimed(name: str, guards: Iterable[Guard], *, own: str, own_domains: Collection[str] = ()) -> Claim | None:
-    """How `name` impersonates somebody in the guards; None: it does not. See `claimed_words`."""
-    found = claimed_words(name, guards, own=own, own_domains=own_domains)
-    return None if found is None else found.claim
-
-
 def claimed_words(
     name: str,
     guards: Iterable[Guard],

@@ -53,13 +53,22 @@ class Answering:
         await send({"type": "http.response.body", "body": octets})
 
 
+def hosted(octets: bytes) -> bytes:
+    """The same with a Host field in each request that begins there, as HTTP/1.1 wants it."""
+    return octets.replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\nHost: gateway.example\r\n")
+
+
 class Client:
-    """One connection. `said`: all that came from the other side."""
+    """One connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
     def say(self, octets: bytes) -> "Client":
+        """These octets, `hosted`."""
+        return self.say_just(hosted(octets))
+
+    def say_just(self, octets: bytes) -> "Client":
         self.writer.write(octets)
         return self
 
@@ -190,6 +199,72 @@ async def test_what_is_no_http_is_told_so_in_our_form() -> None:
         assert await odd.say(b"EHLO me.example\r\n").problem() == (400, "request-malformed")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n",
+        b"GET / HTTP/1.0\r\nHost: x\r\nhost: y\r\n",
+        b"GET http://gateway.example/ HTTP/1.1\r\n",
+        *(
+            b"GET / HTTP/%s\r\nHost: %s\r\n" % (version, host)
+            for version in (b"1.1", b"1.0")
+            for host in (
+                b"a b",
+                b"a@x",
+                b"a/b",
+                b"x:80a",
+                b"x:1:2",
+                b"%zz",
+                b"[::1",
+                b"[1:2]",
+                b"[::1]x",
+                b"\xe4.example",
+            )
+        ),
+    ],
+)
+async def test_a_request_names_one_host(head: bytes) -> None:
+    app = Answering()
+    async with serving(app) as url, client(url) as nameless:
+        assert await nameless.say_just(head + b"\r\n").problem() == (400, "request-malformed")
+    assert app.requests == 0
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.0\r\n",
+        b"GET / HTTP/1.0\r\nHost: x\r\n",
+        *(
+            b"GET / HTTP/1.1\r\nHost:%s\r\n" % host
+            for host in (
+                b"",
+                b" x ",
+                b"gateway.example:",
+                b"a_b.Example:8080",
+                b"a%C3%A4",
+                b"192.0.2.1",
+                b"[::1]:8080",
+                b"[v1.a:b]",
+            )
+        ),
+    ],
+)
+async def test_hosts_as_they_may_be_named(head: bytes) -> None:
+    async with serving(Answering()) as url, client(url) as named:
+        assert (await named.say_just(head + b"\r\n").answer())[0] == 200
+
+
+async def test_one_request_without_a_host_ends_what_follows_it() -> None:
+    app = Answering()
+    async with serving(app) as url, client(url) as hasty:
+        hasty.say_just(hosted(b"GET /slow HTTP/1.1\r\n\r\n") + b"GET / HTTP/1.1\r\n\r\n")
+        assert (await hasty.answer())[0] == 200
+        await hasty.closed()
+    assert app.requests == 1
+
+
 @pytest.mark.slow
 async def test_trailers_are_nobodys_header_fields() -> None:
     seen: list[Any] = []
@@ -204,7 +279,7 @@ async def test_trailers_are_nobodys_header_fields() -> None:
     async with serving(app) as url, client(url) as late:
         late.say(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
         assert (await late.answer())[0] == 204
-    assert seen == [(b"transfer-encoding", b"chunked")]
+    assert seen == [(b"host", b"gateway.example"), (b"transfer-encoding", b"chunked")]
 
 
 @pytest.mark.slow
@@ -254,7 +329,7 @@ async def test_who_is_silent_gives_way_and_who_is_at_work_does_not() -> None:
 # -- a wrong key -----------------------------------------------------------------------------------------------------
 
 WRONG = (
-    b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\nContent-Type: application/json\r\n"
+    b"POST /v1/messages HTTP/1.1\r\nAuthorization: Bearer wrong\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n"
 ) % (LARGE - 1)
 
@@ -288,10 +363,10 @@ async def test_a_large_body_with_a_wrong_key_is_answered_and_not_kept(home: Gate
 
 
 async def test_strangers_who_let_the_body_of_a_form_wait_keep_nobody_out(home: Gateway) -> None:
-    form = b"POST /sign_in HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    form = b"POST /sign_in HTTP/1.1\r\nContent-Length: 9\r\n\r\n"
     async with serving(home.app, HttpLimits(connections=8)) as url, contextlib.AsyncExitStack() as stack:
         for _ in range(8):
             (await stack.enter_async_context(client(url))).say(form)
         await asyncio.sleep(0.1)
         async with client(url) as new:
-            assert (await new.say(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").answer())[0] == 200
+            assert (await new.say(b"GET /healthz HTTP/1.1\r\n\r\n").answer())[0] == 200

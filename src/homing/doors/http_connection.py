@@ -6,10 +6,12 @@ still comes is thrown away for a moment, so that the answer is not lost with it.
 """
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from ipaddress import IPv6Address
+from typing import Any, NoReturn
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -45,6 +47,16 @@ _TOO_SLOW = Problem(status=408, code="request-too-slow", title="The request took
 _HEAD_TOO_LARGE = Problem(status=431, code="head-too-large", title="The request's header fields are too large.")
 _MALFORMED = Problem(status=400, code="request-malformed", title="The request cannot be read.")
 _TOO_EAGER = Problem(status=400, code="request-malformed", title="Too many requests wait for the answers before them.")
+_NO_HOST = Problem(
+    status=400, code="request-malformed", title="A request has one Host field, with a host's name in it."
+)
+
+_BEFORE_HOST = frozenset({"0.9", "1.0"})
+_HOST = re.compile(
+    rb"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|\[v[0-9a-f]+\.[\w.~!$&'()*+,;=:-]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9a-f]{2})*)(?::\d*)?",
+    re.IGNORECASE,
+)
+"""uri-host and port (RFC 3986 §3.2.2, §3.2.3): an empty name is one too."""
 
 
 class HttpConnections:
@@ -98,8 +110,23 @@ class HttpConnections:
         )
 
 
-class _LimitError(Exception):
-    """A request passed a limit; the parser hands it on as an error of its own."""
+def _named_well(version: str, fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request of this version of HTTP names its host as it must (RFC 9112 §3.2)."""
+    hosts = [value.strip(b" \t") for name, value in fields if name == b"host"]
+    if len(hosts) != 1:
+        return not hosts and version in _BEFORE_HOST
+    found = _HOST.fullmatch(hosts[0])
+    if found is None or found["ipv6"] is None:
+        return found is not None
+    try:
+        IPv6Address(found["ipv6"].decode())
+    except ValueError:
+        return False
+    return True
+
+
+class _RefusedError(Exception):
+    """A request is refused by its head; the parser hands it on as an error of its own."""
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -162,14 +189,14 @@ class HttpConnection(HttpToolsProtocol):
         if self._body_coming:
             return  # a trailer (RFC 9110 §6.5.1): nobody asks for any
         if len(self.headers) >= self._limits.head_fields:
-            self._refusal = _HEAD_TOO_LARGE
-            raise _LimitError
+            self._stop(_HEAD_TOO_LARGE)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= self._limits.pipelined:
-            self._refusal = _TOO_EAGER
-            raise _LimitError
+            self._stop(_TOO_EAGER)
+        if not _named_well(self.parser.get_http_version(), self.headers):
+            self._stop(_NO_HOST)
         if any(name == b"authorization" for name, _ in self.headers):  # its key is looked at before its body
             self._all.silent.pop(self, None)
         self._body, self._body_coming, self._since = 0, True, self.loop.time()
@@ -189,8 +216,11 @@ class HttpConnection(HttpToolsProtocol):
         self._parsing -= octets
         self._head += octets
         if self._head > self._limits.head_octets:
-            self._refusal = _HEAD_TOO_LARGE
-            raise _LimitError
+            self._stop(_HEAD_TOO_LARGE)
+
+    def _stop(self, problem: Problem) -> NoReturn:
+        self._refusal = problem
+        raise _RefusedError
 
     # --- the end of a request, and of the connection ----------------------------------------------------------------
 

@@ -138,8 +138,9 @@ class Settings(BaseSettings):
     trusted_proxies: list[IPvAnyNetwork] = Field(
         default=[],
         description="Addresses or networks of the proxies in front of the API and the pages. What they say of the "
-        "scheme is believed, and what comes from them is never taken for a request from here. With a public_url "
-        "of https and none named here, nothing is.",
+        "scheme and of the client's address (X-Forwarded-For) is believed, and what comes from them is never taken "
+        "for a request from here. With a public_url of https or of another host than this machine (localhost, "
+        "127.0.0.1, ::1), and none named here, nothing is.",
         examples=[["127.0.0.1"]],
     )
     open_pages_here: bool = Field(

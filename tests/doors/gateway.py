@@ -193,7 +193,7 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         news=Broadcast(),
         check_url=check_url,
         sms_status=sms_status,
-        peers=Peers((), "http://gateway.example"),
+        peers=Peers((), "http://127.0.0.1:8025"),
         metrics=CollectorRegistry(),
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(database, clock, domain_verifier.signer),

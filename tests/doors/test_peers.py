@@ -40,6 +40,23 @@ def peers(public_url: str = HERE, *proxies: str) -> Peers:
         (a_request(x_forwarded_proto="https"), peers(), False),
         (a_request("not an address"), peers(), False),
         (a_request(), peers(HTTPS), False),  # nginx's own defaults: it says Host: 127.0.0.1:8025, and nothing else
+        *(
+            (a_request(), peers(public), False)  # the same without TLS: whoever calls us otherwise comes by a proxy
+            for public in (
+                "http://post.example.com",
+                "http://localhost.example.com",
+                "http://192.0.2.1:8025",
+                "http://0.0.0.0:8025",
+                "http://[2001:db8::1]:8025",
+                "https://127.0.0.1:8025",
+                "http://",
+            )
+        ),
+        *(
+            (a_request(), peers(public), True)
+            for public in ("http://localhost:8025", "http://LOCALHOST", "http://[::1]:8025", "http://127.0.0.2:80")
+        ),
+        (a_request(), peers("http://post.example.com", "192.0.2.7"), True),
         (a_request(), peers(HTTPS, "127.0.0.1"), False),
         (a_request("127.0.0.9"), peers(HTTPS, "127.0.0.0/8"), False),
         (a_request("::1", "localhost:8025"), peers(HTTPS, "127.0.0.1"), True),

@@ -16,11 +16,13 @@ Network = IPv4Network | IPv6Network
 
 class Peers:
     """`proxies`: the networks of the proxies that stand in front of us; what they say of a request is believed.
-    `public_url`: ours from outside. We speak no TLS ourselves, so where it begins with https, a proxy stands there."""
+    `public_url`: ours from outside."""
 
     def __init__(self, proxies: Iterable[Network], public_url: str) -> None:
         self._proxies = tuple(proxies)
         self._public = urlsplit(public_url)
+        # We speak no TLS ourselves, and listen on loopback: what is called otherwise from outside has a proxy there.
+        self._stands_alone = self._public.scheme == "http" and _is_loopback(self._public.hostname or "")
 
     def is_local(self, request: Request) -> bool:
         """Whether it comes from a person or a program on this machine: a loopback peer that calls us by a loopback
@@ -31,14 +33,15 @@ class Peers:
         """
         if request.client is None or any(name in request.headers for name in _FORWARDING):
             return False
-        if self._public.scheme == "https" and not self._proxies:
-            return False
-        try:
-            loopback = ip_address(request.client.host).is_loopback
-        except ValueError:
+        if not self._proxies and not self._stands_alone:
             return False
         named = request.headers.getlist("host")
-        return loopback and not self._is_proxy(request) and len(named) == 1 and _HERE.fullmatch(named[0]) is not None
+        return (
+            _is_loopback(request.client.host)
+            and not self._is_proxy(request)
+            and len(named) == 1
+            and _HERE.fullmatch(named[0]) is not None
+        )
 
     def is_secure(self, request: Request) -> bool:
         """Whether the client speaks TLS, with us or with the proxy."""
@@ -70,3 +73,10 @@ class Peers:
         except ValueError:
             return False
         return any(peer in network for network in self._proxies)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -5,19 +5,22 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from homing.doors.http_connection import HttpLimits
 from tests.patience import until
 
+from .access_table import TABLE
 from .gateway import Gateway
 from .serving import serving
+from .test_access import nowhere
 
 SOON = 10.0
 LARGE = 25 * 1024 * 1024
@@ -324,6 +327,64 @@ async def test_who_is_silent_gives_way_and_who_is_at_work_does_not() -> None:
                 assert (status, fields["retry-after"]) == (503, "5")
                 await further.closed()
         assert [(await one.say(b"ab").answer())[0] for one in silent[1:]] == [200] * 7
+
+
+# -- hanging up ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Watched:
+    """An application that tells whether it waits for a body, and whether it is at work."""
+
+    app: Any
+    waits: int = 0
+    at_work: int = 0
+    ended: int = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def waited() -> Any:
+            self.waits += 1
+            return await receive()
+
+        self.at_work += 1
+        try:
+            await self.app(scope, waited, send)
+        finally:
+            self.at_work -= 1
+            self.ended += 1
+
+
+async def test_who_hangs_up_in_the_middle_of_a_body_is_no_error_of_ours(
+    home: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, read = Watched(home.app), []
+    signed_in = await home.client.post("/sign_in", data={"key": home.acme.key})
+    cookie = signed_in.headers["set-cookie"].partition(";")[0]
+    async with serving(app) as url:
+        for route in TABLE:
+            method, path = route.split()[0], nowhere(route)
+            kind = "json" if path.startswith("/v1") and "sms" not in path else "x-www-form-urlencoded"
+            with capture_logs() as logged:
+                async with client(url) as hasty:
+                    hasty.say(
+                        f"{method} {path} HTTP/1.1\r\nAuthorization: Bearer {home.acme.key}\r\nCookie: {cookie}\r\n"
+                        f"Content-Type: application/{kind}\r\nContent-Length: 9\r\n\r\n".encode()
+                    )
+                    waits, ended = app.waits, app.ended
+                    await until(lambda waits=waits, ended=ended: app.waits > waits or app.ended > ended)
+                    read += [path] * (app.waits > waits)
+                await until(lambda: not app.at_work)
+            assert (logged, caplog.records) == ([], []), route
+    assert {"/v1/messages", "/v1/streams/nobody", "/v1/sms/status/x", "/sign_in", "/unsubscribe/x"} <= set(read)
+
+
+async def test_what_strangers_write_is_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(Answering()) as url:
+        async with client(url) as odd:
+            assert (await odd.say(b"EHLO me.example\r\n").problem())[0] == 400
+        async with client(url) as odd:
+            assert (await odd.say(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n").answer())[0] == 200
+    assert caplog.records == []
 
 
 # -- a wrong key -----------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ async def http_door(
         ws="none",
         backlog=BACKLOG,
         log_config=None,
+        log_level="error",  # what it warns of is what strangers send, as often as they like
         access_log=False,
         proxy_headers=False,
         lifespan="off",

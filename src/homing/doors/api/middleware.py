@@ -5,6 +5,7 @@ from typing import cast
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from homing.doors.api.parts import ApiParts
@@ -51,6 +52,8 @@ class RequestMiddleware:
             return
         try:
             await self._app(scope, body.receive, framed)
+        except ClientDisconnect:
+            return  # gone in the middle of its body: no fault of ours, and nobody to be told
         finally:
             body.let_go()
 

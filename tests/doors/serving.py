@@ -11,8 +11,8 @@ from homing.doors.http_connection import HttpLimits
 
 
 @asynccontextmanager
-async def serving(app: Any, limits: HttpLimits | None = None) -> AsyncIterator[str]:
+async def serving(app: Any, limits: HttpLimits | None = None, **settings_: Any) -> AsyncIterator[str]:
     """The application's address."""
-    settings = Settings(operator_domain="operator.example", http_port=0)
+    settings = Settings(operator_domain="operator.example", http_port=0, **settings_)
     async with http_door(settings, app, asyncio.Event(), limits or HttpLimits()) as port:
         yield f"http://127.0.0.1:{port}"

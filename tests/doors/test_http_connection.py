@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from homing.doors.http_connection import HttpLimits
+from homing.doors.http_places import KEY_SHOWN
 from tests.patience import until
 
 from .access_table import TABLE
@@ -36,13 +38,21 @@ QUICK = HttpLimits(
 
 
 class Answering:
-    """An application that reads the body of a POST, and answers with as many octets as the path says."""
+    """An application that knows one key, reads the body of a POST, and answers with as many octets as the path says; at
+    /live it never ends."""
 
     def __init__(self) -> None:
         self.requests = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.requests += 1
+        if (b"authorization", b"Bearer live") in scope["headers"]:
+            scope["state"][KEY_SHOWN]()
+        if scope["path"] == "/live":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while not (waiting := asyncio.ensure_future(receive())).done():
+                await send({"type": "http.response.body", "body": b"x" * 50_000, "more_body": True})
+                await asyncio.wait([waiting], timeout=0.001)
         if scope["path"] == "/slow":
             await asyncio.sleep(0.05)
         if scope["method"] == "POST":
@@ -131,6 +141,18 @@ async def test_who_says_nothing_is_closed_without_a_word() -> None:
         await silent.closed()
 
 
+async def test_a_strangers_body_has_the_time_of_a_head() -> None:
+    async with (
+        serving(Answering(), replace(QUICK, body_grace_seconds=SOON, body_seconds=SOON)) as url,
+        client(url) as known,
+    ):
+        known.say(b"POST / HTTP/1.1\r\nAuthorization: Bearer live\r\nContent-Length: 2\r\n\r\n")
+        async with client(url) as stranger:
+            stranger.say(b"POST / HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n")
+            assert await stranger.problem() == (408, "request-too-slow")
+        assert (await known.say(b"ab").answer())[0] == 200
+
+
 @pytest.mark.slow
 async def test_drops_hold_no_connection_open() -> None:
     async with serving(Answering(), QUICK) as url, client(url) as head, client(url) as body:
@@ -166,6 +188,47 @@ async def test_a_reader_who_takes_his_time_gets_all() -> None:
             got += len(octets)
             await asyncio.sleep(0.02)
         assert got > 20_000_000, "two seconds in all, and never one without a read"
+
+
+@pytest.mark.slow
+async def test_who_reads_drop_by_drop_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = socket.create_server
+
+    def with_a_small_buffer(*given: Any, **more: Any) -> socket.socket:
+        listener = create(*given, **more)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        return listener
+
+    monkeypatch.setattr(socket, "create_server", with_a_small_buffer)
+    loop, limits, read = asyncio.get_running_loop(), replace(QUICK, unread_seconds=0.3, answer_rate=1_000_000), 0
+    async with serving(Answering(), limits) as url:
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            slow.setblocking(False)
+            await loop.sock_connect(slow, ("127.0.0.1", urlsplit(url).port))
+            await loop.sock_sendall(slow, hosted(b"GET /20000000 HTTP/1.1\r\n\r\n" * 8))
+            with contextlib.suppress(ConnectionError):
+                async with asyncio.timeout(SOON):
+                    while drop := await loop.sock_recv(slow, 2048):
+                        read += len(drop)
+                        await asyncio.sleep(0.02)
+    assert read < 1_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "lasts"), [(b"/20000000", False), (b"/live", True)])
+async def test_an_answer_has_its_time_and_a_live_stream_lasts(path: bytes, lasts: bool) -> None:
+    limits = replace(QUICK, unread_seconds=30, answer_seconds=0.2)
+    async with serving(Answering(), limits) as url, client(url) as slow:
+        slow.writer.transport.pause_reading()
+        slow.say(b"GET %b HTTP/1.1\r\n\r\n" % path)
+        await asyncio.sleep(0.6)
+        slow.writer.transport.resume_reading()
+        read = 0
+        with contextlib.suppress(ConnectionError):
+            while read < 15_000_000 and (octets := await asyncio.wait_for(slow.reader.read(1 << 20), SOON)):
+                read += len(octets)
+    assert (read >= 15_000_000) is lasts, "what the kernels hold between us is less"
 
 
 async def test_no_answer_waits_for_an_acknowledgement() -> None:
@@ -307,28 +370,6 @@ async def test_an_answer_before_the_end_of_a_request_is_the_last_one() -> None:
             await wordy.closed()
 
 
-WITH_A_KEY = b"POST / HTTP/1.1\r\nAuthorization: Bearer x\r\nContent-Length: 2\r\n\r\n"
-
-
-async def test_who_is_silent_gives_way_and_who_is_at_work_does_not() -> None:
-    limits, application = HttpLimits(connections=8), Answering()
-    async with serving(application, limits) as url, contextlib.AsyncExitStack() as stack:
-        silent = [await stack.enter_async_context(client(url)) for _ in range(8)]
-        for one in silent[1:]:
-            one.say(WITH_A_KEY)
-        await until(lambda: application.requests == 7)
-        async with client(url) as new:
-            assert (await new.say(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab").answer())[0] == 200
-            await silent[0].closed()
-            new.say(WITH_A_KEY)
-            await until(lambda: application.requests == 9)
-            async with client(url) as further:
-                status, fields, _ = await further.answer()
-                assert (status, fields["retry-after"]) == (503, "5")
-                await further.closed()
-        assert [(await one.say(b"ab").answer())[0] for one in silent[1:]] == [200] * 7
-
-
 # -- hanging up ------------------------------------------------------------------------------------------------------
 
 
@@ -421,13 +462,3 @@ async def test_a_large_body_with_a_wrong_key_is_answered_and_not_kept(home: Gate
         assert await asyncio.gather(*(stranger(url) for _ in range(60))) == [401] * 60
         assert psutil.Process().memory_info().rss - before < 40 * 1024 * 1024
     assert home.parts.bodies.used == 0
-
-
-async def test_strangers_who_let_the_body_of_a_form_wait_keep_nobody_out(home: Gateway) -> None:
-    form = b"POST /sign_in HTTP/1.1\r\nContent-Length: 9\r\n\r\n"
-    async with serving(home.app, HttpLimits(connections=8)) as url, contextlib.AsyncExitStack() as stack:
-        for _ in range(8):
-            (await stack.enter_async_context(client(url))).say(form)
-        await asyncio.sleep(0.1)
-        async with client(url) as new:
-            assert (await new.say(b"GET /healthz HTTP/1.1\r\n\r\n").answer())[0] == 200

@@ -132,3 +132,20 @@ def test_whether_the_client_speaks_tls(request_: Request, among: Peers, secure: 
 )
 def test_a_host_that_is_no_name_is_not_this_machines(host: str) -> None:
     assert not peers().is_local(a_request(host=host))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "client"),
+    [
+        ("127.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        ("127.0.0.1", ["192.0.2.77, 198.51.100.7"], "198.51.100.7"),  # what a client says of itself stands first
+        ("127.0.0.1", ["192.0.2.77", " 198.51.100.7 ,10.1.2.3"], "198.51.100.7"),
+        ("127.0.0.1", ["10.1.2.3"], "10.1.2.3"),
+        ("127.0.0.1", [], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.7, unknown"], "unknown"),
+        ("198.51.100.9", ["192.0.2.77"], "198.51.100.9"),  # no proxy of ours: nobody is asked for his word
+        ("", ["192.0.2.77"], ""),
+    ],
+)
+def test_whom_a_proxy_speaks_for(peer: str, forwarded_for: list[str], client: str) -> None:
+    assert peers(HTTPS, "127.0.0.1", "10.0.0.0/8").client(peer, forwarded_for) == client

@@ -43,7 +43,7 @@ async def http_door(
     # Whom it accepts inherits it: head and body of an answer are written apart, and the second must not wait for an
     # acknowledgement of the first (RFC 1122 §4.2.3.4). asyncio itself would not set it, since the protocol is unnamed.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connections = HttpConnections(limits, dice)
+    connections = HttpConnections(limits, dice, Peers(settings.trusted_proxies, settings.public_url))
     config = uvicorn.Config(
         http,
         http=cast("type[asyncio.Protocol]", connections.protocol),

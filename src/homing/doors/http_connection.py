@@ -1,8 +1,8 @@
 """A connection at the HTTP door: uvicorn's, bounded in places, octets and time before anybody has seen a key.
 
-Whoever says nothing gives way to whoever comes; whoever is slow is told so (408, RFC 9110 §15.5.9), and closed. An
-answer to a request that was not read to its end closes the connection as RFC 9112 §9.6 says: our side first, and what
-still comes is thrown away for a moment, so that the answer is not lost with it.
+Who gives way to whoever comes stands in `http_places`; whoever is slow is told so (408, RFC 9110 §15.5.9), and closed.
+An answer to a request that was not read to its end closes the connection as RFC 9112 §9.6 says: our side first, and
+what still comes is thrown away for a moment, so that the answer is not lost with it.
 """
 
 import asyncio
@@ -16,17 +16,21 @@ from typing import Any, NoReturn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from homing.doors.api.problems import render
+from homing.doors.http_places import KEY_SHOWN, Places, Standing
+from homing.doors.peers import Peers
 from homing.loop.problem import Problem
+from homing.mail.network import network_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpLimits:
     """What one client, and all of them together, may use up.
 
-    A request's head comes within `head_seconds`; its body at `body_rate` octets a second after `body_grace_seconds`,
-    and within `body_seconds`. An answer of which nothing is read for `unread_seconds` is given up. `linger_seconds`:
-    for so long what comes after the last answer is thrown away. `pipelined`: requests that wait for an answer before
-    them. Times are kept to a `tick`, in seconds.
+    A request's head comes within `head_seconds`, and so does a stranger's body; that of others at `body_rate` octets a
+    second after `body_grace_seconds`, and within `body_seconds`. Answers are read without a pause of `unread_seconds`,
+    at `answer_rate` octets a second after as many, and within `answer_seconds`; those that are given up otherwise are
+    lost. `linger_seconds`: for so long what comes after the last answer is thrown away. `pipelined`: requests that wait
+    for an answer before them. Times are kept to a `tick`, in seconds.
     """
 
     connections: int = 1000
@@ -38,6 +42,8 @@ class HttpLimits:
     body_rate: float = 1024
     body_seconds: float = 300
     unread_seconds: float = 30
+    answer_rate: float = 1024
+    answer_seconds: float = 300
     linger_seconds: float = 2
     tick: float = 1
 
@@ -62,31 +68,25 @@ _HOST = re.compile(
 class HttpConnections:
     """All connections of the door. `dice`: random octets, for the ids of answers that are given here."""
 
-    def __init__(self, limits: HttpLimits, dice: Callable[[], bytes]) -> None:
+    def __init__(self, limits: HttpLimits, dice: Callable[[], bytes], peers: Peers) -> None:
         self.limits = limits
-        self.open: set[HttpConnection] = set()
-        self.silent: dict[HttpConnection, None] = {}
-        """Those that have no request under way, and strangers whose body is still to come, in the order in which they
-        fell silent."""
+        self.peers = peers
+        self.places: Places[HttpConnection] = Places()
         self._dice = dice
 
     def protocol(self, **given: Any) -> "HttpConnection":
         """What uvicorn makes for each connection."""
         return HttpConnection(self, **given)
 
-    def admit(self, connection: "HttpConnection") -> bool:
-        """Takes in a new one, if need be in the place of the one that has been silent longest."""
-        if len(self.open) >= self.limits.connections:
-            if not self.silent:
-                return False
-            next(iter(self.silent)).give_up()
-        self.open.add(connection)
-        self.silent[connection] = None
+    def make_room(self) -> bool:
+        """Whether there is room for one more, if need be in the place of whoever gives way first."""
+        if len(self.places) < self.limits.connections:
+            return True
+        first = self.places.who_gives_way()
+        if first is None:
+            return False
+        first.give_up()
         return True
-
-    def dismiss(self, connection: "HttpConnection") -> None:
-        self.open.discard(connection)
-        self.silent.pop(connection, None)
 
     async def watch(self) -> None:
         """Looks at all of them now and then, until it is cancelled."""
@@ -94,7 +94,7 @@ class HttpConnections:
         while True:
             await asyncio.sleep(self.limits.tick)
             now = clock()
-            for connection in list(self.open):
+            for connection in self.places.everybody():
                 connection.look(now)
 
     def answer(self, problem: Problem) -> bytes:
@@ -129,6 +129,42 @@ class _RefusedError(Exception):
     """A request is refused by its head; the parser hands it on as an error of its own."""
 
 
+class Reading:
+    """How fast answers are read, which are kept in memory until then."""
+
+    def __init__(self, limits: HttpLimits) -> None:
+        self._limits = limits
+        self._written = 0
+        self._since: float | None = None
+        """When the answers began to wait; None: none does, as far as is known."""
+        self._first = self._read = 0
+        """Octets that had been read then, and when one was last read."""
+        self._read_at = 0.0
+
+    def answered(self, octets: int, unread: int) -> None:
+        """So much more is written, to what was still unread."""
+        self._written += octets
+        if not unread:
+            self._since = None
+
+    def too_slow(self, now: float, unread: int, *, live: bool) -> bool:
+        """Whether what is unread at this moment is to be given up. `live`: a stream, which may last."""
+        if not unread:
+            self._since = None
+            return False
+        read = self._written - unread
+        if self._since is None:
+            self._since, self._first = now, read
+        if self._since == now or read > self._read:
+            self._read, self._read_at = read, now
+        limits, lasted = self._limits, now - self._since
+        return (
+            now - self._read_at > limits.unread_seconds
+            or lasted > limits.unread_seconds + (read - self._first) / limits.answer_rate
+            or (lasted > limits.answer_seconds and not live)
+        )
+
+
 class HttpConnection(HttpToolsProtocol):
     """One client."""
 
@@ -141,8 +177,11 @@ class HttpConnection(HttpToolsProtocol):
         self._head = self._body = 0
         self._fed = self._parsing = 0
         """Octets: of the last read; within the parser, which has not told of them yet."""
-        self._body_coming = self._closing = self._ignoring = False
-        self._unread, self._unread_since = 0, 0.0
+        self._waiting = True
+        """For a request; else one is under way."""
+        self._known = self._body_coming = self._closing = self._ignoring = False
+        self._peer = self._network = ""
+        self._reading = Reading(self._limits)
         self._refusal = _MALFORMED
 
     @property
@@ -152,9 +191,12 @@ class HttpConnection(HttpToolsProtocol):
     # --- what the event loop calls ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        if self._all.admit(self):
+        if self._all.make_room():
             self._wire = transport
             super().connection_made(_Transport(transport, self))
+            self._peer = self.client[0] if self.client else ""
+            self._network = network_of(self._peer)
+            self._all.places.put(self, Standing.STRANGER, self._network)
         else:
             transport.write(self._all.answer(_BUSY))
             transport.close()
@@ -169,7 +211,7 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(_HEAD_TOO_LARGE)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._all.dismiss(self)
+        self._all.places.remove(self)
         if self.transport is not None:
             self._closing = True
             super().connection_lost(error)
@@ -179,6 +221,7 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._head, self._parsing = 0, self._fed
         super().on_message_begin()
+        self.scope["state"][KEY_SHOWN] = self._key_shown
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -197,10 +240,11 @@ class HttpConnection(HttpToolsProtocol):
             self._stop(_TOO_EAGER)
         if not _named_well(self.parser.get_http_version(), self.headers):
             self._stop(_NO_HOST)
-        if any(name == b"authorization" for name, _ in self.headers):  # its key is looked at before its body
-            self._all.silent.pop(self, None)
+        self._find_client()
+        self._waiting = False
         self._body, self._body_coming, self._since = 0, True, self.loop.time()
         super().on_headers_complete()
+        self._step()
 
     def on_body(self, body: bytes) -> None:
         self._parsing = 0
@@ -209,8 +253,14 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._body_coming = False
-        self._all.silent.pop(self, None)
         super().on_message_complete()
+
+    def _find_client(self) -> None:
+        """Whoever speaks through a proxy is not whoever spoke before him."""
+        peers = self._all.peers
+        if peers.is_proxy(self._peer):
+            named = [value.decode("latin-1") for name, value in self.headers if name == b"x-forwarded-for"]
+            self._known, self._network = False, network_of(peers.client(self._peer, named))
 
     def _count(self, octets: int) -> None:
         self._parsing -= octets
@@ -222,6 +272,24 @@ class HttpConnection(HttpToolsProtocol):
         self._refusal = problem
         raise _RefusedError
 
+    # --- its place --------------------------------------------------------------------------------------------------
+
+    def _key_shown(self) -> None:
+        self._known = True
+        self._step()
+
+    def _standing(self) -> Standing:
+        unread = self._wire.get_write_buffer_size()
+        if self._closing and not unread:
+            return Standing.ENDING
+        if not self._known:
+            return Standing.STRANGER
+        return Standing.IDLE if self._waiting and not unread else Standing.AT_WORK
+
+    def _step(self) -> None:
+        if self._all.places.standing(self) is not None:
+            self._all.places.put(self, self._standing(), self._network)
+
     # --- the end of a request, and of the connection ----------------------------------------------------------------
 
     def on_response_complete(self) -> None:
@@ -229,8 +297,8 @@ class HttpConnection(HttpToolsProtocol):
             self.close()
         super().on_response_complete()
         if not self.pipeline and not self._closing:
-            self._head, self._since = 0, self.loop.time()
-            self._all.silent[self] = None
+            self._head, self._since, self._waiting = 0, self.loop.time(), True
+            self._step()
 
     def send_400_response(self, _message: str) -> None:
         self._refuse(self._refusal)
@@ -241,39 +309,46 @@ class HttpConnection(HttpToolsProtocol):
         if self._closing:
             if waited > limits.linger_seconds and not self._wire.get_write_buffer_size():
                 self.give_up()
-        elif self in self._all.silent:
+        elif self._waiting:
             if waited > limits.head_seconds:
                 self._refuse(_TOO_SLOW)
         elif self._body_coming:
             if self.flow.read_paused:
                 self._since += limits.tick  # it waits for us
-            elif waited > min(limits.body_seconds, limits.body_grace_seconds + self._body / limits.body_rate):
+            elif waited > self._body_may_take():
                 self._refuse(_TOO_SLOW)
-        self._watch_reader(now)
-
-    def _watch_reader(self, now: float) -> None:
-        unread = self._wire.get_write_buffer_size()
-        if not self._unread or unread < self._unread:
-            self._unread_since = now
-        elif now - self._unread_since > self._limits.unread_seconds:
+        request, unread = self.cycle, self._wire.get_write_buffer_size()
+        live = request is not None and request.response_started and not request.response_complete
+        if self._reading.too_slow(now, unread, live=live):
             self.give_up()
-        self._unread = unread
+        elif self._standing() is not self._all.places.standing(self):
+            self._step()
+
+    def _body_may_take(self) -> float:
+        limits = self._limits
+        if not self._known:
+            return limits.head_seconds
+        return min(limits.body_seconds, limits.body_grace_seconds + self._body / limits.body_rate)
+
+    def answered(self, octets: int) -> None:
+        """So much of an answer is about to be written."""
+        self._reading.answered(octets, self._wire.get_write_buffer_size())
 
     def close(self) -> None:
         """Closes our side, and the other one too unless more is to come from there."""
         if self._closing:
             return
         self._closing, self._since = True, self.loop.time()
-        self._all.silent.pop(self, None)
         if not self._body_coming:
             self._wire.close()
         elif not self._wire.is_closing():
             self._wire.write_eof()
             self.flow.resume_reading()
+        self._step()
 
     def give_up(self) -> None:
         self._closing = True
-        self._all.dismiss(self)
+        self._all.places.remove(self)
         self._wire.abort()
 
     def _refuse(self, problem: Problem) -> None:
@@ -289,7 +364,7 @@ class HttpConnection(HttpToolsProtocol):
             request.disconnected = True
             request.message_event.set()
         if not self.pipeline and not (under_way and request.response_started) and (self._head or self._parsing):
-            self._wire.write(self._all.answer(problem))
+            self.transport.write(self._all.answer(problem))
         self.pipeline.clear()
         self._body_coming = True  # whatever it is, it is thrown away
         self.close()
@@ -311,6 +386,7 @@ class _Transport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._connection.closing:
+            self._connection.answered(len(data))
             self._wire.write(data)
 
     def pause_reading(self) -> None:

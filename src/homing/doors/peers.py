@@ -38,7 +38,7 @@ class Peers:
         named = request.headers.getlist("host")
         return (
             _is_loopback(request.client.host)
-            and not self._is_proxy(request)
+            and not self.is_proxy(request.client.host)
             and len(named) == 1
             and _HERE.fullmatch(named[0]) is not None
         )
@@ -59,20 +59,27 @@ class Peers:
         """Ours, as the client knows it: by the proxy's word, else by the public URL where the host is that of it."""
         host, scheme = request.headers.get("host", ""), request.url.scheme
         said = request.headers.get("x-forwarded-proto")
-        if said is not None and self._is_proxy(request):
+        if said is not None and request.client is not None and self.is_proxy(request.client.host):
             scheme = said.rpartition(",")[2].strip().lower()
         elif host == self._public.netloc:
             scheme = self._public.scheme
         return f"{scheme}://{host}"
 
-    def _is_proxy(self, request: Request) -> bool:
-        if request.client is None:
-            return False
+    def is_proxy(self, peer: str) -> bool:
+        """Whether this address is that of a proxy in front of us."""
         try:
-            peer = ip_address(request.client.host)
+            address = ip_address(peer)
         except ValueError:
             return False
-        return any(peer in network for network in self._proxies)
+        return any(address in network for network in self._proxies)
+
+    def client(self, peer: str, forwarded_for: Iterable[str]) -> str:
+        """Whoever speaks through this peer: itself, unless it is a proxy, which names him last in X-Forwarded-For; what
+        stands before that is the client's own word. As it was named: perhaps no address."""
+        named = [one.strip() for field in forwarded_for for one in field.split(",")]
+        while named and self.is_proxy(peer):
+            peer = named.pop()
+        return peer
 
 
 def _is_loopback(host: str) -> bool:

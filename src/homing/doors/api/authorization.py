@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from homing.doors.api.parts import ApiParts, Parts, parts_of
 from homing.doors.api.problems import not_found, refused
+from homing.doors.http_places import key_shown
 from homing.flow.keyring import SETTINGS_KEY, Caller
 from homing.loop import ids
 from homing.loop.api_key import Scope
@@ -41,18 +42,19 @@ class Access:
 
 
 async def known_caller(
-    parts: Parts, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request, parts: Parts, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
     """Whoever sent a live key. Raises Rejected (401)."""
     caller = await parts.keyring.caller(credentials.credentials) if credentials else None
     if caller is None:
         raise refused(401, "key-invalid", "Send a valid API key: Authorization: Bearer homing_live_…")
+    key_shown(request)
     return caller
 
 
 async def look_at_key(request: Request) -> Caller:
     """The same for a request of which nothing but the head was read yet. Raises Rejected (401)."""
-    return await known_caller(parts_of(request), await _bearer(request))
+    return await known_caller(request, parts_of(request), await _bearer(request))
 
 
 def asks_for_key(dependant: Dependant) -> bool:

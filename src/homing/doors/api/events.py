@@ -19,6 +19,7 @@ from homing.doors.api.fields import AskedNumber
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import not_found, refused, too_busy
 from homing.doors.api.responses import EventOut, event_out
+from homing.doors.http_places import key_shown
 from homing.loop import ids
 from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.problem import Problem, Rejected
@@ -127,6 +128,7 @@ async def stream_own_events(
 ) -> Response:
     """For a browser: the events of this person's messages alone. Opened by a stream token, from allowed origins."""
     human_sender, organization, until = await _bearer(parts, id, token)
+    key_shown(request)
     headers = _cors(request, organization)
 
     async def welcome() -> bool:

@@ -13,6 +13,7 @@ from homing.doors.api.body import JsonRoute
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import refused
 from homing.doors.bounded_body import body_up_to
+from homing.doors.http_places import key_shown
 from homing.loop.api_key import Scope
 from homing.loop.problem import Problem, Rejected
 from homing.loop.watch import LoopState
@@ -54,6 +55,7 @@ async def metrics(request: Request, parts: Parts) -> Response:
         caller = await parts.keyring.caller(key) if scheme.lower() == "bearer" else None
         if caller is None or not caller.may(Scope.ADMIN):
             raise refused(401, "key-invalid", "Send an administrator's API key.")
+        key_shown(request)
     return Response(generate_latest(parts.metrics), media_type=CONTENT_TYPE_LATEST)
 
 

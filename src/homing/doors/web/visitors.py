@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
 from homing.doors.bounded_body import body_up_to
+from homing.doors.http_places import key_shown
 from homing.doors.web.parts import WebParts
 from homing.doors.web.rendering import page
 from homing.flow.keyring import Caller
@@ -83,6 +84,7 @@ class Visitors:
         caller = await self.parts.keyring.caller(key)
         if caller is None or not caller.may(Scope.READ):
             return page("sign_in.html", 403, complaint="This is not a valid key with the scope “read”.", visitor=None)
+        key_shown(request)
         secure = self.parts.peers.is_secure(request)
         response = RedirectResponse("/", 303)
         response.set_cookie(
@@ -106,7 +108,10 @@ class Visitors:
         return response
 
     async def _session(self, request: Request) -> Caller | None:
-        return await self.parts.sessions.caller(self._cookie(request))
+        caller = await self.parts.sessions.caller(self._cookie(request))
+        if caller is not None:
+            key_shown(request)
+        return caller
 
     def _cookie(self, request: Request) -> str:
         return request.cookies.get(SECURE_COOKIE if self.parts.peers.is_secure(request) else COOKIE, "")

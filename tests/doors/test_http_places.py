@@ -31,7 +31,7 @@ def places(*taken: tuple[str, Standing, str]) -> Places[str]:
 def in_turn(made: Places[str]) -> str:
     """Those who give way, one after the other."""
     found = []
-    while (one := made.who_gives_way()) is not None:
+    while (one := made.next_to_go()) is not None:
         made.remove(one)
         found.append(one)
     return " ".join(found)
@@ -70,11 +70,11 @@ def test_of_all_strangers_it_is_always_one_of_the_largest_crowd() -> None:
             made.put(one, STRANGER, network)
             network_of[one] = network
         crowds = [list(network_of.values()).count(found) for found in network_of.values()]
-        first = made.who_gives_way()
+        first = made.next_to_go()
         assert (first is None) is not network_of
         if first is not None:
             assert list(network_of.values()).count(network_of[first]) == max(crowds), step
-    assert len(made) == len(network_of)
+    assert made.taken == len(network_of)
     assert set(made.everybody()) == set(network_of)
 
 
@@ -82,7 +82,7 @@ def test_a_place_is_left_once_and_for_all() -> None:
     made = places(("a", STRANGER, "n"))
     made.remove("a")
     made.remove("a")
-    assert (len(made), made.standing("a"), made.who_gives_way()) == (0, None, None)
+    assert (made.taken, made.standing("a"), made.next_to_go()) == (0, None, None)
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------

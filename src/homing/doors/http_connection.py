@@ -80,9 +80,9 @@ class HttpConnections:
 
     def make_room(self) -> bool:
         """Whether there is room for one more, if need be in the place of whoever gives way first."""
-        if len(self.places) < self.limits.connections:
+        if self.places.taken < self.limits.connections:
             return True
-        first = self.places.who_gives_way()
+        first = self.places.next_to_go()
         if first is None:
             return False
         first.give_up()
@@ -157,11 +157,11 @@ class Reading:
             self._since, self._first = now, read
         if self._since == now or read > self._read:
             self._read, self._read_at = read, now
-        limits, lasted = self._limits, now - self._since
+        limits, waited = self._limits, now - self._since
         return (
             now - self._read_at > limits.unread_seconds
-            or lasted > limits.unread_seconds + (read - self._first) / limits.answer_rate
-            or (lasted > limits.answer_seconds and not live)
+            or waited > limits.unread_seconds + (read - self._first) / limits.answer_rate
+            or (waited > limits.answer_seconds and not live)
         )
 
 

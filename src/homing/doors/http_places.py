@@ -31,10 +31,11 @@ class Places(Generic[C]):
 
     def __init__(self) -> None:
         self._of: dict[C, tuple[Standing, str]] = {}
-        self._orderly: dict[Standing, dict[C, None]] = {standing: {} for standing in Standing}
-        self._strangers: _Crowd[C] = _Crowd()
+        self._in_order: dict[Standing, dict[C, None]] = {standing: {} for standing in Standing}
+        self._unknown: _ByNetwork[C] = _ByNetwork()
 
-    def __len__(self) -> int:
+    @property
+    def taken(self) -> int:
         return len(self._of)
 
     def everybody(self) -> list[C]:
@@ -49,26 +50,26 @@ class Places(Generic[C]):
         self.remove(one)
         self._of[one] = (standing, network)
         if standing is Standing.STRANGER:
-            self._strangers.add(one, network)
+            self._unknown.add(one, network)
         else:
-            self._orderly[standing][one] = None
+            self._in_order[standing][one] = None
 
     def remove(self, one: C) -> None:
         if one not in self._of:
             return
         standing, network = self._of.pop(one)
         if standing is Standing.STRANGER:
-            self._strangers.remove(one, network)
+            self._unknown.remove(one, network)
         else:
-            del self._orderly[standing][one]
+            del self._in_order[standing][one]
 
-    def who_gives_way(self) -> C | None:
+    def next_to_go(self) -> C | None:
         """None: all of them keep their places."""
-        ending, idle = self._orderly[Standing.ENDING], self._orderly[Standing.IDLE]
-        return next(iter(ending), None) or self._strangers.first() or next(iter(idle), None)
+        ending, idle = self._in_order[Standing.ENDING], self._in_order[Standing.IDLE]
+        return next(iter(ending), None) or self._unknown.first() or next(iter(idle), None)
 
 
-class _Crowd(Generic[C]):
+class _ByNetwork(Generic[C]):
     """Connections by network, and networks by how many they hold: nothing here takes longer when there are more."""
 
     def __init__(self) -> None:

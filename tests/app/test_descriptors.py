@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from homing.app.descriptors import BACKLOG, MX, OWN, Places, shared
+from homing.app.descriptors import BACKLOG, DNS, MX, OWN, Places, shared
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,9 @@ from homing.app.descriptors import BACKLOG, MX, OWN, Places, shared
     [
         (65_536, 1000, 200, Places(http=1000, mx=500)),
         (65_536, 50_000, 200, Places(http=50_000, mx=500)),
-        (2_700, 1000, 200, Places(http=1000, mx=500)),
-        (1_024, 1000, 200, Places(http=184, mx=92)),
-        (1_024, 100, 200, Places(http=100, mx=134)),
+        (2_800, 1000, 200, Places(http=1000, mx=500)),
+        (1_024, 1000, 200, Places(http=120, mx=60)),
+        (1_024, 100, 200, Places(http=100, mx=70)),
         (256, 1000, 5000, Places(http=16, mx=16)),
     ],
 )
@@ -26,14 +26,14 @@ def test_where_descriptors_are_few_the_mx_door_has_half_of_them(
 ) -> None:
     assert shared(descriptors, http=http, deliveries=deliveries) == found
     if found.http > 16:
-        assert found.http + 2 * found.mx + OWN + BACKLOG + 2 * deliveries <= descriptors
+        assert found.http + 2 * found.mx + OWN + DNS + BACKLOG + 2 * deliveries <= descriptors
     assert found.mx <= MX
 
 
 SERVE = """
 import asyncio, resource, sys
 from pathlib import Path
-resource.setrlimit(resource.RLIMIT_NOFILE, (200, 400))
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 500))
 from homing.app import build
 from homing.config import Settings
 

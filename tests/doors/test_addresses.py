@@ -58,3 +58,15 @@ async def test_a_page_that_cannot_be_shown_is_told_of_in_a_page(home: Gateway) -
     response = await home.client.put("/cases", headers={"Accept": BROWSER})
     assert (response.status_code, response.headers["content-type"]) == (405, "text/html; charset=utf-8")
     assert response.headers["allow"] == "GET, HEAD"
+
+
+async def test_nobody_is_redirected_for_a_slash_too_many(home: Gateway) -> None:
+    """Where to is what the Host field says, in plain http: a client that followed would send its key in clear."""
+    for method, path in routes(home.app):
+        if path == "/":
+            continue
+        response = await home.client.request(method, re.sub(r"\{\w+\}", "x", path) + "/", headers={"Host": "evil.net"})
+        assert "location" not in response.headers, (method, path)
+        assert response.status_code in {404, 405}, (method, path)
+    problem = await home.call("POST", "/v1/messages/", json={})
+    assert (problem.status_code, problem.json()["code"]) == (404, "not-found")

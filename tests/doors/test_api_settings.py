@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from homing.loop import ids
-from homing.store import organizations, tables
+from homing.loop.model import FailurePolicy, Step, StepKind
+from homing.store import organizations, policies, tables
+from tests.store.scenes import NOW
 
 from .gateway import Gateway, message
 
@@ -184,6 +186,15 @@ async def test_a_policy_says_when_a_delay_is_told(home: Gateway) -> None:
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/delay_told_after_seconds")
 
 
+async def test_a_policy_of_before_shows_what_holds_of_it(home: Gateway) -> None:
+    step = Step(kind=StepKind.SMS, budget_organization=10_000)
+    await home.database.write(policies.put, home.acme.organization.id, FailurePolicy(name="old", steps=(step,)), NOW)
+    shown = (await home.call("GET", "/v1/failure_policies/old")).json()
+    assert shown["steps"][0]["budget_organization"] == 100
+    again = await home.call("PUT", "/v1/failure_policies/old", json={"steps": shown["steps"]})
+    assert again.status_code == 200, "what is shown can be written"
+
+
 @pytest.mark.parametrize(
     ("steps", "pointer"),
     [
@@ -194,6 +205,7 @@ async def test_a_policy_says_when_a_delay_is_told(home: Gateway) -> None:
         ([{"kind": "letter", "delay_seconds": 1e300}], "/steps/0/delay_seconds"),
         ([{"kind": "letter", "kinds": ["Bounced!"]}], "/steps/0/kinds/0"),
         ([{"kind": "letter"}] * 21, "/steps"),
+        ([{"kind": "letter"}, {"kind": "sms", "budget_organization": 101}], "/steps/1/budget_organization"),
     ],
 )
 async def test_policies_that_make_no_sense(home: Gateway, steps: list, pointer: str) -> None:

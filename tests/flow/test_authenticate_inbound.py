@@ -16,6 +16,7 @@ from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.store.inbound import Inbound, InboundState
 from tests.flow.deliver.scene import Clock
 from tests.patience import PATIENCE
+from tests.silent_dns import has_free_places, patient
 from tests.store.scenes import NOW, fresh
 
 CORP = "corp.example"
@@ -132,6 +133,16 @@ async def test_a_silent_dns_is_given_up_after_the_patience_and_is_a_temporary_er
     async with asyncio.timeout(PATIENCE):
         found = await authentication.authenticate(a_mail(signed()))
     assert _without(found.summary, f"({CORP})", "dkim=pass") == "spf=temperror dkim=temperror dmarc=temperror"
+
+
+async def test_what_a_mail_has_not_heard_in_time_is_left_off(
+    authentication: InboundAuthentication, dns: DnsServer
+) -> None:
+    authentication.resolver = resolver = patient(dns, 2)
+    authentication.patience = 0.1
+    dns.failing["example"] = Failing.TIMEOUT
+    await authentication.authenticate(a_mail(signed()))
+    assert await has_free_places(dns, resolver)
 
 
 def test_the_patience_of_a_gateway_is_a_few_seconds() -> None:

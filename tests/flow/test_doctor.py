@@ -19,6 +19,7 @@ from homing.mail.dkim import SigningKey
 from homing.mail.dns_question import Answer, Ask, Found, RecordType
 from homing.net.dns import AS_PUBLISHED, Resolver
 from homing.net.fetch import Fetcher
+from tests.silent_dns import has_free_places, patient, under_way
 
 OPERATOR = OperatorIdentity(from_domain="post.acme-mail.com", return_domain="b.post.acme-mail.com")
 FROM, RETURN, HELO = OPERATOR.from_domain, OPERATOR.return_domain, "mx.acme-mail.com"
@@ -193,6 +194,17 @@ async def test_a_dns_that_fails_proves_nothing(clinic: Clinic, failing: Failing)
     asked = [one for one in found if one.evidence]
     assert {one.outcome for one in asked} == {Outcome.UNKNOWN}
     assert len(asked) > 40
+
+
+async def test_an_examination_has_few_questions_under_way_and_leaves_none(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homing.flow.doctor.QUESTIONS", 3)
+    clinic.doctor.resolver = resolver = patient(clinic.dns, 4)
+    assert await under_way(clinic.dns, clinic.findings(), "com", 3) == 3
+    for _ in range(3):
+        await under_way(clinic.dns, clinic.findings(), "com", 3)
+    assert await has_free_places(clinic.dns, resolver)
 
 
 async def test_wrong_signatures_are_told_from_silence(clinic: Clinic) -> None:

@@ -34,6 +34,7 @@ from homing.store import dkim_keys, sending_domains, tables
 from homing.store.database import Database
 from homing.store.dkim_keys import SealedKey
 from tests.flow.deliver.scene import SEALER, Clock
+from tests.silent_dns import has_free_places, patient, under_way
 from tests.store.scenes import NOW, all_rows, an_organization, fresh
 
 BLOGGS = "bloggs.example"
@@ -286,3 +287,16 @@ async def test_a_domain_that_was_removed_meanwhile_stays_so_and_nothing_is_told(
     assert await office.verifier.check(before) == before
     assert await office.database.read(sending_domains.get, office.organization, BLOGGS) is None
     assert len(await office.events()) == told
+
+
+async def test_a_check_has_few_questions_under_way_and_those_in_the_background_leave_places_for_others(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homing.flow.verify_domains._QUESTIONS", 2)
+    office.verifier.resolver = resolver = patient(office.dns, 3)
+    await office.add()
+    for _ in range(3):
+        assert await under_way(office.dns, office.check(), BLOGGS, 2) == 2
+    monkeypatch.setattr("homing.flow.verify_domains._IN_BACKGROUND", 1)
+    assert await under_way(office.dns, office.verifier.look(), BLOGGS, 1) == 1
+    assert await has_free_places(office.dns, resolver)

@@ -1,8 +1,10 @@
 """How much is written to a person, and for an organization, within a day."""
 
+from dataclasses import replace
+
 import pytest
 
-from homing.loop.budget import DEFAULTS, Budget, Spent, budget_of, of_policy, over
+from homing.loop.budget import DEFAULTS, Budget, Spent, budget_of, capped, most_of_policy, of_policy, over
 from homing.loop.model import ActionKind, Step, StepKind
 
 TEXTS = Budget(organization=100, person=10, everybody=True)
@@ -33,11 +35,28 @@ def test_an_organization_may_have_no_limit_of_its_own() -> None:
 
 @pytest.mark.parametrize("kind", StepKind)
 def test_what_costs_money_or_sleep_has_a_budget_without_being_asked(kind: StepKind) -> None:
-    budget = budget_of(Step(kind=kind))
+    budget = budget_of(kind)
     assert budget == DEFAULTS.get(ActionKind(kind))
     assert (budget is not None) is (kind in {StepKind.SMS, StepKind.ADMINISTRATOR})
 
 
-def test_a_policy_sets_what_the_organization_spends_and_not_what_a_person_bears() -> None:
-    generous = budget_of(Step(kind=StepKind.SMS, budget_organization=10_000, budget_recipient=10_000))
-    assert generous == Budget(organization=None, person=10, everybody=True), "the policy's own number is held to"
+@pytest.mark.parametrize(
+    ("kind", "written", "holds"),
+    [
+        (StepKind.SMS, None, None),
+        (StepKind.SMS, 0, 0),
+        (StepKind.SMS, 99, 99),
+        (StepKind.SMS, 100, 100),
+        (StepKind.SMS, 101, 100),
+        (StepKind.SMS, 10**9, 100),
+        (StepKind.ADMINISTRATOR, 10**9, 10**9),
+        (StepKind.WEBHOOK, 10**9, 10**9),
+    ],
+)
+def test_a_policy_lowers_what_the_organization_spends_and_never_raises_it(
+    kind: StepKind, written: int | None, holds: int | None
+) -> None:
+    step = Step(kind=kind, budget_organization=written, budget_recipient=7, only_if_unheard=True)
+    assert capped(step) == replace(step, budget_organization=holds)
+    most = most_of_policy(kind)
+    assert (written == holds) is (most is None or written is None or written <= most)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.mail.address import Address, AddressError, domain_of, parse_address
+from homing.mail.address import Address, AddressError, domain_of, mailbox_of, parse_address
 from homing.mail.characters import find_hidden, mixed_script
 from tests.data import HOSTILE_INPUTS
 
@@ -210,3 +210,21 @@ def test_any_text_is_an_address_or_an_error(text):
 )
 def test_the_domain_of_an_address(address, domain):
     assert domain_of(address) == domain
+
+
+@pytest.mark.parametrize(
+    ("address", "mailbox"),
+    [
+        ("Janet@Example.com", "janet@example.com"),
+        ("janet+x@example.com", "janet@example.com"),
+        ("janet+x+y@example.com", "janet@example.com"),
+        ("j.roe@example.com", "j.roe@example.com"),
+        ("j.r.oe+x@gmail.com", "jroe@gmail.com"),
+        ("jroe@googlemail.com", "jroe@gmail.com"),
+        ("+x@example.com", "+x@example.com"),
+        ('"janet roe+x"@example.com', "janet roe@example.com"),
+        ("+442079460001", "+442079460001"),
+    ],
+)
+def test_mailboxes_to_count_by(address, mailbox):
+    assert mailbox_of(address) == mailbox

@@ -8,8 +8,20 @@ import pytest
 
 from homing.lab.dns import DnsServer, Failing
 from homing.mail.dns_question import Ask, RecordType
-from homing.net.dns import AS_PUBLISHED, Found, Keep, LookupFailed, LookupFault, Mx, NoData, NoSuchName, Resolver
+from homing.net.dns import (
+    AS_PUBLISHED,
+    Answer,
+    Found,
+    Keep,
+    LookupFailed,
+    LookupFault,
+    Mx,
+    NoData,
+    NoSuchName,
+    Resolver,
+)
 from homing.net.public_address import why_not_public
+from tests.patience import until
 
 
 @pytest.fixture
@@ -279,3 +291,104 @@ async def test_every_server_of_a_zone_says_which_state_it_has(server: DnsServer)
         assert await resolver.starts_of_authority("gone.net") == []
     finally:
         await lagging.close()
+
+
+async def asked_by_then(server: DnsServer) -> int:
+    """Questions about silent.com that have reached the server, once a later one about something else has."""
+    before = len(server.asked)
+    await Resolver([server.address], keep=AS_PUBLISHED).txt("marker.com")
+    await until(lambda: ("marker.com", "TXT") in server.asked[before:])
+    return sum(name.endswith(".silent.com") for name, _ in server.asked)
+
+
+def asking_about(resolver: Resolver, many: int) -> list[asyncio.Task[Answer[str]]]:
+    return [asyncio.create_task(resolver.txt(f"n{number}.silent.com")) for number in range(many)]
+
+
+async def left_off(asking: list[asyncio.Task[Answer[str]]]) -> None:
+    for one in asking:
+        one.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def test_so_many_questions_are_under_way_at_once(server: DnsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a socket of its own, and the process has other uses for its file descriptors."""
+    monkeypatch.setattr("homing.net.dns.AT_ONCE", 8)
+    server.failing["silent.com"] = Failing.TIMEOUT
+    resolver = Resolver([server.address], timeout=60)
+    asking = asking_about(resolver, 30)
+    await until(lambda: len(server.asked) >= 8)
+    assert await asked_by_then(server) == 8
+    await left_off(asking)
+    resolver.close()
+    server.publish("corp.com", "MX 10 mx.corp.com")
+    assert isinstance(await resolver.mx("corp.com"), Found), "the places are free again"
+    assert await asked_by_then(server) == 8, "what nobody waited for any more is not asked"
+
+
+async def test_nobody_waits_for_what_waits_in_anothers_share(
+    server: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homing.net.dns.AT_ONCE", 8)
+    server.failing["silent.com"] = Failing.TIMEOUT
+    server.publish("corp.com", "MX 10 mx.corp.com")
+    resolver = Resolver([server.address], timeout=60)
+    share, other = resolver.share(2), resolver.share(2)
+    asking = asking_about(share, 30)
+    asking_elsewhere = asking_about(resolver.apart(3), 30)
+    behind = asyncio.create_task(share.mx("corp.com"))
+    await until(lambda: len(server.asked) >= 5)
+    assert await asked_by_then(server) == 5
+    for free in (resolver, other):
+        assert isinstance(await free.mx("corp.com"), Found), "though the same question waits in the full share"
+    assert not behind.done()
+    assert isinstance(await share.mx("corp.com"), Found), "what others have learned is known to it"
+    share.close()
+    await left_off([*asking, *asking_elsewhere, behind])
+    share.close()
+    server.publish("corp.org", "MX 10 mx.corp.org")
+    assert isinstance(await share.mx("corp.org"), Found), "its places are free again"
+
+
+async def test_who_comes_when_a_question_was_just_left_off_asks_it_anew(
+    server: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homing.net.dns.AT_ONCE", 1)
+    server.failing["silent.com"] = Failing.TIMEOUT
+    server.publish("corp.com", "MX 10 mx.corp.com")
+    resolver = Resolver([server.address], timeout=0.5)
+    asking = asking_about(resolver, 1)
+    await until(lambda: len(server.asked) >= 1)
+    first = asyncio.create_task(resolver.mx("corp.com"))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    assert isinstance(await resolver.mx("corp.com"), Found)
+    await asyncio.gather(*asking)
+
+
+async def test_an_answer_that_is_too_large_for_any_record_of_ours_is_a_failure(server: DnsServer) -> None:
+    resolver = Resolver([server.address], keep=Keep())
+    server.publish_text("s._domainkey.corp.com", "v=DKIM1; p=" + "A" * 5_500)  # RSA with 32,768 bits
+    server.publish_text("huge.com", "x" * 60_000)
+    server.publish("many.com", *(f"A 10.0.{number // 250}.{number % 250}" for number in range(2_000)))
+    assert isinstance(await resolver.txt("s._domainkey.corp.com"), Found)
+    for found in (await resolver.txt("huge.com"), await resolver.addresses("many.com")):
+        assert isinstance(found, LookupFailed)
+        assert found.why is LookupFault.GARBLED
+
+
+async def test_answers_that_are_kept_are_bounded_in_octets(server: DnsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they lie in memory, where a text with one rare character takes four octets for each of all its characters."""
+    monkeypatch.setattr("homing.net.dns.CACHE_OCTETS", 512 * 1024)
+    resolver = Resolver([server.address], keep=Keep())
+    names = [f"s{number}.evil.com" for number in range(12)]
+    for name in names:
+        server.publish_text(name, "x" * 14_000 + "\U0001f600")
+        assert isinstance(await resolver.txt(name), Found)
+    server.asked.clear()
+    for name in reversed(names):
+        await resolver.txt(name)
+    again = {name for name, _ in server.asked}
+    assert names[-1] not in again
+    assert len(again) >= 3, "12 of them take 672 KiB"

@@ -56,6 +56,19 @@ async def test_a_person_and_an_organization_have_their_places(database: Database
     assert [await taken(database, action, OTHER) for action in (four, five)] == [None, "sms-organization"]
 
 
+async def test_an_administrator_is_one_person_however_his_address_is_spelled(database: Database) -> None:
+    budget = Budget(organization=None, person=2)
+    one, two, three, four = await running(database, 4, kind=ActionKind.ADMINISTRATOR)
+    spelled = (
+        (one, "it+1@crm.example"),
+        (two, "IT+2@crm.example"),
+        (three, "it@crm.example"),
+        (four, "i.t@crm.example"),
+    )
+    found = [await taken(database, action, to, budget) for action, to in spelled]
+    assert found == [None, None, "administrator-person", None]
+
+
 async def test_what_was_not_written_gives_its_place_back(database: Database) -> None:
     one, two, three, four = await running(database, 4)
     assert [await taken(database, action) for action in (one, two)] == [None, None]

@@ -173,6 +173,7 @@ async def test_one_oops_a_day(database: Database) -> None:
 
     takes = await asyncio.gather(*(take("John@example.net") for _ in range(5)), take("john@EXAMPLE.net"))
     assert sum(takes) == 1
+    assert not await take("john+x@example.net"), "it is the same mailbox"
     assert await take("jane@example.net")
     assert await take("john@example.net", NOW + timedelta(days=1))
 

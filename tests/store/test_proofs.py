@@ -85,6 +85,26 @@ async def test_three_letters_a_day_to_one_address_whoever_asks(database: Databas
     assert await database.write(proofs.create, tomorrow) is None
 
 
+async def test_letters_are_counted_by_mailbox(database: Database) -> None:
+    """However an organization spells it; and whoever has another mailbox has letters of his own."""
+    janet = await a_person(database)
+    wanted = [f"janet+{number}@example.com" for number in range(5)]
+    refused = [
+        await database.write(proofs.create, of_person(janet, f"t{number}", address=address))
+        for number, address in enumerate(wanted)
+    ]
+    assert refused.count(None) == 3
+    assert refused[-1] == OverBudget(name="proof-person", why="janet+4@example.com has had 3 today")
+    assert await database.write(proofs.create, of_person(janet, "other", address="janet1@example.com")) is None
+
+
+async def test_a_link_proves_the_address_as_it_was_spelled(database: Database) -> None:
+    """Not every server takes janet+x@ for janet@: whoever reads the one has not proved the other."""
+    janet = await a_person(database, "janet@example.com")
+    await database.write(proofs.create, of_person(janet, "t", address="janet+x@example.com"))
+    assert await database.write(proofs.use, "t", NOW) is None
+
+
 async def test_an_organization_has_a_number_of_letters_a_day_too(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,11 @@ from homing.config import Settings
 _log = structlog.get_logger()
 
 OWN = 128
-"""For the database, the log, the DNS, webhooks and whatever else is open in a process."""
+"""For the database, the log, webhooks and whatever else is open in a process."""
+READING, EXAMINING, BESIDE = 48, 64, 16
+"""Questions to the DNS under way at once, a socket each: for mail that came in, two for each that is read; for
+examinations of domains; for all else. A delivery or a call that asks has no connection yet, and uses its descriptor."""
+DNS = READING + EXAMINING + BESIDE
 BACKLOG = 128
 """Connections that the HTTP door takes at once only to turn them away."""
 MX = 500
@@ -39,7 +43,7 @@ def places(settings: Settings) -> Places:
 def shared(descriptors: int, *, http: int, deliveries: int) -> Places:
     """What is left when sending has its own is shared: two descriptors for each connection at the MX door, and at
     least half of them all for that door where they are too few."""
-    rest = descriptors - OWN - BACKLOG - 2 * deliveries
+    rest = descriptors - OWN - DNS - BACKLOG - 2 * deliveries
     mx = max(_FEWEST, min(MX, max(rest - http, rest // 2) // 2))
     return Places(http=max(_FEWEST, min(http, rest - 2 * mx)), mx=mx)
 

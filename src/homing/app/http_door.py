@@ -158,7 +158,7 @@ def _pages(shared: Shared, api: ApiParts) -> WebParts:
 def _own_doctor(shared: Shared) -> OwnDoctor:
     settings = shared.settings
     doctor = Doctor(
-        resolver=shared.resolver,
+        resolver=shared.askers.examining,
         fetcher=shared.fetcher,
         hello=settings.hostname,
         smtp_port=settings.lab_outbound_port,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from homing.app.clock import Clock
+from homing.app.descriptors import BESIDE, EXAMINING, READING
 from homing.app.key_files import Keys
 from homing.config import Settings, server_of
 from homing.flow.deliver.sign import Signer
@@ -25,6 +26,7 @@ from homing.net.dns import AS_PUBLISHED, Keep, Resolver
 from homing.net.fetch import Fetcher
 from homing.store.database import Database
 
+CALLS = 64
 WEBHOOK_PORTS = frozenset({443})
 
 
@@ -42,6 +44,27 @@ def secret() -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Askers:
+    """The resolver as each kind of asker has it: what one asks, the others do not wait for. `beside`: all else."""
+
+    deliveries: Resolver
+    calls: Resolver
+    reading: Resolver
+    examining: Resolver
+    beside: Resolver
+
+    @classmethod
+    def of(cls, resolver: Resolver, deliveries: int) -> "Askers":
+        return cls(
+            deliveries=resolver.apart(deliveries),
+            calls=resolver.apart(CALLS),
+            reading=resolver.apart(READING),
+            examining=resolver.apart(EXAMINING),
+            beside=resolver.apart(BESIDE),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """What workers and doors share: one of each in a process. `owner` names this process in its leases."""
 
@@ -54,7 +77,7 @@ class Shared:
     outgoing: Outgoing
     proved: IdentityFacts
     rules: Rules
-    resolver: Resolver
+    askers: Askers
     sealed_secrets: SealedSecrets
     signer: Signer
     rotation: KeyRotation
@@ -77,6 +100,7 @@ class Shared:
             allow_private=lab,
             zone_port=servers[0][1] if lab and servers else 53,
         )
+        askers = Askers.of(resolver, settings.deliveries_at_once)
         database = Database.open(settings.database_url)
         sealer = Sealer(keys.secret, keys.secret_before)
         sealed_secrets = SealedSecrets(sealer=sealer, secret=secret)
@@ -94,7 +118,7 @@ class Shared:
             names=OwnNames(database=database, organization_addresses=settings.organization_addresses, clock=clock),
             rotation=KeyRotation(
                 database=database,
-                resolver=resolver,
+                resolver=askers.beside,
                 sealed_secrets=sealed_secrets,
                 signer=signer,
                 clock=clock,
@@ -118,7 +142,7 @@ class Shared:
                 organization_addresses=settings.organization_addresses,
             ),
             rules=reading_rules(),
-            resolver=resolver,
-            fetcher=Fetcher(resolver, ports=webhook_ports(settings), allow_private=lab),
+            askers=askers,
+            fetcher=Fetcher(askers.calls, ports=webhook_ports(settings), allow_private=lab),
             owner=f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}",
         )

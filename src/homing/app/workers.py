@@ -32,7 +32,7 @@ def make_deliverer(shared: Shared) -> Deliverer:
     settings = shared.settings
     lab = settings.lab_private_addresses
     router = Router(
-        shared.resolver,
+        shared.askers.deliveries,
         settings.lab_outbound_port,
         lab,
         own_name=settings.hostname,
@@ -80,7 +80,7 @@ def make_receiver(shared: Shared) -> Receiver:
         reply_retention=timedelta(days=shared.settings.reply_retention_days),
         retention=timedelta(days=shared.settings.content_retention_days),
         inbound_authentication=InboundAuthentication(
-            resolver=shared.resolver, suffix_of=suffix_list(), clock=shared.clock
+            resolver=shared.askers.reading, suffix_of=suffix_list(), clock=shared.clock
         ),
         feedback_domains=frozenset(shared.settings.feedback_domains),
         actions=shared.actions,
@@ -138,7 +138,7 @@ def make_loop_watch(shared: Shared) -> LoopWatch:
     return LoopWatch(
         database=shared.database,
         outgoing=shared.outgoing,
-        router=Router(shared.resolver, allow_private=settings.lab_private_addresses, own_name=None, keep=0.0),
+        router=Router(shared.askers.beside, allow_private=settings.lab_private_addresses, own_name=None, keep=0.0),
         client=SmtpClient(settings.hostname, limits=PoolLimits(messages=1)),
         clock=shared.clock,
         hostname=settings.hostname,
@@ -152,7 +152,7 @@ def make_examiner(shared: Shared) -> DomainVerifier:
     domain, delegation = shared.settings.from_domain, shared.settings.delegation
     return DomainVerifier(
         database=shared.database,
-        resolver=shared.resolver,
+        resolver=shared.askers.examining,
         rotation=shared.rotation,
         signer=shared.signer,
         own=Selectors(

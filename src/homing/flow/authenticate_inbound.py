@@ -6,7 +6,7 @@ error.
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from homing.store.inbound import Inbound
 
 _PATIENCE = 2.0
 """Seconds for SPF and the keys of DKIM together, and as many again for DMARC."""
+_AT_ONCE = 2
+"""Questions of one mail under way: of SPF, and of DKIM or DMARC. What it has not heard in time is left off."""
 _PIECE_OCTETS = 256 * 1024
 
 
@@ -36,26 +38,30 @@ class InboundAuthentication:
 
     async def authenticate(self, mail: Inbound) -> Authentication:
         """The SPF, DKIM and DMARC results of a kept mail, computed over all of its octets."""
+        with closing(self.resolver.share(_AT_ONCE)) as resolver:
+            return await self._authenticated(mail, resolver)
+
+    async def _authenticated(self, mail: Inbound, resolver: Resolver) -> Authentication:
         head = mail.raw or b""
-        keys_asked = answer(keys_of(head), self.resolver, patience=self.patience)
-        spf, keys = await asyncio.gather(self._spf(mail), keys_asked)
+        keys_asked = answer(keys_of(head), resolver, patience=self.patience)
+        spf, keys = await asyncio.gather(self._spf(mail, resolver), keys_asked)
         dkim = await self._dkim(mail, keys)
         author = author_domain(head)
         dmarc = None
         if author is not None:
             dialogue = evaluate(author, vouched_by(spf, dkim), self.suffix_of)
-            dmarc = await answer(dialogue, self.resolver, patience=self.patience)
+            dmarc = await answer(dialogue, resolver, patience=self.patience)
         return Authentication(spf=spf, dkim=dkim, dmarc=dmarc)
 
     async def _dkim(self, mail: Inbound, keys: dict[str, PublishedKey]) -> Verification:
         now = int(self.clock().timestamp())
         return await asyncio.to_thread(lambda: verify(mail.raw or b"", keys.get, now, _rest(mail)))
 
-    async def _spf(self, mail: Inbound) -> SpfVerdict:
+    async def _spf(self, mail: Inbound, resolver: Resolver) -> SpfVerdict:
         if not mail.ip:
             return SpfVerdict(result=SpfResult.NONE, domain="", reason="the client's address is not known")
         dialogue = check(mail.ip, mail.envelope_sender, mail.helo)
-        return await answer(dialogue, self.resolver, patience=self.patience)
+        return await answer(dialogue, resolver, patience=self.patience)
 
 
 def _rest(mail: Inbound) -> Iterator[bytes]:

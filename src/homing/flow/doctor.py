@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
@@ -19,6 +20,8 @@ from homing.net.public_address import why_not_public
 from homing.net.route import Host
 
 AT_ONCE = 20
+QUESTIONS = 8
+"""Questions of one examination under way at once."""
 LOOKING = 20.0
 """Seconds for everything that is not a query to a resolver."""
 PATIENCE = 20.0
@@ -49,6 +52,13 @@ class Doctor:
         self, examined: DoctorFacts, *, probes: bool = False, progress: Progress | None = None
     ) -> tuple[Finding, ...]:
         """Every finding, in the order of the checks."""
+        with closing(self.resolver.share(QUESTIONS)) as resolver:
+            return await replace(self, resolver=resolver).examine_at_once(examined, probes, progress)
+
+    async def examine_at_once(
+        self, examined: DoctorFacts, probes: bool, progress: Progress | None
+    ) -> tuple[Finding, ...]:
+        """The same, with all places of the resolver."""
         asking = OneAnswerEach(self.resolver, self.looking + self.patience)
         try:
             facts = await self._looked_around(examined, asking, probes=probes)

@@ -5,6 +5,7 @@ Results become facts in the store; sending reads facts only.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -38,6 +39,8 @@ _LOOK_EVERY = 5.0
 KEYS_EVERY = timedelta(minutes=10)
 _FIRST_AFTER = timedelta(minutes=1)
 _AT_ONCE = 20
+_QUESTIONS, _IN_BACKGROUND = 4, 24
+"""Questions of one check under way at once, and of all checks that nobody waits for."""
 _LEASE = timedelta(minutes=5)
 
 
@@ -85,11 +88,17 @@ class DomainVerifier:
         async with self._looking:
             if self._keys_at is None or self.clock() >= self._keys_at:
                 await self._look_at_keys()
+            background = replace(self, resolver=self.resolver.share(_IN_BACKGROUND))
             while due := await self.database.write(sending_domains.take_due, self.clock(), _AT_ONCE, _LEASE):
-                await asyncio.gather(*(self._check_one(domain) for domain in due))
+                await asyncio.gather(*(self._check_one(background, domain) for domain in due))
 
     async def check(self, domain: SendingDomain) -> SendingDomain:
         """Ask the DNS about every record of the domain now, and write down what follows."""
+        with closing(self.resolver.share(_QUESTIONS)) as resolver:
+            return await replace(self, resolver=resolver).check_at_once(domain)
+
+    async def check_at_once(self, domain: SendingDomain) -> SendingDomain:
+        """The same, with all places of the resolver."""
         await self.rotation.look_after(self.delegated)
         signing = await self._signing()
         now = self.clock()
@@ -113,9 +122,9 @@ class DomainVerifier:
             self.news.wake()
         return after
 
-    async def _check_one(self, domain: SendingDomain) -> None:
+    async def _check_one(self, background: "DomainVerifier", domain: SendingDomain) -> None:
         with surviving("cannot examine a domain", domain=domain.domain):
-            await self.check(domain)
+            await background.check(domain)
 
     async def _look_at_keys(self) -> None:
         await self.rotation.look_after(self.own)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
-from homing.loop.model import ActionKind, Step
+from homing.loop.model import ActionKind, Step, StepKind
 
 SPAN = timedelta(days=1)
 """Budgets are for the last 24 hours."""
@@ -41,13 +41,24 @@ DEFAULTS: dict[ActionKind, Budget] = {
 _WORDS = {ActionKind.SMS: "text messages", ActionKind.ADMINISTRATOR: "e-mails about failures"}
 
 
-def budget_of(step: Step) -> Budget | None:
-    """The budget for what a step writes; None: it has none. The policy's own number for the organization holds instead,
-    but no policy lifts what protects a person."""
-    budget = DEFAULTS.get(ActionKind(step.kind))
-    if budget is None or step.budget_organization is None:
-        return budget
-    return replace(budget, organization=None)
+def budget_of(kind: ActionKind | StepKind) -> Budget | None:
+    """The budget for what a step of this kind writes; None: it has none. It holds beside the failure policy's own
+    numbers, which can only be lower: a policy is the organization's, and a text message costs its operator money."""
+    return DEFAULTS.get(ActionKind(kind))
+
+
+def most_of_policy(kind: StepKind) -> int | None:
+    """The highest `budget_organization` that a step of this kind can have; None: any."""
+    budget = budget_of(kind)
+    return None if budget is None else budget.organization
+
+
+def capped(step: Step) -> Step:
+    """A step as it holds, where its policy was written while it could ask for more."""
+    most = most_of_policy(step.kind)
+    if most is None or step.budget_organization is None or step.budget_organization <= most:
+        return step
+    return replace(step, budget_organization=most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

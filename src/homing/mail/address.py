@@ -16,6 +16,7 @@ from homing.mail.characters import find_hidden, mixed_script
 LOCAL_OCTETS = 64  # RFC 5321 §4.5.3.1.1
 ADDRESS_OCTETS = 254  # RFC 5321 §4.5.3.1.3: a path of 256 octets with its angle brackets
 _DOMAIN_OCTETS = 253
+_WITHOUT_DOTS = frozenset({"gmail.com", "googlemail.com"})
 _READ_AT_MOST = 1000  # characters looked at, before normalisation
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
@@ -76,6 +77,18 @@ def parse_address(text: str) -> Address:
     if len(str(address).encode()) > ADDRESS_OCTETS:
         raise AddressError("address-too-long", f"An address has at most {ADDRESS_OCTETS} octets.")
     return address
+
+
+def mailbox_of(address: str) -> str:
+    """The mailbox that an address most likely leads to, to count what one person gets; never to tell who somebody is,
+    as not every server reads local parts so. In lower case, without the detail after a plus sign (RFC 5233 §1), and
+    without dots where the provider ignores them. What is no address is only in lower case."""
+    local, at, domain = address.lower().rpartition("@")
+    local = local.strip('"')
+    local = local[:1] + local[1:].partition("+")[0]
+    if domain in _WITHOUT_DOTS:
+        local, domain = local.replace(".", ""), "gmail.com"
+    return f"{local}{at}{domain}"
 
 
 def domain_of(address: str) -> str:

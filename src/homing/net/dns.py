@@ -6,8 +6,10 @@ are never merged. A name is dead only when a second source says so too (`confirm
 
 import asyncio
 import contextlib
+import copy
+import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import dns.asyncquery
@@ -34,7 +36,13 @@ from homing.net.public_address import why_not_public
 MX_LIMIT = 20
 ADDRESS_LIMIT = 5
 CNAME_LIMIT = 8
-CACHE_LIMIT = 20_000
+CACHE_OCTETS = 32 * 1024 * 1024
+"""What all answers that are kept take up in memory."""
+LARGEST_ANSWER = 16 * 1024
+"""Octets of an answer's records: four times what the longest keys and policies need, for other TXT records stand beside
+them. The server of a larger one counts as failing."""
+AT_ONCE = 128
+DENIALS = 20_000
 ZONE_SERVERS = 8
 ZONE_PATIENCE = 8.0
 """Seconds to find the servers of a zone."""
@@ -76,6 +84,15 @@ class _Reply:
     alias: str | None = None
 
 
+@dataclass(slots=True, eq=False)
+class _Question:
+    """A question that somebody waits for: how many do, and whether it has a place."""
+
+    task: asyncio.Task[Answer[str]] | None = None
+    waiting: int = 0
+    begun: bool = False
+
+
 def system_servers() -> tuple[Server, ...]:
     """The machine's own resolvers; at most three, like the C library."""
     configured = dns.resolver.Resolver(configure=True)
@@ -84,6 +101,9 @@ def system_servers() -> tuple[Server, ...]:
 
 class Resolver:
     """Asks `servers` in order, remembers answers, and asks a question once however many wait for its answer.
+
+    At most `AT_ONCE` questions are under way, each with one socket; the others wait, first come, first served. So that
+    nobody takes all of these places, askers have a `share` of them, or places `apart`.
 
     `timeout` is for one question to one server, in seconds; every server is asked up to twice. `zone_port` is the port
     of the zones' own servers, which are asked for a second opinion; `allow_private` lets their addresses be private.
@@ -105,9 +125,32 @@ class Resolver:
         self._zone_port = zone_port
         self._allow_private = allow_private
         self._clock = clock
-        self._known: TLRUCache[tuple[str, str], _Reply, float] = TLRUCache(CACHE_LIMIT, self._kept_until, clock)
-        self._asking: dict[tuple[str, str], asyncio.Task[Answer[str]]] = {}
-        self._denied: FIFOCache[str, float] = FIFOCache(CACHE_LIMIT)
+        self._known: TLRUCache[tuple[str, str], _Reply, float] = TLRUCache(
+            CACHE_OCTETS, self._kept_until, clock, getsizeof=_octets
+        )
+        self._asking: dict[tuple[str, str], _Question] = {}
+        self._denied: FIFOCache[str, float] = FIFOCache(DENIALS)
+        self._places: tuple[asyncio.Semaphore, ...] = (asyncio.Semaphore(AT_ONCE),)
+
+    def apart(self, at_once: int) -> "Resolver":
+        """This resolver, with the same memory, for askers who have places of their own and take none of the others'."""
+        return self._with(asyncio.Semaphore(at_once))
+
+    def share(self, at_once: int) -> "Resolver":
+        """This resolver, with the same memory, for one asker, who has at most `at_once` of its places. Nobody else
+        waits for a question that waits here. To be closed when the asker is done."""
+        return self._with(asyncio.Semaphore(at_once), *self._places)
+
+    def _with(self, *places: asyncio.Semaphore) -> "Resolver":
+        other = copy.copy(self)
+        vars(other).update(_asking={}, _places=places)
+        return other
+
+    def close(self) -> None:
+        """Leave off all that is under way here."""
+        for question in self._asking.values():
+            if question.task is not None:
+                question.task.cancel()
 
     async def mx(self, name: str) -> Answer[Mx]:
         """The mail exchanges of a domain, best first; at most 20 (RFC 5321 §5.1)."""
@@ -155,8 +198,8 @@ class Resolver:
             async with asyncio.timeout(ZONE_PATIENCE):
                 zone = await self._zone_servers(rests_at or name)
         askings = [
-            *(self._ask_in_turn([server], name, kind) for server in self._servers),
-            *(self._ask_in_turn([server], rests_at or name, kind, recursive=False) for server in zone),
+            *(self._placed([server], name, kind) for server in self._servers),
+            *(self._placed([server], rests_at or name, kind, recursive=False) for server in zone),
         ]
         reply = await asyncio.gather(*askings)
         return [
@@ -172,7 +215,7 @@ class Resolver:
             async with asyncio.timeout(ZONE_PATIENCE):
                 zone, servers = await self._zone(name, ZONE_SERVERS)
         reply = await asyncio.gather(
-            *(self._ask_in_turn([server], zone, "SOA", recursive=False) for server in servers),
+            *(self._placed([server], zone, "SOA", recursive=False) for server in servers),
         )
         return [
             Observation(server=_shown(server), authoritative=True, answer=one.answer)
@@ -185,12 +228,15 @@ class Resolver:
         first = await self.txt(name)
         if not isinstance(first, LookupFailed) or first.why is not LookupFault.SERVFAIL:
             return False
-        reply = [await self._ask_once(server, name, "TXT", recursive=True, checked=False) for server in self._servers]
+        async with self._place():
+            reply = [
+                await self._ask_once(server, name, "TXT", recursive=True, checked=False) for server in self._servers
+            ]
         return any(not isinstance(one.answer, LookupFailed) for one in reply)
 
     async def time_to_live(self, name: str, kind: str) -> float | None:
         """The seconds for which the resolver still caches a record, which was published with at least that TTL."""
-        reply = await self._ask_in_turn(self._servers, name, kind)
+        reply = await self._placed(self._servers, name, kind)
         return reply.ttl if isinstance(reply.answer, Found) else None
 
     async def confirm_no_such_name(self, name: str, first: NoSuchName) -> bool:
@@ -230,9 +276,9 @@ class Resolver:
 
     async def _second_opinion(self, name: str, kind: str, first_server: str) -> Answer[str]:
         others = [server for server in self._servers if _shown(server) != first_server]
-        reply = await self._ask_in_turn(others, name, kind)
+        reply = await self._placed(others, name, kind)
         if isinstance(reply.answer, LookupFailed):
-            reply = await self._ask_in_turn(await self._zone_servers(name), name, kind, recursive=False)
+            reply = await self._placed(await self._zone_servers(name), name, kind, recursive=False)
         return reply.answer
 
     async def _zone_servers(self, name: str) -> list[Server]:
@@ -258,17 +304,41 @@ class Resolver:
         known = self._known.get(key)
         if known is not None:
             return known.answer
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = asyncio.create_task(self._learn(key))
-            self._asking[key] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        return await asyncio.shield(asking)
+        question = self._asking.get(key)
+        if question is None:
+            question = self._asking[key] = _Question()
+            question.task = asyncio.create_task(self._learn(key, question))
+        assert question.task is not None
+        question.waiting += 1
+        try:
+            return await asyncio.shield(question.task)
+        finally:
+            question.waiting -= 1
+            if not question.waiting and not question.begun:
+                self._forget(key, question)
+                question.task.cancel()
 
-    async def _learn(self, key: tuple[str, str]) -> Answer[str]:
-        reply = await self._ask_in_turn(self._servers, *key)
-        self._known[key] = reply
-        return reply.answer
+    async def _learn(self, key: tuple[str, str], question: _Question) -> Answer[str]:
+        try:
+            async with self._place():
+                question.begun = True
+                reply = await self._ask_in_turn(self._servers, *key)
+            self._known[key] = reply
+            return reply.answer
+        finally:
+            self._forget(key, question)
+
+    def _forget(self, key: tuple[str, str], question: _Question) -> None:
+        if self._asking.get(key) is question:
+            del self._asking[key]
+
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """A place for one question at a time: in the smallest share first, so that who waits there holds no other."""
+        async with contextlib.AsyncExitStack() as held:
+            for places in self._places:
+                await held.enter_async_context(places)
+            yield
 
     def _kept_until(self, _key: tuple[str, str], reply: _Reply, now: float) -> float:
         match reply.answer:
@@ -278,6 +348,10 @@ class Resolver:
                 return now + self._keep.failure
             case _:
                 return now + min(reply.ttl, self._keep.negative)
+
+    async def _placed(self, servers: Sequence[Server], name: str, kind: str, *, recursive: bool = True) -> _Reply:
+        async with self._place():
+            return await self._ask_in_turn(servers, name, kind, recursive=recursive)
 
     async def _ask_in_turn(self, servers: Sequence[Server], name: str, kind: str, *, recursive: bool = True) -> _Reply:
         reply = _failed(LookupFault.UNREACHABLE, "no server known")
@@ -328,6 +402,10 @@ def is_null_mx(records: Sequence[Mx]) -> bool:
     return len(records) == 1 and records[0].exchange == "."
 
 
+_RECORD_HEAD = 12
+"""Octets of a record before its data, its name compressed (RFC 1035 §4.1.3)."""
+_ENTRY = 1024
+"""About what an answer takes up in memory beside its records."""
 _RCODES = {dns.rcode.SERVFAIL: LookupFault.SERVFAIL, dns.rcode.REFUSED: LookupFault.REFUSED}
 
 
@@ -342,7 +420,10 @@ def _read(response: dns.message.Message, server: str) -> _Reply:
     authoritative = bool(response.flags & dns.flags.AA)
     if chain.answer is not None:
         secure = bool(response.flags & dns.flags.AD)
-        return _Reply(answer=Found(records=_texts(chain.answer), server=server, secure=secure), ttl=chain.minimum_ttl)
+        records = _texts(chain.answer)
+        if sum(_RECORD_HEAD + len(record) for record in records) > LARGEST_ANSWER:
+            return _failed(LookupFault.GARBLED, server)
+        return _Reply(answer=Found(records=records, server=server, secure=secure), ttl=chain.minimum_ttl)
     if rcode == dns.rcode.NXDOMAIN:
         return _Reply(answer=NoSuchName(server=server, authoritative=authoritative), ttl=chain.minimum_ttl)
     if chain.cnames:
@@ -351,6 +432,12 @@ def _read(response: dns.message.Message, server: str) -> _Reply:
     if not authoritative and not response.flags & dns.flags.RA:
         return _failed(LookupFault.LAME, server)
     return _Reply(answer=NoData(server=server), ttl=chain.minimum_ttl)
+
+
+def _octets(reply: _Reply) -> int:
+    """What a kept answer takes up in memory: text with rare characters needs up to four octets for each of them."""
+    records = reply.answer.records if isinstance(reply.answer, Found) else ()
+    return _ENTRY + sum(sys.getsizeof(record) + 8 for record in records)
 
 
 def _texts(rrset: dns.rrset.RRset) -> tuple[str, ...]:

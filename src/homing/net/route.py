@@ -60,6 +60,9 @@ class _Exchange:
 OWN_KEPT = 60.0
 """Seconds for which the addresses of our own name are remembered."""
 
+_AT_ONCE = 4
+"""Mail hosts of one domain whose addresses are asked for at once: many silent ones keep nobody else waiting."""
+
 _Ip = IPv4Address | IPv6Address
 _Way = tuple[_Exchange, ...] | Unroutable
 """The remembered part of a route: a domain's exchanges, not yet shuffled by the dice."""
@@ -138,7 +141,13 @@ class Router:
 
     async def _by_exchanges(self, domain: str, answer: Found[Mx] | NoData, records: tuple[Mx, ...]) -> _Way:
         own = await self._own_addresses()
-        answers = await asyncio.gather(*(self._resolver.addresses(mx.exchange) for mx in records))
+        room = asyncio.Semaphore(_AT_ONCE)
+
+        async def asked(mx: Mx) -> Answer[str]:
+            async with room:
+                return await self._resolver.addresses(mx.exchange)
+
+        answers = await asyncio.gather(*map(asked, records))
         exchanges = tuple(self._exchange(mx, answer, own) for mx, answer in zip(records, answers, strict=True))
         if any(exchange.hosts for exchange in exchanges):
             return exchanges

@@ -5,7 +5,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from homing.loop.budget import SPAN, Budget, OverBudget, Spent, over
-from homing.loop.model import ActionState
+from homing.loop.model import ActionKind, ActionState
+from homing.mail.address import mailbox_of
 from homing.store import tables
 from homing.store.actions import Action
 from homing.store.dialect import on_postgresql
@@ -21,13 +22,19 @@ def take(conn: sa.Connection, action: Action, to: str, budget: Budget, now: date
     """Let a running action write to that address or number: it takes a place in both budgets, and gives it back if it
     ends without having written. To repeat it for the same action takes no second one. Returns the budget that is used
     up, and then nothing is taken."""
-    folded = to.lower()
+    folded = folded_for(action.kind, to)
     lock(conn)
     found = over(action.kind, budget, _spent(conn, action, folded, budget, now), to)
     if found is None:
         begun = {"sent_to": folded, "started_at": now}
         conn.execute(_T.update().where(_T.c.id == action.id, _T.c.epoch == action.epoch).values(begun))
     return found
+
+
+def folded_for(kind: ActionKind, to: str) -> str:
+    """An address or number as what is written to it is counted. An organization has one administrator, by whatever
+    spelling of his mailbox; two people may share a mailbox and have letters of their own."""
+    return mailbox_of(to) if kind is ActionKind.ADMINISTRATOR else to.lower()
 
 
 def lock(conn: sa.Connection) -> None:

@@ -16,7 +16,7 @@ from homing.loop.model import ActionState, CaseId, CaseState, StepState
 from homing.store import actions, cases, gathered_cases, tables, told_delays
 from homing.store.accepted_messages import AcceptedMessage, add
 from homing.store.actions import Action, Finished
-from homing.store.budgets import HOLDING, lock
+from homing.store.budgets import HOLDING, folded_for, lock
 from homing.store.told_delays import Delay
 
 WINDOW = timedelta(minutes=5)
@@ -45,7 +45,7 @@ def turn(
     """Whether a running action may write to that address now: then all that waits for it, oldest first. A moment: it
     must not, as a letter has just gone there, and is due again then. None: its lease is lost."""
     lock(conn)
-    folded = to.lower()
+    folded = folded_for(action.kind, to)
     same = (_T.c.kind == action.kind.value, _T.c.sent_to == folded, _T.c.organization == action.organization)
     others = (*same, _T.c.id != action.id)
     begun = sa.select(sa.func.max(_T.c.started_at)).where(

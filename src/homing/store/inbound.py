@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from homing.loop.evidence import What
 from homing.loop.model import OPERATOR, DeliveryId, InboundId, MessageId, OrganizationId, Verdict
 from homing.loop.outcome import Outcome
+from homing.mail.address import mailbox_of
 from homing.mail.authentication import Authentication
 from homing.mail.network import network_of
 from homing.store import tables
@@ -330,8 +331,8 @@ def spooled(conn: sa.Connection, mails: Sequence[InboundId]) -> set[InboundId]:
 
 
 def take_oops(conn: sa.Connection, organization: OrganizationId, address: str, now: datetime) -> bool:
-    """Whether this address may have the organization's one Oops! answer of the day; asking takes it."""
-    row = {"organization": organization, "address": address.lower(), "day": day_of(now)}
+    """Whether this mailbox may have the organization's one Oops! answer of the day; asking takes it."""
+    row = {"organization": organization, "address": mailbox_of(address), "day": day_of(now)}
     taken = conn.execute(insert(conn, _OOPS).values(row).on_conflict_do_nothing().returning(_OOPS.c.day))
     return taken.first() is not None
 

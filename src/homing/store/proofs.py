@@ -7,13 +7,14 @@ import sqlalchemy as sa
 
 from homing.loop.budget import OverBudget
 from homing.loop.model import HumanSenderId, OrganizationId
+from homing.mail.address import mailbox_of
 from homing.store import human_senders, organizations, tables
 from homing.store.budgets import lock
 from homing.store.dialect import insert
 from homing.store.ids import day_of
 
 A_DAY = 3
-"""Letters a day (UTC) to one address, whichever organization asks for them."""
+"""Letters a day (UTC) to one mailbox, whichever organization asks for them and however it spells the address."""
 OF_ORGANIZATION = 200
 """Letters a day that one organization may have sent. Whoever moves in with more people attests their addresses."""
 
@@ -36,12 +37,13 @@ class Proof:
 
 def create(conn: sa.Connection, proof: Proof) -> OverBudget | None:
     """The budget that is used up for today; then there is no proof."""
-    folded, day = proof.address.lower(), day_of(proof.created_at)
+    day = day_of(proof.created_at)
     row = {
         "token_hash": proof.token_hash,
         "organization": proof.organization,
         "human_sender": proof.human_sender,
-        "address": folded,
+        "address": proof.address.lower(),
+        "mailbox": mailbox_of(proof.address),
         "day": day,
         "created_at": proof.created_at,
         "expires_at": proof.expires_at,
@@ -50,10 +52,10 @@ def create(conn: sa.Connection, proof: Proof) -> OverBudget | None:
     of_organization = sa.select(sa.func.count()).where(_T.c.organization == proof.organization, _T.c.day == day)
     if (conn.scalar(of_organization) or 0) >= OF_ORGANIZATION:
         return OverBudget(name="proof-organization", why=f"the organization has had {OF_ORGANIZATION} sent today")
-    # Of two concurrent requests, one meets the unique (address, day, number) and takes the next number.
+    # Of two concurrent requests, one meets the unique (mailbox, day, number) and takes the next number.
     for number in range(1, A_DAY + 1):
         place = insert(conn, _T).values({**row, "number": number})
-        free = place.on_conflict_do_nothing(index_elements=["address", "day", "number"]).returning(_T.c.number)
+        free = place.on_conflict_do_nothing(index_elements=["mailbox", "day", "number"]).returning(_T.c.number)
         if conn.execute(free).first() is not None:
             return None
     return OverBudget(name="proof-person", why=f"{proof.address} has had {A_DAY} today")

@@ -74,7 +74,10 @@ def api_router() -> APIRouter:
 def create_api(parts: ApiParts, page: problems.Page) -> FastAPI:
     """The application. `page`: what it shows to a browser that has lost its way. Other routers may be mounted on it;
     they get the same frame around their requests."""
-    app = FastAPI(title="Homing", version="1", description=_ABOUT, docs_url=None, redoc_url=None)
+    # A slash too many is no address of ours: a redirect to what the Host field names could lead out of TLS.
+    app = FastAPI(
+        title="Homing", version="1", description=_ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.state.api = parts
     app.add_middleware(RequestMiddleware, largest=LARGEST_BODY)
     problems.install(app, {messages.create_message: further_faults}, page)

@@ -65,16 +65,20 @@ async def examine(
     homing_organization: OnBehalfOf = None,
 ) -> Diagnosis:
     """Asks the DNS now, which takes some seconds, and a minute where nobody answers. `unknown` is what the DNS did not
-    answer: ask again later. An administrator may ask about any domain, an organization about its sending domains."""
+    answer: ask again later. An administrator may ask about any domain, an organization about its sending domains,
+    two at once: then 429 `too-many-examinations`."""
     name = _name(domain or parts.own_doctor.operator_domain)
     if caller.may(Scope.ADMIN) and homing_organization is None:
-        findings = await parts.own_doctor.examine_domain(name, egress=[str(ip) for ip in egress or ()], probes=probe)
+        with parts.examinations.one(None):
+            leaving = [str(ip) for ip in egress or ()]
+            findings = await parts.own_doctor.examine_domain(name, egress=leaving, probes=probe)
     else:
         access = await _reader(parts, caller, homing_organization)
         known = await parts.database.read(sending_domains.get, access.id, name)
         if known is None:
             raise not_found("This is not one of your sending domains.")
-        findings = await parts.own_doctor.examine_sending_domain(known)
+        with parts.examinations.one(access.id):
+            findings = await parts.own_doctor.examine_sending_domain(known)
     return Diagnosis(domain=name, outcome=worst(findings), findings=[_out(finding) for finding in findings])
 
 

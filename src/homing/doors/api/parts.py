@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from homing.doors.budget import Budget
+from homing.doors.examinations import Examinations
 from homing.doors.peers import Peers
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
@@ -54,6 +55,7 @@ class ApiParts:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     bodies: Budget = field(default_factory=lambda: Budget(_BODIES))
     """What bodies of requests take up in memory until they are answered."""
+    examinations: Examinations = field(default_factory=Examinations)
     streams: int = 500
     """Live streams at once, of all organizations."""
     listeners: Counter[UUID] = field(default_factory=Counter)

@@ -1,5 +1,6 @@
 """Failure policies: which steps follow a failure, in order, and when a delay is told."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from homing.doors.api.fields import Strict
 from homing.doors.api.message_input import PolicyName
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import invalid, not_found
+from homing.loop.budget import capped, most_of_policy
 from homing.loop.model import (
     DELAY_TOLD_AFTER,
     FailurePolicy,
@@ -49,7 +51,9 @@ class StepShown(Strict):
     only_if_unheard: StrictBool = False
     reader: StepReader = Field(StepReader.HUMAN_SENDER, description="Who gets the text message of an SMS step.")
     delay_seconds: StrictInt = Field(0, ge=0, le=LONGEST_DELAY, description="From the moment its turn comes.")
-    budget_organization: Budget = Field(None, description="Actions of this kind a day for the organization.")
+    budget_organization: Budget = Field(
+        None, description="Actions of this kind a day for the organization. It lowers what holds anyway."
+    )
     budget_recipient: Budget = Field(None, description="The same for one recipient.")
 
 
@@ -104,6 +108,8 @@ async def put_policy(name: Name, body: PolicyIn, access: ManageAccess, parts: Pa
     if body.steps[0].only_if_unheard:
         message = "The first step has no step before it that could have reached nobody."
         raise invalid([Fault("/steps/0/only_if_unheard", "step-order", message)])
+    if faults := _budget_faults(body.steps):
+        raise invalid(faults)
     after = body.delay_told_after_seconds
     policy = FailurePolicy(
         name=name,
@@ -120,6 +126,16 @@ async def remove_policy(name: Name, access: ManageAccess, parts: Parts) -> Respo
     if not await parts.database.write(policies.remove, access.id, name):
         raise not_found()
     return Response(status_code=204)
+
+
+def _budget_faults(steps: Sequence[StepShown]) -> list[Fault]:
+    faults = []
+    for number, step in enumerate(steps):
+        most = most_of_policy(step.kind)
+        if most is not None and step.budget_organization is not None and step.budget_organization > most:
+            message = f"An organization has at most {most} actions of this kind a day; a policy can only lower that."
+            faults.append(Fault(f"/steps/{number}/budget_organization", "budget-too-large", message))
+    return faults
 
 
 def _step(shown: StepShown) -> Step:
@@ -149,7 +165,7 @@ def _out(policy: FailurePolicy, *, builtin: bool = False) -> PolicyOut:
             budget_organization=step.budget_organization,
             budget_recipient=step.budget_recipient,
         )
-        for step in policy.steps
+        for step in map(capped, policy.steps)
     ]
     after = policy.delay_told_after
     seconds = None if after is None else int(after.total_seconds())

@@ -36,7 +36,7 @@ class ToAdministrator:
         if isinstance(to, Ended):
             return to
         end = await self.letters.about(assignment, to, self._texts, EventType.NOTIFIED)
-        budget = budget_of(assignment.step)
+        budget = budget_of(action.kind)
         if not isinstance(end, Ended) or budget is None:
             return end
         now = self.letters.post.clock()

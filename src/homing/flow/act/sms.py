@@ -50,7 +50,7 @@ class Sms:
             return failed(action.kind, "no SMS provider is set up")
         if number is None:
             return failed(action.kind, "no telephone number is known")
-        begun = await self.database.write(_begun, action, number, budget_of(assignment.step), self.clock())
+        begun = await self.database.write(_begun, action, number, budget_of(action.kind), self.clock())
         if isinstance(begun, OverBudget):
             return over_budget(action.kind, begun)
         if not begun:

@@ -74,7 +74,7 @@ action = sa.Table(
     sa.Column("result", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
-    sa.Column("sent_to", sa.String(320)),  # address or number that it writes to, in lower case; null: not known yet
+    sa.Column("sent_to", sa.String(320)),  # address or number that it writes to, folded to count it; null: unknown
     one_of("kind", ActionKind),
     one_of("state", ActionState),
     sa.UniqueConstraint("case_id", "step"),

@@ -109,11 +109,12 @@ proof = sa.Table(
     sa.Column("human_sender", sa.Uuid),  # null: the organization's administrator
     sa.Column("address", sa.String(320), nullable=False),  # folded
     sa.Column("day", sa.Integer, nullable=False),  # days since 1970 (UTC)
-    sa.Column("number", sa.Integer, nullable=False),  # 1, 2, 3: which letter of that day to that address
+    sa.Column("number", sa.Integer, nullable=False),  # 1, 2, 3: which letter of that day to that mailbox
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("expires_at", Moment, nullable=False),
     sa.Column("used_at", Moment),
-    sa.UniqueConstraint("address", "day", "number"),
+    sa.Column("mailbox", sa.String(320), nullable=False, server_default=""),  # to count: without sub-address
+    sa.UniqueConstraint("mailbox", "day", "number"),
     sa.Index("ix_proof_day", "day"),
     sa.Index("ix_proof_organization_day", "organization", "day"),
 )

@@ -5,13 +5,18 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from homing.flow.act.worker import _Pool
+from homing.flow.ending import all_to_their_end
 from homing.flow.store_watch import NOTE, StoreHold, StoreWatch, read_note, write_note
 from homing.flow.wakeup import WakeUp
+from homing.loop.model import ActionKind, Step, StepKind
 from homing.loop.store_mark import StoreMark
-from homing.store import alarms, store_mark
+from homing.store import alarms, store_mark, tables
 from homing.store.database import Database
+from tests.flow.act.test_worker import an_actor, failed
 from tests.flow.clock import Clock
-from tests.store.scenes import a_statement
+from tests.flow.deliver.scene import a_scene
+from tests.store.scenes import a_statement, all_rows
 
 
 def a_watch(database: Database, clock: Clock, folder: Path) -> StoreWatch:
@@ -26,11 +31,11 @@ def watch(database: Database, clock: Clock, tmp_path: Path) -> StoreWatch:
 
 
 async def restored(database: Database) -> None:
-    """The store as it was some beats ago."""
+    """The store as it was some looks ago."""
     await database.write(a_statement("UPDATE store_mark SET mark = mark - 2"))
 
 
-async def test_each_beat_is_noted_in_the_folder(watch: StoreWatch, database: Database) -> None:
+async def test_each_look_is_noted_in_the_folder(watch: StoreWatch, database: Database) -> None:
     assert read_note(watch.folder) is None
     for _ in range(3):
         await watch.look()
@@ -83,6 +88,27 @@ async def test_a_running_node_notices_too_and_its_note_may_be_gone(watch: StoreW
     await restored(database)
     await watch.look()
     assert watch.hold.is_held
+
+
+async def test_no_delivery_is_begun_while_it_is_held(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        await scene.waiting()
+        for held, state in ((True, "queued"), (False, "sending")):
+            scene.deliverer.hold.is_held = held
+            await scene.deliverer._claim()
+            assert [row["state"] for row in await scene.database.read(all_rows, tables.delivery)] == [state]
+        await all_to_their_end(scene.deliverer._running.values())
+
+
+async def test_no_action_is_begun_while_it_is_held(database: Database) -> None:
+    await failed(database, Step(kind=StepKind.LOG))
+    actor = an_actor(database)
+    pool = _Pool(frozenset(ActionKind))
+    for held, begun in ((True, 0), (False, 1)):
+        actor.hold.is_held = held
+        await actor._claim([pool])
+        assert len(pool.running) == begun
+    await all_to_their_end(pool.running)
 
 
 async def test_workers_are_woken_when_the_hold_ends(watch: StoreWatch) -> None:

@@ -36,8 +36,8 @@ async def _read(database: Database, organization: Organization, cursor: str | No
         await asyncio.sleep(0.02)
 
 
-async def _beat(database: Database, seen: StoreMark | None) -> StoreMark:
-    now_is, alarm = await database.write(store_mark.beat, seen, NOW)
+async def _advanced(database: Database, seen: StoreMark | None) -> StoreMark:
+    now_is, alarm = await database.write(store_mark.advance, seen, NOW)
     assert (now_is.held_at, alarm) == (None, None)
     return now_is.mark
 
@@ -48,20 +48,20 @@ async def _refusal(database: Database, organization: Organization, cursor: str |
     return refused.value.problem.status, refused.value.problem.code
 
 
-async def test_the_mark_rises_with_every_beat_of_every_node(database: Database) -> None:
-    one = await _beat(database, None)
-    other = await _beat(database, None)
-    assert one < other < await _beat(database, one)
+async def test_the_mark_rises_with_every_look_of_every_node(database: Database) -> None:
+    one = await _advanced(database, None)
+    other = await _advanced(database, None)
+    assert one < other < await _advanced(database, one)
 
 
 async def test_a_store_that_stands_behind_is_held_for_all_nodes_until_it_is_released(database: Database) -> None:
-    last = await _beat(database, await _beat(database, None))
+    last = await _advanced(database, await _advanced(database, None))
     ahead = StoreMark(last.generation, last.mark + 1)
-    held, alarm = await database.write(store_mark.beat, ahead, NOW)
+    held, alarm = await database.write(store_mark.advance, ahead, NOW)
     assert held.held_at == NOW
     assert alarm is not None
     for seen in (None, last, ahead):  # a new node sees it too, and the mark stands still
-        assert await database.write(store_mark.beat, seen, NOW + MINUTE) == (held, None)
+        assert await database.write(store_mark.advance, seen, NOW + MINUTE) == (held, None)
     [standing] = await database.read(alarms.list_all)
     assert standing.cause == CAUSE
     assert "restored from a backup" in standing.text
@@ -71,7 +71,7 @@ async def test_a_store_that_stands_behind_is_held_for_all_nodes_until_it_is_rele
     assert (released.held_at, released.mark.generation > last.generation) == (None, True)
     assert await database.write(store_mark.release, ahead, NOW) is None
     assert await database.read(alarms.list_all) == []
-    assert await _beat(database, ahead) > released.mark, "a node that was away follows"
+    assert await _advanced(database, ahead) > released.mark, "a node that was away follows"
 
 
 async def test_a_cursor_is_good_in_its_generation_alone(database: Database) -> None:
@@ -126,13 +126,13 @@ async def test_events_since_a_moment(database: Database) -> None:
 async def test_a_dump_of_another_server_is_held_and_its_events_stay_the_first(database: Database) -> None:
     """PostgreSQL: numbers of transactions are the server's. One that has counted less far would hide what is old."""
     if not await database.read(on_postgresql):
-        assert await _beat(database, None) > StoreMark(0, 0)
+        assert await _advanced(database, None) > StoreMark(0, 0)
         return
     organization = await an_organization(database)
     for name in ("a", "b"):
         await database.write(_append, organization, name)
     await database.write(a_statement("UPDATE event SET txid = txid + 1000000000"))
-    held, alarm = await database.write(store_mark.beat, None, NOW)
+    held, alarm = await database.write(store_mark.advance, None, NOW)
     assert held.held_at == NOW
     assert alarm is not None
     assert "another server" in alarm.text
@@ -143,7 +143,7 @@ async def test_a_dump_of_another_server_is_held_and_its_events_stay_the_first(da
     _, end, _ = await database.read(events.after, organization.id, None, None)
     await database.write(_append, organization, "later")
     assert await _read(database, organization, end, count=1) == ["later"]
-    assert (await database.write(store_mark.beat, None, NOW))[0].held_at is None, "the numbers are this server's now"
+    assert (await database.write(store_mark.advance, None, NOW))[0].held_at is None, "the numbers are this server's now"
     cursor = await database.read(events.since, organization.id, NOW + timedelta(days=1))
     assert await _read(database, organization, cursor) == []
 

@@ -1,7 +1,7 @@
 """Notice that the store was restored from a backup, and hold what is queued until the operator releases it.
 
 What was sent after the backup was made is in its queue again. So each node notes in its data folder how far it has seen
-the store, and compares, at the start and with each beat of the store's mark. A node whose folder is new has seen
+the store, and compares, at the start and each time that it lets the store's mark rise. A node whose folder is new has seen
 nothing, and believes the store.
 """
 
@@ -25,14 +25,14 @@ from homing.store.database import Database
 
 NOTE = "store-mark.json"
 """The file's name in the data folder, and in a backup."""
-_BEAT_EVERY = 10.0
+_LOOK_EVERY = 10.0
 
 _log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class StoreHold:
-    """Whether nothing that is queued may be begun, as of the last beat."""
+    """Whether nothing that is queued may be begun, as of the last look."""
 
     is_held: bool = False
 
@@ -51,35 +51,35 @@ class StoreWatch:
 
     async def run(self) -> None:
         await work_until_canceled(
-            self.look, failed="cannot mark the store", every=_BEAT_EVERY, first_after=_BEAT_EVERY, patience=0.0
+            self.look, failed="cannot mark the store", every=_LOOK_EVERY, first_after=_LOOK_EVERY, patience=0.0
         )
 
     async def look(self) -> None:
-        """One beat. The note is written after the store has committed, so that it never is ahead of the same store.
+        """Let the mark rise, and compare. The note is written after the store has committed, so that it never is ahead of the same store.
         Raises ValueError: what the folder has is no note of ours."""
         noted_before = await asyncio.to_thread(read_note, self.folder)
         known = [mark for mark in (noted_before, self._seen) if mark is not None]
         self._seen = max(known, default=None)
-        now_is, alarm = await self.database.write(store_mark.beat, self._seen, self.clock())
+        now_is, alarm = await self.database.write(store_mark.advance, self._seen, self.clock())
         noted(alarm)
-        await self._mind(now_is)
+        await self._follow(now_is)
 
     async def hold_now(self, why: str) -> StoreStanding:
         """Hold what is queued, on the operator's word."""
         now_is, alarm = await self.database.write(store_mark.hold, why, self.clock())
         noted(alarm)
-        await self._mind(now_is)
+        await self._follow(now_is)
         return now_is
 
     async def release(self) -> StoreStanding | None:
-        """Begin the next generation; other nodes follow with their next beat. None: nothing is held."""
+        """Begin the next generation; other nodes follow with their next look. None: nothing is held."""
         released = await self.database.write(store_mark.release, self._seen, self.clock())
         if released is not None:
             _log.warning("what was held is released", generation=released.mark.generation)
-            await self._mind(released)
+            await self._follow(released)
         return released
 
-    async def _mind(self, now_is: StoreStanding) -> None:
+    async def _follow(self, now_is: StoreStanding) -> None:
         was_held, self.hold.is_held = self.hold.is_held, now_is.held_at is not None
         metrics.STORE_HELD.set(self.hold.is_held)
         if self.hold.is_held:

@@ -1,4 +1,4 @@
-"""The mark of the store, one row: it rises with every beat of every node, and says whether what is queued is held."""
+"""The mark of the store, one row: it rises with every look of every node, and says whether what is queued is held."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,7 +47,7 @@ def event_numbers(conn: sa.Connection) -> EventNumbers:
     return EventNumbers(generation=row.generation if row.held_at is None else None, txid_ahead=row.txid_ahead)
 
 
-def beat(conn: sa.Connection, seen: StoreMark | None, now: datetime) -> tuple[StoreStanding, Alarm | None]:
+def advance(conn: sa.Connection, seen: StoreMark | None, now: datetime) -> tuple[StoreStanding, Alarm | None]:
     """Let the mark rise, unless the store stands behind what its caller has seen of it: then what is queued is held
     from now on, and an alarm says why."""
     row = conn.execute(_LOCKED).one()

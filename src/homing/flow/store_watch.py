@@ -1,8 +1,8 @@
 """Notice that the store was restored from a backup, and hold what is queued until the operator releases it.
 
 What was sent after the backup was made is in its queue again. So each node notes in its data folder how far it has seen
-the store, and compares, at the start and each time that it lets the store's mark rise. A node whose folder is new has seen
-nothing, and believes the store.
+the store, and compares, at the start and each time that it lets the store's mark rise. A node whose folder is new has
+seen nothing, and believes the store.
 """
 
 import asyncio
@@ -55,8 +55,8 @@ class StoreWatch:
         )
 
     async def look(self) -> None:
-        """Let the mark rise, and compare. The note is written after the store has committed, so that it never is ahead of the same store.
-        Raises ValueError: what the folder has is no note of ours."""
+        """Let the mark rise, and compare. The note is written after the store has committed, so that it never is ahead
+        of the same store. Raises ValueError: what the folder has is no note of ours."""
         noted_before = await asyncio.to_thread(read_note, self.folder)
         known = [mark for mark in (noted_before, self._seen) if mark is not None]
         self._seen = max(known, default=None)

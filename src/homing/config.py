@@ -291,6 +291,11 @@ class Settings(BaseSettings):
         return self.from_domain if self.organization_selectors else None
 
     @property
+    def spool(self) -> Path:
+        """The folder of large mails that came in."""
+        return self.data_dir / "inbound"
+
+    @property
     def lifetime(self) -> timedelta:
         return timedelta(hours=self.lifetime_hours)
 

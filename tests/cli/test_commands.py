@@ -172,6 +172,7 @@ def test_what_is_sent_without_a_server_is_kept(acme: Cli, tmp_path: Path) -> Non
     assert [one["id"] for one in listed.document()["messages"]] == [accepted["id"]]
     assert acme("messages", "list", "--until", "2020-01-01").document()["messages"] == []
     assert len(acme("events", "list").document()["events"]) == 2
+    assert acme("events", "list", "--since", "2100-01-01").document()["events"] == []
 
 
 def test_pages_are_written(cli: Cli, tmp_path: Path) -> None:

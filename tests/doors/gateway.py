@@ -27,6 +27,7 @@ from homing.flow.own_names import OwnNames
 from homing.flow.rotate_keys import KeyRotation, Selectors, terms_for
 from homing.flow.sealed_secrets import SealedSecrets
 from homing.flow.sessions import Sessions
+from homing.flow.store_watch import StoreHold, StoreWatch
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.wakeup import Broadcast, WakeUp
 from homing.flow.watch_loop import LoopWatch
@@ -134,7 +135,7 @@ async def gateway(folder: Path, url: str = "") -> AsyncIterator[Gateway]:
     await database.start()
     clock = Clock()
     try:
-        parts, sms = _parts(database, clock)
+        parts, sms = _parts(database, clock, folder)
         app = create_api(parts, message_page)
         app.include_router(web_router(_web_parts(parts)))
         acme = await _member(database, clock, "acme")
@@ -146,7 +147,7 @@ async def gateway(folder: Path, url: str = "") -> AsyncIterator[Gateway]:
         await database.close()
 
 
-def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
+def _parts(database: Database, clock: Clock, folder: Path) -> tuple[ApiParts, list[bytes]]:
     tokens = Tokens([TokenKey(id=1, secret=b"k" * 32, since=START - timedelta(days=1))])
     outgoing = Outgoing(
         tokens=tokens,
@@ -198,8 +199,14 @@ def _parts(database: Database, clock: Clock) -> tuple[ApiParts, list[bytes]]:
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(database, clock, domain_verifier.signer),
         loop_watch=_loop_watch(database, outgoing, clock),
+        store_watch=_store_watch(database, clock, folder),
     )
     return parts, sms
+
+
+def _store_watch(database: Database, clock: Clock, folder: Path) -> StoreWatch:
+    work, actions = WakeUp(), WakeUp()
+    return StoreWatch(database=database, folder=folder, clock=clock, hold=StoreHold(), work=work, actions=actions)
 
 
 def _loop_watch(database: Database, outgoing: Outgoing, clock: Clock) -> LoopWatch:
@@ -284,6 +291,7 @@ def _web_parts(parts: ApiParts) -> WebParts:
         clock=parts.clock,
         news=parts.news,
         loop_watch=parts.loop_watch,
+        hold=parts.store_watch.hold,
         public_url="http://gateway.example",
         operator_name="Operator",
         open_here=True,

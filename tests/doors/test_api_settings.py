@@ -262,7 +262,12 @@ async def test_the_stream_of_our_own_letters_is_not_an_applications(home: Gatewa
 
 
 async def test_health_metrics_and_callbacks(home: Gateway) -> None:
-    assert (await home.client.get("/healthz")).json() == {"status": "ok", "disk": "ok", "return_path": "unknown"}
+    assert (await home.client.get("/healthz")).json() == {
+        "status": "ok",
+        "disk": "ok",
+        "store": "ok",
+        "return_path": "unknown",
+    }
     assert (await home.client.get("/metrics")).status_code == 401
     assert (await home.call("GET", "/metrics")).status_code == 401
     assert (await home.client.get("/metrics", headers=home.administrator)).status_code == 200

@@ -64,7 +64,12 @@ async def test_the_page_on_health_has_the_rounds(
     assert f"</span>{state}</span>" in shown
     assert shown.count("<time ") == len(faults)
     assert (UNHEARD in shown) is (state == "broken")
-    assert (await home.client.get("/healthz")).json() == {"status": "ok", "disk": "ok", "return_path": state}
+    assert (await home.client.get("/healthz")).json() == {
+        "status": "ok",
+        "disk": "ok",
+        "store": "ok",
+        "return_path": state,
+    }
     told = (await home.client.get("/v1/loop_watch", headers=home.administrator)).json()
     assert told["state"] == state
     assert [one["fault"] for one in told["rounds"]] == list(reversed(faults))

@@ -26,13 +26,15 @@ HOST = "127.0.7.1"
 
 
 @pytest.fixture
-def authentication(dns: DnsServer, clock: Clock) -> InboundAuthentication:
+def authentication(dns: DnsServer, clock: Clock, tmp_path: Path) -> InboundAuthentication:
     """Where the domain corp.example has published all three."""
     dns.publish(CORP, f'TXT "v=spf1 ip4:{HOST} -all"')
     dns.publish_text(KEY.dns_name, KEY.dns_record())
     dns.publish_text(f"_dmarc.{CORP}", "v=DMARC1; p=reject")
     resolver = Resolver(dns.servers, keep=AS_PUBLISHED, timeout=5, allow_private=True)
-    return InboundAuthentication(resolver=resolver, suffix_of=_last_label, clock=clock, patience=PATIENCE)
+    return InboundAuthentication(
+        resolver=resolver, suffix_of=_last_label, clock=clock, spool=tmp_path, patience=PATIENCE
+    )
 
 
 def _last_label(name: str) -> str:
@@ -156,7 +158,7 @@ async def test_all_of_a_large_mail_is_judged_and_not_the_part_that_the_store_kee
     whole = signed(MAIL + b"x" * 100 + b"\r\n")
     spool = tmp_path / "spooled"
     spool.write_bytes(whole)
-    mail = a_mail(whole[:-50], spool=str(spool))
+    mail = a_mail(whole[:-50], spool=spool.name)
     assert (await authentication.authenticate(mail)).dkim.passed
     spool.unlink()
     found = await authentication.authenticate(mail)

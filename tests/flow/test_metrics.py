@@ -41,5 +41,5 @@ def test_what_only_rises_is_a_counter_and_what_falls_again_a_gauge() -> None:
     kinds = {name: type(one) for name, one in KNOWN.items()}
     assert set(kinds.values()) == {Counter, Gauge}
     falls = {"ALARMS_STANDING", "DISK_FREE", "DISK_LOW", "QUEUE", "CASES", "OLDEST_DUE", "SLOWED", "KEYS_UNSEEN"}
-    falls |= {"RETURN_PATH_OK", "RETURN_PATH_OK_AT"}
+    falls |= {"RETURN_PATH_OK", "RETURN_PATH_OK_AT", "STORE_HELD"}
     assert {name for name, kind in kinds.items() if kind is Gauge} == falls

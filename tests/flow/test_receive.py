@@ -22,6 +22,7 @@ from homing.lab.returned_mail import Failure, bounce
 from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.model import State
 from homing.loop.token import Purpose, TokenKey, Tokens
+from homing.loop.watch import PROBE_RECIPIENT
 from homing.mail.authentication import Authentication
 from homing.net.dns import Resolver
 from homing.store import alarms, inbound, tables
@@ -44,6 +45,7 @@ from tests.store.scenes import (
     attempted,
     claimed,
     event_types,
+    fresh,
     state_of,
     submitted,
 )
@@ -68,7 +70,9 @@ def a_receiver(database: Database, clock: Clock, spool: Path) -> Receiver:
         spool=spool,
         reply_retention=REPLY_RETENTION,
         retention=RETENTION,
-        inbound_authentication=InboundAuthentication(resolver=silent, suffix_of=None, clock=clock, patience=0.05),
+        inbound_authentication=InboundAuthentication(
+            resolver=silent, suffix_of=None, clock=clock, spool=spool, patience=0.05
+        ),
         feedback_domains=frozenset(),
         actions=WakeUp(),
         news=WakeUp(),
@@ -134,7 +138,7 @@ async def test_what_is_answered_250_is_committed(receiver: Receiver, clock: Cloc
         raw, spool = committed(tmp_path)[-1]
         assert (reply.reply_code, reply.enhanced_status_code, raw) == (250, "2.0.0", NOTE)
     assert spool is not None
-    assert Path(spool).read_bytes() == whole, "all of it, beside its beginning"
+    assert (tmp_path / "inbound" / spool).read_bytes() == whole, "all of it, beside its beginning"
 
 
 async def test_who_leaves_too_much_is_refused_and_nothing_of_it_stays(
@@ -333,13 +337,41 @@ class Held(InboundAuthentication):
         return await super().authenticate(mail)
 
 
+async def test_what_comes_back_for_something_that_the_store_does_not_have_is_kept_and_the_operator_hears_of_it(
+    receiver: Receiver, database: Database
+) -> None:
+    lost, probe, message = fresh(), fresh(), fresh()
+    quoting = TOKENS.mint(Purpose.TRACE, lost, made=NOW, last_day=(NOW + DAY).date())
+    failure = Failure(final_recipient="john@corp.example")
+    message_id = f"<{TOKENS.mint(Purpose.MESSAGE_ID, message, made=NOW, last_day=(NOW + DAY).date())}@post.example>"
+    of_its_message = b"Message-ID: " + message_id.encode() + b"\r\nSubject: x\r\n\r\n"
+    arrivals = (
+        arrived(address_of(lost), bounced("john@corp.example", address_of(lost))),
+        arrived(address_of(lost, Purpose.UNSUBSCRIBE, "u+")),
+        arrived(content=bounce("mx.corp.example", quoting, b"Homing-Trace: " + quoting.encode(), failure)),
+        arrived(content=bounce("mx.corp.example", "x@post.example", of_its_message, failure)),
+        arrived(address_of(probe), bounced(PROBE_RECIPIENT, address_of(probe))),
+        arrived(),
+    )
+    for number, arrival in enumerate(arrivals):
+        assert (await receiver.keep(arrival)).reply_code == 250
+        await read_all(receiver)
+        counted = [(alarm.cause, alarm.times) for alarm in await database.read(alarms.list_all)]
+        assert counted == [("missing-from-store", min(number + 1, 4))], arrival
+    rows = await database.read(all_rows, tables.inbound)
+    assert {row["state"] for row in rows} == {"done"}
+    assert None not in {row["raw"] for row in rows}
+
+
 async def test_no_bounce_waits_for_large_mail_or_for_strays(
     receiver: Receiver, database: Database, clock: Clock
 ) -> None:
     organization = await an_organization(database)
     [one] = (await delivered(database, organization, "john@corp.example")).deliveries
     resolver = receiver.inbound_authentication.resolver
-    receiver.inbound_authentication = Held(resolver=resolver, suffix_of=None, clock=clock, patience=0.05)
+    receiver.inbound_authentication = Held(
+        resolver=resolver, suffix_of=None, clock=clock, spool=receiver.spool, patience=0.05
+    )
     address = address_of(one.id)
     large = replace(arrived(address), write_whole=lambda file: file.write_bytes(NOTE) and None)
     for mail in (*[arrived()] * 30, *[large] * 3, arrived(address, bounced(one.recipient, address))):

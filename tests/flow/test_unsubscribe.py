@@ -9,7 +9,7 @@ import pytest
 from homing.flow.unsubscribe import Unsubscribing
 from homing.loop.model import State
 from homing.loop.token import Purpose, TokenKey, Tokens
-from homing.store import tables
+from homing.store import alarms, tables
 from homing.store.database import Database
 from tests.flow.clock import Clock
 from tests.store.scenes import NOW, all_rows, an_organization, fresh, state_of, submitted
@@ -77,10 +77,20 @@ async def test_a_token_has_its_time_its_purpose_and_its_delivery(
     [one] = (await submitted(database, await an_organization(database), JOHN, stream="news")).deliveries
     others = [token_of(one.id, purpose) for purpose in Purpose if purpose is not Purpose.UNSUBSCRIBE]
     before = await everything(database)
-    for dead in (*others, token_of(fresh()), "", "a" * 48):
+    for dead in (*others, "", "a" * 48):
         assert await unsubscribing.use(dead) is None
     clock.now = NOW + 2 * DAY
     assert await unsubscribing.use(token_of(one.id)) is None, "its last day is over"
     assert await everything(database) == before
     clock.now = NOW + DAY
     assert await unsubscribing.look(token_of(one.id)) is not None
+
+
+async def test_who_leaves_a_delivery_that_a_restore_has_taken_is_not_passed_over(
+    unsubscribing: Unsubscribing, database: Database
+) -> None:
+    lost = fresh()
+    assert await unsubscribing.use(token_of(lost)) is None
+    [alarm] = await database.read(alarms.list_all)
+    assert alarm.cause == "missing-from-store"
+    assert lost.hex in alarm.text

@@ -33,7 +33,7 @@ async def _settled(database: Database, organization: Organization) -> str:
     """When all that was committed can be read: a transaction in any database of the server may hold it up."""
     rows = await database.read(all_rows, tables.event, tables.event.c.organization == organization.id)
     last = max(((row["txid"], row["seq"]) for row in rows), default=(0, 0))
-    while events.read_cursor(cursor := await database.read(events.latest, organization.id)) < last:
+    while events.read_cursor(cursor := await database.read(events.latest, organization.id))[1] < last:
         await asyncio.sleep(0.02)
     return cursor
 

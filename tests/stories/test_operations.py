@@ -23,7 +23,12 @@ async def test_metrics_count_what_happened_in_our_own_words(story: Story) -> Non
 
 
 async def test_health_needs_the_database(story: Story) -> None:
-    assert (await story.http.get("/healthz")).json() == {"status": "ok", "disk": "ok", "return_path": "unknown"}
+    assert (await story.http.get("/healthz")).json() == {
+        "status": "ok",
+        "disk": "ok",
+        "store": "ok",
+        "return_path": "unknown",
+    }
 
 
 async def test_a_paused_organization_sends_nothing_until_it_is_resumed(story: Story) -> None:

@@ -26,6 +26,7 @@ from homing.app.workers import (
     make_examiner,
     make_loop_watch,
     make_receiver,
+    make_store_watch,
     make_tidier,
     make_warner,
 )
@@ -37,6 +38,7 @@ from homing.flow.deliver import Deliverer
 from homing.flow.disk_space import DiskWatch
 from homing.flow.receive import Receiver
 from homing.flow.sealed_secrets import seal_anew
+from homing.flow.store_watch import NOTE, StoreWatch
 from homing.flow.tidy import Tidier
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.watch_loop import LoopWatch
@@ -61,6 +63,7 @@ class App:
     actor: Actor
     tidier: Tidier
     disk_watch: DiskWatch
+    store_watch: StoreWatch
     alarm_notifier: AlarmNotifier
     domain_verifier: DomainVerifier
     loop_watch: LoopWatch
@@ -102,6 +105,7 @@ class App:
         async with self.storing(), AsyncExitStack() as workers, AsyncExitStack() as doors:
             self.clock.resume(*await self.database.read(wall_clock.last_seen))
             await self.disk_watch.look()
+            await self._compare()
             await self.tidier.recover()
             await self.domain_verifier.names.learn()
             workers.push_async_callback(self._close_connections)
@@ -118,12 +122,22 @@ class App:
                 self.actor,
                 self.tidier,
                 self.disk_watch,
+                self.store_watch,
                 self.alarm_notifier,
                 self.domain_verifier,
                 self.loop_watch,
             ):
                 workers.push_async_callback(_ended, asyncio.create_task(worker.run()))
             yield self
+
+    async def _compare(self) -> None:
+        """See before anything is sent whether the store is the one that this node knows."""
+        try:
+            await self.store_watch.look()
+        except ValueError as error:
+            path = str(self.store_watch.folder / NOTE)
+            message = f"It tells how far this node has seen the database, and is damaged: {error}. Move it away."
+            raise BadSettings(Fault(path, "setting-invalid", message)) from None
 
     async def _close_connections(self) -> None:
         await self.deliverer.agent.close()
@@ -136,7 +150,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     shared = Shared.of(settings, clock or Clock())
     actor = make_actor(shared)
     domain_verifier = make_examiner(shared)
-    loop_watch = make_loop_watch(shared)
+    loop_watch, store_watch = make_loop_watch(shared), make_store_watch(shared)
     stopping = asyncio.Event()
     return App(
         settings=settings,
@@ -148,10 +162,11 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         actor=actor,
         tidier=make_tidier(shared),
         disk_watch=DiskWatch(disk=shared.disk, database=shared.database, clock=shared.clock),
+        store_watch=store_watch,
         alarm_notifier=make_warner(shared),
         domain_verifier=domain_verifier,
         loop_watch=loop_watch,
-        http=make_http(shared, actor, domain_verifier, loop_watch, stopping),
+        http=make_http(shared, actor, domain_verifier, loop_watch, store_watch, stopping),
         stopping=stopping,
     )
 

@@ -26,6 +26,7 @@ from homing.flow.doctor import Doctor
 from homing.flow.keyring import Keyring
 from homing.flow.own_doctor import OwnDoctor
 from homing.flow.sessions import Sessions
+from homing.flow.store_watch import StoreWatch
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.watch_loop import LoopWatch
 from homing.net.fetch import check_url
@@ -86,7 +87,12 @@ class _HttpServer(uvicorn.Server):
 
 
 def make_http(
-    shared: Shared, actor: Actor, domain_verifier: DomainVerifier, loop_watch: LoopWatch, stopping: asyncio.Event
+    shared: Shared,
+    actor: Actor,
+    domain_verifier: DomainVerifier,
+    loop_watch: LoopWatch,
+    store_watch: StoreWatch,
+    stopping: asyncio.Event,
 ) -> FastAPI:
     """API and pages. `stopping` is set when the door closes; live streams end then."""
     acceptance = Acceptance(
@@ -130,6 +136,7 @@ def make_http(
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(shared),
         loop_watch=loop_watch,
+        store_watch=store_watch,
     )
     http = create_api(parts, message_page)
     http.include_router(web_router(_pages(shared, parts)))
@@ -148,6 +155,7 @@ def _pages(shared: Shared, api: ApiParts) -> WebParts:
         clock=shared.clock,
         news=shared.news,
         loop_watch=api.loop_watch,
+        hold=shared.hold,
         public_url=shared.settings.public_url,
         peers=api.peers,
         operator_name=shared.settings.operator_name,

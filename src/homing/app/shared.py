@@ -18,6 +18,7 @@ from homing.flow.own_names import OwnNames
 from homing.flow.rotate_keys import KeyRotation, terms_for
 from homing.flow.rules import reading_rules
 from homing.flow.sealed_secrets import SealedSecrets
+from homing.flow.store_watch import StoreHold
 from homing.flow.wakeup import Broadcast, WakeUp
 from homing.loop.reading.rulebook import Rules
 from homing.loop.sealing import Sealer
@@ -87,6 +88,7 @@ class Shared:
     work: WakeUp = field(default_factory=WakeUp)
     actions: WakeUp = field(default_factory=WakeUp)
     news: Broadcast = field(default_factory=Broadcast)
+    hold: StoreHold = field(default_factory=StoreHold)
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock) -> "Shared":

@@ -12,6 +12,7 @@ from homing.flow.authenticate_inbound import InboundAuthentication
 from homing.flow.deliver import Deliverer, DeliveryAgent, Recorder
 from homing.flow.receive import Receiver
 from homing.flow.rotate_keys import Selectors
+from homing.flow.store_watch import StoreWatch
 from homing.flow.tidy import Tidier
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.wakeup import WakeUp
@@ -57,6 +58,7 @@ def make_deliverer(shared: Shared) -> Deliverer:
     return Deliverer(
         database=shared.database,
         disk=shared.disk,
+        hold=shared.hold,
         agent=agent,
         clock=shared.clock,
         jumped_at=shared.clock.jumped_at,
@@ -76,11 +78,14 @@ def make_receiver(shared: Shared) -> Receiver:
         rules=shared.rules,
         clock=shared.clock,
         dice=dice,
-        spool=shared.settings.data_dir / "inbound",
+        spool=shared.settings.spool,
         reply_retention=timedelta(days=shared.settings.reply_retention_days),
         retention=timedelta(days=shared.settings.content_retention_days),
         inbound_authentication=InboundAuthentication(
-            resolver=shared.askers.reading, suffix_of=suffix_list(), clock=shared.clock
+            resolver=shared.askers.reading,
+            suffix_of=suffix_list(),
+            clock=shared.clock,
+            spool=shared.settings.spool,
         ),
         feedback_domains=frozenset(shared.settings.feedback_domains),
         actions=shared.actions,
@@ -94,6 +99,7 @@ def make_actor(shared: Shared) -> Actor:
     return Actor(
         database=shared.database,
         disk=shared.disk,
+        hold=shared.hold,
         outgoing=shared.outgoing,
         fetcher=shared.fetcher,
         sealed_secrets=shared.sealed_secrets,
@@ -127,8 +133,19 @@ def make_tidier(shared: Shared) -> Tidier:
         owner=shared.owner,
         alone=shared.settings.database_url.startswith("sqlite"),
         content_retention=timedelta(days=shared.settings.content_retention_days),
-        spool=shared.settings.data_dir / "inbound",
+        spool=shared.settings.spool,
         work=shared.work,
+    )
+
+
+def make_store_watch(shared: Shared) -> StoreWatch:
+    return StoreWatch(
+        database=shared.database,
+        folder=shared.settings.data_dir,
+        clock=shared.clock,
+        hold=shared.hold,
+        work=shared.work,
+        actions=shared.actions,
     )
 
 

@@ -20,9 +20,11 @@ from homing.cli import (
     messages,
     organizations,
     policies,
+    store,
     suppressions,
 )
 from homing.cli.audit import audit
+from homing.cli.backup import backup
 from homing.cli.docs import docs
 from homing.cli.doctor import doctor
 from homing.cli.exits import Commands, importing
@@ -74,6 +76,7 @@ app.command("send")(send)
 app.command("explain")(explain)
 app.command("doctor")(doctor)
 app.command("audit")(audit)
+app.command("backup")(backup)
 app.command("docs")(docs)
 for room in (
     organizations.organizations,
@@ -87,6 +90,7 @@ for room in (
     inbound.inbound,
     alarms.alarms,
     loop_watch.loop,
+    store.store,
     events.events,
     check.config,
 ):

@@ -258,7 +258,7 @@ def _answers(url: str) -> bool:
     return well or health.get("code") == "database-unavailable"
 
 
-_HEALTH = {"status", "disk", "return_path"}
+_HEALTH = {"status", "disk", "store", "return_path"}
 """What a gateway says of its health; older ones said less."""
 
 

@@ -10,6 +10,7 @@ import typer
 from homing.cli import timeline
 from homing.cli.client import Gateway, Json, with_organization
 from homing.cli.exits import ExitCode, Unsuccessful, unsuccessful
+from homing.cli.options import Moment, utc
 from homing.cli.output import for_person, say, show, table
 
 events = typer.Typer(name="events", help="Events: what happened, and what happens.", no_args_is_help=True)
@@ -24,10 +25,13 @@ _PAUSE = 1.0
 @events.command("list")
 @with_organization
 def list_events(
-    gateway: Gateway, cursor: Cursor = None, limit: Annotated[int, typer.Option(min=1, max=500)] = 100
+    gateway: Gateway,
+    cursor: Cursor = None,
+    since: Moment = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
 ) -> None:
     """List events, oldest first."""
-    found = gateway.get("/v1/events", cursor=cursor, limit=limit)
+    found = gateway.get("/v1/events", cursor=cursor, since=utc(since), limit=limit)
     show(found, lambda: table(timeline.HEADINGS, (timeline.row(event, {}) for event in found["events"])))
     say(f"For what comes next: --cursor {found['cursor']}")
 

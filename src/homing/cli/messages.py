@@ -54,6 +54,19 @@ def show_message(
     show(message, lambda: picture(message, dialogues=dialogue))
 
 
+@messages.command("cancel")
+@with_organization
+def cancel(gateway: Gateway, id: Annotated[str, typer.Argument(help="msg_…, or dlv_… for one recipient.")]) -> None:  # noqa: A002
+    """Cancel what waits: the deliveries of a message that are queued or deferred, or one of them."""
+    waiting = [id]
+    if not id.startswith("dlv_"):
+        deliveries = gateway.get(f"/v1/messages/{segment(id)}")["deliveries"]
+        waiting = [one["id"] for one in deliveries if one["state"] in {"queued", "deferred"}]
+    canceled = [gateway.call("POST", f"/v1/deliveries/{segment(one)}/cancel") for one in waiting]
+    document = {"canceled": [one["id"] for one in canceled]}
+    show(document, lambda: table(("Delivery", "Recipient", "State"), map(_canceled, canceled)))
+
+
 def picture(message: Json, *, dialogues: bool = False) -> "RenderableType":
     """Everything that is known of a message; `dialogues`: those that were kept, too."""
     from rich.console import Group
@@ -84,6 +97,10 @@ def _row(message: Json) -> list[object]:
     human_sender = message["human_sender"]
     deliveries = [f"{one['recipient']}: {one['state']}" for one in message["deliveries"]]
     return [message["id"], moment(message["created_at"]), human_sender["address"], message["subject"], deliveries]
+
+
+def _canceled(delivery: Json) -> list[object]:
+    return [delivery["id"], delivery["recipient"], delivery["state"]]
 
 
 def _delivery(delivery: Json) -> list[object]:

@@ -29,11 +29,13 @@ _PIECE_OCTETS = 256 * 1024
 
 @dataclass(slots=True, kw_only=True)
 class InboundAuthentication:
-    """`suffix_of` None: no public suffix list is installed, and DMARC goes by the tree walk alone."""
+    """`suffix_of` None: no public suffix list is installed, and DMARC goes by the tree walk alone. `spool`: the folder
+    of large mails."""
 
     resolver: Resolver
     suffix_of: SuffixOf | None
     clock: Clock
+    spool: Path
     patience: float = _PATIENCE
 
     async def authenticate(self, mail: Inbound) -> Authentication:
@@ -55,7 +57,7 @@ class InboundAuthentication:
 
     async def _dkim(self, mail: Inbound, keys: dict[str, PublishedKey]) -> Verification:
         now = int(self.clock().timestamp())
-        return await asyncio.to_thread(lambda: verify(mail.raw or b"", keys.get, now, _rest(mail)))
+        return await asyncio.to_thread(lambda: verify(mail.raw or b"", keys.get, now, _rest(self.spool, mail)))
 
     async def _spf(self, mail: Inbound, resolver: Resolver) -> SpfVerdict:
         if not mail.ip:
@@ -64,11 +66,11 @@ class InboundAuthentication:
         return await answer(dialogue, resolver, patience=self.patience)
 
 
-def _rest(mail: Inbound) -> Iterator[bytes]:
+def _rest(spool: Path, mail: Inbound) -> Iterator[bytes]:
     """What stands behind `mail.raw` in the spool, piece by piece; nothing where it cannot be read: a signature then
     fails, and nothing else does."""
     if mail.spool:
-        with suppress(OSError), Path(mail.spool).open("rb", buffering=0) as file:
+        with suppress(OSError), (spool / mail.spool).open("rb", buffering=0) as file:
             file.seek(len(mail.raw or b""))
             while piece := file.read(_PIECE_OCTETS):
                 yield piece

@@ -26,6 +26,7 @@ KEY_MOVES = Counter("homing_dkim_key_moves", "DKIM keys that moved on, by the st
 KEYS_UNSEEN = Gauge("homing_dkim_keys_unseen", "DKIM keys in use whose record does not stand in the DNS everywhere.")
 DISK_FREE = Gauge("homing_disk_free_bytes", "Room in the data folder.")
 DISK_LOW = Gauge("homing_disk_low", "1 while nothing new is taken or begun for want of room on the disk.")
+STORE_HELD = Gauge("homing_store_held", "1 while what is queued is held, since a backup was restored.")
 CLOCK_JUMPS = Counter("homing_clock_jumps", "Times that the clock jumped while the monotonic clock did not.")
 RETURN_PATH_OK = Gauge(
     "homing_return_path_ok",

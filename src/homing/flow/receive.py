@@ -24,7 +24,7 @@ from homing.flow.outgoing import Clock, Dice
 from homing.flow.own_names import OwnNames
 from homing.flow.wakeup import WakeUp
 from homing.flow.worker import surviving, work_until_canceled
-from homing.loop import ids
+from homing.loop import ids, store_mark
 from homing.loop.alarm import alarm
 from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.evidence import ReportAction, Reported, Unsubscribed, What
@@ -36,7 +36,7 @@ from homing.loop.reading.match import NOTHING_SAID, evidence_from, is_feedback_o
 from homing.loop.reading.understand import Understood, understand
 from homing.loop.receivers import receiver_of
 from homing.loop.token import Purpose, TokenRefused, Tokens, masked
-from homing.loop.watch import is_probe
+from homing.loop.watch import PROBE_RECIPIENT, is_probe
 from homing.mail.authentication import Authentication, vouched_by
 from homing.mail.reply import Reply
 from homing.store import actions, inbound, sent_deliveries
@@ -115,11 +115,18 @@ class _Matched:
     by_returned_sender: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """What a live token in a mail names, and the store does not have."""
+
+    what: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Receiver:
     """Serves the MX door, and works on the mail that the door kept. `feedback_domains`: see
-    `loop.reading.match.is_feedback_of`. It wakes `actions` when a failure policy has steps to take, and `news` when
-    anything has happened."""
+    `loop.reading.match.is_feedback_of`. `spool`: the folder of large mails. It wakes `actions` when a failure policy
+    has steps to take, and `news` when anything has happened."""
 
     database: Database
     disk: DiskSpace
@@ -190,7 +197,7 @@ class Receiver:
     async def _over_quota(self, new: NewInbound) -> Reply:
         """Whether a later try may help depends on the address: a delivery's has had all that it takes."""
         if new.spool:
-            await asyncio.to_thread(Path(new.spool).unlink, missing_ok=True)
+            await asyncio.to_thread((self.spool / new.spool).unlink, missing_ok=True)
         _log.warning("an address takes no more mail", purpose=new.purpose, size=new.size, ip=new.ip)
         if new.delivery is not None:
             return _NO_MORE
@@ -203,7 +210,7 @@ class Receiver:
             return None
         file = self.spool / f"{identifier.hex}.eml"
         await asyncio.to_thread(_write_durably, file, arrival.write_whole)
-        return str(file)
+        return file.name
 
     async def _wanted_at_from(self, arrival: Arrival) -> bool:
         understood = await self._understand(arrival.head, arrival.envelope_sender)
@@ -344,28 +351,42 @@ class Receiver:
         if mail.purpose == Door.UNSUBSCRIBE and mail.delivery is not None:
             if understood.what in _NO_WISH:
                 return ()
+            if await self.database.read(sent_deliveries.by_delivery, mail.delivery) is None:
+                return await self._missed(mail, understood, _missing_delivery(mail.delivery))
             wish = Unsubscribed(by="mail", inbound=mail.id)
             return (DeliveryEvidence(delivery=mail.delivery, evidence=wish, now=self.clock(), inbound=mail.id),)
         matched = await self._match(mail, understood)
+        if isinstance(matched, _Missing):
+            return await self._missed(mail, understood, matched)
         return () if matched is None else (self._finding(mail, understood, matched, authentication),)
 
-    async def _match(self, mail: Inbound, understood: Understood) -> _Matched | None:
+    async def _missed(self, mail: Inbound, understood: Understood, missing: _Missing) -> tuple[DeliveryEvidence, ...]:
+        """Nothing can be recorded: the operator must hear of it. Only the loop watch forgets what it has sent."""
+        if not any(report.final_recipient == PROBE_RECIPIENT for report in understood.reports):
+            said = f"{ids.show('inbound', mail.id)} ({understood.what}) is about {missing.what}"
+            await raise_alarm(self.database, store_mark.missing(said), self.clock())
+        return ()
+
+    async def _match(self, mail: Inbound, understood: Understood) -> _Matched | _Missing | None:
         """The delivery by the address that the mail came to; failing that, by the returned original."""
         trace = self._marked(understood)
-        if mail.delivery is not None:
-            sent = await self.database.read(sent_deliveries.by_delivery, mail.delivery)
-            by_trace = trace == mail.delivery
-            return None if sent is None else _Matched(sent=sent, by_envelope=True, by_trace=by_trace)
-        if trace is not None:
-            sent = await self.database.read(sent_deliveries.by_delivery, trace)
-            return None if sent is None else _Matched(sent=sent, by_trace=True)
         returned_sender = self._first_opened(understood.returned_senders, Purpose.ENVELOPE)
-        if returned_sender is not None:
-            sent = await self.database.read(sent_deliveries.by_delivery, returned_sender)
-            return None if sent is None else _Matched(sent=sent, by_returned_sender=True)
+        if named := mail.delivery or trace or returned_sender:
+            sent = await self.database.read(sent_deliveries.by_delivery, named)
+            if sent is None:
+                return _missing_delivery(named)
+            by_envelope, by_trace = mail.delivery is not None, trace == named
+            return _Matched(
+                sent=sent,
+                by_envelope=by_envelope,
+                by_trace=by_trace,
+                by_returned_sender=not by_envelope and not by_trace,
+            )
         message = self._opened(Purpose.MESSAGE_ID, _local_part(understood.returned_message_id))
         if message is None:
             return None
+        if not await self.database.read(sent_deliveries.has_message, MessageId(message)):
+            return _Missing(f"{ids.show('message', message)} of {ids.made_at(message):%Y-%m-%d %H:%M} UTC")
         for report in understood.reports:
             for address in (report.original_recipient, report.final_recipient):
                 sent = await self.database.read(sent_deliveries.by_recipient, MessageId(message), address)
@@ -454,6 +475,10 @@ def _answer_once(
     organization = sent.delivery.organization
     if inbound.take_oops(conn, organization, address, finding.now):
         actions.put(conn, organization, answer, finding.now)
+
+
+def _missing_delivery(delivery: DeliveryId) -> _Missing:
+    return _Missing(f"{ids.show('delivery', delivery)} of {ids.made_at(delivery):%Y-%m-%d %H:%M} UTC")
 
 
 def _local_part(message_id: str) -> str:

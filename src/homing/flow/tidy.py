@@ -134,14 +134,14 @@ class Tidier:
 
     async def _erase_inbound(self, now: datetime) -> int:
         erased = await self.database.write(inbound.erase, now)
-        await asyncio.to_thread(_remove, erased.files)
+        await asyncio.to_thread(_remove, [self.spool / name for name in erased.files])
         return erased.mails
 
     async def _forget_strays(self) -> None:
         """Files of mails that were never kept after all, or that another node erased."""
         files = await asyncio.to_thread(_old_files, self.spool, self.clock() - _STRAY_AFTER)
         held = await self.database.read(inbound.spooled, list(files))
-        await asyncio.to_thread(_remove, [str(file) for mail, file in files.items() if mail not in held])
+        await asyncio.to_thread(_remove, [file for mail, file in files.items() if mail not in held])
 
     def _is_dead(self, owner: str) -> bool:
         return owner != self.owner
@@ -153,6 +153,6 @@ def _old_files(folder: Path, before: datetime) -> dict[InboundId, Path]:
     return {InboundId(UUID(file.stem)): file for file in files}
 
 
-def _remove(files: list[str]) -> None:
+def _remove(files: list[Path]) -> None:
     for file in files:
-        Path(file).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)

@@ -6,7 +6,9 @@ Any holder of the message may unsubscribe its recipient. This concerns one addre
 
 from dataclasses import dataclass
 
+from homing.flow.alarms import raise_alarm
 from homing.flow.outgoing import Clock
+from homing.loop import ids, store_mark
 from homing.loop.evidence import Unsubscribed
 from homing.loop.model import DeliveryId
 from homing.loop.token import Purpose, TokenRefused, Tokens
@@ -33,13 +35,15 @@ class Unsubscribing:
     clock: Clock
 
     async def look(self, token: str) -> Unsubscription | None:
-        """None: the token is not ours, or its time is over."""
+        """None: the token is not ours, its time is over, or its delivery is not in the store, which raises an alarm."""
         try:
             delivery = DeliveryId(self.tokens.open(Purpose.UNSUBSCRIBE, token, now=self.clock()))
         except TokenRefused:
             return None
         sent = await self.database.read(sent_deliveries.by_delivery, delivery)
         if sent is None:
+            said = f"a link to unsubscribe is about {ids.show('delivery', delivery)}"
+            await raise_alarm(self.database, store_mark.missing(said), self.clock())
             return None
         organization = await self.database.read(organizations.get, sent.delivery.organization)
         assert organization is not None

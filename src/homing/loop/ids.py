@@ -1,7 +1,7 @@
 """Identifiers: time-ordered (UUIDv7, RFC 9562 §5.7) inside, with a word in front outside: `msg_0190c3…`."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 _DIGITS = re.compile("[0-9a-f]{32}")
@@ -30,6 +30,11 @@ def new_id(now: datetime, dice: bytes) -> UUID:
     number = number & ~(0xF << 76) | (0x7 << 76)
     number = number & ~(0x3 << 62) | (0x2 << 62)
     return UUID(int=number)
+
+
+def made_at(identifier: UUID) -> datetime:
+    """The moment at which `new_id` made it, to the millisecond."""
+    return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
 
 
 def show(kind: str, identifier: UUID) -> str:

@@ -3,13 +3,16 @@
 On SQLite the sequence is the order of commits. On PostgreSQL a transaction can take a number and commit after a later
 one; so events are ordered by (transaction, sequence) and read only below the oldest transaction still running: what
 comes after the cursor is then complete for ever.
+
+Where a backup is restored, numbers are given out again. So a cursor names the generation of the store, too, and is good
+in that one alone.
 """
 
 import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +20,10 @@ import sqlalchemy as sa
 
 from homing.loop.model import DeliveryId, EventId, EventType, HumanSenderId, MessageId, NewEvent, OrganizationId
 from homing.loop.problem import Fault, Problem, Rejected
-from homing.store import tables
+from homing.store import store_mark, tables
 from homing.store.dialect import insert_all, on_postgresql
 from homing.store.ids import fresh
+from homing.store.store_mark import OLDEST_RUNNING, EventNumbers
 
 _T = tables.event
 
@@ -29,6 +33,8 @@ LOOKED_THROUGH = 5000
 _Position = tuple[int, int]
 """Transaction and sequence."""
 _START: _Position = (0, 0)
+_OUT_OF_ORDER = timedelta(minutes=10)
+"""So much earlier an event may have happened than one that was written before it: clocks differ, transactions last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +58,7 @@ class Happening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One stored event. `cursor` is the place right behind it."""
+    """One stored event. `cursor` is the place right behind it; "" in a message's timeline, which has no places."""
 
     id: EventId
     cursor: str
@@ -83,8 +89,30 @@ def append(conn: sa.Connection, happenings: Iterable[Happening]) -> None:
 
 
 def latest(conn: sa.Connection, organization: OrganizationId) -> str:
-    """The cursor behind everything that can be read now: where a live stream starts."""
-    return _show(_end(conn, organization))
+    """The cursor behind everything that can be read now: where a live stream starts. Raises `Rejected` while the store
+    is held."""
+    numbers = store_mark.event_numbers(conn)
+    return _show(_generation(numbers), _end(conn, organization, numbers))
+
+
+def since(conn: sa.Connection, organization: OrganizationId, moment: datetime) -> str:
+    """The cursor before everything that has happened since then, and before some of what happened in the ten minutes
+    until then. Raises `Rejected` while the store is held."""
+    numbers = store_mark.event_numbers(conn)
+    end, column = _end(conn, organization, numbers), _T.c.txid if on_postgresql(conn) else _T.c.seq
+    low, high = 0, end[0 if column is _T.c.txid else 1] + 1
+    mine = sa.select(column, _T.c.at).where(_T.c.organization == organization).order_by(_T.c.txid, _T.c.seq).limit(1)
+    if column is _T.c.seq:
+        mine = mine.where(_T.c.txid == 0)
+    while low < high:
+        middle = (low + high) // 2
+        row = conn.execute(mine.where(column >= middle)).first()
+        if row is None or row.at >= moment - _OUT_OF_ORDER:
+            high = middle
+        else:
+            low = row[0] + 1
+    before = (low - 1, 2**63 - 1) if column is _T.c.txid else (0, low - 1)
+    return _show(_generation(numbers), max(before, _START))
 
 
 def after(
@@ -98,11 +126,13 @@ def after(
     may be more by now.
 
     With `human_sender` only his; the cursor moves past those of others too, `LOOKED_THROUGH` events at a time. Raises
-    `Rejected` for a cursor that is not ours.
+    `Rejected` for a cursor that is not ours or of another generation, and for any while the store is held.
     """
-    begin, end = read_cursor(cursor), _end(conn, organization)
+    numbers = store_mark.event_numbers(conn)
+    begin = _START if cursor is None else _place(cursor, numbers)
+    generation, end = _generation(numbers), _end(conn, organization, numbers)
     if end <= begin:
-        return [], _show(begin), False
+        return [], _show(generation, begin), False
     place = sa.tuple_(_T.c.txid, _T.c.seq)
     behind = _T.select().where(_T.c.organization == organization, place > sa.tuple_(*begin), place <= sa.tuple_(*end))
     query, more = behind.order_by(_T.c.txid, _T.c.seq), False
@@ -111,10 +141,10 @@ def after(
             more, end = last < end, last
         some = query.limit(LOOKED_THROUGH).subquery()
         query = sa.select(some).where(some.c.human_sender == human_sender).order_by(some.c.txid, some.c.seq)
-    events = read_rows(conn.execute(query.limit(limit)).all())
+    events = _read_rows(conn.execute(query.limit(limit)).all(), generation)
     if len(events) == limit:
         return events, events[-1].cursor, True
-    return events, _show(end), more
+    return events, _show(generation, end), more
 
 
 def _last_looked_at(conn: sa.Connection, query: sa.Select[Any], begin: _Position, end: _Position) -> _Position | None:
@@ -125,11 +155,11 @@ def _last_looked_at(conn: sa.Connection, query: sa.Select[Any], begin: _Position
     return None if last is None else (last.txid, last.seq)
 
 
-def read_rows(rows: Sequence[sa.Row[Any]]) -> list[Event]:
+def _read_rows(rows: Sequence[sa.Row[Any]], generation: int | None = None) -> list[Event]:
     return [
         Event(
             id=row.id,
-            cursor=_show((row.txid, row.seq)),
+            cursor="" if generation is None else _show(generation, (row.txid, row.seq)),
             organization=row.organization,
             message=row.message,
             delivery=row.delivery,
@@ -145,35 +175,48 @@ def read_rows(rows: Sequence[sa.Row[Any]]) -> list[Event]:
 def of_message(conn: sa.Connection, organization: OrganizationId, message: UUID) -> list[Event]:
     """The timeline, in the order in which it was written."""
     query = _T.select().where(_T.c.message == message, _T.c.organization == organization)
-    return read_rows(conn.execute(query.order_by(_T.c.seq)).all())
+    return _read_rows(conn.execute(query.order_by(_T.c.seq)).all())
 
 
-def _end(conn: sa.Connection, organization: OrganizationId) -> _Position:
+def _end(conn: sa.Connection, organization: OrganizationId, numbers: EventNumbers) -> _Position:
     """Behind the last event that can be read: every transaction up to there has ended."""
     query = sa.select(_T.c.txid, _T.c.seq).where(_T.c.organization == organization)
     if on_postgresql(conn):
-        query = query.where(_T.c.txid < sa.text("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+        query = query.where(_T.c.txid < sa.text(f"{OLDEST_RUNNING} + {numbers.txid_ahead}"))
     row = conn.execute(query.order_by(_T.c.txid.desc(), _T.c.seq.desc()).limit(1)).first()
     return _START if row is None else (row.txid, row.seq)
 
 
-def _show(position: _Position) -> str:
-    return base64.urlsafe_b64encode("{}.{}".format(*position).encode()).decode().rstrip("=")
+def _generation(numbers: EventNumbers) -> int:
+    if numbers.generation is None:
+        title = "The database was restored from a backup; no events are told until the operator has released it."
+        raise Rejected(451, "4.3.0", Problem(status=503, code="store-held", title=title, retry_after=60))
+    return numbers.generation
 
 
-def read_cursor(cursor: str | None) -> _Position:
-    """The place that a cursor names. Raises `Rejected` for one that is not ours."""
-    if cursor is None:
-        return _START
+def _place(cursor: str, numbers: EventNumbers) -> _Position:
+    generation, position = read_cursor(cursor)
+    if generation != numbers.generation:
+        raise _outdated()
+    return position
+
+
+def _show(generation: int, position: _Position) -> str:
+    return base64.urlsafe_b64encode("{}.{}.{}".format(generation, *position).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[int, _Position]:
+    """The generation, and the place in it, that a cursor names. Raises `Rejected` for one that is not ours."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        txid, _, seq = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii").partition(".")
-        position = int(txid), int(seq)
+        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        *generation, txid, seq = [int(number) for number in text.split(".")]
+        numbers = (*(generation or [0]), txid, seq)  # of generation 0 cursors did not speak
     except (ValueError, binascii.Error):
         raise bad_cursor() from None
-    if not all(0 <= number < 2**63 for number in position):
+    if len(numbers) != 3 or not all(0 <= number < 2**63 for number in numbers):
         raise bad_cursor()
-    return position
+    return numbers[0], (txid, seq)
 
 
 def bad_cursor() -> Rejected:
@@ -185,3 +228,15 @@ def bad_cursor() -> Rejected:
         faults=(Fault(path="", code="cursor-invalid", message="use the cursor of the last answer, or none"),),
     )
     return Rejected(501, "5.5.4", problem)
+
+
+def _outdated() -> Rejected:
+    problem = Problem(
+        status=410,
+        code="cursor-outdated",
+        title="The database was restored from a backup, and this cursor names a place in what was before.",
+        detail="Begin anew: ask with `since`, a moment before the last event that you have, and no cursor; then go on "
+        "with the cursor of the answer. Events that you have bear ids that you know. A live stream without a cursor "
+        "begins now.",
+    )
+    return Rejected(550, "5.7.1", problem)

@@ -20,6 +20,7 @@ _D = tables.delivery
 _C = tables.case
 _QUEUED = sa.text("delivery.state IN ('queued', 'deferred')")
 _LEASED = sa.text("delivery.state = 'sending'")
+_TO_DO = sa.text("action.state IN ('due', 'running')")
 _UNSETTLED = sa.text("\"case\".state IN ('open', 'unheard')")
 
 
@@ -43,6 +44,11 @@ def waiting(conn: sa.Connection, now: datetime) -> Waiting:
         cases={state: _cases(conn, state) for state in (CaseState.OPEN, CaseState.UNHEARD)},
         oldest_due=conn.execute(due).scalar(),
     )
+
+
+def actions_waiting(conn: sa.Connection) -> int:
+    """Those that are under way count too."""
+    return conn.execute(sa.select(sa.func.count()).select_from(tables.action).where(_TO_DO)).scalar_one()
 
 
 def _cases(conn: sa.Connection, state: CaseState) -> int:

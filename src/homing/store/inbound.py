@@ -53,8 +53,8 @@ class InboundQueue(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewInbound:
     """`purpose`: which of our addresses it came to (envelope, header_from, postmaster, abuse, fbl, dmarc, tlsrpt).
-    `raw`: the first MiB; `spool`: the file with all of it, when it is larger. `flags`: bare_lf, bare_cr, nul, smtputf8.
-    """
+    `raw`: the first MiB; `spool`: the name of the file with all of it, when it is larger. `flags`: bare_lf, bare_cr,
+    nul, smtputf8."""
 
     id: InboundId
     received_at: datetime
@@ -306,7 +306,7 @@ _LINES = sa.select(
 
 
 class Erased(NamedTuple):
-    """How many mails were erased, and the spool files of theirs that may now be deleted."""
+    """How many mails were erased, and the names of their spool files, which may now be deleted."""
 
     mails: int
     files: list[str]

@@ -35,6 +35,10 @@ def by_recipient(conn: sa.Connection, message: MessageId, address: str) -> Sent 
     return _one(conn, _D.c.message == message, sa.func.lower(_D.c.recipient) == address.lower())
 
 
+def has_message(conn: sa.Connection, message: MessageId) -> bool:
+    return conn.execute(sa.select(_M.c.id).where(_M.c.id == message)).first() is not None
+
+
 def _one(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> Sent | None:
     query = (
         sa.select(*DELIVERY, _D.c.identity, _M.c.message_id, _M.c.subject, _M.c.human_sender_name, _M.c.stream)

@@ -14,7 +14,7 @@ from homing.loop.budget import DEFAULTS, Budget
 from homing.loop.model import ActionKind, ActionState, EventType, FailurePolicy, Reader, Step, StepKind, StepState
 from homing.loop.token import Purpose, TokenRefused
 from homing.net.sms import SmsAccepted, SmsAnswer, SmsRefused, SmsStatus, SmsUnknown, StatusCallback
-from homing.store import actions, cases
+from homing.store import actions, alarms, cases
 from homing.store.actions import Action, Finished
 from homing.store.database import Database
 from tests.store.test_budgets import running
@@ -196,8 +196,11 @@ async def test_whoever_has_no_token_of_ours_is_no_provider(database: Database) -
     channel, action, token = await taken(database)
     other = TOKENS.mint(Purpose.CORRECTION, action.id, made=NOW)
     unknown = TOKENS.mint(Purpose.SMS_STATUS, ORGANIZATION.id, made=NOW)
-    for stranger in ("", "x" * 40, other, unknown, token[:-1]):
+    for stranger in ("", "x" * 40, other, token[:-1]):
         assert not await channel.status(stranger, b'"failed"')
+    assert await database.read(alarms.list_all) == []
+    assert not await channel.status(unknown, b'"failed"')
+    assert [alarm.cause for alarm in await database.read(alarms.list_all)] == ["missing-from-store"]
     stored = await database.read(actions.by_id, action.id)
     assert stored is not None
     assert stored.state is ActionState.DONE

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from homing.flow.act import Actor, worker
 from homing.flow.act.worker import MOST_TRIES
 from homing.flow.sealed_secrets import SealedSecrets
+from homing.flow.store_watch import StoreHold
 from homing.flow.wakeup import WakeUp
 from homing.loop.budget import DEFAULTS, Budget
 from homing.loop.model import (
@@ -53,6 +54,7 @@ def an_actor(database: Database, **changes: Any) -> Actor:
     given: dict[str, Any] = {
         "database": database,
         "disk": roomy(),
+        "hold": StoreHold(),
         "outgoing": OUTGOING,
         "fetcher": Fetcher(Resolver([("127.0.0.1", 1)], keep=AS_PUBLISHED)),
         "sealed_secrets": SealedSecrets(sealer=Sealer(b"k" * 32), secret=lambda: b"s" * 32),

@@ -14,6 +14,7 @@ from homing.flow.deliver.sign import Signer
 from homing.flow.identity_facts import IdentityFacts
 from homing.flow.outgoing import Outgoing
 from homing.flow.rules import reading_rules
+from homing.flow.store_watch import StoreHold
 from homing.flow.wakeup import WakeUp
 from homing.lab.world import World
 from homing.loop.domains.identity import OperatorIdentity
@@ -112,6 +113,7 @@ async def a_scene(folder: Path, *, key: bool = True) -> AsyncIterator[Scene]:
         deliverer = Deliverer(
             database=database,
             disk=roomy(),
+            hold=StoreHold(),
             agent=agent,
             clock=clock,
             jumped_at=lambda: None,

@@ -87,7 +87,7 @@ async def test_a_file_that_belongs_to_no_mail_is_removed_when_nobody_can_be_writ
         purpose="envelope",
         size=1,
         raw=None,
-        spool=str(kept),
+        spool=kept.name,
         flags=frozenset(),
         helo="x",
     )

@@ -20,6 +20,7 @@ from homing.doors.api import (
     organizations,
     policies,
     problems,
+    store,
     suppression_imports,
     suppression_lifts,
     suppressions,
@@ -65,6 +66,7 @@ def api_router() -> APIRouter:
         doctor,
         alarms,
         loop_watch,
+        store,
         operations,
     ):
         router.include_router(room.router)

@@ -15,14 +15,14 @@ from pydantic import BaseModel, Field
 
 from homing.doors.api.authorization import ReadAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.fields import AskedNumber
+from homing.doors.api.fields import AskedNumber, Moment
 from homing.doors.api.parts import ApiParts, Parts
-from homing.doors.api.problems import not_found, refused, too_busy
+from homing.doors.api.problems import invalid, not_found, refused, too_busy
 from homing.doors.api.responses import EventOut, event_out
 from homing.doors.http_places import key_shown
 from homing.loop import ids
 from homing.loop.model import HumanSenderId, OrganizationId
-from homing.loop.problem import Problem, Rejected
+from homing.loop.problem import Fault, Problem, Rejected
 from homing.loop.token import Purpose, TokenRefused
 from homing.store import events, human_senders, organizations
 from homing.store.events import Event
@@ -45,6 +45,9 @@ TOKEN_LIFETIME = timedelta(hours=1)
 Cursor = Annotated[
     str | None, Query(description="The cursor of the place right after the last event that you have.", max_length=100)
 ]
+Since = Annotated[
+    Moment | None, Query(description="Where to begin without a cursor: before all that has happened since then.")
+]
 LastEventId = Annotated[str | None, Header(description="As `cursor`; a browser sends it when it reconnects.")]
 _STREAM_DOC: dict[int | str, dict[str, Any]] = {
     200: {
@@ -52,7 +55,7 @@ _STREAM_DOC: dict[int | str, dict[str, Any]] = {
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
-                "example": 'id: MC40Mg\nevent: bounced\ndata: {"id": "evt_…", "type": "bounced", "data": {}}\n\n',
+                "example": 'id: MC4wLjQy\nevent: bounced\ndata: {"id": "evt_…", "type": "bounced", "data": {}}\n\n',
             }
         },
     }
@@ -76,9 +79,18 @@ class StreamToken(BaseModel):
 
 @router.get("/v1/events", summary="List events")
 async def list_events(
-    access: ReadAccess, parts: Parts, cursor: Cursor = None, limit: Annotated[AskedNumber, Query(ge=1, le=500)] = 100
+    access: ReadAccess,
+    parts: Parts,
+    cursor: Cursor = None,
+    since: Since = None,
+    limit: Annotated[AskedNumber, Query(ge=1, le=500)] = 100,
 ) -> EventPage:
-    """From the first one, or from a cursor. No event is ever skipped, also when many processes write."""
+    """From a cursor, from a moment, or from the first one. No event is ever skipped, also when many processes write.
+    After a backup was restored a cursor of before gets 410 `cursor-outdated`: begin anew with `since`."""
+    if since is not None:
+        if cursor is not None:
+            raise invalid([Fault("/query:since", "cursor-or-since", "Give a cursor or a moment, not both.")])
+        cursor = await parts.database.read(events.since, access.id, since)
     found, end, _ = await parts.database.read(events.after, access.id, None, cursor, limit)
     return EventPage(events=[event_out(event) for event in found], cursor=end)
 
@@ -178,9 +190,12 @@ class _Line:
         asked = spoken = clock()
         while not self.parts.stopping.is_set():
             call = self.parts.news.upcoming
-            found, cursor, more = await self.parts.database.read(
-                events.after, self.organization, self.human_sender, cursor, PAGE
-            )
+            try:
+                found, cursor, more = await self.parts.database.read(
+                    events.after, self.organization, self.human_sender, cursor, PAGE
+                )
+            except Rejected:
+                return  # the store was restored under way: whoever comes back is told so
             for event in found:
                 yield _frame(event)
                 spoken = clock()
@@ -203,7 +218,7 @@ async def _line(
     cursor: str | None,
     welcome: Callable[[], Awaitable[bool]],
 ) -> _Line:
-    """Raises Rejected: a cursor that is not ours, or too many streams."""
+    """Raises Rejected: a cursor that is not ours or out of date, a store that is held, or too many streams."""
     if parts.listeners.total() >= parts.streams:
         raise too_busy("There are too many live streams at the moment.")
     if parts.listeners[organization] >= STREAMS_AT_ONCE:

@@ -25,10 +25,12 @@ LARGEST_CALLBACK = 64 * 1024
 
 
 class Health(BaseModel):
-    """`return_path`: whether failures find their way back, as the loop watch has it."""
+    """`return_path`: whether failures find their way back, as the loop watch has it. `store`: `held` while nothing that
+    is queued is begun, since the database was restored from a backup."""
 
     status: Literal["ok"]
     disk: Literal["ok", "low"]
+    store: Literal["ok", "held"]
     return_path: LoopState
 
 
@@ -44,7 +46,8 @@ async def health(parts: Parts) -> Health:
         problem = Problem(status=503, code="database-unavailable", title=title, retry_after=5)
         raise Rejected(451, "4.3.0", problem) from None
     disk: Literal["ok", "low"] = "low" if parts.acceptance.disk.is_low else "ok"
-    return Health(status="ok", disk=disk, return_path=standing.state)
+    store: Literal["ok", "held"] = "held" if parts.store_watch.hold.is_held else "ok"
+    return Health(status="ok", disk=disk, store=store, return_path=standing.state)
 
 
 @router.get("/metrics", summary="Metrics", response_class=Response)

@@ -19,6 +19,7 @@ from homing.flow.keyring import Keyring
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.own_doctor import OwnDoctor
 from homing.flow.sealed_secrets import SealedSecrets
+from homing.flow.store_watch import StoreWatch
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.wakeup import Broadcast
 from homing.flow.watch_loop import LoopWatch
@@ -52,6 +53,7 @@ class ApiParts:
     domain_verifier: DomainVerifier
     own_doctor: OwnDoctor
     loop_watch: LoopWatch
+    store_watch: StoreWatch
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     bodies: Budget = field(default_factory=lambda: Budget(_BODIES))
     """What bodies of requests take up in memory until they are answered."""

@@ -1,4 +1,4 @@
-"""The page on how the gateway itself is: whether failures find their way back, and what waits."""
+"""The page on how the gateway itself is: whether failures find their way back, what waits, and what is held."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from homing.doors.web.parts import WebParts
 from homing.doors.web.rendering import message_page, page
 from homing.doors.web.visitors import Visitors
 from homing.loop.watch import CURES
-from homing.store import alarms, figures, loop_probes
+from homing.store import alarms, figures, loop_probes, store_mark
 
 ROUNDS = 20
 
@@ -30,6 +30,7 @@ class Health:
         return page(
             "health.html",
             visitor=visitor,
+            held_at=(await database.read(store_mark.standing)).held_at,
             standing=await self.parts.loop_watch.standing(),
             every=self.parts.loop_watch.every,
             rounds=await database.read(loop_probes.ended, ROUNDS),

@@ -51,6 +51,7 @@ class Pages:
         return page(
             "messages.html",
             visitor=visitor,
+            held=self.parts.hold.is_held,
             standing=await self.parts.loop_watch.standing(),
             asked=asked,
             hint=HINT,

@@ -8,6 +8,7 @@ from homing.flow.address_proofs import AddressProofs
 from homing.flow.keyring import Keyring
 from homing.flow.outgoing import Clock
 from homing.flow.sessions import Sessions
+from homing.flow.store_watch import StoreHold
 from homing.flow.wakeup import Broadcast
 from homing.flow.watch_loop import LoopWatch
 from homing.loop.token import Tokens
@@ -28,6 +29,7 @@ class WebParts:
     clock: Clock
     news: Broadcast
     loop_watch: LoopWatch
+    hold: StoreHold
     public_url: str
     peers: Peers
     operator_name: str

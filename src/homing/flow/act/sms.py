@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from homing.flow.act.channel import Again, Assignment, End, Ended, FactsOf, LeaseLost, failed, finished, over_budget
+from homing.flow.alarms import raise_alarm
 from homing.flow.outgoing import Clock
 from homing.flow.wakeup import WakeUp
-from homing.loop import ids
+from homing.loop import ids, store_mark
 from homing.loop.budget import Budget, OverBudget, budget_of
 from homing.loop.letters.letters import failure_sms, recipient_sms
 from homing.loop.model import ActionId, ActionState, EventType, NewEvent, Reader, StepState
@@ -81,6 +82,9 @@ class Sms:
         except TokenRefused:
             return False
         action = await self.database.read(actions.by_id, ActionId(subject))
+        if action is None:
+            said = f"the SMS provider tells of {ids.show('action', subject)}"
+            await raise_alarm(self.database, store_mark.missing(said), self.clock())
         if callback is None or action is None:
             return False
         if callback.status is SmsStatus.FAILED and action.state in {ActionState.RUNNING, ActionState.DONE}:

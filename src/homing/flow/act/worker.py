@@ -38,6 +38,7 @@ from homing.flow.disk_space import DiskSpace
 from homing.flow.ending import all_to_their_end
 from homing.flow.outgoing import Clock, Outgoing
 from homing.flow.sealed_secrets import SealedSecrets
+from homing.flow.store_watch import StoreHold
 from homing.flow.wakeup import WakeUp
 from homing.flow.worker import surviving, work_until_canceled
 from homing.loop import ids
@@ -78,6 +79,7 @@ class Actor:
 
     database: Database
     disk: DiskSpace
+    hold: StoreHold
     outgoing: Outgoing
     fetcher: Fetcher
     sealed_secrets: SealedSecrets
@@ -102,7 +104,7 @@ class Actor:
     async def _claim(self, pools: Sequence["_Pool"]) -> bool:
         """Begin as many actions as there is room for; returns whether more may be due now."""
         capacity = {pool.kinds: _AT_ONCE - len(pool.running) for pool in pools if len(pool.running) < _AT_ONCE}
-        if not capacity or self.disk.is_low:
+        if not capacity or self.disk.is_low or self.hold.is_held:
             return False
         claimed = await self.database.write(_claimed, self.clock(), capacity)
         for pool in pools:

@@ -14,6 +14,7 @@ from homing.flow.deliver.attempt import DeliveryAgent
 from homing.flow.disk_space import DiskSpace
 from homing.flow.ending import PATIENCE, all_to_their_end
 from homing.flow.outgoing import Clock, LastClockJump
+from homing.flow.store_watch import StoreHold
 from homing.flow.wakeup import WakeUp
 from homing.flow.worker import surviving, work_until_canceled
 from homing.loop.ids import show
@@ -41,6 +42,7 @@ class Deliverer:
 
     database: Database
     disk: DiskSpace
+    hold: StoreHold
     agent: DeliveryAgent
     clock: Clock
     jumped_at: LastClockJump
@@ -71,7 +73,7 @@ class Deliverer:
 
     async def _claim(self) -> bool:
         """Claim as much as there is room for; returns whether more may be due now."""
-        if self.disk.is_low:
+        if self.disk.is_low or self.hold.is_held:
             return False
         room, octets = self.at_once - len(self._running), OCTETS_AT_ONCE - self._octets
         if room <= self.at_once // 4 or octets <= 0:

@@ -6,6 +6,8 @@ from homing.loop.alarm import StandingAlarm
 from homing.loop.letters.facts import moment
 from homing.loop.letters.layout import Block, Heading, Link, Paragraph, Quote, Table, html, plain
 from homing.loop.letters.letters import Text
+from homing.loop.store_mark import CAUSE as STORE_HELD
+from homing.loop.store_mark import MISSING
 from homing.loop.watch import CAUSE, CURES
 from homing.mail.text import clean
 
@@ -27,6 +29,11 @@ _ADVICE = {
     "disk-low": "The disk is nearly full, so nothing is accepted or sent. Make room: it goes on by itself.",
     "role-mail-refused": "Somebody writes much to postmaster and the like. See who (`homing inbound list`), or allow "
     "more (`role_mail_mib_per_day`).",
+    STORE_HELD: "The database was restored from a backup. What was queued then may have been sent since, so nothing "
+    "goes out: see what waits (`homing store show`), cancel what must not go again, then run `homing store release`.",
+    MISSING: "Messages were sent that the database does not know, so it was restored from a backup, or is another one. "
+    "What comes back for them cannot be recorded: it is kept (`homing inbound list`), and somebody must read it. If no "
+    "restore was noticed, hold what is queued (`homing store hold`) and see Restore in docs/runbook.md.",
     "kept-unread": "A bug keeps a mail that came back from being read. It is kept: look at it, and report the bug.",
     **{f"{CAUSE}{fault}": f"Failures may be going unheard. {cure}" for fault, cure in CURES.items()},
 }

@@ -21,6 +21,7 @@ from homing.store.tables.messages import message_content as message_content
 from homing.store.tables.messages import oops_answer as oops_answer
 from homing.store.tables.operation import alarm as alarm
 from homing.store.tables.operation import loop_probe as loop_probe
+from homing.store.tables.operation import store_mark as store_mark
 from homing.store.tables.operation import wall_clock as wall_clock
 from homing.store.tables.organizations import allowed_name as allowed_name
 from homing.store.tables.organizations import api_key as api_key

@@ -23,6 +23,9 @@ class Moment(sa.TypeDecorator[datetime]):
         return None if value is None else _EPOCH + timedelta(microseconds=value)
 
 
+TRANSACTION_NUMBER = "(pg_current_xact_id()::text)::bigint"
+
+
 class CurrentTransaction(sa.sql.functions.FunctionElement[int]):
     """The number of the running transaction on PostgreSQL; 0 on SQLite, which has one writer and needs none."""
 
@@ -37,7 +40,7 @@ def _no_transaction_number(element: CurrentTransaction, compiler: SQLCompiler, *
 
 @compiles(CurrentTransaction, "postgresql")
 def _transaction_number(element: CurrentTransaction, compiler: SQLCompiler, **_: object) -> str:  # noqa: ARG001
-    return "(pg_current_xact_id()::text)::bigint"
+    return TRANSACTION_NUMBER
 
 
 Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")

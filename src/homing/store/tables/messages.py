@@ -155,7 +155,7 @@ inbound = sa.Table(
     sa.Column("size", sa.Integer, nullable=False),
     sa.Column("flags", Json, nullable=False),  # list: bare_lf, bare_cr, nul, smtputf8
     sa.Column("raw", sa.LargeBinary),  # the first MiB; null after its retention time (a tombstone stays)
-    sa.Column("spool", sa.Text),  # file with all of it, when it is larger
+    sa.Column("spool", sa.Text),  # name of the file with all of it, when it is larger
     sa.Column("state", sa.String(12), nullable=False),  # waiting, working, done, unparsed
     sa.Column("what", sa.String(16)),
     sa.Column("verdict", Json),

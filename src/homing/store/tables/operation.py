@@ -12,6 +12,16 @@ wall_clock = sa.Table(
     sa.Column("jumped_at", Moment),
 )
 
+store_mark = sa.Table(
+    "store_mark",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # one row
+    sa.Column("generation", sa.BigInteger, nullable=False),  # see loop.store_mark
+    sa.Column("mark", sa.BigInteger, nullable=False),
+    sa.Column("held_at", Moment),  # null: nothing is held
+    sa.Column("txid_ahead", sa.BigInteger, nullable=False),  # by how much numbers of events are ahead of the server's
+)
+
 loop_probe = sa.Table(
     "loop_probe",
     metadata,

@@ -11,11 +11,13 @@ import sqlalchemy as sa
 from homing.loop.evidence import Answered, ReportAction, Reported, Unanswered, What
 from homing.loop.ids import new_id
 from homing.loop.model import CaseId, Delivery, Identity, Level, Origin, State, Strength, Verdict
+from homing.loop.queue import Places
 from homing.mail.reply import Reply, Stage
-from homing.store import accepted_messages, cases, deliveries, organizations, tables
+from homing.store import accepted_messages, cases, claims, deliveries, organizations, tables
 from homing.store.accepted_messages import AcceptedMessage, Idempotency, NewDelivery, NewMessage
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.deliveries import OpenAttempt
 from homing.store.inbound import InboundQuota
 from homing.store.organizations import Organization
 from homing.store.record import AttemptResult, DeliveryEvidence
@@ -105,7 +107,8 @@ async def submitted(database: Database, organization: Organization, *recipients:
 async def claimed(
     database: Database, owner: str = "worker", now: datetime = NOW, limit: int = 100
 ) -> list[ClaimedDelivery]:
-    return await database.write(deliveries.claim, owner, now, deliveries.Capacity(limit), LEASE)
+    claim = await database.write(claims.claim, owner, now, Places(limit), LEASE)
+    return list(claim.deliveries)
 
 
 async def attempted(database: Database, one: ClaimedDelivery, now: datetime = NOW) -> OpenAttempt:

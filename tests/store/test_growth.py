@@ -13,10 +13,12 @@ import sqlalchemy as sa
 
 from homing.loop.evidence import What
 from homing.loop.model import CaseKind, CaseState, State
+from homing.loop.queue import Places
 from homing.store import (
     actions,
     alarms,
     cases,
+    claims,
     deliveries,
     dkim_keys,
     events,
@@ -57,10 +59,10 @@ Task = Callable[[sa.Connection], Any]
 
 def periodic(large: Large) -> Mapping[str, Task]:
     """What workers do every few seconds or minutes, as it is when nothing is to be done, or little."""
-    room = deliveries.Capacity(50)
+    room = Places(50)
     return {
-        "claim deliveries": lambda c: deliveries.claim(c, "w", NOW, room, LEASE),
-        "claim due deliveries": lambda c: deliveries.claim(c, "w", NOW + 2 * DAY, room, LEASE),
+        "claim deliveries": lambda c: claims.claim(c, "w", NOW, room, LEASE),
+        "claim due deliveries": lambda c: claims.claim(c, "w", NOW + 2 * DAY, room, LEASE),
         "recover deliveries": lambda c: deliveries.recover(c, NOW),
         "recover lost leases": lambda c: deliveries.recover(c, NOW + timedelta(hours=1)),
         "recover at the start": lambda c: deliveries.recover(c, NOW, lambda _: False),

@@ -27,8 +27,8 @@ from homing.loop.model import (
 )
 from homing.store import accepted_messages, actions, cases, gathered_letters, policies, record, tables, views
 from homing.store.actions import Finished
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery
 from homing.store.organizations import Organization
 from homing.store.record import DeliveryEvidence
 from homing.store.told_delays import Delay

@@ -107,7 +107,8 @@ def heads(conn: sa.Connection, line: Line, now: datetime, *, but_not: Collection
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """What a line's turns came to. `crowded`: queues from which nothing could be taken for want of places, while others
-    stand behind them; they rest, the longer the more of them there are, so that what stands behind them is seen. `paused`: see `Heads`."""
+    stand behind them. They rest, the longer the more of them there are, so that those others are seen. `paused`: see
+    `Heads`."""
 
     line: Line
     served: Collection[Queue]

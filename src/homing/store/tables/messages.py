@@ -79,7 +79,6 @@ delivery = sa.Table(
     one_of("state", State),
     sa.UniqueConstraint("organization", "resent_from", "resent_key"),
     # The queue: only rows with something to do are in these indexes.
-    where("ix_delivery_due", "next_attempt_at", only="state IN ('queued', 'deferred')"),
     where("ix_delivery_queue", "queue", "state", "next_attempt_at", only="state IN ('queued', 'deferred')"),
     where("ix_delivery_expiring", "expires_at", only="state IN ('queued', 'deferred')"),
     where("ix_delivery_suspect", "next_attempt_at", only="state IN ('queued', 'deferred') AND silent_deaths > 0"),

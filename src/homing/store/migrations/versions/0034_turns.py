@@ -17,6 +17,7 @@ def upgrade() -> None:
         ("ix_delivery_expiring", ["expires_at"]),
     ):
         op.create_index(name, "delivery", columns, sqlite_where=only, postgresql_where=only)
+    op.drop_index("ix_delivery_due", "delivery")
     op.create_table(
         "waiting_queue",
         sa.Column("line", sa.String(8), nullable=False),

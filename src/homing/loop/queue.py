@@ -40,7 +40,7 @@ class Queue:
     id: UUID
     organization: OrganizationId
     stream_class: int
-    target: str
+    towards: str
 
 
 def queue_of(organization: OrganizationId, stream: str, domain: str) -> Queue:
@@ -50,7 +50,7 @@ def queue_of(organization: OrganizationId, stream: str, domain: str) -> Queue:
     named = domain.lower()
     name = b"\0".join((organization.bytes, str(stream_class).encode(), named.encode()))
     identifier = UUID(bytes=hashlib.blake2b(name, digest_size=16).digest())
-    return Queue(id=identifier, organization=organization, stream_class=stream_class, target=named)
+    return Queue(id=identifier, organization=organization, stream_class=stream_class, towards=named)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -115,13 +115,13 @@ def _choose(conn: sa.Connection, line: Line, now: datetime, trial: Places) -> _C
     while rotations and trial.has_room(line):
         queue = _next(rotations[0], waiting, trial)
         if queue is not None:
-            trial.take(queue.organization, queue.target, line)
+            trial.take(queue.organization, queue.towards, line)
             deliveries.append(waiting[queue].popleft())
             served.add(queue)
             rotations.append(rotations[0])
         rotations.popleft()
     passed_over = {queue for queue in queues if waiting[queue]} - served
-    crowded = {queue for queue in passed_over if seen.more and not trial.has_room_towards(queue.target)}
+    crowded = {queue for queue in passed_over if seen.more and not trial.has_room_towards(queue.towards)}
     return _Chosen(
         deliveries=deliveries,
         ended=Ended(line=line, served=served, crowded=crowded, paused=seen.paused),
@@ -147,7 +147,7 @@ def _next(rotation: deque[Queue], waiting: Mapping[Queue, deque[DeliveryId]], tr
     """The organization's next queue that may take a place; it goes to the end of the rotation."""
     while rotation and trial.has_room_for(rotation[0].organization):
         queue = rotation.popleft()
-        if waiting[queue] and trial.has_room_towards(queue.target):
+        if waiting[queue] and trial.has_room_towards(queue.towards):
             rotation.append(queue)
             return queue
     return None

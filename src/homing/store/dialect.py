@@ -3,18 +3,17 @@
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert:
     """INSERT with `on_conflict_do_nothing` and `on_conflict_do_update`, which both spell alike."""
-    return insert_into(table, postgresql=on_postgresql(conn))
+    return insert_into(table, conn.dialect.name)
 
 
-def insert_into(table: sa.Table, *, postgresql: bool) -> sqlite.Insert:
+def insert_into(table: sa.Table, dialect: str) -> sqlite.Insert:
     """The same for a statement that is built once for each database."""
-    return cast("sqlite.Insert", pg.insert(table)) if postgresql else sqlite.insert(table)
+    return cast("sqlite.Insert", postgresql.insert(table)) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def on_postgresql(conn: sa.Connection) -> bool:

@@ -76,17 +76,17 @@ def enter(conn: sa.Connection, waiting: Iterable[Turn]) -> None:
             "queue": identifier,
             "organization": turn.queue.organization,
             "stream_class": turn.queue.stream_class,
-            "target": turn.queue.target,
+            "towards": turn.queue.towards,
             "turn_at": turn.at,
         }
         for (line, identifier), turn in sorted(queues.items(), key=itemgetter(0))
     ]
-    conn.execute(_entering(on_postgresql(conn), _Q), rows)
+    conn.execute(_entering(_Q, conn.dialect.name), rows)
     classes = [
         {"line": line.value, "organization": organization, "stream_class": stream_class, "turn_at": at}
         for (line, organization, stream_class), at in sorted(streams.items())
     ]
-    conn.execute(_entering(on_postgresql(conn), _S), classes)
+    conn.execute(_entering(_S, conn.dialect.name), classes)
 
 
 def heads(conn: sa.Connection, line: Line, now: datetime, *, but_not: Collection[OrganizationId] = ()) -> Heads:
@@ -98,7 +98,7 @@ def heads(conn: sa.Connection, line: Line, now: datetime, *, but_not: Collection
     streams: dict[_StreamKey, list[Queue]] = {key: [] for key in wanted}
     limit = max(_QUEUES // len(wanted), 1) if wanted else 0
     for row in _find_heads(conn, line, now, wanted, limit):
-        queue = Queue(id=row.queue, organization=row.organization, stream_class=row.stream_class, target=row.target)
+        queue = Queue(id=row.queue, organization=row.organization, stream_class=row.stream_class, towards=row.towards)
         streams[row.organization, row.stream_class].append(queue)
     more = len(rows) == STREAMS or any(len(queues) == limit for queues in streams.values())
     return Heads(line=line, streams=streams, paused=paused, more=more)
@@ -146,9 +146,9 @@ def resume(conn: sa.Connection, organization: OrganizationId, now: datetime) -> 
 
 
 @cache
-def _entering(postgresql: bool, table: sa.Table) -> sqlite.Insert:
+def _entering(table: sa.Table, dialect: str) -> sqlite.Insert:
     """Put a row where none is, or give it the earlier turn of both."""
-    place = insert_into(table, postgresql=postgresql)
+    place = insert_into(table, dialect)
     earlier = sa.case((place.excluded.turn_at < table.c.turn_at, place.excluded.turn_at), else_=table.c.turn_at)
     return place.on_conflict_do_update(index_elements=list(table.primary_key), set_={"turn_at": earlier})
 
@@ -205,14 +205,14 @@ _MOVE_STREAM = _S.update().where(*_THIS_STREAM).values(turn_at=sa.bindparam("b_t
 def _heads_of(streams: int) -> sa.TextualSelect:
     """The first queues of so many classes of streams, of each as many as `limit` says."""
     each = " UNION ALL ".join(
-        "SELECT * FROM (SELECT queue, organization, stream_class, target FROM waiting_queue"  # noqa: S608 - a number
+        "SELECT * FROM (SELECT queue, organization, stream_class, towards FROM waiting_queue"  # noqa: S608 - a number
         f" WHERE organization = :organization{n} AND line = :line AND stream_class = :class{n} AND turn_at <= :now"
         f" ORDER BY turn_at LIMIT :limit) AS head{n}"
         for n in range(streams)
     )
     named = [sa.bindparam(f"organization{n}", type_=sa.Uuid) for n in range(streams)]
     bound = sa.text(each).bindparams(*named, sa.bindparam("now", type_=tables.Moment))
-    return bound.columns(queue=sa.Uuid, organization=sa.Uuid, stream_class=sa.SmallInteger, target=sa.String)
+    return bound.columns(queue=sa.Uuid, organization=sa.Uuid, stream_class=sa.SmallInteger, towards=sa.String)
 
 
 def _find_heads(

@@ -101,7 +101,7 @@ waiting_queue = sa.Table(  # a row for each queue (`loop.queue`) in which someth
     sa.Column("queue", sa.Uuid, primary_key=True),
     sa.Column("organization", sa.Uuid, nullable=False),
     sa.Column("stream_class", sa.SmallInteger, nullable=False),
-    sa.Column("target", sa.String(255), nullable=False),  # the recipients' domain
+    sa.Column("towards", sa.String(255), nullable=False),  # the recipients' domain
     sa.Column("turn_at", Moment, nullable=False),  # since when it waits for its turn, or when something in it is due
     sa.Index("ix_waiting_queue_turn", "organization", "line", "stream_class", "turn_at"),
 )

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("queue", sa.Uuid(), nullable=False),
         sa.Column("organization", sa.Uuid(), nullable=False),
         sa.Column("stream_class", sa.SmallInteger(), nullable=False),
-        sa.Column("target", sa.String(255), nullable=False),
+        sa.Column("towards", sa.String(255), nullable=False),
         sa.Column("turn_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("line", "queue", name="pk_waiting_queue"),
     )

@@ -64,7 +64,7 @@ async def test_receivers_take_turns(database: Database) -> None:
     await submitted(database, organization, *(f"{n}@one.example" for n in range(30)), next_attempt_at=NOW - MINUTE)
     await submitted(database, organization, "john@two.example")
     found = await claim(database, Places(4))
-    assert Counter(one.place.domain for one in found.deliveries) == {"one.example": 2, "two.example": 1}
+    assert Counter(one.place.towards for one in found.deliveries) == {"one.example": 2, "two.example": 1}
 
 
 async def test_first_attempts_come_before_later_ones(database: Database) -> None:

@@ -22,6 +22,7 @@ from homing.store import (
     deliveries,
     figures,
     inbound,
+    inbound_claims,
     lifts,
     loop_probes,
     mail_domains,
@@ -69,6 +70,7 @@ class Tidier:
         if outcomes or started:
             _log.warning("took over from a dead process", deliveries=len(outcomes), actions=len(started))
         await self._enter_lines()
+        await self.database.write(inbound_claims.recover, self.clock())
         self.work.wake()
 
     async def run(self) -> None:
@@ -90,6 +92,7 @@ class Tidier:
         if jumped_at is None or now - jumped_at >= LEASE:
             await self.database.write(deliveries.recover, now, None)
             await self.database.write(actions.recover, now)
+            await self.database.write(inbound_claims.recover, now)
         await self._enter_lines()
         await self._measure()
         if self._noted_at is None or abs(now - self._noted_at) >= _NOTE_EVERY:
@@ -105,6 +108,8 @@ class Tidier:
         """An older version on another machine may still add to these."""
         while await self.database.write(deliveries.enter_lines, _ENTERED_AT_ONCE):
             self.work.wake()
+        while await self.database.write(actions.enter_lines, _ENTERED_AT_ONCE):
+            pass
 
     async def _measure(self) -> None:
         waiting = await self.database.read(figures.waiting, self.clock())

@@ -1,7 +1,8 @@
 """Who comes next, and who may take a place: what waits is taken in turn, and nobody crowds out the others.
 
-A *queue* holds the deliveries of one organization in one class of its streams to one domain. Organizations take turns,
-in each the classes of its streams, in each of these the queues.
+A *queue* holds the deliveries of one organization in one class of its streams to one domain, or its actions of one
+kind, or mail that came in for it from one network. Organizations take turns, in each the classes of streams, in each of
+these the queues; where there is no organization, a network stands for it.
 """
 
 import hashlib
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from homing.loop.model import OrganizationId, State
+from homing.loop.model import ActionKind, OrganizationId, State
 from homing.loop.request import LETTERS
+from homing.mail.network import network_of
 
 STREAM_CLASSES = 16
 """An organization's streams take turns as so many classes: it gains nothing by having more streams."""
@@ -24,10 +26,16 @@ _REMEMBERED = 10_000
 
 class Line(StrEnum):
     """What waits in one line takes turns. First attempts have a line of their own, so that no crowd of later ones is
-    before them."""
+    before them. So have actions that call other people's servers, which take as long as those do, and each kind of
+    mail that comes in."""
 
     FIRST = "first"
     LATER = "later"
+    CALLS = "calls"
+    WRITING = "writing"
+    EVIDENCE = "evidence"
+    OTHER = "other"
+    LARGE = "large"
 
 
 STATE_IN = {Line.FIRST: State.QUEUED, Line.LATER: State.DEFERRED}
@@ -35,8 +43,13 @@ STATE_IN = {Line.FIRST: State.QUEUED, Line.LATER: State.DEFERRED}
 LINE_OF = {state: line for line, state in STATE_IN.items()}
 
 
+CALLS = frozenset({ActionKind.SMS, ActionKind.WEBHOOK})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
+    """`towards`: whose servers what waits in it will keep busy."""
+
     id: UUID
     organization: OrganizationId
     stream_class: int
@@ -45,20 +58,43 @@ class Queue:
 
 def queue_of(organization: OrganizationId, stream: str, domain: str) -> Queue:
     """The queue in which a delivery waits. Its id says all three, so that it can be made without looking it up."""
-    of_stream = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=4).digest())
-    stream_class = LETTERS_CLASS if stream == LETTERS else of_stream % STREAM_CLASSES
-    named = domain.lower()
-    name = b"\0".join((organization.bytes, str(stream_class).encode(), named.encode()))
+    stream_class = LETTERS_CLASS if stream == LETTERS else _class_of(stream)
+    return _queue(organization, stream_class, domain.lower())
+
+
+def queue_of_action(organization: OrganizationId, kind: ActionKind) -> tuple[Line, Queue]:
+    """The line and the queue in which an action waits: a webhook's is its organization's endpoint, all text messages
+    go to one provider."""
+    line = Line.CALLS if kind in CALLS else Line.WRITING
+    towards = kind.value if kind is ActionKind.SMS else f"{kind} {organization}"
+    return line, _queue(organization, list(ActionKind).index(kind), towards)
+
+
+def queue_of_mail(ip: str, purpose: str, organization: OrganizationId | None) -> Queue:
+    """The queue in which mail waits that came in from an address. `organization`: whose delivery it came to; of none,
+    the network stands for it."""
+    network = network_of(ip)
+    owner = organization or OrganizationId(UUID(bytes=hashlib.blake2b(network.encode(), digest_size=16).digest()))
+    return _queue(owner, _class_of(purpose), f"{purpose} {network} {owner}")
+
+
+def _class_of(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest()) % STREAM_CLASSES
+
+
+def _queue(organization: OrganizationId, stream_class: int, towards: str) -> Queue:
+    name = b"\0".join((organization.bytes, str(stream_class).encode(), towards.encode()))
     identifier = UUID(bytes=hashlib.blake2b(name, digest_size=16).digest())
-    return Queue(id=identifier, organization=organization, stream_class=stream_class, towards=named)
+    return Queue(id=identifier, organization=organization, stream_class=stream_class, towards=towards)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Place:
-    """A delivery under way to `domain`. `receiver`: who runs its hosts; the domain itself, until that is known."""
+    """Something under way towards a domain or an endpoint. `receiver`: who runs the domain's hosts; the domain itself,
+    until that is known."""
 
     organization: OrganizationId
-    domain: str
+    towards: str
     receiver: str
     line: Line
     octets: int = 0
@@ -95,18 +131,18 @@ class Places:
         octets = self._octets[organization] <= 2 * (self.octets - self.octets_taken)
         return self._organizations[organization] < 2 * self.free and octets
 
-    def has_room_towards(self, domain: str) -> bool:
+    def has_room_towards(self, towards: str) -> bool:
         """Whether whoever runs the domain's hosts may be sent one more, as far as he is concerned."""
-        return self._receivers[self._receiver_of.get(domain, domain)] < self.free
+        return self._receivers[self._receiver_of.get(towards, towards)] < self.free
 
     def full_organizations(self) -> list[OrganizationId]:
         """Those that hold places and may take no more."""
         return sorted(one for one in self._organizations if not self.has_room_for(one))
 
-    def take(self, organization: OrganizationId, domain: str, line: Line, octets: int = 0) -> Place:
+    def take(self, organization: OrganizationId, towards: str, line: Line, octets: int = 0) -> Place:
         """A place, allowed or not."""
-        receiver = self._receiver_of.get(domain, domain)
-        place = Place(organization=organization, domain=domain, receiver=receiver, line=line, octets=octets)
+        receiver = self._receiver_of.get(towards, towards)
+        place = Place(organization=organization, towards=towards, receiver=receiver, line=line, octets=octets)
         self.hold(place)
         return place
 
@@ -124,8 +160,8 @@ class Places:
         self._count(place, -1)
         place.receiver = receiver
         self._count(place, 1)
-        self._receiver_of.pop(place.domain, None)
-        self._receiver_of[place.domain] = receiver
+        self._receiver_of.pop(place.towards, None)
+        self._receiver_of[place.towards] = receiver
         if len(self._receiver_of) > _REMEMBERED:
             del self._receiver_of[next(iter(self._receiver_of))]
 

@@ -1,24 +1,19 @@
 """Claiming: due deliveries are leased, queue by queue in turn (`store.turns`), as far as there are places for them."""
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
-from itertools import zip_longest
 from typing import cast
-from uuid import UUID
 
 import sqlalchemy as sa
 
 from homing.loop.evidence import Evidence, LifetimeOver, SuppressionFound
-from homing.loop.model import Delivery, DeliveryId, Identity, MessageId, OrganizationId, Origin, State
-from homing.loop.queue import LINE_OF, STATE_IN, Line, Place, Places, Queue
+from homing.loop.model import Delivery, DeliveryId, Identity, MessageId, Origin, State
+from homing.loop.queue import LINE_OF, STATE_IN, Place, Places
 from homing.store import suppressions, tables, turns
 from homing.store.json_documents import identity_from_json
 from homing.store.record import DeliveryEvidence, record
 from homing.store.rows import to_delivery
-from homing.store.turns import Ended, Heads
 
 _D = tables.delivery
 _M = tables.message
@@ -70,132 +65,21 @@ def claim(
         _expire(conn, now)
     trial = places.copy()
     suspects = _suspects(conn, owner, now, trial)
-    chosen = [_choose(conn, line, now, trial) for line in Line]
-    rows = [*suspects, *_load(conn, [delivery for one in chosen for delivery in one.deliveries])]
+    chosen = [turns.choose(conn, line, now, trial) for line in STATE_IN]
+    rows = [*suspects, *_load(conn, [DeliveryId(delivery) for one in chosen for delivery in one.items])]
     ended = {finding.delivery: finding for finding in _ended(conn, rows, now, expiring=expiring)}
     record(conn, list(ended.values()))
     leased = _placed([row for row in rows if row["id"] not in ended], places.copy())
     if leased:
         taken = {"b_owner": owner, "b_until": now + lease, "b_now": now, "b_ids": [row["id"] for row, _ in leased]}
         conn.execute(_TAKE, taken)
-    more = turns.end_turns(conn, [one.ended for one in chosen], _next_at, now)
+    more = turns.end_turns(conn, [one.ended for one in chosen], now)
     contents = _contents(conn, {row["message"] for row, _ in leased}) if leased else {}
     return Claim(
         deliveries=[_claimed(row, place, *contents[row["message"]]) for row, place in leased],
         more=more or any(one.more for one in chosen),
         short=any(one.short for one in chosen) or len(leased) < len(rows) - len(ended),
     )
-
-
-# -- choosing --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chosen:
-    """What may be taken of a line. `more`: other queues stand behind those that were seen. `short`: some found no
-    place."""
-
-    deliveries: Sequence[DeliveryId]
-    ended: Ended
-    more: bool
-    short: bool
-
-
-def _choose(conn: sa.Connection, line: Line, now: datetime, trial: Places) -> _Chosen:
-    """Of each organization one delivery, then of each another one, as long as there are places."""
-    if not trial.has_room(line):
-        return _Chosen(deliveries=(), ended=Ended(line=line, served=(), crowded=()), more=False, short=True)
-    full = trial.full_organizations()
-    seen = turns.heads(conn, line, now, but_not=full)
-    queues = [queue for some in seen.streams.values() for queue in some]
-    waiting = _due(conn, line, now, queues, limit=1 + 2 * trial.free // max(len(queues), 1))
-    served = {queue for queue in queues if not waiting[queue]}
-    deliveries: list[DeliveryId] = []
-    rotations = deque(_rotation(streams) for streams in _by_organization(seen))
-    while rotations and trial.has_room(line):
-        queue = _next(rotations[0], waiting, trial)
-        if queue is not None:
-            trial.take(queue.organization, queue.towards, line)
-            deliveries.append(waiting[queue].popleft())
-            served.add(queue)
-            rotations.append(rotations[0])
-        rotations.popleft()
-    passed_over = {queue for queue in queues if waiting[queue]} - served
-    crowded = {queue for queue in passed_over if seen.more and not trial.has_room_towards(queue.towards)}
-    return _Chosen(
-        deliveries=deliveries,
-        ended=Ended(line=line, served=served, crowded=crowded, paused=seen.paused),
-        more=seen.more,
-        short=bool(full or passed_over),
-    )
-
-
-def _by_organization(seen: Heads) -> Iterable[Sequence[Sequence[Queue]]]:
-    """The classes of streams of each organization, in the order of the line."""
-    streams: dict[OrganizationId, list[Sequence[Queue]]] = {}
-    for (organization, _), queues in seen.streams.items():
-        streams.setdefault(organization, []).append(queues)
-    return streams.values()
-
-
-def _rotation(streams: Sequence[Sequence[Queue]]) -> deque[Queue]:
-    """The first queue of each class of streams, then the second of each, and so on."""
-    return deque(queue for some in zip_longest(*streams) for queue in some if queue is not None)
-
-
-def _next(rotation: deque[Queue], waiting: Mapping[Queue, deque[DeliveryId]], trial: Places) -> Queue | None:
-    """The organization's next queue that may take a place; it goes to the end of the rotation."""
-    while rotation and trial.has_room_for(rotation[0].organization):
-        queue = rotation.popleft()
-        if waiting[queue] and trial.has_room_towards(queue.towards):
-            rotation.append(queue)
-            return queue
-    return None
-
-
-def _due(
-    conn: sa.Connection, line: Line, now: datetime, queues: Sequence[Queue], limit: int
-) -> Mapping[Queue, deque[DeliveryId]]:
-    """What is due in each queue, longest due first."""
-    found: dict[UUID, deque[DeliveryId]] = {queue.id: deque() for queue in queues}
-    bounds: dict[str, object] = {"now": now, "limit": limit}
-    bounds |= {f"queue{n}": queue.id for n, queue in enumerate(queues)}
-    for row in conn.execute(_due_in(line, len(queues)), bounds) if queues else ():
-        found[row.queue].append(DeliveryId(row.id))
-    return {queue: found[queue.id] for queue in queues}
-
-
-@cache
-def _due_in(line: Line, queues: int) -> sa.TextualSelect:
-    state = STATE_IN[line]
-    each = " UNION ALL ".join(
-        # a number, and a word of ours
-        f"SELECT * FROM (SELECT queue, id FROM delivery WHERE queue = :queue{n} AND state = '{state}'"  # noqa: S608
-        " AND state IN ('queued', 'deferred') AND silent_deaths = 0 AND next_attempt_at <= :now"
-        f" ORDER BY next_attempt_at LIMIT :limit) AS due{n}"
-        for n in range(queues)
-    )
-    named = [sa.bindparam(f"queue{n}", type_=sa.Uuid) for n in range(queues)]
-    bound = sa.text(each).bindparams(*named, sa.bindparam("now", type_=tables.Moment))
-    return bound.columns(queue=sa.Uuid, id=sa.Uuid)
-
-
-def _next_at(conn: sa.Connection, line: Line, queues: Sequence[UUID]) -> Mapping[UUID, datetime]:
-    rows = conn.execute(_NEXT_AT[line], {"b_line": line.value, "b_queues": queues})
-    return {row.queue: row.next_at for row in rows if row.next_at is not None}
-
-
-def _first_in(line: Line) -> sa.Select[tuple[UUID, datetime | None]]:
-    state: sa.ColumnElement[str] = sa.literal_column(f"'{STATE_IN[line]}'")
-    first = sa.select(_D.c.next_attempt_at).where(
-        _WAITS, _D.c.queue == _Q.c.queue, _D.c.state == state, _D.c.silent_deaths == 0
-    )
-    next_at = first.order_by(_D.c.next_attempt_at).limit(1).scalar_subquery().label("next_at")
-    these = _Q.c.queue.in_(sa.bindparam("b_queues", expanding=True))
-    return sa.select(_Q.c.queue, next_at).where(_Q.c.line == sa.bindparam("b_line"), these)
-
-
-_NEXT_AT = {line: _first_in(line) for line in Line}
 
 
 # -- leasing ---------------------------------------------------------------------------------------------------------

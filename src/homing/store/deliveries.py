@@ -24,7 +24,7 @@ from homing.loop.model import (
     State,
 )
 from homing.loop.outcome import Outcome
-from homing.loop.queue import LINE_OF, queue_of
+from homing.loop.queue import LINE_OF, STATE_IN, queue_of
 from homing.mail.reply import HOST_STAGES, Stage
 from homing.store import tables, turns
 from homing.store.dialect import insert_all, sorted_by
@@ -114,7 +114,7 @@ def bring_forward(conn: sa.Connection, now: datetime, latest: datetime) -> int:
     """Make due now the attempts that a fast clock put off beyond `latest`; returns how many."""
     put_off = _D.update().where(_QUEUED, _D.c.state == State.DEFERRED.value, _D.c.next_attempt_at > latest)
     changed = conn.execute(put_off.values(next_attempt_at=now)).rowcount
-    turns.bring_forward(conn, now, latest)
+    turns.bring_forward(conn, STATE_IN, now, latest)
     return changed
 
 

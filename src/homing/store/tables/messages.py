@@ -188,8 +188,10 @@ inbound = sa.Table(
     sa.Column("erase_at", Moment),
     sa.Column("authentication", Json),  # what SPF, DKIM and DMARC said of it
     sa.Column("queue", sa.String(8), nullable=False, server_default="other"),  # evidence, other, large
+    sa.Column("network_queue", sa.Uuid),  # `loop.queue`; null: kept by an older version, and in no line yet
     where("ix_inbound_erase", "erase_at", only="erase_at IS NOT NULL"),
-    where("ix_inbound_waiting", "queue", "id", only="state IN ('waiting', 'working')"),
+    where("ix_inbound_network_queue", "network_queue", "queue", "received_at", only="state = 'waiting'"),
+    where("ix_inbound_leased", "lease_until", only="state = 'working'"),
     sa.Index("ix_inbound_organization_id", "organization", "id"),
     sa.Index("ix_inbound_what_id", "what", "id"),
 )

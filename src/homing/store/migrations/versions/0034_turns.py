@@ -1,4 +1,4 @@
-"""Queues that take turns. Deliveries that wait already have no queue yet: the workers put them into line."""
+"""Queues that take turns. What waits already has no queue yet: the workers put it into line."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,6 +18,17 @@ def upgrade() -> None:
     ):
         op.create_index(name, "delivery", columns, sqlite_where=only, postgresql_where=only)
     op.drop_index("ix_delivery_due", "delivery")
+    op.add_column("action", sa.Column("queue", sa.Uuid()))
+    only = sa.text("state = 'due'")
+    op.create_index("ix_action_queue", "action", ["queue", "due_at"], sqlite_where=only, postgresql_where=only)
+    op.add_column("inbound", sa.Column("network_queue", sa.Uuid()))
+    op.drop_index("ix_inbound_waiting", "inbound")
+    for name, columns, state in (
+        ("ix_inbound_network_queue", ["network_queue", "queue", "received_at"], "waiting"),
+        ("ix_inbound_leased", ["lease_until"], "working"),
+    ):
+        only = sa.text(f"state = '{state}'")
+        op.create_index(name, "inbound", columns, sqlite_where=only, postgresql_where=only)
     op.create_table(
         "waiting_queue",
         sa.Column("line", sa.String(8), nullable=False),

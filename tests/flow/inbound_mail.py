@@ -1,9 +1,13 @@
 """Incoming mail that is read now."""
 
+import asyncio
+
 from homing.flow.receive import Receiver
 from homing.store.inbound import InboundQueue
 
 
 async def read_all(receiver: Receiver) -> bool:
-    """One turn of each queue. Returns whether there may be more."""
-    return any([await receiver._claim_and_work(queue) for queue in InboundQueue])
+    """One turn of each queue, to its end. Returns whether there may be more."""
+    more = [await receiver._claim(queue) for queue in InboundQueue]
+    await asyncio.gather(*receiver._running)
+    return any(more)

@@ -25,10 +25,10 @@ from homing.loop.token import Purpose, TokenKey, Tokens
 from homing.loop.watch import PROBE_RECIPIENT
 from homing.mail.authentication import Authentication
 from homing.net.dns import Resolver
-from homing.store import alarms, inbound, tables
+from homing.store import alarms, inbound_claims, tables
 from homing.store.accepted_messages import AcceptedMessage
 from homing.store.database import Database
-from homing.store.inbound import Inbound, InboundQueue, InboundQuota, InboundState
+from homing.store.inbound import Inbound, InboundQuota, InboundState
 from homing.store.organizations import Organization
 from homing.store.record import record
 from tests.disks import roomy
@@ -323,7 +323,7 @@ async def test_each_report_concludes_the_delivery_that_it_came_back_to(receiver:
     assert await state_of(database, organization, alive.id) is State.DELIVERED
     mails = await database.read(all_rows, tables.inbound)
     assert {(row["state"], row["what"], row["organization"]) for row in mails} == {("done", "bounce", organization.id)}
-    assert await database.write(inbound.claim, InboundQueue.EVIDENCE, NOW + LEASE * 2, 10, LEASE) == []
+    assert await database.write(inbound_claims.recover, NOW + LEASE * 2) == 0
 
 
 class Held(InboundAuthentication):
@@ -407,7 +407,9 @@ async def test_a_mail_that_breaks_its_reader_costs_no_other_and_is_kept_unparsed
         assert (broken["state"], broken["tries"]) == (InboundState.WORKING, tries), "it rests until its lease is over"
         assert (other["state"], other["tries"]) == (InboundState.DONE, 1)
         assert await database.read(alarms.list_all) == []
+        assert await database.write(inbound_claims.recover, clock()) == 0
         clock.advance(LEASE + timedelta(seconds=1))
+        assert await database.write(inbound_claims.recover, clock()) == 1
     with capture_logs():
         await read_all(receiver)
     broken, _ = await database.read(all_rows, tables.inbound)

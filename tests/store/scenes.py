@@ -11,12 +11,15 @@ import sqlalchemy as sa
 from homing.loop.evidence import Answered, ReportAction, Reported, Unanswered, What
 from homing.loop.ids import new_id
 from homing.loop.model import CaseId, Delivery, Identity, Level, Origin, State, Strength, Verdict
+from homing.loop.queue import Line, Places
 from homing.mail.reply import Reply, Stage
-from homing.store import accepted_messages, cases, deliveries, organizations, tables
+from homing.store import accepted_messages, actions, cases, claims, deliveries, inbound_claims, organizations, tables
 from homing.store.accepted_messages import AcceptedMessage, Idempotency, NewDelivery, NewMessage
+from homing.store.actions import Action
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery, OpenAttempt
-from homing.store.inbound import InboundQuota
+from homing.store.deliveries import OpenAttempt
+from homing.store.inbound import Inbound, InboundQueue, InboundQuota
 from homing.store.organizations import Organization
 from homing.store.record import AttemptResult, DeliveryEvidence
 
@@ -105,7 +108,23 @@ async def submitted(database: Database, organization: Organization, *recipients:
 async def claimed(
     database: Database, owner: str = "worker", now: datetime = NOW, limit: int = 100
 ) -> list[ClaimedDelivery]:
-    return await database.write(deliveries.claim, owner, now, deliveries.Capacity(limit), LEASE)
+    claim = await database.write(claims.claim, owner, now, Places(limit), LEASE)
+    return list(claim.deliveries)
+
+
+async def claimed_actions(database: Database, now: datetime = NOW, places: int = 500) -> list[Action]:
+    """What a worker gets that has so many places for actions of each line."""
+    lines = {Line.CALLS: Places(places), Line.WRITING: Places(places)}
+    claim = await database.write(actions.claim, now, lines, LEASE)
+    return [action for action, _ in claim.actions]
+
+
+async def claimed_mail(
+    database: Database, queue: InboundQueue, now: datetime = NOW, places: int = 100
+) -> list[Inbound]:
+    """What a worker gets that has so many places for mail of a queue."""
+    claim = await database.write(inbound_claims.claim, queue, now, Places(places), LEASE)
+    return [mail for mail, _ in claim.mails]
 
 
 async def attempted(database: Database, one: ClaimedDelivery, now: datetime = NOW) -> OpenAttempt:

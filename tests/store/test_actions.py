@@ -31,6 +31,7 @@ from tests.store.scenes import (
     answered,
     attempted,
     claimed,
+    claimed_actions,
     event_types,
     submitted,
     the_case,
@@ -53,8 +54,8 @@ async def _failure(
     return organization, await the_case(database, claim.delivery.id)
 
 
-async def _claim(database: Database, now=NOW, limit: int = 10) -> list[Action]:  # type: ignore[no-untyped-def]
-    return await database.write(actions.claim, now, limit, LEASE)
+async def _claim(database: Database, now=NOW, limit: int = 100) -> list[Action]:  # type: ignore[no-untyped-def]
+    return await claimed_actions(database, now, limit)
 
 
 def _finished(action: Action, state: ActionState = ActionState.DONE, **more: object) -> Finished:
@@ -64,7 +65,14 @@ def _finished(action: Action, state: ActionState = ActionState.DONE, **more: obj
 async def test_claimed_once_by_whoever_comes(database: Database) -> None:
     for _ in range(5):
         await _failure(database)
-    batches = await asyncio.gather(*(_claim(database, limit=3) for _ in range(6)))
+    batches: list[list[Action]] = []
+
+    async def work() -> None:
+        while batch := await _claim(database, limit=3):
+            batches.append(batch)
+
+    await asyncio.gather(work(), work(), work())
+    await work()
     ids = [action.id for batch in batches for action in batch]
     assert len(ids) == len(set(ids)) == 10
     assert {(action.state, action.tries, action.epoch) for batch in batches for action in batch} == {

@@ -13,8 +13,9 @@ from homing.loop.evidence import Answered, HeldBack, Unanswered
 from homing.loop.model import State
 from homing.mail.reply import Stage
 from homing.store import deliveries, tables, views
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.deliveries import OpenAttempt
 from homing.store.json_documents import identity_to_json
 from homing.store.migrations import upgrade
 from homing.store.record import AttemptResult, DeliveryEvidence, record
@@ -178,6 +179,7 @@ async def test_what_an_earlier_version_sent_is_kept_and_goes_on(before: Database
     (attempt,) = await before.read(all_rows, tables.attempt)
     assert (attempt["text"], attempt["receiver"], attempt["egress_ip"]) == ("timeout", "", "")
     assert attempt["dialogue"] is None
+    assert await before.write(deliveries.enter_lines, 10) == 1
     (one,) = await claimed(before)
     assert one.body_hash is None
     assert (one.delivery.receiver, one.content) == (None, b"Subject: x\r\n\r\nHello\r\n")

@@ -10,7 +10,7 @@ from homing.store.actions import Action, Finished
 from homing.store.database import Database
 from homing.store.organizations import Organization
 from homing.store.record import record
-from tests.store.scenes import LEASE, NOW, an_organization, answered, claimed, submitted
+from tests.store.scenes import NOW, an_organization, answered, claimed, claimed_actions, submitted
 
 EVERYBODY = Budget(organization=3, person=2, everybody=True)
 NUMBER, OTHER = "+4420", "+4421"
@@ -32,7 +32,7 @@ async def running(
         await submitted(database, one)
         [claim] = await claimed(database)
         await database.write_grouped(record, answered(claim, None, 550))
-    found = await database.write(actions.claim, now, times, LEASE)
+    found = await claimed_actions(database, now)
     assert len(found) == times
     return found
 

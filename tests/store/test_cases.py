@@ -36,7 +36,6 @@ from homing.store.migrations import upgrade
 from homing.store.record import record
 from tests.postgres import Cluster
 from tests.store.scenes import (
-    LEASE,
     MINUTE,
     NOW,
     a_submission,
@@ -45,6 +44,7 @@ from tests.store.scenes import (
     answered,
     attempted,
     claimed,
+    claimed_actions,
     event_types,
     fresh,
     reported,
@@ -115,7 +115,7 @@ async def test_an_alarm_opens_a_case_without_a_delivery(database: Database) -> N
     assert (opened.case.kind, opened.case.delivery, opened.recipient) == (CaseKind.ALARM, None, None)
     assert (opened.case.failure, opened.case.strength, opened.case.verdict) == (None, None, None)
     assert opened.case.steps == (StepState.RUNNING, StepState.WAITING)
-    (action,) = await database.write(actions.claim, NOW, 10, LEASE)
+    (action,) = await claimed_actions(database, NOW)
     assert (action.kind, action.case_id, action.delivery, action.recipient) == (
         ActionKind.LETTER,
         identifier,
@@ -124,7 +124,7 @@ async def test_an_alarm_opens_a_case_without_a_delivery(database: Database) -> N
     )
     done = Finished(action=action.id, epoch=1, state=ActionState.FAILED, result="no", now=NOW, step=StepState.UNHEARD)
     assert await database.write(actions.finish, done)
-    (administrator,) = await database.write(actions.claim, NOW, 10, LEASE)
+    (administrator,) = await claimed_actions(database, NOW)
     assert administrator.kind is ActionKind.ADMINISTRATOR
     events = await database.read(all_rows, tables.event)
     assert [(row["type"], row["organization"], row["delivery"]) for row in events] == [("opened_case", OPERATOR, None)]
@@ -133,7 +133,7 @@ async def test_an_alarm_opens_a_case_without_a_delivery(database: Database) -> N
 async def test_the_operators_letter_goes_out(database: Database) -> None:
     """Nothing on a letter's way asks for the organization that a case of the operator's does not have."""
     identifier = await database.write(cases.open_case, ALARM)
-    (action,) = await database.write(actions.claim, NOW, 10, LEASE)
+    (action,) = await claimed_actions(database, NOW)
     operator = replace(await an_organization(database), id=OPERATOR)
     letter = a_submission(operator, "admin@post.example", origin=Origin.LETTER, case=identifier, step=0)
     done = Finished(action=action.id, epoch=1, state=ActionState.DONE, result="letter", now=NOW)

@@ -12,8 +12,9 @@ from homing.loop.sealing import SealBroken, Sealer
 from homing.mail.dkim import SigningKey
 from homing.mail.reply import Stage
 from homing.store import deliveries, dkim_keys, tables
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.deliveries import OpenAttempt
 from homing.store.dkim_keys import SealedKey
 from homing.store.json_documents import identity_from_json
 from homing.store.record import record

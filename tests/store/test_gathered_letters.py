@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from homing.loop.model import ActionKind, ActionState, EventType, FailurePolicy, NewEvent, Origin, Step, StepState
+from homing.loop.model import ActionState, EventType, FailurePolicy, NewEvent, Origin, Step, StepState
 from homing.loop.model import StepKind as Kind
 from homing.store import actions, cases, gathered_letters, policies, suppressions, tables
 from homing.store.actions import Action, Finished
@@ -15,7 +15,16 @@ from homing.store.gathered_letters import WINDOW, Gathered
 from homing.store.organizations import Organization
 from homing.store.record import record
 from homing.store.suppressions import Suppression
-from tests.store.scenes import LEASE, NOW, a_submission, all_rows, an_organization, answered, claimed, submitted
+from tests.store.scenes import (
+    NOW,
+    a_submission,
+    all_rows,
+    an_organization,
+    answered,
+    claimed,
+    claimed_actions,
+    submitted,
+)
 
 JANET = "Janet@example.net"
 POLICY = FailurePolicy(
@@ -36,7 +45,7 @@ async def failures(database: Database, times: int, organization: Organization | 
 
 
 async def to_tell(database: Database, now: datetime) -> list[Action]:
-    return await database.write(actions.claim, now, 50, LEASE, (ActionKind.LETTER,))
+    return await claimed_actions(database, now)
 
 
 async def turn(database: Database, action: Action, now: datetime, to: str = JANET) -> Any:

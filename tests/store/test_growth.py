@@ -13,16 +13,19 @@ import sqlalchemy as sa
 
 from homing.loop.evidence import What
 from homing.loop.model import CaseKind, CaseState, State
+from homing.loop.queue import Line, Places
 from homing.store import (
     actions,
     alarms,
     cases,
+    claims,
     deliveries,
     dkim_keys,
     events,
     figures,
     human_senders,
     inbound,
+    inbound_claims,
     lifts,
     loop_probes,
     mail_domains,
@@ -57,18 +60,19 @@ Task = Callable[[sa.Connection], Any]
 
 def periodic(large: Large) -> Mapping[str, Task]:
     """What workers do every few seconds or minutes, as it is when nothing is to be done, or little."""
-    room = deliveries.Capacity(50)
+    room = Places(50)
     return {
-        "claim deliveries": lambda c: deliveries.claim(c, "w", NOW, room, LEASE),
-        "claim due deliveries": lambda c: deliveries.claim(c, "w", NOW + 2 * DAY, room, LEASE),
+        "claim deliveries": lambda c: claims.claim(c, "w", NOW, room, LEASE),
+        "claim due deliveries": lambda c: claims.claim(c, "w", NOW + 2 * DAY, room, LEASE),
         "recover deliveries": lambda c: deliveries.recover(c, NOW),
         "recover lost leases": lambda c: deliveries.recover(c, NOW + timedelta(hours=1)),
         "recover at the start": lambda c: deliveries.recover(c, NOW, lambda _: False),
         "bring deliveries forward": lambda c: deliveries.bring_forward(c, NOW, NOW + 2 * DAY),
-        "claim actions": lambda c: actions.claim(c, NOW, 50, LEASE),
+        "claim actions": lambda c: actions.claim(c, NOW, {Line.CALLS: Places(50), Line.WRITING: Places(50)}, LEASE),
         "recover actions": lambda c: actions.recover(c, NOW),
         "bring actions forward": lambda c: actions.bring_forward(c, NOW, NOW + 30 * DAY),
         **{f"claim mail: {queue}": _claim_mail(queue) for queue in InboundQueue},
+        "recover mail": lambda c: inbound_claims.recover(c, NOW),
         "claim domains": lambda c: sending_domains.take_due(c, NOW, 50, LEASE),
         "alarms to be told": lambda c: alarms.untold(c, NOW + DAY),
         "forget idempotency keys": lambda c: tidy.forget_idempotency(c, NOW),
@@ -172,7 +176,7 @@ def _cases(large: Large, state: CaseState) -> Task:
 
 
 def _claim_mail(queue: InboundQueue) -> Task:
-    return lambda conn: inbound.claim(conn, queue, NOW, 50, LEASE)
+    return lambda conn: inbound_claims.claim(conn, queue, NOW, Places(50), LEASE)
 
 
 def _inbound(what: What) -> Task:

@@ -38,7 +38,7 @@ async def test_an_organization_comes_back_as_it_was_written(database: Database) 
     assert await database.read(organizations.get, one.id) == paused
     assert await database.write(organizations.replace, replace(one, display_name="New"))
     assert await database.read(organizations.list_page) == [replace(one, display_name="New")]
-    assert not await database.write(organizations.resume, fresh())
+    assert not await database.write(organizations.resume, fresh(), NOW)
 
 
 async def test_organizations_are_found_by_how_their_names_begin(database: Database) -> None:

@@ -12,9 +12,9 @@ from homing.mail.dmarc import DmarcResult, DmarcVerdict, MethodVerdict
 from homing.mail.dmarc_record import Policy
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
-from homing.store import inbound, tables, tidy
+from homing.store import inbound, inbound_claims, tables, tidy
 from homing.store.database import Database
-from homing.store.inbound import InboundQueue, InboundQuota, InboundResult, InboundState, NewInbound
+from homing.store.inbound import Inbound, InboundQueue, InboundQuota, InboundResult, InboundState, NewInbound
 from homing.store.record import record
 from tests.store.scenes import (
     LEASE,
@@ -27,6 +27,7 @@ from tests.store.scenes import (
     answered,
     attempted,
     claimed,
+    claimed_mail,
     event_types,
     fresh,
     reported,
@@ -53,7 +54,7 @@ def _mail(**fields: object) -> NewInbound:
 async def test_kept_bytes_come_back_as_they_were(database: Database) -> None:
     mail = _mail()
     await database.write(inbound.keep, mail, QUOTA)
-    (claim,) = await database.write(inbound.claim, InboundQueue.OTHER, NOW, 10, LEASE)
+    (claim,) = await claimed_mail(database, InboundQueue.OTHER, NOW)
     assert (claim.raw, claim.flags, claim.tries, claim.state) == (mail.raw, mail.flags, 1, InboundState.WORKING)
     assert claim.envelope_sender is None
 
@@ -61,13 +62,20 @@ async def test_kept_bytes_come_back_as_they_were(database: Database) -> None:
 async def test_claimed_by_one_and_again_when_he_died(database: Database) -> None:
     for _ in range(20):
         await database.write(inbound.keep, _mail(), QUOTA)
-    batches = await asyncio.gather(
-        *(database.write(inbound.claim, InboundQueue.OTHER, NOW, 3, LEASE) for _ in range(8))
-    )
+    batches: list[list[Inbound]] = []
+
+    async def work() -> None:
+        while batch := await claimed_mail(database, InboundQueue.OTHER, NOW, 6):
+            batches.append(batch)
+
+    await asyncio.gather(work(), work(), work())
+    await work()
     ids = [one.id for batch in batches for one in batch]
     assert len(ids) == len(set(ids)) == 20
-    assert await database.write(inbound.claim, InboundQueue.OTHER, NOW + LEASE, 30, LEASE) == []
-    again = await database.write(inbound.claim, InboundQueue.OTHER, NOW + LEASE + MINUTE, 30, LEASE)
+    assert await database.write(inbound_claims.recover, NOW + LEASE) == 0
+    assert await claimed_mail(database, InboundQueue.OTHER, NOW + LEASE) == []
+    assert await database.write(inbound_claims.recover, NOW + LEASE + MINUTE) == 20
+    again = await claimed_mail(database, InboundQueue.OTHER, NOW + LEASE + MINUTE)
     assert {one.tries for one in again} == {2}
 
 
@@ -78,7 +86,7 @@ async def test_a_queue_does_not_wait_for_another(database: Database) -> None:
     bounce = _mail(**token)
     for mail in [*strays, *large, bounce]:
         await database.write(inbound.keep, mail, QUOTA)
-    claimed = {queue: await database.write(inbound.claim, queue, NOW, 10, LEASE) for queue in InboundQueue}
+    claimed = {queue: await claimed_mail(database, queue, NOW) for queue in InboundQueue}
     assert {queue: {one.id for one in mails} for queue, mails in claimed.items()} == {
         InboundQueue.EVIDENCE: {bounce.id},
         InboundQueue.LARGE: {one.id for one in large},
@@ -127,7 +135,7 @@ async def test_a_report_counts_once_however_often_its_work_is_done(database: Dat
     await database.write_grouped(record, answered(claim, await attempted(database, claim)))
     mail = _mail()
     await database.write(inbound.keep, mail, QUOTA)
-    await database.write(inbound.claim, InboundQueue.OTHER, NOW, 1, LEASE)
+    await claimed_mail(database, InboundQueue.OTHER, NOW)
     understood = InboundResult(id=mail.id, what=What.BOUNCE, verdict=NO_SUCH_USER)
     finding = reported(delivery, inbound=mail.id)
     twice = await asyncio.gather(*(database.write(inbound.finish, understood, [finding]) for _ in range(2)))
@@ -148,14 +156,14 @@ async def test_nothing_is_finished_when_the_finding_fails(database: Database) ->
     broken = reported(fresh(), inbound=mail.id)
     understood = InboundResult(id=mail.id, what=What.BOUNCE, verdict=None)
     assert await database.write(inbound.finish, understood, [broken]) == [None]  # no such delivery: heard, and done
-    assert await database.write(inbound.claim, InboundQueue.OTHER, NOW + MINUTE, 1, LEASE) == []
+    assert await claimed_mail(database, InboundQueue.OTHER, NOW + MINUTE) == []
 
 
 async def test_what_was_said_is_erased_and_a_tombstone_stays(database: Database) -> None:
     mails = [_mail(spool="/spool/1"), _mail(), _mail()]
     for mail in mails:
         await database.write(inbound.keep, mail, QUOTA)
-    await database.write(inbound.claim, InboundQueue.OTHER, NOW, 10, LEASE)
+    await claimed_mail(database, InboundQueue.OTHER, NOW)
     for mail, days in zip(mails[:2], (1, 9), strict=True):
         understood = InboundResult(id=mail.id, what=What.HUMAN_REPLY, verdict=None, erase_at=NOW + timedelta(days=days))
         await database.write(inbound.finish, understood)

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from homing.loop.evidence import ReportAction, Reported, What
 from homing.loop.model import OPERATOR, InboundId, Origin, State, Strength
+from homing.loop.queue import Places
 from homing.loop.watch import (
     KEPT,
     PROBE_RECIPIENT,
@@ -17,7 +18,7 @@ from homing.loop.watch import (
     ProbeState,
     RoundEnd,
 )
-from homing.store import alarms, deliveries, inbound, loop_probes, tables
+from homing.store import alarms, claims, inbound, loop_probes, tables
 from homing.store.database import Database
 from homing.store.inbound import InboundResult, NewInbound
 from homing.store.loop_probes import EndedRound, MadeProbe
@@ -105,8 +106,9 @@ def traces(conn: sa.Connection, probe: LoopProbe) -> dict[str, int]:
 
 async def test_nobody_ever_claims_a_probe(database: Database) -> None:
     probe = await begun(database)
-    room = deliveries.Capacity(10)
-    assert await database.write(deliveries.claim, "w", NOW + 2 * HOUR, room, LEASE) == []
+    room = Places(10)
+    claim = await database.write(claims.claim, "w", NOW + 2 * HOUR, room, LEASE)
+    assert (claim.deliveries, claim.more) == ([], False)
     (row,) = await database.read(all_rows, tables.delivery)
     assert (row["id"], row["state"], row["next_attempt_at"]) == (probe.delivery, State.DELIVERED, None)
     assert await database.read(all_rows, tables.usage) == []

@@ -11,8 +11,8 @@ from homing.loop.model import DeliveryId, InboundId, OrganizationId, State, Stre
 from homing.mail.reply import Reply, Stage
 from homing.store import accepted_messages, lifts, organizations, suppressions, tables
 from homing.store.accepted_messages import Added
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery
 from homing.store.organizations import Organization
 from homing.store.record import AttemptResult, DeliveryEvidence, record
 from homing.store.suppressions import Suppression

@@ -27,13 +27,13 @@ from homing.loop.model import (
 )
 from homing.store import accepted_messages, actions, cases, gathered_letters, policies, record, tables, views
 from homing.store.actions import Finished
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery
 from homing.store.organizations import Organization
 from homing.store.record import DeliveryEvidence
 from homing.store.told_delays import Delay
 from tests.store import scenes
-from tests.store.scenes import LEASE, NOW
+from tests.store.scenes import NOW, claimed_actions
 
 SOON = timedelta(seconds=30)
 """Sooner than the first retry."""
@@ -62,7 +62,7 @@ class Scene:
 
     async def told(self, address: str = JANET, receiver: str = "example.net") -> dict[CaseId, str]:
         """What became of every letter that is due, in the order in which they are written: why none went out, or ""."""
-        due = await self.database.write(actions.claim, DUE, 100, LEASE, [ActionKind.LETTER])
+        due = await claimed_actions(self.database, DUE)
         results = {}
         for action in sorted(due, key=lambda action: action.id):
             assert action.case_id is not None
@@ -207,7 +207,7 @@ async def test_the_e_mail_stands_until_the_last_of_them_is_over(scene: Scene) ->
 
 async def test_what_ended_while_the_e_mail_was_written_is_not_told(scene: Scene) -> None:
     [case] = await scene.late()
-    [action] = await scene.database.write(actions.claim, DUE, 1, LEASE)
+    [action] = await claimed_actions(scene.database, DUE)
     await scene.delivered(case)
     assert await scene.tell(action) is ActionState.SKIPPED
     assert await scene.letters() == 0
@@ -216,9 +216,9 @@ async def test_what_ended_while_the_e_mail_was_written_is_not_told(scene: Scene)
 
 async def test_who_lost_the_lease_tells_nobody(scene: Scene) -> None:
     await scene.late()
-    [action] = await scene.database.write(actions.claim, DUE, 1, LEASE)
+    [action] = await claimed_actions(scene.database, DUE)
     await scene.database.write(actions.recover, DUE, True)
-    [again] = await scene.database.write(actions.claim, DUE, 1, LEASE)
+    [again] = await claimed_actions(scene.database, DUE)
     assert await scene.tell(action) is None
     assert await scene.letters() == 0
     assert await scene.tell(again) is ActionState.DONE
@@ -227,7 +227,7 @@ async def test_who_lost_the_lease_tells_nobody(scene: Scene) -> None:
 
 async def test_of_many_at_once_one_is_written(scene: Scene) -> None:
     await scene.late(*(f"{number}@example.net" for number in range(8)))
-    due = await scene.database.write(actions.claim, DUE, 100, LEASE)
+    due = await claimed_actions(scene.database, DUE)
     ends = await asyncio.gather(*(scene.tell(action) for action in due))
     assert sorted(end for end in ends if end) == [ActionState.DONE, *[ActionState.SKIPPED] * 7]
     assert await scene.letters() == 1

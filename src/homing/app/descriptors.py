@@ -11,7 +11,7 @@ _log = structlog.get_logger()
 
 OWN = 128
 """For the database, the log, webhooks and whatever else is open in a process."""
-READING, EXAMINING, BESIDE = 48, 64, 16
+READING, EXAMINING, BESIDE = 80, 64, 16
 """Questions to the DNS under way at once, a socket each: for mail that came in, two for each that is read; for
 examinations of domains; for all else. A delivery or a call that asks has no connection yet, and uses its descriptor."""
 DNS = READING + EXAMINING + BESIDE

@@ -17,6 +17,7 @@ from homing.flow.tidy import Tidier
 from homing.flow.verify_domains import DomainVerifier
 from homing.flow.wakeup import WakeUp
 from homing.flow.watch_loop import LoopWatch
+from homing.loop.queue import Places
 from homing.loop.throttle import Throttles
 from homing.net.fetch import Fetcher
 from homing.net.route import Router
@@ -40,6 +41,7 @@ def make_deliverer(shared: Shared) -> Deliverer:
         dice=random.SystemRandom().random,
         keep=0.0 if lab else 60.0,
     )
+    places = Places(settings.deliveries_at_once)
     agent = DeliveryAgent(
         database=shared.database,
         outgoing=shared.outgoing,
@@ -48,6 +50,7 @@ def make_deliverer(shared: Shared) -> Deliverer:
         router=router,
         client=SmtpClient(settings.hostname),
         throttles=Throttles(),
+        places=places,
         suffix_of=suffix_list(),
         rules=shared.rules,
         helo=settings.hostname,
@@ -63,7 +66,7 @@ def make_deliverer(shared: Shared) -> Deliverer:
         clock=shared.clock,
         jumped_at=shared.clock.jumped_at,
         owner=shared.owner,
-        at_once=settings.deliveries_at_once,
+        places=places,
         work=shared.work,
         news=shared.news,
     )

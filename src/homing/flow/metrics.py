@@ -20,7 +20,7 @@ QUEUE = Gauge("homing_queue", "Deliveries that have not ended, by state.", ["sta
 CASES = Gauge(
     "homing_cases", "Cases that are not settled, by state, up to 10,000; `unheard`: nobody could be told.", ["state"]
 )
-OLDEST_DUE = Gauge("homing_oldest_due_seconds", "How long the longest waiting due delivery has been due.")
+OLDEST_DUE = Gauge("homing_oldest_due_seconds", "How long the queue that has waited longest has waited for its turn.")
 SLOWED = Gauge("homing_slowed_receivers", "Receivers that found us too fast, and are tried gently.")
 KEY_MOVES = Counter("homing_dkim_key_moves", "DKIM keys that moved on, by the state that followed.", ["state"])
 KEYS_UNSEEN = Gauge("homing_dkim_keys_unseen", "DKIM keys in use whose record does not stand in the DNS everywhere.")

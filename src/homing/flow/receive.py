@@ -20,6 +20,7 @@ from homing.flow import metrics
 from homing.flow.alarms import noted, raise_alarm
 from homing.flow.authenticate_inbound import InboundAuthentication
 from homing.flow.disk_space import DiskSpace
+from homing.flow.ending import all_to_their_end
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.own_names import OwnNames
 from homing.flow.wakeup import WakeUp
@@ -29,6 +30,7 @@ from homing.loop.alarm import alarm
 from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.evidence import ReportAction, Reported, Unsubscribed, What
 from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength
+from homing.loop.queue import Place, Places
 from homing.loop.reading import oops
 from homing.loop.reading.classify import Rules
 from homing.loop.reading.marks import ENVELOPE_LOCAL, UNSUBSCRIBE_LOCAL
@@ -39,7 +41,7 @@ from homing.loop.token import Purpose, TokenRefused, Tokens, masked
 from homing.loop.watch import PROBE_RECIPIENT, is_probe
 from homing.mail.authentication import Authentication, vouched_by
 from homing.mail.reply import Reply
-from homing.store import actions, inbound, sent_deliveries
+from homing.store import actions, inbound, inbound_claims, sent_deliveries
 from homing.store.database import Database
 from homing.store.inbound import Inbound, InboundQueue, InboundQuota, InboundState, NewInbound
 from homing.store.record import DeliveryEvidence
@@ -51,7 +53,8 @@ MOST_TRIES = 5
 
 _LOOK_EVERY = {InboundQueue.EVIDENCE: 0.5, InboundQueue.OTHER: 2.0, InboundQueue.LARGE: 2.0}
 """Seconds. What this process keeps is read at once; this is for what another left."""
-_AT_ONCE = {InboundQueue.EVIDENCE: 20, InboundQueue.OTHER: 4, InboundQueue.LARGE: 1}
+_AT_ONCE = {InboundQueue.EVIDENCE: 32, InboundQueue.OTHER: 8, InboundQueue.LARGE: 1}
+"""Most of the time a mail waits for the DNS: whether its sender is who he says."""
 """Mails of a queue that are read side by side."""
 _ROLES = frozenset({"postmaster", "abuse", "fbl", "dmarc", "tlsrpt"})
 _REPORTS = frozenset({What.BOUNCE, What.DELAY, What.COMPLAINT, What.REPORT})
@@ -145,6 +148,10 @@ class Receiver:
     names: OwnNames
     quota: InboundQuota
     _waiting: dict[InboundQueue, WakeUp] = field(default_factory=lambda: {queue: WakeUp() for queue in InboundQueue})
+    _places: dict[InboundQueue, Places] = field(
+        default_factory=lambda: {queue: Places(at_once) for queue, at_once in _AT_ONCE.items()}
+    )
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     # -- at the door --------------------------------------------------------------------------------------------------
 
@@ -245,27 +252,39 @@ class Receiver:
 
     async def run(self) -> None:
         """Read each queue on its own: mail without a token, or one of many megabytes, keeps no bounce waiting."""
-        async with asyncio.TaskGroup() as readers:
-            for queue in InboundQueue:
-                readers.create_task(self._read(queue))
+        try:
+            async with asyncio.TaskGroup() as readers:
+                for queue in InboundQueue:
+                    readers.create_task(self._read(queue))
+        finally:
+            await all_to_their_end(self._running)
 
     async def _read(self, queue: InboundQueue) -> None:
         await work_until_canceled(
-            lambda: self._claim_and_work(queue),
+            lambda: self._claim(queue),
             failed="cannot claim inbound mail",
             every=_LOOK_EVERY[queue],
             wake_up=self._waiting[queue],
         )
 
-    async def _claim_and_work(self, queue: InboundQueue) -> bool:
-        most = _AT_ONCE[queue]
-        if self.disk.is_low:
+    async def _claim(self, queue: InboundQueue) -> bool:
+        """Begin to read as many mails as there is room for; returns whether more may wait."""
+        places = self._places[queue]
+        if self.disk.is_low or not places.free:
             return False
-        claimed = await self.database.write(inbound.claim, queue, self.clock(), most, LEASE)
-        if claimed:
-            await asyncio.gather(*(self._work_on(mail) for mail in claimed))
-            self.news.wake()
-        return len(claimed) == most
+        found = await self.database.write(inbound_claims.claim, queue, self.clock(), places.copy(), LEASE)
+        for mail, place in found.mails:
+            places.hold(place)
+            task = asyncio.create_task(self._work_on(mail))
+            self._running.add(task)
+            task.add_done_callback(lambda task, place=place: self._done(task, queue, place))  # type: ignore[misc]
+        return found.more and places.free > 0
+
+    def _done(self, task: asyncio.Task[None], queue: InboundQueue, place: Place) -> None:
+        self._running.discard(task)
+        self._places[queue].give_back(place)
+        self._waiting[queue].wake()
+        self.news.wake()
 
     async def _work_on(self, mail: Inbound) -> None:
         """One mail. A bug costs this try: its lease runs out and it comes again, a few times."""

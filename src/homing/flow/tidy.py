@@ -22,6 +22,7 @@ from homing.store import (
     deliveries,
     figures,
     inbound,
+    inbound_claims,
     lifts,
     loop_probes,
     mail_domains,
@@ -36,6 +37,7 @@ _RECOVER_EVERY = 5.0
 _NOTE_EVERY = timedelta(minutes=1)
 _FORGET_EVERY = timedelta(minutes=10)
 _COUNTERS_KEPT = timedelta(days=3)
+_ENTERED_AT_ONCE = 1000
 _STRAY_AFTER = timedelta(hours=1)
 
 _log = structlog.get_logger()
@@ -67,6 +69,8 @@ class Tidier:
         started = await self.database.write(actions.recover, self.clock(), self.alone)
         if outcomes or started:
             _log.warning("took over from a dead process", deliveries=len(outcomes), actions=len(started))
+        await self._enter_lines()
+        await self.database.write(inbound_claims.recover, self.clock())
         self.work.wake()
 
     async def run(self) -> None:
@@ -88,6 +92,8 @@ class Tidier:
         if jumped_at is None or now - jumped_at >= LEASE:
             await self.database.write(deliveries.recover, now, None)
             await self.database.write(actions.recover, now)
+            await self.database.write(inbound_claims.recover, now)
+        await self._enter_lines()
         await self._measure()
         if self._noted_at is None or abs(now - self._noted_at) >= _NOTE_EVERY:
             await self.database.write(wall_clock.note_time, now, jumped_at)
@@ -97,6 +103,13 @@ class Tidier:
         if self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY:
             await self.forget()
             self._forgot_at = self.clock()
+
+    async def _enter_lines(self) -> None:
+        """An older version on another machine may still add to these."""
+        while await self.database.write(deliveries.enter_lines, _ENTERED_AT_ONCE):
+            self.work.wake()
+        while await self.database.write(actions.enter_lines, _ENTERED_AT_ONCE):
+            pass
 
     async def _measure(self) -> None:
         waiting = await self.database.read(figures.waiting, self.clock())

@@ -1,6 +1,6 @@
 """Accepting: message, deliveries, idempotency row, usage and events in ONE transaction. Its commit is the promise."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,11 +21,13 @@ from homing.loop.model import (
     Role,
     State,
 )
-from homing.store import cases, suppressions, tables, usage
+from homing.loop.queue import Line, Queue, queue_of
+from homing.store import cases, suppressions, tables, turns, usage
 from homing.store.dialect import insert, insert_all
 from homing.store.events import Happening, Subject, append
 from homing.store.json_documents import identity_to_json
 from homing.store.record import DeliveryEvidence, record
+from homing.store.turns import Turn
 from homing.store.usage import OverCap
 
 _M = tables.message
@@ -128,6 +130,7 @@ def add(conn: sa.Connection, items: list[AcceptedMessage]) -> list[Answer]:
     _insert(conn, accepted)
     _mark_resent(conn, accepted)
     suppressed = _suppress(conn, accepted)
+    turns.enter(conn, _waiting(accepted, suppressed))
     for index, item in enumerate(items):
         if index not in answers:
             ended = suppressed.intersection(one.id for one in item.deliveries)
@@ -287,6 +290,18 @@ def _insert(conn: sa.Connection, accepted: Sequence[AcceptedMessage]) -> None:
     )
 
 
+def _waiting(accepted: Iterable[AcceptedMessage], suppressed: Collection[DeliveryId]) -> Iterator[Turn]:
+    for item in accepted:
+        for one in item.deliveries:
+            if one.id not in suppressed:
+                at = one.next_attempt_at or item.message.created_at
+                yield Turn(line=Line.FIRST, queue=_queue(item.message, one), at=at)
+
+
+def _queue(message: NewMessage, delivery: NewDelivery) -> Queue:
+    return queue_of(message.organization, message.stream, delivery.recipient_domain)
+
+
 def _subject(message: NewMessage, delivery: NewDelivery) -> Subject:
     return Subject(
         organization=message.organization,
@@ -344,6 +359,7 @@ def _delivery_row(message: NewMessage, delivery: NewDelivery) -> dict[str, objec
         "case_step": message.step,
         "created_at": message.created_at,
         "updated_at": message.created_at,
+        "queue": _queue(message, delivery).id,
     }
 
 

@@ -25,9 +25,11 @@ from homing.loop.model import (
     OrganizationId,
     StepState,
 )
-from homing.store import alarms, cases, tables
+from homing.loop.queue import Line, Place, Places, Queue, queue_of_action
+from homing.store import alarms, cases, tables, turns
 from homing.store.dialect import sorted_by
 from homing.store.events import Happening, Subject, append
+from homing.store.turns import Turn
 
 _T = tables.action
 _C = tables.case
@@ -62,6 +64,16 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Actions that were claimed, each with the place that it takes. `more`: something else is due; `short`: something
+    is due for which there is no place."""
+
+    actions: Sequence[tuple[Action, Place]] = ()
+    more: bool = False
+    short: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """How an action ended. `epoch`: that of the claim; None for later news of an ended action (a status callback).
     `step`: how its case's step ended with it; None if the letter's delivery or a callback decides that later. `alarm`:
@@ -84,36 +96,42 @@ def put(conn: sa.Connection, organization: OrganizationId, action: NewAction, no
     cases.put(conn, [task])
 
 
-def claim(
-    conn: sa.Connection,
-    now: datetime,
-    limit: int,
-    lease: timedelta,
-    kinds: Collection[ActionKind] = tuple(ActionKind),
-) -> list[Action]:
-    """Lease what is due of these kinds, longest due first. What belongs to a resolved case is skipped."""
-    resolved = _C.c.state == CaseState.RESOLVED.value
-    query = (
-        sa.select(_T, sa.func.coalesce(resolved, sa.false()).label("resolved"))
-        .join_from(_T, _C, _C.c.id == _T.c.case_id, isouter=True)
-        .where(_OPEN, _T.c.state == ActionState.DUE.value, _T.c.due_at <= now)
-        .where(_T.c.kind.in_([kind.value for kind in kinds]))
-        .order_by(_T.c.due_at)
-        .limit(limit)
-        .with_for_update(of=_T, skip_locked=True)
-    )
-    rows = conn.execute(query).mappings().all()
-    needless = [row["id"] for row in rows if row["resolved"]]
+def claim(conn: sa.Connection, now: datetime, places: Mapping[Line, Places], lease: timedelta) -> Claim:
+    """Lease what is due and finds a place; those given are left as they are. What belongs to a resolved case is
+    skipped."""
+    trials = {line: places[line].copy() for line in places}
+    chosen = [turns.choose(conn, line, now, trials[line]) for line in sorted(places)]
+    queues = {item: (one.ended.line, queue) for one in chosen for item, queue in one.items.items()}
+    rows = {row["id"]: row for row in conn.execute(_CHOSEN, {"b_ids": list(queues)}).mappings()} if queues else {}
+    needless = [row["id"] for row in rows.values() if row["resolved"]]
     if needless:
         skipped = {"state": ActionState.SKIPPED.value, "ended_at": now, "result": "the case is resolved"}
         conn.execute(_T.update().where(_T.c.id.in_(needless)).values(skipped))
-    wanted = [row for row in rows if not row["resolved"]]
+    wanted = [rows[item] for item in queues if item in rows and not rows[item]["resolved"]]
     if wanted:
         running = {"state": ActionState.RUNNING.value, "lease_until": now + lease, "claimed_at": now}
         update = _T.update().where(_T.c.id.in_([row["id"] for row in wanted]))
         conn.execute(update.values(**running, epoch=_T.c.epoch + 1, tries=_T.c.tries + 1))
-    changes = {"state": ActionState.RUNNING}
-    return [to_action({**row, **changes, "epoch": row["epoch"] + 1, "tries": row["tries"] + 1}) for row in wanted]
+    more = turns.end_turns(conn, [one.ended for one in chosen], now)
+    return Claim(
+        actions=[_claimed(row, *queues[row["id"]], trials) for row in wanted],
+        more=more or any(one.more for one in chosen),
+        short=any(one.short for one in chosen),
+    )
+
+
+def _claimed(row: sa.RowMapping, line: Line, queue: Queue, trials: Mapping[Line, Places]) -> tuple[Action, Place]:
+    changes = {"state": ActionState.RUNNING, "epoch": row["epoch"] + 1, "tries": row["tries"] + 1}
+    place = trials[line].take(queue.organization, queue.towards, line)
+    return to_action({**row, **changes}), place
+
+
+_CHOSEN = (
+    sa.select(_T, sa.func.coalesce(_C.c.state == CaseState.RESOLVED.value, sa.false()).label("resolved"))
+    .join_from(_T, _C, _C.c.id == _T.c.case_id, isouter=True)
+    .where(_T.c.id.in_(sa.bindparam("b_ids", expanding=True)), _T.c.state == ActionState.DUE.value)
+    .with_for_update(of=_T, skip_locked=True)
+)
 
 
 def mark_started(conn: sa.Connection, action: ActionId, epoch: int, now: datetime) -> bool:
@@ -124,13 +142,42 @@ def mark_started(conn: sa.Connection, action: ActionId, epoch: int, now: datetim
 def retry_at(conn: sa.Connection, action: ActionId, epoch: int, due_at: datetime, result: str) -> bool:
     """Retry at `due_at` an action that certainly had no effect. False: the lease is lost."""
     again = {"state": ActionState.DUE.value, "due_at": due_at, "result": result}
-    return _set(conn, action, epoch, {**again, "lease_until": None, "started_at": None})
+    if not _set(conn, action, epoch, {**again, "lease_until": None, "started_at": None}):
+        return False
+    enter_line(conn, [action])
+    return True
+
+
+def enter_line(conn: sa.Connection, waiting: Collection[ActionId]) -> None:
+    """Put actions into line that have become due again."""
+    which = (_T.c.id.in_(waiting), _T.c.state == ActionState.DUE.value)
+    turns.enter(conn, map(_turn, conn.execute(_T.select().where(*which)).mappings().all()))
+
+
+def enter_lines(conn: sa.Connection, limit: int) -> int:
+    """Put actions into line that an older version wrote; returns how many."""
+    which = (sa.text("action.state = 'due'"), _T.c.queue.is_(None))
+    query = _T.select().where(*which).limit(limit).with_for_update(skip_locked=True)
+    waiting = [(row["id"], _turn(row)) for row in conn.execute(query).mappings()]
+    given = [{"b_id": action, "b_queue": turn.queue.id} for action, turn in waiting]
+    if given:
+        statement = _T.update().where(_T.c.id == sa.bindparam("b_id")).values(queue=sa.bindparam("b_queue"))
+        conn.execute(statement, given)
+    turns.enter(conn, (turn for _, turn in waiting))
+    return len(waiting)
+
+
+def _turn(row: sa.RowMapping) -> Turn:
+    line, queue = queue_of_action(row["organization"], ActionKind(row["kind"]))
+    return Turn(line=line, queue=queue, at=row["due_at"])
 
 
 def bring_forward(conn: sa.Connection, now: datetime, latest: datetime) -> int:
     """Make due now the tries that a fast clock put off beyond `latest`; returns how many."""
     put_off = _T.update().where(_OPEN, _T.c.state == ActionState.DUE.value, _T.c.tries > 0, _T.c.due_at > latest)
-    return conn.execute(put_off.values(due_at=now)).rowcount
+    changed = conn.execute(put_off.values(due_at=now)).rowcount
+    turns.bring_forward(conn, (Line.CALLS, Line.WRITING), now, latest)
+    return changed
 
 
 def finish(conn: sa.Connection, finished: Finished) -> bool:
@@ -205,6 +252,7 @@ def recover(conn: sa.Connection, now: datetime, everything: bool = False) -> lis
     due = {"state": ActionState.DUE.value, "lease_until": None, "started_at": None}
     if again:
         conn.execute(_T.update().where(_T.c.id.in_(again), *abandoned).values(due))
+        enter_line(conn, again)
     return [to_action(row) for row in rows]
 
 

@@ -25,13 +25,15 @@ from homing.loop.model import (
     StepState,
 )
 from homing.loop.policy import FORWARDING_ANEW_AFTER, begin, escalate, resolve
+from homing.loop.queue import queue_of_action
 from homing.loop.subject import SUBJECT
-from homing.store import tables, told_delays
+from homing.store import tables, told_delays, turns
 from homing.store.dialect import insert, insert_all
 from homing.store.events import Happening, Subject, append
 from homing.store.ids import fresh
 from homing.store.json_documents import steps_to_json
 from homing.store.rows import case_row, to_case
+from homing.store.turns import Turn
 
 _C = tables.case
 _A = tables.action
@@ -138,10 +140,13 @@ def of_delays(conn: sa.Connection, deliveries: Iterable[DeliveryId]) -> dict[Del
 
 def put(conn: sa.Connection, tasks: Iterable[Task]) -> None:
     """Into the outbox."""
+    tasks = list(tasks)
+    places = [queue_of_action(task.organization, task.action.kind) for task in tasks]
     rows = [
         {
             "id": fresh(conn, task.at),
             "organization": task.organization,
+            "queue": queue.id,
             "kind": task.action.kind.value,
             "case_id": task.action.case,
             "step": task.action.step,
@@ -155,9 +160,11 @@ def put(conn: sa.Connection, tasks: Iterable[Task]) -> None:
             "result": "",
             "created_at": task.at,
         }
-        for task in tasks
+        for task, (_, queue) in zip(tasks, places, strict=True)
     ]
     insert_all(conn, _A, rows)
+    waiting = zip(tasks, places, strict=True)
+    turns.enter(conn, (Turn(line=line, queue=queue, at=task.action.due_at) for task, (line, queue) in waiting))
 
 
 def load(conn: sa.Connection, wanted: Iterable[CaseId], *, lock: bool = True) -> dict[CaseId, OpenCase]:

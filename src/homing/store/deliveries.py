@@ -4,16 +4,14 @@ Ownership is (lease, epoch): a claim raises the epoch, and whatever is written u
 SKIP LOCKED only keeps claimers on PostgreSQL out of each other's way; nothing is correct because of it.
 """
 
-import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
 from typing import cast
 
 import sqlalchemy as sa
 
-from homing.loop.evidence import CancelRequested, Evidence, LeaseLost, LeaseReleased, LifetimeOver, SuppressionFound
+from homing.loop.evidence import CancelRequested, LeaseLost, LeaseReleased
 from homing.loop.model import (
     AttemptId,
     Delivery,
@@ -23,17 +21,18 @@ from homing.loop.model import (
     MessageId,
     NewEvent,
     OrganizationId,
-    Origin,
     State,
 )
 from homing.loop.outcome import Outcome
+from homing.loop.queue import LINE_OF, STATE_IN, queue_of
 from homing.mail.reply import HOST_STAGES, Stage
-from homing.store import suppressions, tables
+from homing.store import tables, turns
 from homing.store.dialect import insert_all, sorted_by
 from homing.store.events import Happening, Subject, append
-from homing.store.json_documents import identity_from_json, identity_to_json
+from homing.store.json_documents import identity_to_json
 from homing.store.record import AttemptResult, DeliveryEvidence, record
 from homing.store.rows import DELIVERY, to_delivery
+from homing.store.turns import Turn
 
 ORPHANED_AFTER = timedelta(hours=1)
 """An attempt that a report overtook is closed by its own worker; if it is still open after this time, its worker is
@@ -45,28 +44,6 @@ _A = tables.attempt
 _QUEUED = cast("sa.ColumnElement[bool]", sa.text("delivery.state IN ('queued', 'deferred')"))
 """Spelt out, so that both planners see that the index of due rows serves."""
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedDelivery:
-    """A leased delivery with all that sending it needs. `selector` and `signed_at`: those of its first attempt, so that
-    every attempt sends the same bytes; None before. `body_hash`: of the content, None where an older version accepted
-    it. `instead_of`: see `OpenAttempt`. `instead_of_identity`: the stored
-    one, where another one stands now."""
-
-    delivery: Delivery
-    organization_name: str
-    identity: Identity
-    stream: str
-    message_id: str
-    subject: str
-    content: bytes
-    body_hash: bytes | None
-    smtputf8: bool
-    selector: str | None
-    signed_at: datetime | None
-    instead_of: str | None = None
-    instead_of_identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,37 +64,6 @@ class OpenAttempt:
     signed_at: datetime
     instead_of: str | None = None
     renamed: tuple[Identity, Identity] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """How much a worker can take: so many deliveries at most, and not many more octets of contents."""
-
-    deliveries: int
-    octets: int = sys.maxsize
-
-
-def claim(
-    conn: sa.Connection,
-    owner: str,
-    now: datetime,
-    room: Capacity,
-    lease: timedelta,
-    *,
-    expiring: bool = True,
-) -> list[ClaimedDelivery]:
-    """Lease what is due, longest due first, as much as there is room for. Deliveries whose lifetime is over, or whose
-    address has been suppressed meanwhile, are concluded instead; not `expiring`: no lifetime ends now."""
-    due = _due(conn, owner, now, room.deliveries, expiring=expiring)
-    ended = {finding.delivery: finding for finding in _ended(conn, due, now, expiring=expiring)}
-    record(conn, list(ended.values()))
-    leased = _within(room.octets, [row for row in due if row["id"] not in ended])
-    if not leased:
-        return []
-    taken = {"b_owner": owner, "b_until": now + lease, "b_now": now, "b_ids": [row["id"] for row in leased]}
-    conn.execute(_TAKE, taken)
-    contents = _contents(conn, {row["message"] for row in leased})
-    return [_claimed(row, *contents[row["message"]]) for row in leased]
 
 
 def begin_attempts(conn: sa.Connection, items: list[OpenAttempt]) -> list[bool]:
@@ -167,7 +113,34 @@ def renew(conn: sa.Connection, owner: str, ids: Collection[DeliveryId], until: d
 def bring_forward(conn: sa.Connection, now: datetime, latest: datetime) -> int:
     """Make due now the attempts that a fast clock put off beyond `latest`; returns how many."""
     put_off = _D.update().where(_QUEUED, _D.c.state == State.DEFERRED.value, _D.c.next_attempt_at > latest)
-    return conn.execute(put_off.values(next_attempt_at=now)).rowcount
+    changed = conn.execute(put_off.values(next_attempt_at=now)).rowcount
+    turns.bring_forward(conn, STATE_IN, now, latest)
+    return changed
+
+
+def enter_lines(conn: sa.Connection, limit: int) -> int:
+    """Put deliveries into line that an older version accepted or put off; returns how many."""
+    query = (
+        sa.select(_D.c.id, _D.c.organization, _D.c.recipient_domain, _D.c.state, _D.c.next_attempt_at, _M.c.stream)
+        .join(_M, _M.c.id == _D.c.message)
+        .where(_QUEUED, _D.c.queue.is_(None))
+        .limit(limit)
+        .with_for_update(of=_D, skip_locked=True)
+    )
+    rows = conn.execute(query).all()
+    queues = [queue_of(row.organization, row.stream, row.recipient_domain) for row in rows]
+    given = [{"b_id": row.id, "b_queue": queue.id} for row, queue in zip(rows, queues, strict=True)]
+    if given:
+        statement = _D.update().where(_D.c.id == sa.bindparam("b_id")).values(queue=sa.bindparam("b_queue"))
+        conn.execute(statement, given)
+    turns.enter(
+        conn,
+        (
+            Turn(line=LINE_OF[State(row.state)], queue=queue, at=row.next_attempt_at)
+            for row, queue in zip(rows, queues, strict=True)
+        ),
+    )
+    return len(rows)
 
 
 def recover(
@@ -239,51 +212,10 @@ def of_message(conn: sa.Connection, message: MessageId) -> list[Delivery]:
     return [to_delivery(row) for row in rows.mappings()]
 
 
-# -- claiming --------------------------------------------------------------------------------------------------------
+# -- attempting ------------------------------------------------------------------------------------------------------
 
-
-# A paused organization still learns of failures, and its waiting deliveries still expire.
-_PAUSE_SPARES = _D.c.origin.in_([Origin.LETTER.value, Origin.OOPS.value])
 
 # Statements of every message are built once: building one costs more than running it.
-_WAITING = (
-    sa.select(
-        _D,
-        _M.c.stream,
-        _M.c.message_id,
-        _M.c.subject,
-        _M.c.smtputf8,
-        _M.c.size,
-        sa.func.coalesce(tables.organization.c.name, "").label("organization_name"),
-    )
-    .join_from(_D, _M, _M.c.id == _D.c.message)
-    .outerjoin(tables.organization, tables.organization.c.id == _D.c.organization)  # the operator has no row
-    .where(_QUEUED)
-    .where(_D.c.next_attempt_at <= sa.bindparam("b_now"))
-    .where(tables.organization.c.paused.is_(False) | _PAUSE_SPARES | (_D.c.expires_at <= sa.bindparam("b_over")))
-    .order_by(_D.c.next_attempt_at)
-    .limit(sa.bindparam("b_limit", type_=sa.Integer))
-    .with_for_update(of=_D, skip_locked=True)
-)
-_DUE = _WAITING.where(_D.c.silent_deaths == 0)
-_NONE_UNDER_WAY = sa.text(
-    "NOT EXISTS (SELECT 1 FROM delivery AS held WHERE held.state = 'sending' AND held.silent_deaths > 0"
-    " AND held.lease_owner = :b_owner)"
-)
-_SUSPECTS = _WAITING.where(sa.text("delivery.silent_deaths > 0"), _NONE_UNDER_WAY)
-"""In the words of its index."""
-_TAKE = (
-    _D.update()
-    .where(_D.c.id.in_(sa.bindparam("b_ids", expanding=True)))
-    .values(
-        state=State.SENDING.value,
-        lease_owner=sa.bindparam("b_owner"),
-        lease_until=sa.bindparam("b_until"),
-        updated_at=sa.bindparam("b_now"),
-        epoch=_D.c.epoch + 1,
-        next_attempt_at=None,
-    )
-)
 _HELD = (
     sa.select(_D.c.id, _D.c.organization, _D.c.state, _D.c.epoch, _D.c.lease_owner)
     .where(_D.c.id.in_(sa.bindparam("wanted", expanding=True)))
@@ -300,62 +232,6 @@ _SIGNED = (
         receiver=sa.func.coalesce(sa.bindparam("b_receiver", type_=sa.String), _D.c.receiver),
     )
 )
-
-
-def _due(conn: sa.Connection, owner: str, now: datetime, limit: int, *, expiring: bool) -> Sequence[sa.RowMapping]:
-    """What is due. Of the suspects, with which a worker has died, at most one is under way at a time: so a message that
-    kills its worker is found, and takes no other with it."""
-    over = now if expiring else _NEVER  # a paused organization makes no attempts to wait for
-    bounds = {"b_now": now, "b_over": over, "b_limit": limit}
-    due = conn.execute(_DUE, bounds).mappings().all()
-    suspects = conn.execute(_SUSPECTS, bounds | {"b_limit": 1, "b_owner": owner}).mappings().all()
-    return [*suspects, *due[: limit - len(suspects)]]
-
-
-def _within(octets: int, due: Sequence[sa.RowMapping]) -> Sequence[sa.RowMapping]:
-    """The first of the due deliveries, until their contents come to so many octets."""
-    before = accumulate((row["size"] for row in due), initial=0)
-    return [row for row, so_far in zip(due, before, strict=False) if so_far < octets]
-
-
-def _ended(
-    conn: sa.Connection, due: Sequence[sa.RowMapping], now: datetime, *, expiring: bool
-) -> Iterable[DeliveryEvidence]:
-    places = {row["id"]: (row["organization"], row["stream"], suppressions.fold(row["recipient"])) for row in due}
-    listed = suppressions.find(conn, set(places.values()), now)
-    for row in due:
-        evidence: Evidence
-        if expiring and row["expires_at"] <= now:
-            evidence = LifetimeOver()
-        elif entry := listed.get(places[row["id"]]):
-            evidence = SuppressionFound(reason=entry.reason, since=entry.created_at.isoformat())
-        else:
-            continue
-        yield DeliveryEvidence(delivery=row["id"], evidence=evidence, now=now)
-
-
-def _contents(conn: sa.Connection, messages: set[MessageId]) -> dict[MessageId, tuple[bytes, bytes | None]]:
-    """Each with its body's hash."""
-    content = tables.message_content
-    rows = conn.execute(content.select().where(content.c.message.in_(messages)))
-    return {row.message: (row.content, row.body_hash) for row in rows}
-
-
-def _claimed(row: sa.RowMapping, content: bytes, body_hash: bytes | None) -> ClaimedDelivery:
-    before = to_delivery(row)
-    return ClaimedDelivery(
-        delivery=replace(before, state=State.SENDING, epoch=before.epoch + 1, next_attempt_at=None),
-        organization_name=row["organization_name"],
-        identity=identity_from_json(row["identity"]),
-        stream=row["stream"],
-        message_id=row["message_id"],
-        subject=row["subject"],
-        content=content,
-        body_hash=body_hash,
-        smtputf8=row["smtputf8"],
-        selector=row["selector"],
-        signed_at=row["signed_at"],
-    )
 
 
 def _remember_signature(conn: sa.Connection, opened: Sequence[OpenAttempt]) -> None:

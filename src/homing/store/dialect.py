@@ -8,9 +8,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 def insert(conn: sa.Connection, table: sa.Table) -> sqlite.Insert:
     """INSERT with `on_conflict_do_nothing` and `on_conflict_do_update`, which both spell alike."""
-    if on_postgresql(conn):
-        return cast("sqlite.Insert", postgresql.insert(table))
-    return sqlite.insert(table)
+    return insert_into(table, conn.dialect.name)
+
+
+def insert_into(table: sa.Table, dialect: str) -> sqlite.Insert:
+    """The same for a statement that is built once for each database."""
+    return cast("sqlite.Insert", postgresql.insert(table)) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def on_postgresql(conn: sa.Connection) -> bool:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import CaseState, State
+from homing.loop.queue import Line
 from homing.store import tables
 
 CASES_COUNTED = 10_000
@@ -18,6 +19,7 @@ CASES_COUNTED = 10_000
 
 _D = tables.delivery
 _C = tables.case
+_S = tables.waiting_stream
 _QUEUED = sa.text("delivery.state IN ('queued', 'deferred')")
 _LEASED = sa.text("delivery.state = 'sending'")
 _TO_DO = sa.text("action.state IN ('due', 'running')")
@@ -26,7 +28,7 @@ _UNSETTLED = sa.text("\"case\".state IN ('open', 'unheard')")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """`oldest_due`: since when the longest waiting due delivery has been due; None if nothing is due."""
+    """`oldest_due`: since when the queue that has waited longest has waited for its turn; None if none does."""
 
     deliveries: Mapping[State, int]
     cases: Mapping[CaseState, int]
@@ -38,11 +40,12 @@ def waiting(conn: sa.Connection, now: datetime) -> Waiting:
     count = sa.select(_D.c.state, sa.func.count()).group_by(_D.c.state)
     rows = [*conn.execute(count.where(_QUEUED)), *conn.execute(count.where(_LEASED))]
     deliveries = {state: number for state, number in rows}  # noqa: C416 - rows are no pairs to a type checker
-    due = sa.select(sa.func.min(_D.c.next_attempt_at)).where(_QUEUED, _D.c.next_attempt_at <= now)
+    due = sa.select(sa.func.min(_S.c.turn_at)).where(_S.c.line == sa.bindparam("line"), _S.c.turn_at <= now)
+    first = [at for line in Line if (at := conn.execute(due, {"line": line.value}).scalar())]
     return Waiting(
         deliveries={state: deliveries.get(state.value, 0) for state in State if state not in TERMINAL},
         cases={state: _cases(conn, state) for state in (CaseState.OPEN, CaseState.UNHEARD)},
-        oldest_due=conn.execute(due).scalar(),
+        oldest_due=min(first, default=None),
     )
 
 

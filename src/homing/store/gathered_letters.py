@@ -56,6 +56,8 @@ def turn(
     if told_at is not None:
         waits = {"state": ActionState.DUE.value, "due_at": told_at + window, "lease_until": None, "sent_to": folded}
         put_off = conn.execute(_T.update().where(*mine).values(waits)).rowcount == 1
+        if put_off:
+            actions.enter_line(conn, [action.id])
         return told_at + window if put_off else None
     if conn.execute(_T.update().where(*mine).values(sent_to=folded, started_at=now)).rowcount == 0:
         return None

@@ -1,8 +1,8 @@
 """Mail that came to us: kept before we say 250, then worked on under a lease, erased after its time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -11,16 +11,18 @@ import sqlalchemy as sa
 from homing.loop.evidence import What
 from homing.loop.model import OPERATOR, DeliveryId, InboundId, MessageId, OrganizationId, Verdict
 from homing.loop.outcome import Outcome
+from homing.loop.queue import Line, queue_of_mail
 from homing.mail.address import mailbox_of
 from homing.mail.authentication import Authentication
 from homing.mail.network import network_of
-from homing.store import tables
+from homing.store import tables, turns
 from homing.store.authentications import authentication_from_json, authentication_to_json
 from homing.store.dialect import insert
 from homing.store.ids import day_of
 from homing.store.json_documents import maybe_verdict_from_json, maybe_verdict_to_json
 from homing.store.pages import Page, floor, page
 from homing.store.record import DeliveryEvidence, record
+from homing.store.turns import Turn
 
 _T = tables.inbound
 _OOPS = tables.oops_answer
@@ -170,8 +172,11 @@ def keep(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
         return False
     row = {name: getattr(new, name) for name in NewInbound.__dataclass_fields__}
     cut = {"helo": new.helo[:255], "ip": new.ip[:64], "tls": new.tls[:64], "flags": sorted(new.flags)}
-    cut["queue"] = new.queue.value
-    conn.execute(_T.insert(), {**row, **cut, "state": InboundState.WAITING.value, "tries": 0})
+    whose = sa.select(tables.delivery.c.organization).where(tables.delivery.c.id == new.delivery)
+    network = queue_of_mail(new.ip, new.purpose, None if new.delivery is None else conn.scalar(whose))
+    place = {"queue": new.queue.value, "network_queue": network.id}
+    conn.execute(_T.insert(), {**row, **cut, **place, "state": InboundState.WAITING.value, "tries": 0})
+    turns.enter(conn, [Turn(line=Line(new.queue.value), queue=network, at=new.received_at)])
     return True
 
 
@@ -203,25 +208,6 @@ def _room_for_delivery(conn: sa.Connection, new: NewInbound, quota: InboundQuota
     return room and mails < quota.mails_per_delivery
 
 
-def claim(conn: sa.Connection, queue: InboundQueue, now: datetime, limit: int, lease: timedelta) -> list[Inbound]:
-    """The oldest that wait in a queue, or whose worker died. `tries` counts this claim too: many mean that it kills its
-    worker."""
-    query = (
-        sa.select(_T.c.id)
-        .where(_OPEN, _T.c.queue == queue.value, (_T.c.lease_until.is_(None)) | (_T.c.lease_until < now))
-        .order_by(_T.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = conn.execute(query).scalars().all()
-    if not ids:
-        return []
-    working = {"state": InboundState.WORKING.value, "lease_until": now + lease}
-    conn.execute(_T.update().where(_T.c.id.in_(ids)).values(**working, tries=_T.c.tries + 1))
-    rows = conn.execute(_T.select().where(_T.c.id.in_(ids)).order_by(_T.c.id)).mappings()
-    return [_inbound(row) for row in rows]
-
-
 def finish(
     conn: sa.Connection, understood: InboundResult, findings: Sequence[DeliveryEvidence] = ()
 ) -> list[Outcome | None]:
@@ -244,7 +230,7 @@ def finish(
 
 def get(conn: sa.Connection, inbound: InboundId) -> Inbound | None:
     row = conn.execute(_T.select().where(_T.c.id == inbound)).mappings().first()
-    return None if row is None else _inbound(row)
+    return None if row is None else to_inbound(row)
 
 
 def list_page(
@@ -351,7 +337,7 @@ def _line(row: sa.RowMapping) -> InboundLine:
     return InboundLine(**known)
 
 
-def _inbound(row: sa.RowMapping) -> Inbound:
+def to_inbound(row: Mapping[str, Any] | sa.RowMapping) -> Inbound:
     known = {name: row[name] for name in Inbound.__dataclass_fields__}
     known |= {
         "flags": frozenset(row["flags"]),

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from homing.loop.domains.impersonation import ClaimedWords, Guard, Guarded, claimable, guard
 from homing.loop.model import OrganizationId
-from homing.store import tables
+from homing.store import tables, turns
 from homing.store.dialect import insert, insert_all, on_postgresql
 from homing.store.human_senders import ATTESTED, Attestation, attestation_in, attestation_of
 from homing.store.ids import earliest
@@ -215,7 +215,9 @@ def pause(conn: sa.Connection, organization: OrganizationId, reason: str) -> boo
     return _set(conn, organization, {"paused": True, "pause_reason": reason})
 
 
-def resume(conn: sa.Connection, organization: OrganizationId) -> bool:
+def resume(conn: sa.Connection, organization: OrganizationId, now: datetime) -> bool:
+    """Let it send again, what waits first of all."""
+    turns.resume(conn, organization, now)
     return _set(conn, organization, {"paused": False, "pause_reason": None})
 
 

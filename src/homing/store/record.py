@@ -29,15 +29,17 @@ from homing.loop.model import (
 )
 from homing.loop.outcome import Outcome, conclude
 from homing.loop.policy import BUILTIN_DEFAULT
+from homing.loop.queue import LINE_OF, queue_of
 from homing.loop.suppression import after_full_mailbox, after_hearsay
 from homing.mail.address import domain_of
 from homing.mail.reply import Reply, Stage
-from homing.store import alarms, cases, gathered_cases, mail_domains, policies, suppressions, tables
+from homing.store import alarms, cases, gathered_cases, mail_domains, policies, suppressions, tables, turns
 from homing.store.dialect import insert_all
 from homing.store.events import Happening, Subject, append
 from homing.store.ids import fresh
 from homing.store.json_documents import maybe_verdict_to_json
 from homing.store.rows import DELIVERY, delivery_changes, to_delivery
+from homing.store.turns import Turn
 
 _D = tables.delivery
 _M = tables.message
@@ -104,6 +106,7 @@ class _Known:
     subject: Subject
     stream: str
     failure_policy: str
+    domain: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def _load(conn: sa.Connection, wanted: set[DeliveryId]) -> dict[DeliveryId, _Kno
 
 # Built once: building a statement costs more than running it.
 _KNOWN = (
-    sa.select(*DELIVERY, _M.c.human_sender, _M.c.stream, _M.c.failure_policy)
+    sa.select(*DELIVERY, _D.c.recipient_domain, _M.c.human_sender, _M.c.stream, _M.c.failure_policy)
     .join_from(_D, _M, _M.c.id == _D.c.message)
     .where(_D.c.id.in_(sa.bindparam("wanted", expanding=True)))
     .order_by(_D.c.id)
@@ -143,7 +146,7 @@ def _known(row: sa.RowMapping) -> _Known:
         delivery=delivery.id,
         human_sender=row["human_sender"],
     )
-    return _Known(delivery, subject, row["stream"], row["failure_policy"])
+    return _Known(delivery, subject, row["stream"], row["failure_policy"], row["recipient_domain"])
 
 
 def _conclude(
@@ -253,6 +256,17 @@ def _write(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
     suppressions.no_longer_full(conn, {_place(entry) for entry in entries if _now_delivered(entry)})
     suppressions.add(conn, _suppressions(conn, entries))
     _tie_inbound(conn, entries)
+    turns.enter(conn, _waiting(entries))
+
+
+def _waiting(entries: Iterable[_Entry]) -> Iterator[Turn]:
+    """What waits again, with its queue."""
+    last = {entry.known.delivery.id: entry for entry in entries}
+    for entry in last.values():
+        delivery = entry.outcome.delivery
+        if delivery.next_attempt_at is not None and delivery.state in LINE_OF:
+            queue = queue_of(delivery.organization, entry.known.stream, entry.known.domain)
+            yield Turn(line=LINE_OF[delivery.state], queue=queue, at=delivery.next_attempt_at)
 
 
 def _write_stale(conn: sa.Connection, stale: Sequence[_Stale]) -> None:

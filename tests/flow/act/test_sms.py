@@ -17,6 +17,7 @@ from homing.net.sms import SmsAccepted, SmsAnswer, SmsRefused, SmsStatus, SmsUnk
 from homing.store import actions, alarms, cases
 from homing.store.actions import Action, Finished
 from homing.store.database import Database
+from tests.store.scenes import claimed_actions
 from tests.store.test_budgets import running
 
 from .made import CONTEXT, FACTS_OF, NOW, ORGANIZATION, TOKENS, URL, assigned, clock, new_case
@@ -57,7 +58,7 @@ def a_channel(database: Database, provider: Provider | None) -> Sms:
 async def claimed(database: Database) -> Action:
     """The action of a case that begins with a text message."""
     assert await database.write(cases.open_case, new_case(FailurePolicy(name="texts", steps=STEPS)))
-    [action] = await database.write(actions.claim, NOW, 1, LEASE)
+    [action] = await claimed_actions(database, NOW)
     return action
 
 
@@ -178,7 +179,7 @@ async def test_a_text_that_failed_after_all_moves_its_case_on(database: Database
     stored = await database.read(actions.by_id, action.id)
     assert stored is not None
     assert (stored.state, stored.result) == (ActionState.FAILED, "the provider could not deliver it: failed")
-    [following] = await database.write(actions.claim, NOW, 10, LEASE)
+    [following] = await claimed_actions(database, NOW)
     assert following.kind is ActionKind.ADMINISTRATOR
     assert channel.due._called.is_set()
 

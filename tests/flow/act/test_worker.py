@@ -28,6 +28,7 @@ from homing.loop.model import (
     StepKind,
     StepState,
 )
+from homing.loop.queue import Line
 from homing.loop.sealing import Sealer
 from homing.loop.subject import of_alarm
 from homing.net.dns import AS_PUBLISHED, Resolver
@@ -41,7 +42,7 @@ from tests.disks import roomy
 from tests.flow.deliver.scene import Clock
 from tests.patience import until
 from tests.store import scenes
-from tests.store.scenes import all_rows
+from tests.store.scenes import all_rows, claimed_actions
 
 from .made import NOW, OUTGOING, URL, clock, new_case
 from .test_sms import Provider
@@ -72,7 +73,7 @@ def an_actor(database: Database, **changes: Any) -> Actor:
 async def worked_off(actor: Actor, now: Callable[[], datetime] = clock) -> list[Action]:
     """Everything that is due, and what follows from it: the actions in the order in which they were carried out."""
     done: list[Action] = []
-    while claimed := await actor.database.write(actions.claim, now(), 10, LEASE):
+    while claimed := await claimed_actions(actor.database, now()):
         for action in claimed:
             await actor._act(action)
         done += claimed
@@ -111,7 +112,7 @@ async def test_a_failure_is_told_and_the_letters_delivery_ends_the_step(database
     assert await the_states(database, case) == (CaseState.NOTIFIED, (StepState.HEARD, StepState.WAITING))
 
 
-async def test_each_pool_works_on_so_many_at_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_line_has_places_of_its_own(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[ActionKind] = []
     let_go = asyncio.Event()
 
@@ -119,21 +120,21 @@ async def test_each_pool_works_on_so_many_at_once(database: Database, monkeypatc
         begun.append(action.kind)
         await let_go.wait()
 
-    monkeypatch.setattr(worker, "_AT_ONCE", 2)
+    monkeypatch.setattr(worker, "_AT_ONCE", {Line.CALLS: 4, Line.WRITING: 4})
     monkeypatch.setattr(Actor, "_act", held)
     await failed(database, Step(kind=StepKind.SMS), LETTER, times=3)
     actor = an_actor(database)
-    calls, others = worker._Pool(worker._CALLS), worker._Pool(frozenset(ActionKind) - worker._CALLS)
-    assert await actor._claim((calls, others))
-    assert not await actor._claim((calls, others))
+    await actor._claim()
+    await actor._claim()
     await until(lambda: sorted(begun) == [ActionKind.LETTER] * 2 + [ActionKind.SMS] * 2)
-    calls.running.pop().cancel()
-    assert await actor._claim((calls, others)), "one more call fills the pool again"
-    await until(lambda: begun[4:] == [ActionKind.SMS])
+    next(iter(actor._running)).cancel()
+    await until(lambda: len(actor._running) == 3)
+    await actor._claim()
+    await until(lambda: len(begun) == 5)
     let_go.set()
-    await until(lambda: not calls.running and not others.running)
-    await actor._claim((calls, others))
-    await until(lambda: begun[5:] == [ActionKind.LETTER])
+    await until(lambda: not actor._running)
+    await actor._claim()
+    await until(lambda: len(begun) == 6)
 
 
 @pytest.mark.parametrize("kind", [StepKind.SMS, StepKind.WEBHOOK])
@@ -149,7 +150,7 @@ async def test_whoever_lets_us_wait_delays_no_letter(
         if action.kind.value == kind.value:
             await let_go.wait()
 
-    monkeypatch.setattr(worker, "_AT_ONCE", 1)
+    monkeypatch.setattr(worker, "_AT_ONCE", {Line.CALLS: 1, Line.WRITING: 1})
     monkeypatch.setattr(Actor, "_act", held)
     await failed(database, Step(kind=kind), LETTER, times=3)
     running = asyncio.create_task(an_actor(database).run())
@@ -172,7 +173,7 @@ async def test_what_reaches_nobody_leads_to_the_next_step(database: Database) ->
 
 async def test_what_a_resolved_case_had_begun_is_skipped(database: Database) -> None:
     [case] = await failed(database, LETTER)
-    [action] = await database.write(actions.claim, NOW, 10, LEASE)
+    [action] = await claimed_actions(database, NOW)
     await database.write(cases.close, [case], NOW)
     await an_actor(database)._act(action)
     stored = await database.read(actions.by_id, action.id)
@@ -272,7 +273,7 @@ async def test_the_operator_hears_of_an_administrator_who_has_proved_nothing(dat
 
 async def test_a_bug_costs_a_try_and_in_the_end_the_step(database: Database) -> None:
     [case] = await failed(database, LETTER)
-    [action] = await database.write(actions.claim, NOW, 10, LEASE)
+    [action] = await claimed_actions(database, NOW)
     actor = an_actor(database, outgoing=None)
     with capture_logs() as lines:
         await actor._act(action)
@@ -314,7 +315,7 @@ async def test_of_two_delays_at_a_receiver_one_is_told(database: Database) -> No
     late = [scenes.answered(claim, None, 450, now=NOW) for claim in await scenes.claimed(database)]
     await database.write(record, late)
     actor = an_actor(database, clock=lambda: NOW + timedelta(seconds=1))
-    due = await database.write(actions.claim, NOW + timedelta(seconds=1), 10, LEASE)
+    due = await claimed_actions(database, NOW + timedelta(seconds=1))
     for action in due:
         await actor._act(action)
     stored = [await database.read(actions.by_id, action.id) for action in due]

@@ -21,6 +21,7 @@ from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.domains.sending_domains import RecordPurpose
 from homing.loop.domains.signing_keys import RSA, DkimKey, KeyState
 from homing.loop.model import Delivery
+from homing.loop.queue import Places
 from homing.loop.sealing import Sealer
 from homing.loop.throttle import Throttles
 from homing.loop.token import TokenKey, Tokens
@@ -33,8 +34,8 @@ from homing.net.smtp_client import SmtpClient
 from homing.net.suffix import suffix_list
 from homing.store import dkim_keys, tables
 from homing.store.accepted_messages import AcceptedMessage
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery
 from homing.store.dkim_keys import SealedKey
 from homing.store.organizations import Organization
 from tests.disks import roomy
@@ -109,7 +110,8 @@ async def a_scene(folder: Path, *, key: bool = True) -> AsyncIterator[Scene]:
     clock = Clock()
     async with World("acme-mail.com", hosts=3, tls=False) as world:
         actions = WakeUp()
-        agent = _agent(database, world, signer, clock, actions)
+        places = Places(8)
+        agent = _agent(database, world, signer, clock, actions, places)
         deliverer = Deliverer(
             database=database,
             disk=roomy(),
@@ -118,7 +120,7 @@ async def a_scene(folder: Path, *, key: bool = True) -> AsyncIterator[Scene]:
             clock=clock,
             jumped_at=lambda: None,
             owner="this-process",
-            at_once=4,
+            places=places,
             work=WakeUp(),
             news=WakeUp(),
         )
@@ -135,7 +137,9 @@ async def a_scene(folder: Path, *, key: bool = True) -> AsyncIterator[Scene]:
     await database.close()
 
 
-def _agent(database: Database, world: World, signer: Signer, clock: Clock, actions: WakeUp) -> DeliveryAgent:
+def _agent(
+    database: Database, world: World, signer: Signer, clock: Clock, actions: WakeUp, places: Places
+) -> DeliveryAgent:
     def dice() -> bytes:
         return os.urandom(10)
 
@@ -156,6 +160,7 @@ def _agent(database: Database, world: World, signer: Signer, clock: Clock, actio
         router=Router(resolver, world.smtp_port, True, keep=0),
         client=SmtpClient("gateway.example"),
         throttles=Throttles(),
+        places=places,
         suffix_of=suffix_list(),
         rules=reading_rules(),
         recorder=Recorder(database=database, clock=clock, actions=actions),

@@ -10,11 +10,12 @@ from structlog.testing import capture_logs
 
 from homing.flow.deliver import queue
 from homing.loop.model import DeliveryId, State
+from homing.loop.queue import Line
 from homing.store import tables
-from homing.store.deliveries import ClaimedDelivery
+from homing.store.claims import ClaimedDelivery
 from tests.flow.deliver.scene import JOHN, Scene
 from tests.patience import until
-from tests.store.scenes import NOW, a_statement, all_rows
+from tests.store.scenes import NOW, a_statement, all_rows, fresh
 
 
 class _Agent:
@@ -86,15 +87,18 @@ async def test_where_nothing_was_left_the_end_of_a_delivery_claims_nothing(
 
 async def test_no_more_octets_are_claimed_than_there_is_room_for(scene: Scene) -> None:
     agent = scene.deliverer.agent = _Agent()  # type: ignore[assignment]
-    scene.deliverer._octets = queue.OCTETS_AT_ONCE
+    places = scene.deliverer.places
+    large = places.take(fresh(), "elsewhere.example", Line.FIRST, places.octets)
     await scene.waiting()
     assert not await scene.deliverer._claim()
-    scene.deliverer._octets = 0
+    assert not agent.given
+    places.give_back(large)
     await scene.deliverer._claim()
     await until(lambda: agent.given)
-    assert scene.deliverer._octets == len(agent.given[0].content)
+    assert places.octets_taken == len(agent.given[0].content)
     agent.let_go.set()
-    await until(lambda: not scene.deliverer._octets)
+    await until(lambda: not places.taken)
+    assert not places.octets_taken
 
 
 async def test_a_bug_costs_one_attempt_and_not_the_worker(scene: Scene) -> None:

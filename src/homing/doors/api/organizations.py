@@ -254,7 +254,7 @@ async def pause_organization(id: str, body: Pause, _: Administrator, parts: Part
 @router.post("/v1/organizations/{id}/resume", summary="Resume sending")
 async def resume_organization(id: str, _: Administrator, parts: Parts) -> OrganizationOut:  # noqa: A002
     organization = await find_organization(parts, id)
-    await parts.database.write(organizations.resume, organization.id)
+    await parts.database.write(organizations.resume, organization.id, parts.clock())
     parts.keyring.forget()
     [out] = await shown(parts, await find_organization(parts, id))
     return out

@@ -5,12 +5,8 @@ tells its case whether it reached anybody.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
-
-import sqlalchemy as sa
+from datetime import timedelta
 
 from homing.flow import metrics
 from homing.flow.act import oops
@@ -45,6 +41,7 @@ from homing.loop import ids
 from homing.loop.budget import SPAN, OverBudget, of_policy
 from homing.loop.letters.facts import FailureFacts
 from homing.loop.model import ActionKind, ActionState, CaseState, Step, StepState
+from homing.loop.queue import Line, Place, Places
 from homing.net.fetch import Fetcher
 from homing.net.sms import SmsSender
 from homing.net.webhook import RETRIES
@@ -57,19 +54,14 @@ from homing.store.gathered_letters import WINDOW
 
 LEASE = timedelta(seconds=120)
 _LOOK_EVERY = 0.5
-_AT_ONCE = 50
-_CALLS = frozenset({ActionKind.SMS, ActionKind.WEBHOOK})
+_AT_ONCE = {Line.CALLS: 200, Line.WRITING: 50}
+"""Calls take as long as other people's servers do, so they have places of their own."""
 MOST_TRIES = len(RETRIES) + 5
 """An action that was claimed more often without an end breaks its worker each time."""
 
 
-@dataclass(slots=True)
-class _Pool:
-    """Actions of these kinds, `_AT_ONCE` at a time. Calls take as long as other people's servers do, so they have a
-    pool of their own and delay only each other."""
-
-    kinds: frozenset[ActionKind]
-    running: set[asyncio.Task[None]] = field(default_factory=set)
+def _all_places() -> dict[Line, Places]:
+    return {line: Places(at_once) for line, at_once in _AT_ONCE.items()}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,28 +83,40 @@ class Actor:
     work: WakeUp
     news: WakeUp
     gather_for: timedelta = WINDOW
+    _places: dict[Line, Places] = field(default_factory=_all_places)
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _until_claim: int = 0
+    """The last claim was short of places: when so many actions have ended, there is something to claim for them."""
 
     async def run(self) -> None:
         """Run until canceled; actions already begun are then finished, so that no text message is left in doubt."""
-        pools = (_Pool(_CALLS), _Pool(frozenset(ActionKind) - _CALLS))
-        claim = partial(self._claim, pools)
         try:
-            await work_until_canceled(claim, failed="cannot claim actions", every=_LOOK_EVERY, wake_up=self.actions)
+            await work_until_canceled(
+                self._claim, failed="cannot claim actions", every=_LOOK_EVERY, wake_up=self.actions
+            )
         finally:
-            await all_to_their_end([task for pool in pools for task in pool.running])
+            await all_to_their_end(self._running)
 
-    async def _claim(self, pools: Sequence["_Pool"]) -> bool:
+    async def _claim(self) -> bool:
         """Begin as many actions as there is room for; returns whether more may be due now."""
-        capacity = {pool.kinds: _AT_ONCE - len(pool.running) for pool in pools if len(pool.running) < _AT_ONCE}
-        if not capacity or self.disk.is_low or self.hold.is_held:
+        if self.disk.is_low or self.hold.is_held:
             return False
-        claimed = await self.database.write(_claimed, self.clock(), capacity)
-        for pool in pools:
-            for action in claimed.get(pool.kinds, ()):
-                task = asyncio.create_task(self._act(action))
-                pool.running.add(task)
-                task.add_done_callback(pool.running.discard)
-        return any(len(found) == capacity[kinds] for kinds, found in claimed.items())
+        places = {line: places.copy() for line, places in self._places.items()}  # for another thread
+        found = await self.database.write(actions.claim, self.clock(), places, LEASE)
+        for action, place in found.actions:
+            self._places[place.line].hold(place)
+            task = asyncio.create_task(self._act(action))
+            self._running.add(task)
+            task.add_done_callback(lambda task, place=place: self._done(task, place))  # type: ignore[misc]
+        self._until_claim = max(len(found.actions) // 2, 1) if found.short else 0
+        return found.more and any(places.has_room(line) for line, places in self._places.items())
+
+    def _done(self, task: asyncio.Task[None], place: Place) -> None:
+        self._running.discard(task)
+        self._places[place.line].give_back(place)
+        if self._until_claim == 1:
+            self.actions.wake()
+        self._until_claim = max(self._until_claim - 1, 0)
 
     async def _act(self, action: Action) -> None:
         """One action. A bug costs this try and no more: its lease runs out, and it is due again, a few times."""
@@ -208,10 +212,3 @@ class Actor:
     async def sms_status(self, token: str, body: bytes) -> bool:
         """Take a status callback of an SMS provider; returns whether the text message is one of ours."""
         return await self._sms().status(token, body)
-
-
-def _claimed(
-    conn: sa.Connection, now: datetime, capacity: Mapping[frozenset[ActionKind], int]
-) -> dict[frozenset[ActionKind], list[Action]]:
-    """What was claimed of the kinds of each pool, in one transaction. `capacity`: how many each has room for."""
-    return {kinds: actions.claim(conn, now, room, LEASE, kinds) for kinds, room in capacity.items()}

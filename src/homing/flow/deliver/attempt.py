@@ -24,6 +24,7 @@ from homing.loop.evidence import HeldBack, Unanswered, Unroutable
 from homing.loop.ids import new_id
 from homing.loop.model import AttemptId, Delivery, DeliveryId, Identity, Origin
 from homing.loop.outcome import HELD_BACK
+from homing.loop.queue import Places
 from homing.loop.reading.classify import Rules
 from homing.loop.reading.ours import Ours
 from homing.loop.retry import DNS_PATIENCE
@@ -37,8 +38,9 @@ from homing.mail.smtp_client import Envelope, Log, Silence, Transcript
 from homing.net.route import Host, Router, Skipped
 from homing.net.smtp_client import Connection, SmtpClient, Tls
 from homing.store import deliveries, mail_domains
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery, OpenAttempt
+from homing.store.deliveries import OpenAttempt
 from homing.store.record import AttemptResult
 
 _HOSTS = 5
@@ -84,6 +86,7 @@ class DeliveryAgent:
     router: Router
     client: SmtpClient
     throttles: Throttles
+    places: Places
     suffix_of: SuffixOf
     rules: Rules
     recorder: Recorder
@@ -209,6 +212,7 @@ class DeliveryAgent:
         while left and tried < _HOSTS:
             host = left.pop(0)
             receiver = self._reader(trial).receiver(host.name)
+            self.places.settle(trial.leased.place, receiver)
             turn = self.throttles.begin(receiver, trial.leased.delivery.id, self.clock())
             if isinstance(turn, datetime) and not trial.hosts:
                 await self.recorder.record(trial.leased, HeldBack(receiver=receiver, until=turn))

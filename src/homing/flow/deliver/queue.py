@@ -19,16 +19,15 @@ from homing.flow.wakeup import WakeUp
 from homing.flow.worker import surviving, work_until_canceled
 from homing.loop.ids import show
 from homing.loop.model import DeliveryId
+from homing.loop.queue import Line, Places
 from homing.loop.retry import is_disputed
-from homing.store import deliveries
+from homing.store import claims, deliveries
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import Capacity, ClaimedDelivery
 
 LEASE = timedelta(seconds=180)
 _RENEW_EVERY = 60.0
 _LOOK_EVERY = 0.5
-OCTETS_AT_ONCE = 128 * 1024 * 1024
-"""Octets of contents in memory above which nothing new is claimed, however many deliveries there is room for."""
 _Lease = tuple[DeliveryId, int]
 """A delivery and the epoch of its claim."""
 
@@ -37,8 +36,8 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class Deliverer:
-    """Works through the queue, `at_once` deliveries at a time. `owner` names this process in its leases; `work` wakes
-    this worker when something becomes due; the worker wakes `news` when anything has happened."""
+    """Works through the queue, as many deliveries at a time as there are `places`. `owner` names this process in its
+    leases; `work` wakes this worker when something becomes due; the worker wakes `news` when anything has happened."""
 
     database: Database
     disk: DiskSpace
@@ -47,14 +46,13 @@ class Deliverer:
     clock: Clock
     jumped_at: LastClockJump
     owner: str
-    at_once: int
+    places: Places
     work: WakeUp
     news: WakeUp
     patience: float = PATIENCE
     _running: dict[_Lease, asyncio.Task[None]] = field(default_factory=dict)
-    _octets: int = 0
-    _full: bool = False
-    """The last claim ended for want of room: there may be more to claim when deliveries end."""
+    _until_claim: int = 0
+    """The last claim was short of places: when so many deliveries have ended, there is something to claim for them."""
 
     async def run(self) -> None:
         """Run until canceled; then nothing new is claimed, and running attempts have half a minute to end."""
@@ -75,30 +73,27 @@ class Deliverer:
         """Claim as much as there is room for; returns whether more may be due now."""
         if self.disk.is_low or self.hold.is_held:
             return False
-        room, octets = self.at_once - len(self._running), OCTETS_AT_ONCE - self._octets
-        if room <= self.at_once // 4 or octets <= 0:
-            self._full = True
-            return False
         now = self.clock()
         expiring = not is_disputed(self.jumped_at(), now)
-        capacity = Capacity(room, octets)
-        claimed = await self.database.write(deliveries.claim, self.owner, now, capacity, LEASE, expiring=expiring)
-        for leased in claimed:
+        places = self.places.copy()  # for another thread
+        found = await self.database.write(claims.claim, self.owner, now, places, LEASE, expiring=expiring)
+        for leased in found.deliveries:
+            self.places.hold(leased.place)
             task = asyncio.create_task(self._work_on(leased))
             self._running[leased.delivery.id, leased.delivery.epoch] = task
-            self._octets += len(leased.content)
             task.add_done_callback(lambda _, leased=leased: self._done(leased))  # type: ignore[misc]
-        if claimed:
+        if found.deliveries:
             self.news.wake()
-        self._full = self._octets > OCTETS_AT_ONCE // 2
-        return len(claimed) == room
+        self._until_claim = max(len(found.deliveries) // 2, 1) if found.short else 0
+        return found.more and self.places.has_room(Line.FIRST)
 
     def _done(self, leased: ClaimedDelivery) -> None:
         del self._running[leased.delivery.id, leased.delivery.epoch]
-        self._octets -= len(leased.content)
+        self.places.give_back(leased.place)
         suspect = leased.delivery.silent_deaths > 0
-        if suspect or (self._full and len(self._running) <= self.at_once // 2):
+        if suspect or self._until_claim == 1:
             self.work.wake()
+        self._until_claim = max(self._until_claim - 1, 0)
 
     async def _work_on(self, leased: ClaimedDelivery) -> None:
         """One delivery. A bug costs this attempt and no more: it is tried again, a few times."""

@@ -26,8 +26,8 @@ from homing.mail.dmarc import SuffixOf
 from homing.mail.reply import Reply, Stage
 from homing.mail.smtp_client import Silence, Transcript
 from homing.net.route import Skipped
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery
 from homing.store.dialect import hopeless
 from homing.store.record import AttemptResult, DeliveryEvidence, record
 

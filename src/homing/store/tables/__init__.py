@@ -19,6 +19,8 @@ from homing.store.tables.messages import inbound_usage as inbound_usage
 from homing.store.tables.messages import message as message
 from homing.store.tables.messages import message_content as message_content
 from homing.store.tables.messages import oops_answer as oops_answer
+from homing.store.tables.messages import waiting_queue as waiting_queue
+from homing.store.tables.messages import waiting_stream as waiting_stream
 from homing.store.tables.operation import alarm as alarm
 from homing.store.tables.operation import loop_probe as loop_probe
 from homing.store.tables.operation import store_mark as store_mark

@@ -75,6 +75,7 @@ action = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
     sa.Column("sent_to", sa.String(320)),  # address or number that it writes to, folded to count it; null: unknown
+    sa.Column("queue", sa.Uuid),  # `loop.queue`; null: written by an older version, and in no line yet
     one_of("kind", ActionKind),
     one_of("state", ActionState),
     sa.UniqueConstraint("case_id", "step"),
@@ -82,6 +83,7 @@ action = sa.Table(
     sa.Index("ix_action_budget", "organization", "kind", "claimed_at"),
     where("ix_action_sent_to", "kind", "sent_to", "claimed_at", only="sent_to IS NOT NULL"),
     where("ix_action_due", "due_at", only="state IN ('due', 'running')"),
+    where("ix_action_queue", "queue", "due_at", only="state = 'due'"),
 )
 
 gathered_case = sa.Table(

@@ -73,12 +73,14 @@ delivery = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
     sa.Column("receiver", sa.String(255)),  # who runs the host at which its last attempt ended; null before the first
+    sa.Column("queue", sa.Uuid),  # `loop.queue`; null: accepted by an older version, and in no line yet
     one_of("origin", Origin),
     one_of("role", Role),
     one_of("state", State),
     sa.UniqueConstraint("organization", "resent_from", "resent_key"),
     # The queue: only rows with something to do are in these indexes.
-    where("ix_delivery_due", "next_attempt_at", only="state IN ('queued', 'deferred')"),
+    where("ix_delivery_queue", "queue", "state", "next_attempt_at", only="state IN ('queued', 'deferred')"),
+    where("ix_delivery_expiring", "expires_at", only="state IN ('queued', 'deferred')"),
     where("ix_delivery_suspect", "next_attempt_at", only="state IN ('queued', 'deferred') AND silent_deaths > 0"),
     where("ix_delivery_leased", "lease_until", only="state = 'sending'"),
     # What lists ask for, in the order of lists, which is that of messages. What goes well is not in the second one.
@@ -90,6 +92,28 @@ delivery = sa.Table(
         "message",
         only="state IN ('deferred', 'bounced', 'expired', 'canceled', 'suppressed', 'failed')",
     ),
+)
+
+waiting_queue = sa.Table(  # a row for each queue (`loop.queue`) in which something waits
+    "waiting_queue",
+    metadata,
+    sa.Column("line", sa.String(8), primary_key=True),  # first, later
+    sa.Column("queue", sa.Uuid, primary_key=True),
+    sa.Column("organization", sa.Uuid, nullable=False),
+    sa.Column("stream_class", sa.SmallInteger, nullable=False),
+    sa.Column("towards", sa.String(255), nullable=False),  # the recipients' domain
+    sa.Column("turn_at", Moment, nullable=False),  # since when it waits for its turn, or when something in it is due
+    sa.Index("ix_waiting_queue_turn", "organization", "line", "stream_class", "turn_at"),
+)
+
+waiting_stream = sa.Table(  # a row for each class of streams of an organization in which a queue waits
+    "waiting_stream",
+    metadata,
+    sa.Column("line", sa.String(8), primary_key=True),
+    sa.Column("organization", sa.Uuid, primary_key=True),
+    sa.Column("stream_class", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("turn_at", Moment, nullable=False),
+    sa.Index("ix_waiting_stream_turn", "line", "turn_at"),
 )
 
 attempt = sa.Table(
@@ -164,8 +188,10 @@ inbound = sa.Table(
     sa.Column("erase_at", Moment),
     sa.Column("authentication", Json),  # what SPF, DKIM and DMARC said of it
     sa.Column("queue", sa.String(8), nullable=False, server_default="other"),  # evidence, other, large
+    sa.Column("network_queue", sa.Uuid),  # `loop.queue`; null: kept by an older version, and in no line yet
     where("ix_inbound_erase", "erase_at", only="erase_at IS NOT NULL"),
-    where("ix_inbound_waiting", "queue", "id", only="state IN ('waiting', 'working')"),
+    where("ix_inbound_network_queue", "network_queue", "queue", "received_at", only="state = 'waiting'"),
+    where("ix_inbound_leased", "lease_until", only="state = 'working'"),
     sa.Index("ix_inbound_organization_id", "organization", "id"),
     sa.Index("ix_inbound_what_id", "what", "id"),
 )

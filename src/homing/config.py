@@ -125,8 +125,9 @@ class Settings(BaseSettings):
         default=1000,
         ge=16,
         le=50_000,
-        description="Connections to the API and the pages at once, of which live streams take half at most. They are "
-        "fewer where the process may not have as many file descriptors: the MX door keeps its own.",
+        description="Connections to the API and the pages at once, of which live streams take half at most, those "
+        "of one organization a quarter. They are fewer where the process may not have as many file descriptors: the "
+        "MX door keeps its own.",
     )
     public_url: WebUrl = Field(
         default="", description="URL of the API and the pages from outside, for links in e-mails."

@@ -125,8 +125,9 @@ class Settings(BaseSettings):
         default=1000,
         ge=16,
         le=50_000,
-        description="Connections to the API and the pages at once, of which live streams take half at most. They are "
-        "fewer where the process may not have as many file descriptors: the MX door keeps its own.",
+        description="Connections to the API and the pages at once, of which live streams take half at most, those "
+        "of one organization a quarter. They are fewer where the process may not have as many file descriptors: the "
+        "MX door keeps its own.",
     )
     public_url: WebUrl = Field(
         default="", description="URL of the API and the pages from outside, for links in e-mails."
@@ -175,6 +176,14 @@ class Settings(BaseSettings):
         description="Mebibytes a day that are taken for each kind of address which belongs to no delivery: "
         "postmaster, abuse, reports, the unmonitored From; a quarter of it from one network. More is refused for "
         "the day, and an alarm tells of it.",
+    )
+    returned_mail_mib_per_day: int = Field(
+        default=256,
+        ge=128,
+        description="Mebibytes a day that are taken at the return addresses of one organization, beside 64 KiB for "
+        "each delivery, and as much of mail with a sender, which are always taken; a quarter of it from one network. "
+        "More is refused for the day with 452, so that its senders come again, and an alarm tells of it. Allow more "
+        "where many bounces bring back large attachments.",
     )
     content_retention_days: int = Field(default=30, ge=1, description="Contents of messages are erased after that.")
     reply_retention_days: int = Field(

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from homing.app import build, freeze_startup_objects, gateway, serve
+from homing.app.descriptors import Places
 from homing.config import Settings
 
 
@@ -31,6 +32,20 @@ def test_out_in_the_world_webhooks_are_called_at_443_and_mail_goes_to_25_and_now
     assert (router._smtp_port, router._allow_private, router._own_name) == (25, False, "mx.acme-mail.com")
     to_ourselves = app.loop_watch.router
     assert (app.loop_watch.port, to_ourselves._allow_private, to_ourselves._own_name) == (25, False, None)
+
+
+def test_what_strangers_may_leave_in_a_day_is_as_the_settings_say(tmp_path: Path) -> None:
+    quota = build(settings(tmp_path, role_mail_mib_per_day=3, returned_mail_mib_per_day=200)).receiver.quota
+    assert (quota.octets_per_day, quota.octets_per_organization) == (3 * 1024 * 1024, 200 * 1024 * 1024)
+
+
+async def test_organizations_share_the_connections_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "places", lambda _: Places(http=40, mx=16))
+    async with build(settings(tmp_path)).running() as app:
+        parts = app.http.state.api
+        assert (parts.streams.whole, parts.uploads.whole) == (20, 20)
 
 
 class Enough(Exception):  # noqa: N818

@@ -100,7 +100,7 @@ async def test_events_are_printed_as_they_happen(tmp_path: Path) -> None:
             stdout=asyncio.subprocess.PIPE,
         )
         try:
-            await until(lambda: sum(story.app.http.state.api.listeners.values()) == 1)
+            await until(lambda: story.app.http.state.api.streams.used == 1)
             message = ("--from-person", "joe@acme.com", "--to", "ann@friend.com", "--text", "Hello")
             sent = (await beside("send", *message, **ours)).document()
             async with asyncio.timeout(PATIENCE):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from homing.doors.api import events as door
 from homing.loop import ids
-from homing.loop.model import EventType, NewEvent
+from homing.loop.model import OPERATOR, EventType, NewEvent, OrganizationId
 from homing.loop.token import Purpose
 from homing.store import events
 from tests.patience import PATIENCE, until
@@ -173,22 +173,48 @@ async def test_streams_end_when_the_process_does(home: Gateway) -> None:
         async with client.stream("GET", f"{url}/v1/events/stream", headers=home.acme.headers) as response:
             lines = response.aiter_lines()
             await anext(lines)
-            assert home.parts.listeners.total() == 1
+            assert home.parts.streams.used == 1
             home.parts.stopping.set()
             home.parts.news.wake()
             async with asyncio.timeout(PATIENCE):
                 async for _ in lines:
                     pass
-        assert home.parts.listeners.total() == 0
+        await until(lambda: home.parts.streams.used == 0)
 
 
-async def test_too_many_streams(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "STREAMS_AT_ONCE", 1)
-    async with serving(home.app) as url, following(f"{url}/v1/events/stream", headers=home.acme.headers):
-        await until(lambda: home.parts.listeners.total() == 1)
+async def test_no_organization_has_all_live_streams(home: Gateway) -> None:
+    """Neither by its key nor by its people's tokens; whoever comes from another one finds a place."""
+    home.parts.bound(8)
+    own = await own_stream(home)
+    async with serving(home.app) as url, AsyncExitStack() as stack:
+        await stack.enter_async_context(following(f"{url}/v1/events/stream", headers=home.acme.headers))
+        await stack.enter_async_context(following(f"{url}{own}"))
+        for refused in (await home.call("GET", "/v1/events/stream"), await home.client.get(own)):
+            assert (refused.status_code, refused.json()["code"]) == (429, "too-many-streams")
+            assert refused.headers["retry-after"] == "10"
+        async with following(f"{url}/v1/events/stream", headers=home.other.headers) as stream:
+            await happen(home, home.other, number=1)
+            assert number((await take(stream, 1))[0]) == 1
+        await until(lambda: home.parts.streams.used == 2)
+
+
+async def test_live_streams_are_bounded_for_all_organizations_together(home: Gateway) -> None:
+    home.parts.bound(8)
+    another = OrganizationId(ids.new_id(home.clock(), b"x" * 10))
+    for holder in (OPERATOR, OPERATOR, another):
+        home.parts.streams.take(holder)
+    async with serving(home.app) as url, following(f"{url}/v1/events/stream", headers=home.other.headers):
         response = await home.call("GET", "/v1/events/stream")
-        assert (response.status_code, response.json()["code"]) == (429, "too-many-streams")
-        assert "retry-after" in response.headers
+        assert (response.status_code, response.json()["code"]) == (503, "gateway-busy")
+        assert response.headers["retry-after"] == "5"
+
+
+async def test_streams_that_are_asked_for_at_once_are_as_few(home: Gateway) -> None:
+    home.parts.bound(8)
+    async with serving(home.app) as url, httpx2.AsyncClient(timeout=PATIENCE) as client, AsyncExitStack() as stack:
+        asked = [client.stream("GET", f"{url}/v1/events/stream", headers=home.acme.headers) for _ in range(6)]
+        answers = await asyncio.gather(*(stack.enter_async_context(one) for one in asked))
+        assert sorted(one.status_code for one in answers) == [200] * 2 + [429] * 4
 
 
 async def own_stream(home: Gateway) -> str:

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 from fastapi import FastAPI
@@ -31,6 +32,7 @@ from homing.app.workers import (
     make_warner,
 )
 from homing.config import BadSettings, Settings
+from homing.doors.api import ApiParts
 from homing.doors.http_connection import HttpLimits
 from homing.flow.act import Actor
 from homing.flow.alarms import AlarmNotifier
@@ -113,6 +115,7 @@ class App:
             self.smtp_port = await doors.enter_async_context(smtp_door(self.settings, self.receiver, tls, room.mx))
             if self.settings.lab_outbound_port != SMTP_PORT:
                 self.loop_watch.port = self.smtp_port  # in a lab, strangers find us at whatever port is ours
+            cast("ApiParts", self.http.state.api).bound(room.http)
             self.http_port = await doors.enter_async_context(
                 http_door(self.settings, self.http, self.stopping, HttpLimits(connections=room.http))
             )

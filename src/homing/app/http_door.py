@@ -132,7 +132,6 @@ def make_http(
         metrics=REGISTRY,
         peers=peers,
         stopping=stopping,
-        streams=settings.http_connections // 2,
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(shared),
         loop_watch=loop_watch,

@@ -18,9 +18,9 @@ class Budget:
     def exhausted(self) -> bool:
         return self.used >= self.octets
 
-    def take(self, octets: int, *, leaving: int = 0) -> None:
-        """Raises NoRoomError when nothing is left, or less than `leaving`."""
-        if self.used + octets > self.octets - leaving:
+    def take(self, octets: int) -> None:
+        """Raises NoRoomError when there is not so much left."""
+        if self.used + octets > self.octets:
             raise NoRoomError
         self.used += octets
 

@@ -14,6 +14,9 @@ ACTIONS = Counter("homing_actions", "Actions that ended, by kind and end.", ["ki
 BUDGET_REFUSALS = Counter(
     "homing_budget_refusals", "E-mails and text messages that were not sent, since a budget was used up.", ["budget"]
 )
+SHARE_REFUSALS = Counter(
+    "homing_share_refusals", "Requests refused since their organization had its share at the HTTP door.", ["code"]
+)
 ALARMS = Counter("homing_alarms", "Refusals because of us, and messages that killed their worker.")
 ALARMS_STANDING = Gauge("homing_alarms_standing", "Causes of alarms that nobody has cleared, up to 10,000.")
 QUEUE = Gauge("homing_queue", "Deliveries that have not ended, by state.", ["state"])

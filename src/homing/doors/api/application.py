@@ -25,10 +25,9 @@ from homing.doors.api import (
     suppression_lifts,
     suppressions,
 )
-from homing.doors.api.body import LARGEST_BODY
 from homing.doors.api.message_input import further_faults
 from homing.doors.api.middleware import RequestMiddleware
-from homing.doors.api.parts import ApiParts
+from homing.doors.api.parts import LARGEST_BODY, ApiParts
 
 _ABOUT = """E-mail that reports back.
 

@@ -15,7 +15,7 @@ from homing.doors.http_places import key_shown
 from homing.flow.keyring import SETTINGS_KEY, Caller
 from homing.loop import ids
 from homing.loop.api_key import Scope
-from homing.loop.model import OrganizationId
+from homing.loop.model import OPERATOR, OrganizationId
 from homing.mail.text import clean
 from homing.store import organizations
 from homing.store.organizations import Organization
@@ -53,8 +53,11 @@ async def known_caller(
 
 
 async def look_at_key(request: Request) -> Caller:
-    """The same for a request of which nothing but the head was read yet. Raises Rejected (401)."""
-    return await known_caller(request, parts_of(request), await _bearer(request))
+    """The same for a request of which nothing but the head was read yet; what its body takes up counts as his from
+    then on. Raises Rejected (401)."""
+    caller = await known_caller(request, parts_of(request), await _bearer(request))
+    request.scope["homing.holder"] = OPERATOR if caller.organization is None else caller.organization.id
+    return caller
 
 
 def asks_for_key(dependant: Dependant) -> bool:

@@ -11,7 +11,6 @@ from fastapi.routing import APIRoute
 from homing.doors.api.authorization import asks_for_key, look_at_key
 from homing.doors.api.problems import refused
 
-LARGEST_BODY = 25 * 1024 * 1024
 DEEPEST = 32
 MOST_VALUES = 200_000
 _FEW = 1_000

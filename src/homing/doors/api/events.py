@@ -12,17 +12,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.types import Receive, Scope, Send
 
 from homing.doors.api.authorization import ReadAccess
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.fields import AskedNumber, Moment
 from homing.doors.api.parts import ApiParts, Parts
-from homing.doors.api.problems import invalid, not_found, refused, too_busy
+from homing.doors.api.problems import invalid, not_found, refused, share_taken, too_busy
 from homing.doors.api.responses import EventOut, event_out
+from homing.doors.budget import NoRoomError
 from homing.doors.http_places import key_shown
+from homing.doors.shares import NoShareError
 from homing.loop import ids
 from homing.loop.model import HumanSenderId, OrganizationId
-from homing.loop.problem import Fault, Problem, Rejected
+from homing.loop.problem import Fault, Rejected
 from homing.loop.token import Purpose, TokenRefused
 from homing.store import events, human_senders, organizations
 from homing.store.events import Event
@@ -38,8 +41,6 @@ LOOK_AT_LEAST = 1.0
 BREATH = 0.02
 """Seconds between two looks, so that a storm of events is read in pages and not one by one."""
 PAGE = 200
-STREAMS_AT_ONCE = 500
-"""Of one organization."""
 TOKEN_LIFETIME = timedelta(hours=1)
 
 Cursor = Annotated[
@@ -105,7 +106,7 @@ async def stream_events(
         return await parts.keyring.holder(access.caller.key) is not None
 
     line = await _line(parts, access.id, None, last_event_id or cursor, welcome)
-    return _streaming(line, {})
+    return _LiveStream(line, {})
 
 
 @router.post("/v1/human_senders/{id}/stream_token", summary="Make a stream token", tags=["human senders"])
@@ -147,7 +148,7 @@ async def stream_own_events(
         return parts.clock() < until
 
     line = await _line(parts, organization.id, human_sender.id, last_event_id or cursor, welcome)
-    return _streaming(line, headers)
+    return _LiveStream(line, headers)
 
 
 @router.options("/v1/human_senders/{id}/events/stream", include_in_schema=False)
@@ -173,17 +174,6 @@ class _Line:
     welcome: Callable[[], Awaitable[bool]]
 
     async def frames(self) -> AsyncIterator[str]:
-        listeners = self.parts.listeners
-        listeners[self.organization] += 1
-        try:
-            async for frame in self._frames():
-                yield frame
-        finally:
-            listeners.subtract([self.organization])
-            if not listeners[self.organization]:
-                del listeners[self.organization]
-
-    async def _frames(self) -> AsyncIterator[str]:
         # The place where it begins, so that whoever is cut off before the first event loses none either.
         yield f"retry: 2000\nid: {self.start}\n\n"
         clock, cursor = asyncio.get_running_loop().time, self.start
@@ -218,12 +208,7 @@ async def _line(
     cursor: str | None,
     welcome: Callable[[], Awaitable[bool]],
 ) -> _Line:
-    """Raises Rejected: a cursor that is not ours or out of date, a store that is held, or too many streams."""
-    if parts.listeners.total() >= parts.streams:
-        raise too_busy("There are too many live streams at the moment.")
-    if parts.listeners[organization] >= STREAMS_AT_ONCE:
-        title = f"At most {STREAMS_AT_ONCE} live streams at once."
-        raise Rejected(450, "4.7.0", Problem(status=429, code="too-many-streams", title=title, retry_after=10))
+    """Raises Rejected: a cursor that is not ours or out of date, or a store that is held."""
     if cursor is None:
         start = await parts.database.read(events.latest, organization)
     else:
@@ -232,11 +217,28 @@ async def _line(
     return _Line(parts=parts, organization=organization, human_sender=human_sender, start=start, welcome=welcome)
 
 
-def _streaming(line: _Line, headers: dict[str, str]) -> Response:
-    # Proxies that buffer would hold events back.
-    return StreamingResponse(
-        line.frames(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"} | headers
-    )
+class _LiveStream(StreamingResponse):
+    """It has its place among all of them from its first octet to its last."""
+
+    def __init__(self, line: _Line, headers: dict[str, str]) -> None:
+        # Proxies that buffer would hold events back.
+        super().__init__(line.frames(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"} | headers)
+        self._line = line
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises Rejected (429, 503) before anything was sent."""
+        streams, organization = self._line.parts.streams, self._line.organization
+        try:
+            streams.take(organization)
+        except NoShareError:
+            title = "Your organization has as many live streams as it may at the moment."
+            raise share_taken("too-many-streams", title) from None
+        except NoRoomError:
+            raise too_busy("There are too many live streams at the moment.") from None
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            streams.give_back(organization)
 
 
 def _frame(event: Event) -> str:

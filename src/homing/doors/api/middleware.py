@@ -8,15 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from homing.doors.api.parts import ApiParts
-from homing.doors.api.problems import render, too_busy
-from homing.doors.budget import Budget, NoRoomError
+from homing.doors.api.parts import SMALL_BODY, ApiParts
+from homing.doors.api.problems import render, share_taken, too_busy
+from homing.doors.budget import NoRoomError
+from homing.doors.shares import Holder, NoShareError, Shares
 from homing.loop.problem import Problem
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _SAFE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-_SMALL = 1024 * 1024
-"""Octets of a body; the last quarter of the room is for those that are not larger."""
 
 
 class RequestMiddleware:
@@ -33,7 +32,7 @@ class RequestMiddleware:
         headers, parts = Headers(scope=scope), cast("ApiParts", scope["app"].state.api)
         identifier = _identifier(headers, parts)
         scope["homing.request_id"] = identifier
-        body = _Body(receive, parts.bodies, self._largest, headers)
+        body = _Body(receive, scope, parts, self._largest)
 
         async def framed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -61,35 +60,67 @@ class RequestMiddleware:
 class _Body:
     """A request's body on its way to the application, which holds it in memory until it has answered."""
 
-    def __init__(self, receive: Receive, budget: Budget, largest: int, headers: Headers) -> None:
+    def __init__(self, receive: Receive, scope: Scope, parts: ApiParts, largest: int) -> None:
+        headers = Headers(scope=scope)
         announced = headers.get("content-length", "0")
         self.fits = announced.isdecimal() and len(announced) <= 12 and int(announced) <= largest
         self.coming = announced != "0" or "transfer-encoding" in headers
         self.answered = False
         self._receive = receive
-        self._budget = budget
+        self._scope = scope
+        self._parts = parts
         self._largest = largest
         self._held = 0
+        self._has_place = False
 
     async def receive(self) -> Message:
-        """Raises HTTPException (413) and Rejected (503)."""
+        """Raises HTTPException (413) and Rejected (429, 503)."""
+        if self.coming and not self.answered:
+            self._begin_upload()
         message = await self._receive()
         self.coming = self.coming and message.get("more_body", False)
+        if not self.coming:
+            self._end_upload()
         if self.answered:
             return message  # a live stream waits for its end, and keeps nothing of it
         octets = len(message.get("body", b""))
         if self._held + octets > self._largest:
             raise HTTPException(413)
-        try:
-            self._budget.take(octets, leaving=self._budget.octets // 4 if self._held > _SMALL else 0)
-        except NoRoomError:
-            raise too_busy("There is no room for the request's body at the moment.") from None
+        bodies = self._parts.bodies
+        _take(bodies, self._holder, octets, leaving=bodies.whole // 4 if self._held > SMALL_BODY else 0)
         self._held += octets
         return message
 
     def let_go(self) -> None:
-        self._budget.give_back(self._held)
+        self._end_upload()
+        self._parts.bodies.give_back(self._holder, self._held)
         self._held = 0
+
+    @property
+    def _holder(self) -> Holder:
+        """Known from when its key was looked at, before anything is read."""
+        return self._scope.get("homing.holder")
+
+    def _begin_upload(self) -> None:
+        """Strangers need no place: their connections give way to whoever comes."""
+        if self._holder is not None and not self._has_place:
+            _take(self._parts.uploads, self._holder, 1)
+            self._has_place = True
+
+    def _end_upload(self) -> None:
+        if self._has_place:
+            self._parts.uploads.give_back(self._holder)
+            self._has_place = False
+
+
+def _take(shares: Shares, holder: Holder, amount: int, *, leaving: int = 0) -> None:
+    try:
+        shares.take(holder, amount, leaving=leaving)
+    except NoShareError:
+        title = "Your organization has as many request bodies under way as it may at the moment."
+        raise share_taken("too-many-bodies", title) from None
+    except NoRoomError:
+        raise too_busy("There is no room for the request's body at the moment.") from None
 
 
 def _identifier(headers: Headers, parts: ApiParts) -> str:

@@ -1,18 +1,16 @@
 """What the API needs; `app.http_door` passes it in."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, cast
-from uuid import UUID
 
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
-from homing.doors.budget import Budget
 from homing.doors.examinations import Examinations
 from homing.doors.peers import Peers
+from homing.doors.shares import Shares
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
 from homing.flow.keyring import Keyring
@@ -27,7 +25,12 @@ from homing.loop.token import Tokens
 from homing.net.fetch import Complaint
 from homing.store.database import Database
 
-_BODIES = 64 * 1024 * 1024
+LARGEST_BODY = 25 * 1024 * 1024
+SMALL_BODY = 1024 * 1024
+"""Octets; the last quarter of the room for all bodies is for those that are not larger."""
+_ALL_BODIES = 4 * LARGEST_BODY
+"""One organization has half of the room at most. So whatever it sends, a quarter is there for a largest body of another
+one, and a quarter for small ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +58,17 @@ class ApiParts:
     loop_watch: LoopWatch
     store_watch: StoreWatch
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    bodies: Budget = field(default_factory=lambda: Budget(_BODIES))
-    """What bodies of requests take up in memory until they are answered."""
     examinations: Examinations = field(default_factory=Examinations)
-    streams: int = 500
-    """Live streams at once, of all organizations."""
-    listeners: Counter[UUID] = field(default_factory=Counter)
-    """Open live streams of each organization."""
+    bodies: Shares = field(default_factory=lambda: Shares(_ALL_BODIES, least=LARGEST_BODY + SMALL_BODY))
+    """Octets: what bodies of requests take up in memory until they are answered."""
+    uploads: Shares = field(default_factory=lambda: Shares(500))
+    """Requests with a key of which the body is still to come."""
+    streams: Shares = field(default_factory=lambda: Shares(500))
+    """Live streams at once."""
+
+    def bound(self, connections: int) -> None:
+        """Live streams and bodies that are still to come each take up half of the door's connections at most."""
+        self.streams.whole = self.uploads.whole = connections // 2
 
 
 def parts_of(request: Request) -> ApiParts:

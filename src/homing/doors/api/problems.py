@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from homing.flow import metrics
 from homing.loop.problem import Fault, Problem, Rejected, how_many
 
 SHOWN_FAULTS = 100
@@ -70,6 +71,12 @@ def not_found(detail: str = "") -> Rejected:
 def too_busy(title: str) -> Rejected:
     """503: what the gateway may take up for all callers together is taken up."""
     return Rejected(452, "4.3.1", Problem(status=503, code="gateway-busy", title=title, retry_after=5))
+
+
+def share_taken(code: str, title: str) -> Rejected:
+    """429: there is room, and the organization that asks holds its share of it."""
+    metrics.SHARE_REFUSALS.labels(code).inc()
+    return Rejected(450, "4.7.0", Problem(status=429, code=code, title=title, retry_after=10))
 
 
 def shape_faults(errors: Iterable[Mapping[str, Any]]) -> list[Fault]:

@@ -34,6 +34,9 @@ _ADVICE = {
     MISSING: "Messages were sent that the database does not know, so it was restored from a backup, or is another one. "
     "What comes back for them cannot be recorded: it is kept (`homing inbound list`), and somebody must read it. If no "
     "restore was noticed, hold what is queued (`homing store hold`) and see Restore in docs/runbook.md.",
+    "returned-mail-refused": "Somebody writes much to the return addresses of this organization. Small notices of "
+    "failure still come in, and senders of large ones come again tomorrow. See who (`homing inbound list`), or allow "
+    "more (`returned_mail_mib_per_day`).",
     "kept-unread": "A bug keeps a mail that came back from being read. It is kept: look at it, and report the bug.",
     **{f"{CAUSE}{fault}": f"Failures may be going unheard. {cure}" for fault, cure in CURES.items()},
 }

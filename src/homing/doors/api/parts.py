@@ -15,6 +15,7 @@ from homing.doors.peers import Peers
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
 from homing.flow.keyring import Keyring
+from homing.flow.large_work import Turns
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.own_doctor import OwnDoctor
 from homing.flow.sealed_secrets import SealedSecrets
@@ -54,6 +55,8 @@ class ApiParts:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     bodies: Budget = field(default_factory=lambda: Budget(_BODIES))
     """What bodies of requests take up in memory until they are answered."""
+    large_bodies: Turns = field(default_factory=Turns)
+    """Each organization's large bodies are worked on one after the other."""
     streams: int = 500
     """Live streams at once, of all organizations."""
     listeners: Counter[UUID] = field(default_factory=Counter)

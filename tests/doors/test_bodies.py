@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from homing.doors.api.body import SMALL_BODY
 from homing.doors.budget import Budget
 
-from .gateway import ADMINISTRATOR, Gateway
+from .gateway import ADMINISTRATOR, Gateway, message
 
 CHUNK = b"a" * 4096
 JSON = {"content-type": "application/json"}
@@ -117,6 +118,17 @@ async def test_a_full_room_is_full_for_all(home: Gateway) -> None:
     response = await home.call("POST", "/v1/messages", json={"text": "a" * 2000})
     assert (response.status_code, response.json()["code"]) == (503, "gateway-busy")
     assert room.used == 0
+
+
+async def test_an_organizations_large_bodies_are_worked_on_one_after_the_other(home: Gateway) -> None:
+    """However many it sends at once: others come between them, and its small ones are not held up."""
+    large = message(text="a" * (SMALL_BODY + 1))
+    async with home.parts.large_bodies.of(home.acme.organization.id):
+        waiting = asyncio.create_task(home.call("POST", "/v1/messages", json=large))
+        await home.send()
+        await home.send(home.other, text=large["text"])
+        assert not waiting.done()
+    assert (await waiting).status_code == 202
 
 
 async def test_live_streams_are_bounded_for_all_organizations_together(home: Gateway) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from homing.doors.api.body import READ_AT_ONCE
 from homing.doors.api.parts import LARGEST_BODY, SMALL_BODY
 from homing.doors.shares import NoShareError, Shares
 from homing.flow import metrics
 from homing.loop.model import OPERATOR
 from tests.patience import until
 
-from .gateway import ADMINISTRATOR, ALL, Gateway, make_key
+from .gateway import ADMINISTRATOR, ALL, Gateway, make_key, message
 
 MIB = 1024 * 1024
 CHUNK = b"a" * 4096
@@ -216,6 +217,17 @@ async def test_a_body_that_has_come_has_no_place_among_those_to_come(home: Gatew
     object.__setattr__(home.parts, "uploads", Shares(0))
     assert (await home.call("POST", "/v1/messages", json={})).status_code == 503
     assert (await home.call("GET", "/v1/messages")).status_code == 200, "it has no body"
+
+
+async def test_an_organizations_large_bodies_are_worked_on_one_after_the_other(home: Gateway) -> None:
+    """However many it sends at once: others come between them, and its small ones are not held up."""
+    large = message(text="a" * (READ_AT_ONCE + 1))
+    async with home.parts.large_bodies.of(home.acme.organization.id):
+        waiting = asyncio.create_task(home.call("POST", "/v1/messages", json=large))
+        await home.send()
+        await home.send(home.other, text=large["text"])
+        assert not waiting.done()
+    assert (await waiting).status_code == 202
 
 
 @pytest.mark.slow

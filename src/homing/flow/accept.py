@@ -3,7 +3,6 @@
 Nothing is promised before the commit, and a refused request leaves no trace.
 """
 
-import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -11,13 +10,14 @@ from cachetools import TTLCache
 
 from homing.flow.disk_space import DiskSpace
 from homing.flow.identity_facts import IdentityFacts
+from homing.flow.large_work import LargeWork
 from homing.flow.outgoing import Clock, Outgoing, answer_again
 from homing.flow.wakeup import WakeUp
 from homing.loop.domains.identity import NAME_DECEIVES, REPLY_TO_UNPROVED, Facts, RequestedFrom, resolve
 from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import DeliveryId, Identity, Level, OrganizationId
 from homing.loop.policy import BUILTIN_DEFAULT
-from homing.loop.problem import Fault, Problem, Rejected, how_many
+from homing.loop.problem import SHOWN_FAULTS, Fault, Problem, Rejected, how_many
 from homing.loop.rate_limit import Bucket
 from homing.loop.request import CheckedRequest, MessageRequest, check_request
 from homing.mail.address import Address, AddressError, parse_address
@@ -35,7 +35,12 @@ LARGEST_MESSAGE = 20 * 1024 * 1024
 """Octets of the whole message on the wire."""
 
 _NO_ROOM_SECONDS = 60
-_COMPOSED_IN_THREAD = 128 * 1024
+_LARGE = 128 * 1024
+"""Octets of a message from which on it is composed beside the loop."""
+_MANY = 20
+"""Recipients from which on they are checked beside the loop: an internationalized address takes 3 ms."""
+_LONG_HEADERS = 8 * 1024
+"""The same for characters of an application's own headers."""
 _KNOWN_FOR = timedelta(seconds=30)
 _KNOWN_AT_MOST = 10_000
 _UNSUBSCRIBING = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
@@ -63,6 +68,7 @@ class Acceptance:
     clock: Clock
     work: WakeUp
     proved: IdentityFacts
+    large_work: LargeWork = field(default_factory=LargeWork)
     _people: TTLCache[tuple[OrganizationId, str], HumanSender, datetime] = field(init=False)
     _streams: TTLCache[tuple[OrganizationId, str], bool, datetime] = field(init=False)
     _buckets: dict[OrganizationId, Bucket] = field(default_factory=dict)
@@ -74,7 +80,7 @@ class Acceptance:
 
     async def accept(self, organization: Organization, request: MessageRequest) -> Accepted:
         """Accept a message of `organization`. Raises Rejected; after that nothing of it is stored."""
-        checked = check_request(request)
+        checked = await self.large_work.do(organization.id, _has_many_parts(request), check_request, request)
         if not isinstance(checked, CheckedRequest):
             raise _invalid(checked)
         key = (organization.id, request.idempotency_key or "")
@@ -173,10 +179,8 @@ class Acceptance:
         self._take_from_bucket(organization, 1, now)
         identity = await self._identity_again(organization, original, right)
         arguments = (replace(original, identity=identity), original.content, right, key, now)
-        if len(original.content) > _COMPOSED_IN_THREAD:
-            acceptance = await asyncio.to_thread(self.outgoing.resend, *arguments)
-        else:
-            acceptance = self.outgoing.resend(*arguments)
+        large = len(original.content) > _LARGE
+        acceptance = await self.large_work.do(organization.id, large, self.outgoing.resend, *arguments)
         answer = await self.database.write_grouped(accepted_messages.add, acceptance)
         if isinstance(answer, Replayed) and answer.delivery is not None:
             before = await self.database.read(deliveries.get, organization.id, answer.delivery)
@@ -242,10 +246,8 @@ class Acceptance:
         if octets > LARGEST_MESSAGE:
             raise _too_large()
         arguments = (organization, human_sender, checked, identities, now)
-        if octets > _COMPOSED_IN_THREAD:
-            acceptance = await asyncio.to_thread(self.outgoing.application, *arguments)
-        else:
-            acceptance = self.outgoing.application(*arguments)
+        large = octets > _LARGE or _has_many_parts(request)
+        acceptance = await self.large_work.do(organization.id, large, self.outgoing.application, *arguments)
         if len(acceptance.message.content) > LARGEST_MESSAGE:
             raise _too_large()
         return acceptance
@@ -262,6 +264,11 @@ class Acceptance:
             case OverCap(cap=cap, resets_at=resets_at):
                 seconds = int((resets_at - self.clock()).total_seconds()) + 1
                 raise _too_many("daily-cap", f"At most {cap} deliveries a day (UTC).", seconds)
+
+
+def _has_many_parts(request: MessageRequest) -> bool:
+    recipients = len(request.to) + len(request.cc) + len(request.bcc)
+    return recipients > _MANY or sum(len(value) for _, value in request.headers) > _LONG_HEADERS
 
 
 def _refused(status: int, code: str, title: str) -> Rejected:
@@ -285,7 +292,7 @@ def _invalid(faults: tuple[Fault, ...]) -> Rejected:
         status=422,
         code="invalid-request",
         title="The request has faults.",
-        detail=how_many(faults),
+        detail=how_many(faults, SHOWN_FAULTS),
         faults=faults,
     )
     return Rejected(554, "5.6.0", problem)

@@ -28,8 +28,14 @@ class Problem:
     retry_after: int | None = None
 
 
-def how_many(faults: Sized) -> str:
-    """The detail of a problem that lists its faults."""
+SHOWN_FAULTS = 100
+"""Faults of one problem that are told."""
+
+
+def how_many(faults: Sized, shown: int | None = None) -> str:
+    """The detail of a problem that lists its faults. `shown`: so many of them at most."""
+    if shown is not None and len(faults) >= shown:
+        return f"{shown} faults or more; `errors` describes the first of them."
     return "1 fault; `errors` describes it." if len(faults) == 1 else f"{len(faults)} faults; `errors` describes each."
 
 

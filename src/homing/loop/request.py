@@ -145,7 +145,8 @@ def _mailbox(path: str, party: Party, faults: list[Fault]) -> Mailbox | None:
             Fault(f"{path}/phone", "phone-syntax", "Write the number as +, country code and digits: +442079460000.")
         )
     address = _address(f"{path}/address", party.address, faults)
-    return None if address is None else Mailbox(name=without_hints(party.name), address=address)
+    name = "" if faults else without_hints(party.name)  # it may be as long as a body
+    return None if address is None else Mailbox(name=name, address=address)
 
 
 def _address(path: str, text: str, faults: list[Fault]) -> Address | None:

@@ -99,6 +99,8 @@ def domain_of(address: str) -> str:
 
 def parse_domain(text: str) -> str:
     """A mail domain as lower-case A-labels (RFC 5890), at least two of them. Raises AddressError."""
+    if len(text) > _DOMAIN_OCTETS:
+        raise AddressError("address-domain", f"A domain name has at most {_DOMAIN_OCTETS} octets.")
     domain = text.lower() if text.isascii() else _to_ascii(text)
     labels = domain.split(".")
     if len(domain) > _DOMAIN_OCTETS or not all(_LABEL.fullmatch(label) for label in labels):

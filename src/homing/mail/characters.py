@@ -19,6 +19,7 @@ HINTS = "\u00ad\u061c\u200e\u200f"
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 _JOINERS = "\u200c\u200d"
 _VARIATION = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_PRINTABLE_AND_HIDDEN = re.compile(f"[{''.join(_INVISIBLE)}\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _VIRAMA = 9
 """The combining class of signs that silence a vowel."""
 _PICTURE = "[\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
@@ -58,12 +59,16 @@ def find_hidden(
     but the ordinary one; `spared` Unicode categories and `skipped` characters are let through. `name`: the text is no
     part of an address, so that emoji may be in it.
     """
+    if text.isprintable() and not _PRINTABLE_AND_HIDDEN.search(text):
+        return None
+    joined = {place for found in _JOINED.finditer(text) for place in range(*found.span())} if name else set[int]()
     for index, char in enumerate(text):
         if " " <= char <= "~" or char in skipped:
             continue
         category = unicodedata.category(char)
         hidden = char in _INVISIBLE or (category[0] in "CZ" and category not in spared)
-        if (hidden and not _is_meant(text, index, name)) or _varies_nothing(text, index):
+        meant = hidden and (index in joined or _is_meant(text, index, name))
+        if (hidden and not meant) or _varies_nothing(text, index):
             return Found(char, index + 1)
     return None
 
@@ -112,10 +117,8 @@ def _scripts(word: str) -> list[str]:
 
 
 def _is_meant(text: str, index: int, name: bool) -> bool:
-    """Whether the hidden character at this place belongs to the word or the emoji around it."""
-    if text[index] in _JOINERS and (_in_context(text, index) or (name and _before_virama(text, index))):
-        return True
-    return name and any(found.start() <= index < found.end() for found in _JOINED.finditer(text))
+    """Whether the hidden character at this place belongs to the word around it."""
+    return text[index] in _JOINERS and (_in_context(text, index) or (name and _before_virama(text, index)))
 
 
 def _in_context(text: str, index: int) -> bool:

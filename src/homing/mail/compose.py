@@ -270,12 +270,31 @@ def _text(subtype: str, text: str) -> _Part:
     if not octets.endswith(b"\r\n"):
         octets += b"\r\n"
     content_type = header.with_parameters("Content-Type", f"text/{subtype}", [("charset", "utf-8")])
-    if _stands_as_it_is(octets):
+    pieces = _pieces(octets)
+    if all(map(_stands_as_it_is, pieces)):
         return _Part(content_type + b"Content-Transfer-Encoding: 7bit\r\n", octets)
-    quoted, based = _quoted(octets), _base64(octets)
-    if 3 * len(quoted) <= 4 * len(based):
-        return _Part(content_type + b"Content-Transfer-Encoding: quoted-printable\r\n", quoted)
+    based = _base64(octets)
+    if max(map(len, pieces)) < _LONGEST_QUOTED:
+        quoted = b"".join(map(_quoted, pieces))
+        if 3 * len(quoted) <= 4 * len(based):
+            return _Part(content_type + b"Content-Transfer-Encoding: quoted-printable\r\n", quoted)
     return _Part(content_type + b"Content-Transfer-Encoding: base64\r\n", based)
+
+
+_PIECE = 256 * 1024
+_LONGEST_QUOTED = 1024 * 1024
+"""Octets of a piece from which on nobody would read what is quoted."""
+
+
+def _pieces(octets: bytes) -> list[bytes]:
+    """The text in some lines at a time: what is done with all of many megabytes in one call keeps every other thread
+    waiting. A line is never cut."""
+    pieces, start = [], 0
+    while start < len(octets):
+        end = octets.find(b"\r\n", start + _PIECE) + 2
+        pieces.append(octets[start : end if end > 1 else len(octets)])
+        start += len(pieces[-1])
+    return pieces
 
 
 def _quoted(octets: bytes) -> bytes:

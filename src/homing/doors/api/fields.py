@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 _MOMENT = re.compile(
@@ -12,6 +12,8 @@ _MOMENT = re.compile(
 )
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+UNKNOWN_FIELDS = 20
+"""Unknown fields of an object that are told one by one."""
 _FLAGS = {"true": True, "false": False}
 
 
@@ -42,7 +44,17 @@ def _flag_text(value: object) -> object:
 
 
 class Strict(BaseModel):
+    """An object without other fields than its own. Each other one is told of, but for a multitude, which is told at
+    once: nobody writes it by mistake, and every fault takes time."""
+
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_few_fields(cls, value: object) -> object:
+        if isinstance(value, dict) and len(value) > len(cls.model_fields) + UNKNOWN_FIELDS:
+            raise PydanticCustomError("unknown_fields", "many unknown fields")
+        return value
 
 
 Moment = Annotated[

@@ -23,6 +23,9 @@ _PLACEHOLDERS: dict[str, Any] = {
 }
 
 
+_BLANKS = b" \t\r\n\v\f"
+
+
 def _as_object(value: object) -> object:
     return {"address": value} if isinstance(value, str) else value
 
@@ -31,7 +34,7 @@ def _decoded(value: object) -> object:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "not text")
     try:
-        return base64.b64decode("".join(value.split()), validate=True)
+        return base64.b64decode(value.encode("ascii").translate(None, _BLANKS), validate=True)
     except (ValueError, binascii.Error):
         raise PydanticCustomError("base64", "not Base64") from None
 

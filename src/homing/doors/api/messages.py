@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
 from homing.doors.api.authorization import Access, ReadAccess, SendAccess
-from homing.doors.api.body import JsonRoute
+from homing.doors.api.body import READ_AT_ONCE, JsonRoute
 from homing.doors.api.fields import AskedNumber, Moment, Strict
 from homing.doors.api.message_input import MessageIn
 from homing.doors.api.parts import ApiParts, Parts
@@ -67,7 +67,10 @@ async def create_message(
 
     All faults of a request are reported at once. With an `Idempotency-Key` a request can be repeated without harm.
     """
-    hashed = "" if idempotency_key is None else _hash(await request.json())
+    hashed = ""
+    if idempotency_key is not None:
+        document, large = await request.json(), len(await request.body()) > READ_AT_ONCE
+        hashed = await parts.acceptance.large_work.do(access.id, large, _hash, document)
     accepted = await parts.acceptance.accept(access.organization, body.request(idempotency_key, hashed))
     parts.news.wake()
     return _answer(accepted)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -13,10 +14,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from homing.doors.api.fields import UNKNOWN_FIELDS
 from homing.flow import metrics
-from homing.loop.problem import Fault, Problem, Rejected, how_many
-
-SHOWN_FAULTS = 100
+from homing.loop.problem import SHOWN_FAULTS, Fault, Problem, Rejected, how_many
 
 _log = structlog.get_logger()
 
@@ -36,6 +36,7 @@ _OF_STATUS = {
 _OF_SHAPE = {
     "missing": ("field-missing", "This field is required."),
     "extra_forbidden": ("field-unknown", "There is no such field."),
+    "unknown_fields": ("field-unknown", f"More than {UNKNOWN_FIELDS} fields of this object do not exist."),
     "string_type": ("type-wrong", "This must be text."),
     "string_unicode": ("text-not-unicode", "This text contains half a surrogate pair, which is not a character."),
     "string_too_long": ("text-too-long", "This text is too long."),
@@ -60,7 +61,9 @@ def refused(status: int, code: str, title: str, *, detail: str = "", faults: Seq
 def invalid(faults: Iterable[Fault]) -> Rejected:
     """All that is wrong with what the caller sent."""
     found = tuple(faults)
-    return refused(422, "invalid-request", "The request has faults.", detail=how_many(found), faults=found)
+    return refused(
+        422, "invalid-request", "The request has faults.", detail=how_many(found, SHOWN_FAULTS), faults=found
+    )
 
 
 def not_found(detail: str = "") -> Rejected:
@@ -131,9 +134,9 @@ def install(app: FastAPI, further: Mapping[Any, More], page: Page) -> None:
 
     async def unreadable(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        faults = shape_faults(error.errors())
+        faults = shape_faults(islice(error.errors(), SHOWN_FAULTS))
         more = further.get(request.scope.get("endpoint"))
-        if more:
+        if more and len(faults) < SHOWN_FAULTS:
             faults += more(error.body, [fault.path for fault in faults])
         return _told(request, invalid(faults).problem, page)
 

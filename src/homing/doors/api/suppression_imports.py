@@ -23,6 +23,8 @@ from homing.store.suppressions import Merged, Suppression
 router = APIRouter(route_class=JsonRoute, tags=["suppressions"])
 
 AT_ONCE = 1000
+_MANY = 20
+"""Suppressions from which on they are read beside the loop."""
 
 
 class ImportedIn(Strict):
@@ -60,19 +62,19 @@ class ImportOut(BaseModel):
 async def import_suppressions(body: ImportIn, access: ManageAccess, parts: Parts) -> ImportOut:
     """At most 1,000 at once. To repeat it does no harm. No suppression is weakened: one that lasts longer is stronger,
     and of two that last equally long a complaint or an unsubscription."""
-    now = parts.clock()
-    good: list[Suppression] = []
-    faults: list[Fault] = []
-    for index, given in enumerate(body.suppressions):
-        read, wrong = _read(access.id, given, f"/suppressions/{index}", now)
-        faults += wrong
-        if read and not wrong:
-            good.append(read)
+    many = len(body.suppressions) > _MANY
+    good, faults = await parts.acceptance.large_work.do(access.id, many, _read_all, access.id, body, parts.clock())
     if faults and body.strict:
         raise invalid(faults)
     merged = await parts.database.write(suppressions.merge, good) if good else Merged(added=0, strengthened=0, kept=0)
     told = [FaultOut(pointer=one.path, code=one.code, message=one.message) for one in faults]
     return ImportOut(added=merged.added, strengthened=merged.strengthened, kept=merged.kept, faults=told)
+
+
+def _read_all(organization: OrganizationId, body: ImportIn, now: datetime) -> tuple[list[Suppression], list[Fault]]:
+    """Those without faults, and all faults."""
+    read = [_read(organization, one, f"/suppressions/{index}", now) for index, one in enumerate(body.suppressions)]
+    return [one for one, wrong in read if one and not wrong], [fault for _, wrong in read for fault in wrong]
 
 
 def _read(

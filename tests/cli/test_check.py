@@ -100,6 +100,14 @@ def test_what_is_doubtful_is_told(cli: Cli, variables: dict[str, str], word: str
     assert any(one.startswith(word) for one in cli("config", "check", **variables).document()["warnings"])
 
 
+def test_a_folder_that_others_can_enter_is_told_of(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o755)
+    told = cli("config", "check", HOMING_DATA_DIR=str(folder)).document()["warnings"]
+    assert any(one.startswith("data_dir: its mode is 0755") for one in told)
+
+
 def test_nothing_is_told_of_what_is_well(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "pem").write_text("")
     well = {

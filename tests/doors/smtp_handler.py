@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ class RecordingDesk:
     answers_message: Callable[[Received], Reply | None] = lambda _: OK
     seconds: float = 0
     bodies: list[bytes] = field(default_factory=list)
+    charges: list[Callable[[float], None]] = field(default_factory=list)
     received_all: list[Received] = field(default_factory=list)
     peers: list[Peer] = field(default_factory=list)
     began: asyncio.Event = field(default_factory=asyncio.Event)
@@ -40,6 +42,7 @@ class RecordingDesk:
         self.peers.append(peer)
         self.received_all.append(received)
         self.bodies.append(received.body.read())
+        self.charges.append(received.charge)
         return self.answers_message(received)
 
 

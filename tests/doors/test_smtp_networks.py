@@ -46,6 +46,13 @@ def test_each_message_counts_however_small(networks: Networks) -> None:
     assert not networks.may_send("192.0.2.1")
 
 
+def test_work_before_the_answer_is_charged_as_octets_of_ten_times_its_time(networks: Networks, clock: Clock) -> None:
+    networks.worked("192.0.2.1", 101)
+    assert [networks.may_send(ip) for ip in ("192.0.2.9", "192.0.3.1")] == [False, True]
+    clock.seconds += 11
+    assert networks.may_send("192.0.2.1")
+
+
 def test_connections_come_and_go(networks: Networks) -> None:
     assert [networks.enter(ip) for ip in ("192.0.2.1", "::ffff:192.0.2.2", "192.0.2.3")] == [True, True, False]
     networks.leave("192.0.2.2")

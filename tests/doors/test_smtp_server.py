@@ -333,6 +333,15 @@ async def test_a_network_that_sent_too_much_waits_and_may_finish_what_it_began()
     assert len(handler.bodies) == 2
 
 
+async def test_a_network_pays_for_the_work_on_its_mail() -> None:
+    async with listening() as (handler, server, port):
+        assert await deliver(port) == 250
+        handler.charges[0](1000.0)
+        async with talk(port) as client:
+            await client.open()
+            assert await client.say(b"MAIL FROM:<b@b.example>\r\n") == [451]
+
+
 async def test_time_for_a_command_and_for_the_session() -> None:
     async with listening(limits=Limits(command_seconds=1)) as (_, _, port), talk(port) as client:
         await client.open()

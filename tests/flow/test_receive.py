@@ -104,6 +104,7 @@ def arrived(recipient: str = "abuse@post.example", content: bytes = NOTE) -> Arr
         flags=frozenset(),
         size=len(content),
         head=content,
+        charge=lambda _: None,
     )
 
 
@@ -320,6 +321,18 @@ async def test_reports_that_went_to_from_are_taken_and_people_are_told_that_nobo
     assert (await receiver.keep(stray)).reply_code == (250 if kept else 550)
     await read_all(receiver)
     assert [row["what"] for row in await database.read(all_rows, tables.inbound)] == [what] * kept
+
+
+async def test_a_look_at_mail_to_from_is_short_and_charged(receiver: Receiver) -> None:
+    """Such mail is refused and leaves nothing behind, so no quota ends it."""
+    charged: list[float] = []
+    mail, words = mail_of("bounce"), b"word " * 8 + b"\r\n"
+    for content, code in ((mail + words * 10_000, 250), (b"Subject: x\r\n\r\n" + words * 10_000 + mail, 550)):
+        arrival = arrived("message-service@post.example", content)
+        stray = replace(arrival, envelope_sender="x@corp.example", charge=charged.append)
+        assert (await receiver.keep(stray)).reply_code == code
+    assert len(charged) == 2
+    assert all(seconds > 0 for seconds in charged)
 
 
 async def test_what_came_to_the_unmonitored_address_is_kept_for_a_shorter_time(

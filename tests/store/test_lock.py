@@ -1,5 +1,6 @@
 """The lock on the SQLite file: it names its holder, dies with it, and is never taken from under it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,3 +69,15 @@ def test_what_was_given_back_can_be_taken_and_the_file_stays(tmp_path: Path) -> 
 def test_a_folder_that_is_not_there_is_no_other_process(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FileLock(tmp_path / "nowhere" / "homing.db.lock").take()
+
+
+def test_nobody_else_opens_the_lock(tmp_path: Path) -> None:
+    """Whoever can open it can hold it, and then no gateway starts."""
+    before = os.umask(0)
+    try:
+        lock = FileLock(tmp_path / "homing.db.lock")
+        lock.take()
+        lock.give_back()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "homing.db.lock").stat().st_mode & 0o077 == 0

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from homing.app.clock import Clock
 from homing.app.descriptors import places
 from homing.app.http_door import http_door, make_http
-from homing.app.key_files import Keys
+from homing.app.key_files import Keys, exposed
 from homing.app.shared import Shared
 from homing.app.smtp_door import smtp_door, tls_of
 from homing.app.workers import (
@@ -180,6 +180,8 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
+    if warning := exposed(settings.data_dir):
+        _log.warning(warning)
     for lab_setting in settings.lab_settings():
         _log.warning("THIS IS A LAB SETTING: never run it on the Internet", setting=lab_setting)
     async with build(settings).running() as app:

@@ -46,6 +46,21 @@ class Keys:
         )
 
 
+def exposed(folder: Path) -> str:
+    """What is wrong with the mode of a folder that others made, "" if nothing. It stays as it is: whoever made it may
+    have a reason."""
+    mode = folder.stat().st_mode & 0o777 if folder.exists() else 0
+    return (
+        f"data_dir: its mode is {mode:04o}, so others on this machine can {_CAN[bool(mode & 0o022)]}; "
+        f"it should be 0700 (chmod 700 {folder})"
+        if mode & 0o077
+        else ""
+    )
+
+
+_CAN = {True: "replace keys and database", False: "see what is in it"}
+
+
 def _token_keys(file: Path, now: datetime) -> tuple[TokenKey, ...]:
     if not file.exists():
         key = {"id": 1, "secret": secrets.token_hex(32), "since": now.isoformat()}

@@ -75,6 +75,8 @@ def effective(settings: "Settings") -> dict[str, object]:
 
 def warnings(settings: "Settings") -> Iterator[str]:
     """What an operator should know before the Internet does."""
+    from homing.app.key_files import exposed
+
     for lab_setting in settings.lab_settings():
         yield f"{lab_setting} is a lab setting: never run it on the Internet"
     if settings.http_host not in {"127.0.0.1", "::1", "localhost"}:
@@ -87,6 +89,8 @@ def warnings(settings: "Settings") -> Iterator[str]:
         yield "administrator: nobody is notified of failures that nobody else could be told of"
     if not settings.data_dir.is_absolute():
         yield "data_dir: a relative folder depends on where the gateway is started"
+    if exposure := exposed(settings.data_dir):
+        yield exposure
     for name in sorted(os.environ):
         if name.startswith("HOMING_") and name not in _OTHER_VARIABLES and not _is_setting(settings, name):
             yield f"{name}: an environment variable that is not a setting"

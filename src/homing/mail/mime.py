@@ -22,6 +22,9 @@ DEPTH = 30
 PARTS = 500
 PROSE_CHARACTERS = 64 << 10
 _SEPARATORS = 20
+_PIECE = 8 << 10
+"""Characters that an expression runs over at once: a call into `re` keeps the interpreter's lock to its end, so one over
+a MiB would stop everything beside it."""
 
 _RETURNED_TYPES = frozenset(
     {"message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "text/rfc822", "message/global"}
@@ -51,10 +54,11 @@ _PARAMETER = re.compile(r';\s*([\w*.+-]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*)(?:"|\
 _ESCAPED = re.compile(r"\\(.)")
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
-_BLOCK_TAG = re.compile(
-    r"<(?:br|/?p|/?div|/?tr|/?li|/?h[1-6]|/?table|/?blockquote|hr|/?pre|/title)\b[^<>]*>", re.IGNORECASE
+_TAG = re.compile(
+    r"<(?:(br|/?p|/?div|/?tr|/?li|/?h[1-6]|/?table|/?blockquote|hr|/?pre|/title)\b|[a-z/!?])[^<>]*>", re.IGNORECASE
 )
-_TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
+"""A tag; its first group is set in one that ends a line."""
+_BLANKS = re.compile(r"[ \t\xa0]+")
 _HIDDEN = re.compile(r"<(style|script|!--)")
 _LONG_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{8,}")
 _SEPARATOR = re.compile(
@@ -282,7 +286,7 @@ def decode_words(value: str) -> str:
 
 def _lines(text: str) -> str:
     """Control and direction characters become spaces, newlines and tabs stay."""
-    return _UNSHOWABLE.sub(" ", text)
+    return "".join(_UNSHOWABLE.sub(" ", text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
 
 
 def read_content_type(value: str) -> tuple[str, dict[str, str]]:
@@ -451,14 +455,44 @@ def _separators(prose: str) -> Iterator[tuple[int, int]]:
 
 
 def strip_html(text: str) -> str:
-    """The words of an HTML text, block elements as line ends."""
+    """The words of an HTML text, block elements as line ends; of a long one, as many as a prose can hold."""
+    words: list[str] = []
+    length = 0
+    for piece in _html_pieces(_without_hidden(text)):
+        shown = _TAG.sub(_shown_as, piece)
+        shown = _BLANKS.sub(" ", html.unescape(_LONG_REFERENCE.sub(" ", shown)))
+        if not words and shown.isspace():  # before the first word, however much it is
+            continue
+        words.append(shown)
+        length += len(shown)
+        if length > PROSE_CHARACTERS + len(words):  # each may lose a blank to the one before
+            break
+    return _lines(_BLANKS.sub(" ", "".join(words)))
+
+
+def _shown_as(tag: re.Match[str]) -> str:
+    return "\n" if tag[1] else " "
+
+
+def _without_hidden(text: str) -> str:
     kept, at, folded = [], 0, text.lower()
     while hidden := _HIDDEN.search(folded, at):
         kept.append(text[at : hidden.start()])
         closing = folded.find("--" if hidden[1] == "!--" else f"</{hidden[1]}", hidden.end())
         end = folded.find(">", closing) if closing >= 0 else -1
         at = end + 1 if end >= 0 else len(text)
-    text = "".join([*kept, text[at:]])
-    text = _TAG.sub(" ", _BLOCK_TAG.sub("\n", text))
-    text = html.unescape(_LONG_REFERENCE.sub(" ", text))
-    return _lines(re.sub(r"[ \t\xa0]+", " ", text))
+    return "".join([*kept, text[at:]])
+
+
+def _html_pieces(text: str) -> Iterator[str]:
+    """A text of HTML in short pieces that divide no tag and no reference: neither holds a "<" behind its beginning."""
+    at = 0
+    while at < len(text):
+        tag = _TAG.match(text, at)
+        least, most = tag.end() if tag else at + 1, at + _PIECE
+        end = text.rfind("<", least, most)
+        if end < 0:
+            end = text.rfind("&", least, most) if most < len(text) else -1
+        end = end if end >= 0 else max(least, most)
+        yield text[at:end]
+        at = end

@@ -1,7 +1,7 @@
 """One process per SQLite file: a lock that the kernel drops when its holder dies."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +23,7 @@ class FileLock:
     def take(self) -> None:
         """Raises `AlreadyOpen`, naming the process that holds the lock, and OSError where no file can be locked."""
         with ExitStack() as undone:
-            file = undone.enter_context(self._path.open("a+"))
+            file = undone.enter_context(open(self._path, "a+", opener=_privately))  # noqa: PTH123 - Path has no opener
             if not lock_descriptor(file.fileno(), blocking=False):
                 file.seek(0)
                 holder = file.read(32).strip() or "unknown"
@@ -41,3 +41,11 @@ class FileLock:
         if self._file:
             self._file.close()
             self._file = None
+
+
+def _privately(path: str, flags: int) -> int:
+    """Who can open the file can hold the lock, and then no gateway starts."""
+    descriptor = os.open(path, flags, 0o600)
+    with suppress(PermissionError):  # somebody else's file: it can be locked or not
+        os.fchmod(descriptor, 0o600)
+    return descriptor

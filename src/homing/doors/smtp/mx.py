@@ -44,6 +44,7 @@ class MxHandler:
             flags=frozenset(flags),
             size=received.body.size,
             head=head,
+            charge=received.charge,
             write_whole=None if received.body.size <= len(head) else _Writer(received.body),
         )
         return await self.receiver.keep(arrival)

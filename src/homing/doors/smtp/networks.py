@@ -12,6 +12,9 @@ _MOST_NETWORKS = 50_000
 _MESSAGE_OCTETS = 16 * 1024
 """What a message counts at least: the work on it begins with its arrival, however small it is."""
 
+_SHARE = 10
+"""The processor seconds of a network count so much that it can use this part of one processor: a tenth."""
+
 
 class Networks:
     """Counts by network: a /24 of IPv4 or a /64 of IPv6.
@@ -49,6 +52,12 @@ class Networks:
         """Count the octets of a message, whether it was taken or not."""
         network = network_of(ip)
         self._used[network] = (self._in_use(network) + max(octets, _MESSAGE_OCTETS), self._now())
+
+    def worked(self, ip: str, seconds: float) -> None:
+        """Count the processor seconds that a message took before it was answered, in octets."""
+        network = network_of(ip)
+        octets = seconds * _SHARE * self._octets_per_second
+        self._used[network] = (self._in_use(network) + octets, self._now())
 
     def _in_use(self, network: str) -> float:
         used, at = self._used.get(network, (0.0, 0.0))

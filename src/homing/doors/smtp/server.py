@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -276,6 +277,7 @@ class _Connection(Stream, asyncio.BufferedProtocol):
             flags=message.flags,
             smtputf8=message.smtputf8,
             envid=message.envid,
+            charge=partial(self._server.networks.worked, self.peer.ip),
         )
         reply = await self._ask(self._server.handler.received(self.peer, received))
         self._drop_message()

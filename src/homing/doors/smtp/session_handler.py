@@ -1,5 +1,6 @@
 """The interface behind an SMTP door: the session handler that decides, and what it is given."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +23,7 @@ class Received:
     """A message as it came. `envelope_sender` None is the null sender; `recipients` are those that the handler
     accepted.
 
+    `charge` is to be told of the processor seconds that the handler spends on it: the client's network pays for them.
     `flags` names what should not stand in a message and did: bare_cr, bare_lf, nul.
     """
 
@@ -31,6 +33,7 @@ class Received:
     flags: frozenset[str]
     smtputf8: bool
     envid: str | None
+    charge: Callable[[float], None]
 
 
 class SessionHandler(Protocol):

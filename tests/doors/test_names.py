@@ -22,6 +22,11 @@ OTHERS = (
     "Apple",
     "Other",
     "0ther Ltd",
+    "PayPal Germany",
+    "PayPalSupport",
+    "lnstagram",
+    "Ƥayƥal",
+    "🅿🅰🆈🅿🅰🅻",
 )
 REASON = "Two customers have this name."
 
@@ -56,7 +61,7 @@ async def test_the_fault_names_the_words_and_who_may_help(home: Gateway) -> None
     assert "operator" in fault["message"]
 
 
-@pytest.mark.parametrize("name", ["Homing Post", "HOMING POST Team", "H0ming Post"])
+@pytest.mark.parametrize("name", ["Homing Post", "HOMING POST Team", "H0ming Post", "HomingPost", "Homing P0st"])
 async def test_no_organization_passes_for_the_operator(home: Gateway, name: str) -> None:
     facts = home.parts.acceptance.proved
     facts.operator = replace(facts.operator, name="Homing Post")

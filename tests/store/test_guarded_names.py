@@ -6,6 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from homing.loop.domains.impersonation import Claim, ClaimedWords, Guard, claimed_words, guard
 from homing.store import organizations, tables
@@ -117,22 +120,39 @@ async def _claim(database: Database, name: str, own: str = "Bloggs") -> Claim | 
 
 def test_what_is_stored_stays_right() -> None:
     """If this fails, names are taken for others than those that stores hold: empty `guarded_name` and fill it anew in a
-    migration, as 0019 does."""
-    assert {name: sorted(guard([name])) for name in ("Acme Rockets Ltd", "Smith & Sons", "Zoë 1st", "B0b's Büro")} == {
-        "Acme Rockets Ltd": ["acmerockets"],
-        "Smith & Sons": ["smithsons"],
-        "Zoë 1st": ["zoeist", "zoelst"],
-        "B0b's Büro": ["bobsburo"],
+    migration, as 0037 does."""
+    wanted = {
+        "Acme Rockets Ltd": {"acmerockets": "acmerockets", "acmerocketsltd": "acmerocketsltd"},
+        "Smith & Sons": {"smithsons": "smithsons"},
+        "Zoë 1st": {"zoeist": "zoe1st", "zoelst": "zoe1st"},
+        "B0b's Büro": {"bobsburo": "b0bsburo"},
+        "Ƥaul Łoś": {"paullos": "paullos"},
+        "TlPo Sales": {"tipo": "tlpo", "tlpo": "tlpo", "tiposales": "tlposales", "tlposales": "tlposales"},
     }
+    made = {name: {skeleton: one.letters for skeleton, one in guard([name]).items()} for name in wanted}
+    assert made == wanted
 
 
 async def test_the_migration_guards_the_names_that_are_there(database: Database) -> None:
-    migration = importlib.import_module("homing.store.migrations.versions.0019_lists_by_index")
-    for name in OTHERS:
-        one = await an_organization(database, display_name=name)
-        mine = tables.guarded_name.c.organization == one.id
-        stored = await database.read(all_rows, tables.guarded_name, mine)
-        made = migration._rows(one.id, name)
-        assert sorted(made, key=str) == sorted(({key: row[key] for key in made[0]} for row in stored), key=str) or (
-            made == stored == []
-        )
+    migration = importlib.import_module("homing.store.migrations.versions.0034_names_guarded_anew")
+    for number, name in enumerate(OTHERS):
+        await an_organization(database, display_name=name, name=f"o{number}")
+    wanted = await _guarded(database)
+    await database.write(_spoil)
+
+    def migrate(conn: sa.Connection) -> None:
+        with Operations.context(MigrationContext.configure(conn)):
+            migration.upgrade()
+
+    assert await _guarded(database) != wanted
+    await database.write(migrate)
+    assert await _guarded(database) == wanted
+
+
+def _spoil(conn: sa.Connection) -> None:
+    conn.execute(tables.guarded_name.update().values(letters="of yesterday"))
+    conn.execute(tables.guarded_name.delete().where(tables.guarded_name.c.skeleton.like("%s")))
+
+
+async def _guarded(database: Database) -> list[str]:
+    return sorted(str(dict(row)) for row in await database.read(all_rows, tables.guarded_name))

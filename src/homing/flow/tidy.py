@@ -126,9 +126,9 @@ class Tidier:
         while await self.database.write(tidy.forget_idempotency, now):
             pass
         while await self.database.write(tidy.forget_contents, now - self.content_retention):
-            self.database.wipe_log()
+            pass
         while await self._erase_inbound(now):
-            self.database.wipe_log()
+            pass
         await self._forget_strays()
         while await self.database.write(tidy.forget_counters, now - _COUNTERS_KEPT):
             pass

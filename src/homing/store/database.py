@@ -57,12 +57,6 @@ class Database:
         else:
             await self.write(upgrade)
 
-    def wipe_log(self) -> None:
-        """Call it after contents were erased: on SQLite the write-ahead log is emptied soon, since it may hold them
-        still. PostgreSQL forgets them by VACUUM, and its log by its own rules."""
-        if isinstance(self._runner, SqliteRunner):
-            self._runner.wipe_log()
-
     async def close(self) -> None:
         await self._runner.close()
 

@@ -31,6 +31,20 @@ def sorted_by(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     return sa.func.coalesce(column, column)
 
 
+_ERASED = "contents were erased"
+
+
+def note_erased(conn: sa.Connection) -> None:
+    """Contents were erased in this transaction. On SQLite the write-ahead log, which may hold them still, is emptied
+    soon; PostgreSQL forgets them by VACUUM, and its log by its own rules."""
+    conn.info[_ERASED] = True
+
+
+def has_erased(conn: sa.Connection) -> bool:
+    """Whether contents were erased over this connection since this was last asked."""
+    return bool(conn.info.pop(_ERASED, False))
+
+
 def hopeless(error: Exception) -> bool:
     """Whether the database refuses the data themselves, so that no repetition can succeed."""
     match error:

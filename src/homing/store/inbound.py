@@ -17,7 +17,7 @@ from homing.mail.authentication import Authentication
 from homing.mail.network import network_of
 from homing.store import tables, turns
 from homing.store.authentications import authentication_from_json, authentication_to_json
-from homing.store.dialect import insert
+from homing.store.dialect import insert, note_erased
 from homing.store.ids import day_of
 from homing.store.json_documents import maybe_verdict_from_json, maybe_verdict_to_json
 from homing.store.pages import Page, floor, page
@@ -331,6 +331,7 @@ def erase(conn: sa.Connection, now: datetime, limit: int = 500) -> Erased:
     rows = conn.execute(sa.select(_T.c.id, _T.c.spool).where(_T.c.id.in_(due))).all()
     gone = {"raw": None, "spool": None, "erase_at": None}
     conn.execute(_T.update().where(_T.c.id.in_([row.id for row in rows])).values(gone))
+    note_erased(conn)
     return Erased(len(rows), [row.spool for row in rows if row.spool])
 
 

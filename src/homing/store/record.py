@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from homing.loop import ids
 from homing.loop.evidence import Answered, Evidence, Reported, Unanswered, Unroutable, Unsubscribed, Unsupported
+from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import (
     OPERATOR,
     AttemptId,
@@ -34,7 +35,7 @@ from homing.loop.suppression import after_full_mailbox, after_hearsay
 from homing.mail.address import domain_of
 from homing.mail.reply import Reply, Stage
 from homing.store import alarms, cases, gathered_cases, mail_domains, policies, suppressions, tables, turns
-from homing.store.dialect import insert_all
+from homing.store.dialect import insert_all, note_erased
 from homing.store.events import Happening, Subject, append
 from homing.store.ids import fresh
 from homing.store.json_documents import maybe_verdict_to_json
@@ -241,6 +242,7 @@ def _seen_before(entry: _Entry, new: set[str]) -> _Entry:
 
 def _write(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
     _update_deliveries(conn, entries)
+    _erase_letters(conn, entries)
     _write_attempts(conn, [(entry.finding, entry.known) for entry in entries])
     append(
         conn,
@@ -303,6 +305,22 @@ def _update_deliveries(conn: sa.Connection, entries: Sequence[_Entry]) -> None:
 
 _CHANGE = _D.update().where(_D.c.id == sa.bindparam("b_id"))
 _CHANGE_AND_LET_GO = _CHANGE.values(lease_until=None, lease_owner=None)
+
+
+def _erase_letters(conn: sa.Connection, entries: Iterable[_Entry]) -> None:
+    """What our own e-mails say goes as soon as they have ended: nobody sends them again or looks at them, and whoever
+    read a link in them could use it."""
+    ended = {
+        entry.known.delivery.message
+        for entry in entries
+        if entry.outcome.delivery.origin.ours
+        and entry.outcome.delivery.state in TERMINAL
+        and entry.known.delivery.state not in TERMINAL
+    }
+    if ended:
+        content = tables.message_content
+        conn.execute(content.delete().where(content.c.message.in_(sorted(ended))))
+        note_erased(conn)
 
 
 def _write_attempts(conn: sa.Connection, found: Iterable[tuple[DeliveryEvidence, _Known]]) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from homing.store.dialect import has_erased
 from homing.store.group_commit import Answer, Call, Failed, run_together, settle
 from homing.store.lock import FileLock
 
@@ -29,6 +30,8 @@ IDLE_GAP = 0.05
 """Seconds without work after which the writer checkpoints."""
 WAL_LIMIT = 64 * 1024 * 1024
 """Octets of WAL at which the writer checkpoints even when busy."""
+_PATIENCE = 10
+"""Seconds that a connection waits for another one's lock."""
 SOUND_SINCE = (3, 51, 3)
 
 
@@ -60,7 +63,6 @@ class SqliteRunner:
         sa.event.listen(self._reader_engine, "begin", _begin)
         self._waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="homing-read")
-        self._wiping = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -90,10 +92,6 @@ class SqliteRunner:
             with suppress(FileNotFoundError):
                 file.chmod(0o600)
 
-    def wipe_log(self) -> None:
-        """Let nothing of what was erased stay in the WAL: at the next pause it is emptied."""
-        self._wiping.set()
-
     def submit(self, call: Call) -> None:
         if not self._thread:
             raise RuntimeError("the database is not started, or already closed")
@@ -111,18 +109,17 @@ class SqliteRunner:
 
     def _write_until_closed(self) -> None:
         with self._writer_engine.connect() as conn:
-            unsaved = False
+            unsaved = wiping = False
             while True:
                 calls, closing = self._take(IDLE_GAP if unsaved else None)
                 if calls:
                     self._answer(_commit(conn, calls))
-                    unsaved = True
+                    unsaved, wiping = True, has_erased(conn) or wiping
                 if closing:
                     break
                 if unsaved and (not calls or self._wal_is_large()):
-                    unsaved = not _checkpoint(conn, "TRUNCATE" if self._wiping.is_set() else "PASSIVE")
-                    if not unsaved:
-                        self._wiping.clear()
+                    unsaved = not _checkpoint(conn) or (wiping and not _wipe(conn))
+                    wiping = wiping and unsaved
             _checkpoint(conn, "TRUNCATE")
 
     def _take(self, patience: float | None) -> tuple[list[Call], bool]:
@@ -166,17 +163,29 @@ def _commit(conn: sa.Connection, calls: list[Call]) -> list[Answer]:
     return answers
 
 
-def _checkpoint(conn: sa.Connection, mode: str) -> bool:
-    """Whether the whole WAL is now in the file. A disk that is full only puts it off."""
+def _wipe(conn: sa.Connection) -> bool:
+    """Whether the WAL, which may hold what was erased, is empty now. Nobody who reads is waited for: it is tried again
+    at the next pause."""
+    cursor = conn.connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=0")
+    try:
+        return _checkpoint(conn, "TRUNCATE")
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000}")
+        cursor.close()
+
+
+def _checkpoint(conn: sa.Connection, mode: str = "PASSIVE") -> bool:
+    """Whether the whole WAL is now in the file, and nobody was in the way. A disk that is full only puts it off."""
     assert conn.dialect.dbapi
     cursor = conn.connection.cursor()  # outside of any transaction, which a checkpoint needs
     try:
-        _, in_wal, moved = cursor.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        busy, in_wal, moved = cursor.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
     except conn.dialect.dbapi.Error:
         return False
     finally:
         cursor.close()
-    return bool(in_wal == moved)
+    return not busy and bool(in_wal == moved)
 
 
 def _engine(path: Path, module: ModuleType, options: dict[str, Any], pragmas: tuple[str, ...]) -> sa.Engine:
@@ -185,7 +194,12 @@ def _engine(path: Path, module: ModuleType, options: dict[str, Any], pragmas: tu
         module=module,
         poolclass=sa.QueuePool,
         pool_size=READERS,
-        connect_args={"check_same_thread": False, "timeout": 10, "isolation_level": None, "cached_statements": 512},
+        connect_args={
+            "check_same_thread": False,
+            "timeout": _PATIENCE,
+            "isolation_level": None,
+            "cached_statements": 512,
+        },
         execution_options=options,
     )
     always = ("PRAGMA journal_mode=WAL", "PRAGMA foreign_keys=ON", f"PRAGMA journal_size_limit={WAL_LIMIT // 4}")

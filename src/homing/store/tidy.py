@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from homing.loop.lifecycle import TERMINAL
 from homing.store import tables
+from homing.store.dialect import note_erased
 from homing.store.ids import day_of, earliest
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
@@ -33,6 +34,7 @@ def forget_contents(conn: sa.Connection, before: datetime, limit: int = 500) -> 
         _D.c.message == content.c.message, _D.c.state.not_in([state.value for state in TERMINAL])
     )
     old = sa.select(content.c.message).where(content.c.message < earliest(before), ~under_way).limit(limit)
+    note_erased(conn)
     return conn.execute(content.delete().where(content.c.message.in_(old))).rowcount
 
 

@@ -112,7 +112,7 @@ def _guard(text: str) -> Guard:
     for line in text.strip().splitlines():
         name, _, domains = line.strip().partition(": ")
         joined = "".join(parts_of(name.removeprefix("?")))
-        one = Guarded(letters=plain(joined), domains=tuple(domains.split()), common=name.startswith("?"))
+        one = Guarded(letters=plain(joined), domains=tuple(domains.split()), common=name.startswith("?"), known=True)
         guarded |= dict.fromkeys(skeletons(joined), one)
     return guarded
 

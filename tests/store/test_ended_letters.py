@@ -138,7 +138,7 @@ async def test_a_letter_that_waits_keeps_what_it_says_and_is_sent(
 
 
 async def test_the_migration_erases_what_ended_before(database: Database, organization: Organization) -> None:
-    migration = importlib.import_module("homing.store.migrations.versions.0035_letters_are_erased")
+    migration = importlib.import_module("homing.store.migrations.versions.0038_letters_are_erased")
     await submitted(database, organization, content=b"an application's")
     waits, *ended = [(await a_letter(database, organization, origin)).message.id for origin in OURS]
 

@@ -134,7 +134,7 @@ def test_what_is_stored_stays_right() -> None:
 
 
 async def test_the_migration_guards_the_names_that_are_there(database: Database) -> None:
-    migration = importlib.import_module("homing.store.migrations.versions.0034_names_guarded_anew")
+    migration = importlib.import_module("homing.store.migrations.versions.0037_names_guarded_anew")
     for number, name in enumerate(OTHERS):
         await an_organization(database, display_name=name, name=f"o{number}")
     wanted = await _guarded(database)

@@ -229,7 +229,7 @@ class Receiver:
         return file.name
 
     async def _wanted_at_from(self, arrival: Arrival) -> bool:
-        """Whoever is refused leaves nothing behind, and no quota ends it. So little of the mail is read, and charged."""
+        """Who is refused leaves nothing behind, and no quota ends it. So little is read of the mail, and charged."""
         understood, seconds = await asyncio.to_thread(self._glanced, arrival)
         arrival.charge(seconds)
         if understood.what in _REPORTS:

@@ -114,8 +114,9 @@ def longest_call(raw: bytes) -> tuple[float, str]:
         elif event == "c_call":
             began.append(time.thread_time())
         elif event in {"c_return", "c_exception"} and began and (since := began.pop()) is not None:
+            took = time.thread_time() - since
             if isinstance(getattr(called, "__self__", None), re.Pattern):
-                longest = max(longest, (time.thread_time() - since, f"{frame.f_code.co_name}, line {frame.f_lineno}"))
+                longest = max(longest, (took, f"{frame.f_code.co_name}, line {frame.f_lineno}"))
 
     sys.setprofile(watch)
     try:

@@ -1,6 +1,5 @@
 """The mark of the store: it rises, tells a restored store, and a release makes all cursors of before out of date."""
 
-import asyncio
 import base64
 from datetime import timedelta
 from typing import Any
@@ -17,6 +16,7 @@ from homing.store.dialect import on_postgresql
 from homing.store.events import Happening, Subject
 from homing.store.migrations import upgrade
 from homing.store.organizations import Organization
+from tests.patience import until
 from tests.store.scenes import NOW, a_statement, all_rows, an_organization, fresh
 
 MINUTE = timedelta(minutes=1)
@@ -29,11 +29,13 @@ def _append(conn: sa.Connection, organization: Organization, name: str, at: Any 
 
 async def _read(database: Database, organization: Organization, cursor: str | None = None, count: int = 0) -> list[str]:
     """The names of the events that can be read, once there are so many: other databases of the server hold them up."""
-    while True:
+
+    async def enough() -> list[events.Event] | None:
         found, _, _ = await database.read(events.after, organization.id, None, cursor)
-        if len(found) >= count:
-            return [str(event.data["name"]) for event in found]
-        await asyncio.sleep(0.02)
+        return found if len(found) >= count else None
+
+    found = await until(enough) if count else await enough()
+    return [str(event.data["name"]) for event in found]
 
 
 async def _advanced(database: Database, seen: StoreMark | None) -> StoreMark:

@@ -142,10 +142,10 @@ def read_rows(rows: Sequence[sa.Row[Any]]) -> list[Event]:
     ]
 
 
-def of_message(conn: sa.Connection, organization: OrganizationId, message: UUID) -> list[Event]:
-    """The timeline, in the order in which it was written."""
+def of_message(conn: sa.Connection, organization: OrganizationId, message: UUID, limit: int) -> list[Event]:
+    """The end of the timeline, in the order in which it was written."""
     query = _T.select().where(_T.c.message == message, _T.c.organization == organization)
-    return read_rows(conn.execute(query.order_by(_T.c.seq)).all())
+    return read_rows(conn.execute(query.order_by(_T.c.seq.desc()).limit(limit)).all()[::-1])
 
 
 def _end(conn: sa.Connection, organization: OrganizationId) -> _Position:

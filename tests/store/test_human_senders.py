@@ -108,7 +108,7 @@ async def test_human_senders(database: Database) -> None:
     assert not await database.write(human_senders.create, replace(janet, id=fresh()))
     assert await database.read(human_senders.by_address, janet.organization, janet.address) == janet
     assert await database.write(human_senders.replace, replace(janet, phone="+43", address="other@example.com"))
-    assert await database.read(human_senders.list_all, janet.organization) == [replace(janet, phone="+43")]
+    assert await database.read(human_senders.list_page, janet.organization) == [replace(janet, phone="+43")]
     assert await database.read(human_senders.get, fresh(), janet.id) is None
     assert await database.write(human_senders.prove, janet.organization, janet.id, NOW)
 
@@ -120,7 +120,7 @@ async def test_the_first_word_for_an_address_stays_on_record(database: Database)
     people = [replace(one, proved_at=word.at, attestation=word) for one in (replace(janet, name="J.", id=fresh()), joe)]
     assert await database.write(human_senders.attest, people) == 1
     attested = replace(janet, proved_at=word.at, attestation=word)
-    assert await database.read(human_senders.list_all, janet.organization) == [attested, people[1]]
+    assert await database.read(human_senders.list_page, janet.organization) == [attested, people[1]]
     later = replace(word, at=NOW + timedelta(hours=2), key=fresh(), note="")
     again = replace(people[1], id=fresh(), proved_at=later.at, attestation=later)
     assert await database.write(human_senders.attest, [again]) == 0

@@ -85,6 +85,16 @@ class Gateway:
         """`query`: what is None is left out. `patience`: seconds to wait for the answer."""
         return self.call("GET", path, query=query, patience=patience)
 
+    def each(self, path: str, listed: str, /, **query: Any) -> Iterator[Json]:
+        """The items of a long list, page by page: `listed` is their name in an answer."""
+        cursor = None
+        while True:
+            found = self.get(path, **query, cursor=cursor)
+            yield from found[listed]
+            cursor = found["cursor"]
+            if cursor is None:
+                return
+
     def call(
         self,
         method: str,

@@ -1,6 +1,5 @@
 """`homing sender`: the people on whose behalf mail goes out."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -42,18 +41,11 @@ def create(
 def list_senders(gateway: Gateway) -> None:
     """List human senders."""
     headings = ("Id", "Name", "Address", "Phone", "User", "Proved (UTC)", "On the word of")
-    show_rows("human_senders", _all(gateway), lambda rows: table(headings, map(_row, rows)))
-
-
-def _all(gateway: Gateway) -> Iterator[Json]:
-    """Page by page, for there may be many."""
-    cursor = None
-    while True:
-        found = gateway.get("/v1/human_senders", cursor=cursor)
-        yield from found["human_senders"]
-        cursor = found["cursor"]
-        if cursor is None:
-            return
+    show_rows(
+        "human_senders",
+        gateway.each("/v1/human_senders", "human_senders"),
+        lambda rows: table(headings, map(_row, rows)),
+    )
 
 
 @people.command("letter")

@@ -1,6 +1,5 @@
 """`homing org` and `homing key`: organizations, and what lets their applications in."""
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -59,18 +58,8 @@ def list_organizations(
 ) -> None:
     """List all organizations."""
     headings = ("Name", "Display name", "A minute", "A day", "Policy", "State")
-    show_rows("organizations", _all(gateway, name), lambda rows: table(headings, map(_row, rows)))
-
-
-def _all(gateway: Gateway, name: str | None) -> Iterator[Json]:
-    """Page by page, for there may be many."""
-    query = given(name=name, limit=_PAGE)
-    while True:
-        found = gateway.get("/v1/organizations", **query)
-        yield from found["organizations"]
-        if found["cursor"] is None:
-            return
-        query["cursor"] = found["cursor"]
+    found = gateway.each("/v1/organizations", "organizations", name=name, limit=_PAGE)
+    show_rows("organizations", found, lambda rows: table(headings, map(_row, rows)))
 
 
 @organizations.command("show")
@@ -182,9 +171,9 @@ def create_key(
 @with_gateway
 def list_keys(gateway: Gateway, org: Org = None, admin: Admin = False) -> None:
     """List keys, revoked ones too. The keys themselves are not known."""
-    found = gateway.get(_keys(org, admin))
+    found = gateway.each(_keys(org, admin), "keys")
     headings = ("Id", "Name", "Ends in", "Scopes", "Created (UTC)", "Revoked (UTC)")
-    show(found, lambda: table(headings, (list(_key_facts(one).values()) for one in found["keys"])))
+    show_rows("keys", found, lambda rows: table(headings, (list(_key_facts(one).values()) for one in rows)))
 
 
 @keys.command("revoke")

@@ -8,7 +8,7 @@ import typer
 
 from homing.cli.client import Gateway, Json, segment, with_organization
 from homing.cli.exits import bad_input
-from homing.cli.output import show, table
+from homing.cli.output import show, show_rows, table
 
 policies = typer.Typer(name="policy", help="Failure policies: what is done about a failure.", no_args_is_help=True)
 
@@ -52,12 +52,12 @@ def create(
 @with_organization
 def list_policies(gateway: Gateway) -> None:
     """List failure policies."""
-    found = gateway.get("/v1/failure_policies")
+    found = gateway.each("/v1/failure_policies", "failure_policies")
 
     def row(policy: Json) -> list[object]:
         return [policy["name"], policy["builtin"], [step["kind"] for step in policy["steps"]]]
 
-    show(found, lambda: table(("Name", "Built in", "Steps"), map(row, found["failure_policies"])))
+    show_rows("failure_policies", found, lambda rows: table(("Name", "Built in", "Steps"), map(row, rows)))
 
 
 @policies.command("show")

@@ -1,5 +1,6 @@
 """The doctor for domains that we know: our own names with their DKIM keys, as the store has them now."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,11 +13,13 @@ from homing.loop.doctor.finding import Finding
 from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.domains.sending_domains import Delegation, SendingDomain
 from homing.loop.domains.signing_keys import SIGNING, DkimKey, KeyState
-from homing.mail.address import parse_address
+from homing.mail.address import domain_of
 from homing.mail.dmarc import SuffixOf
 from homing.store import dkim_keys, human_senders
 from homing.store.database import Database
 
+_PEOPLE, _REPLY_DOMAINS = 1000, 10
+"""How many people are looked at to learn where replies go, and how many of their domains are examined."""
 _EXPECTED = SIGNING | {KeyState.PUBLISHED}
 _ENDED = frozenset({KeyState.RETIRED, KeyState.REVOKED})
 
@@ -53,12 +56,10 @@ class OwnDoctor:
     async def examine_sending_domain(self, domain: SendingDomain) -> tuple[Finding, ...]:
         """What is wrong with the domain of an organization that mails through us."""
         examined = of_organization(domain, self.delegation, egress=await self.doctor.egress_of(self.hostname))
-        people = await self.database.read(human_senders.list_all, domain.organization)
-        replies_to = dict.fromkeys(
-            parse_address(human_sender.address).domain for human_sender in people if human_sender.proved_at
-        )
+        addresses = await self.database.read(human_senders.proved, domain.organization, _PEOPLE)
+        most = Counter(map(domain_of, addresses)).most_common(_REPLY_DOMAINS)
         return await self.doctor.examine(
-            replace(examined, suffix_of=self.suffix_of, replies_to=tuple(replies_to), now=self.clock())
+            replace(examined, suffix_of=self.suffix_of, replies_to=tuple(one for one, _ in most), now=self.clock())
         )
 
     async def _ourselves(self, egress: tuple[str, ...]) -> DoctorFacts:

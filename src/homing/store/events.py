@@ -141,7 +141,7 @@ def after(
             more, end = last < end, last
         some = query.limit(LOOKED_THROUGH).subquery()
         query = sa.select(some).where(some.c.human_sender == human_sender).order_by(some.c.txid, some.c.seq)
-    events = _read_rows(conn.execute(query.limit(limit)).all(), generation)
+    events = read_rows(conn.execute(query.limit(limit)).all(), generation)
     if len(events) == limit:
         return events, events[-1].cursor, True
     return events, _show(generation, end), more
@@ -155,7 +155,7 @@ def _last_looked_at(conn: sa.Connection, query: sa.Select[Any], begin: _Position
     return None if last is None else (last.txid, last.seq)
 
 
-def _read_rows(rows: Sequence[sa.Row[Any]], generation: int | None = None) -> list[Event]:
+def read_rows(rows: Sequence[sa.Row[Any]], generation: int | None = None) -> list[Event]:
     return [
         Event(
             id=row.id,
@@ -172,10 +172,10 @@ def _read_rows(rows: Sequence[sa.Row[Any]], generation: int | None = None) -> li
     ]
 
 
-def of_message(conn: sa.Connection, organization: OrganizationId, message: UUID) -> list[Event]:
-    """The timeline, in the order in which it was written."""
+def of_message(conn: sa.Connection, organization: OrganizationId, message: UUID, limit: int) -> list[Event]:
+    """The end of the timeline, in the order in which it was written."""
     query = _T.select().where(_T.c.message == message, _T.c.organization == organization)
-    return _read_rows(conn.execute(query.order_by(_T.c.seq)).all())
+    return read_rows(conn.execute(query.order_by(_T.c.seq.desc()).limit(limit)).all()[::-1])
 
 
 def _end(conn: sa.Connection, organization: OrganizationId, numbers: EventNumbers) -> _Position:

@@ -65,9 +65,11 @@ def by_address(conn: sa.Connection, organization: OrganizationId, address: str) 
     return _one(conn, _T.c.organization == organization, _T.c.address == address)
 
 
-def list_all(conn: sa.Connection, organization: OrganizationId) -> list[HumanSender]:
-    query = _T.select().where(_T.c.organization == organization).order_by(_T.c.address)
-    return [_human_sender(row) for row in conn.execute(query).mappings()]
+def proved(conn: sa.Connection, organization: OrganizationId, limit: int) -> list[str]:
+    """Which of its first `limit` addresses are proved."""
+    mine = sa.select(_T.c.address, _T.c.proved_at).where(_T.c.organization == organization)
+    some = mine.order_by(_T.c.address).limit(limit).subquery()
+    return list(conn.scalars(sa.select(some.c.address).where(some.c.proved_at.is_not(None))))
 
 
 def list_page(

@@ -14,11 +14,14 @@ from homing.store import tables, turns
 from homing.store.dialect import insert, insert_all, on_postgresql
 from homing.store.human_senders import ATTESTED, Attestation, attestation_in, attestation_of
 from homing.store.ids import earliest
+from homing.store.room import require_room
 
 NEW_RATE_LIMIT = 60
 """Deliveries a minute of an organization that nobody has set limits for."""
 NEW_DAILY_CAP = 100
 """Deliveries a day (UTC) of such an organization."""
+STREAMS = 1000
+"""Streams of an organization."""
 
 _BEHIND_ALL = "\U0010ffff"
 _KEY_LENGTH = 200
@@ -259,10 +262,14 @@ def key_by_id(conn: sa.Connection, key: UUID) -> tuple[ApiKey, Organization | No
     return _live_key(conn, _KEY.c.id == key)
 
 
-def list_keys(conn: sa.Connection, organization: OrganizationId | None) -> list[ApiKey]:
-    """Revoked ones too; with None the administrators' keys."""
-    query = _KEY.select().where(_KEY.c.organization == organization).order_by(_KEY.c.id)
-    return [_api_key(row) for row in conn.execute(query).mappings()]
+def list_keys(
+    conn: sa.Connection, organization: OrganizationId | None, *, after: UUID | None = None, limit: int = 500
+) -> list[ApiKey]:
+    """Revoked ones too, the oldest first, those after `after`; with None the administrators' keys."""
+    query = _KEY.select().where(_KEY.c.organization == organization)
+    if after is not None:
+        query = query.where(_KEY.c.id > after)
+    return [_api_key(row) for row in conn.execute(query.order_by(_KEY.c.id).limit(limit)).mappings()]
 
 
 def revoke_key(conn: sa.Connection, organization: OrganizationId | None, key: UUID, now: datetime) -> bool:
@@ -274,7 +281,10 @@ def revoke_key(conn: sa.Connection, organization: OrganizationId | None, key: UU
 
 
 def ensure_stream(conn: sa.Connection, stream: Stream) -> None:
-    """Made if it is not there; an existing one stays as it is."""
+    """Made if it is not there; an existing one stays as it is. Raises LimitReached for one more than `STREAMS`."""
+    if get_stream(conn, stream.organization, stream.name) is not None:
+        return
+    require_room(conn, _STREAM, stream.organization, STREAMS)
     row = {
         "organization": stream.organization,
         "name": stream.name,
@@ -290,9 +300,10 @@ def get_stream(conn: sa.Connection, organization: OrganizationId, name: str) -> 
     return None if row is None else Stream(**row)
 
 
-def list_streams(conn: sa.Connection, organization: OrganizationId) -> list[Stream]:
-    query = _STREAM.select().where(_STREAM.c.organization == organization).order_by(_STREAM.c.name)
-    return [Stream(**row) for row in conn.execute(query).mappings()]
+def list_streams(conn: sa.Connection, organization: OrganizationId, *, after: str = "", limit: int) -> list[Stream]:
+    """In the order of their names, behind the name `after`."""
+    query = _STREAM.select().where(_STREAM.c.organization == organization, _STREAM.c.name > after)
+    return [Stream(**row) for row in conn.execute(query.order_by(_STREAM.c.name).limit(limit)).mappings()]
 
 
 # -- guarded names ---------------------------------------------------------------------------------------------------

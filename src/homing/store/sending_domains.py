@@ -12,13 +12,26 @@ from homing.store import tables
 from homing.store.dialect import insert
 from homing.store.events import Happening, Subject, append
 from homing.store.ids import earliest
+from homing.store.room import require_room
+
+MOST = 100
+"""Domains of an organization."""
+MOST_EVER = 1000
+"""The same with those that it has removed, to which bounces come still: every process knows them all."""
 
 _T = tables.sending_domain
 _THERE = _T.c.removed_at.is_(None)
 
 
 def add(conn: sa.Connection, domain: SendingDomain) -> bool:
-    """False when the organization has it already. One that was removed comes back, and is proved anew."""
+    """False when the organization has it already. One that was removed comes back, and is proved anew. Raises
+    LimitReached."""
+    if get(conn, domain.organization, domain.domain) is not None:
+        return False
+    require_room(conn, _T, domain.organization, MOST, _THERE)
+    known = sa.select(_T.c.id).where(_T.c.organization == domain.organization, _T.c.domain == domain.domain)
+    if conn.execute(known).first() is None:
+        require_room(conn, _T, domain.organization, MOST_EVER)
     row = _row(domain)
     placed = insert(conn, _T).values(row)
     again = {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, cast
 from uuid import UUID
 
@@ -38,6 +39,14 @@ from homing.store.suppressions import fold
 
 COUNTED = 1000
 """Deliveries that are counted by state, at most."""
+LISTED = 2000
+"""Deliveries of the messages of one page, unless one message has more."""
+ATTEMPTS = 400
+"""Attempts that are shown with a message, the latest of each delivery, and with a delivery that is asked for alone."""
+DIALOGUES = 20
+"""Deliveries of a message up to which their dialogues are shown with it."""
+TIMELINE = 2000
+"""Events that are shown with a message, the latest."""
 
 _M = tables.message
 _D = tables.delivery
@@ -89,8 +98,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryView:
-    """A delivery with its attempts, and with the case of its failure, or else of one behind it, or else of its delay,
-    and that one's actions."""
+    """A delivery with its latest attempts, and with the case of its failure, or else of one behind it, or else of its
+    delay, and that one's actions."""
 
     delivery: Delivery
     role: Role
@@ -141,16 +150,20 @@ class CaseLine:
 
 
 def message(conn: sa.Connection, organization: OrganizationId, wanted: MessageId) -> MessageView | None:
-    """Everything that is known of a message; None when the organization has no such."""
+    """What is known of a message; None when the organization has no such. With many recipients it has fewer attempts
+    of each, and no dialogues: `delivery` has them."""
     row = conn.execute(_M.select().where(_M.c.id == wanted, _M.c.organization == organization)).mappings().first()
     if row is None:
         return None
     rows = conn.execute(_D.select().where(_D.c.message == wanted).order_by(_D.c.id)).mappings().all()
-    attempts = _attempts(conn, [one["id"] for one in rows])
-    cases = _cases(conn, [one["id"] for one in rows])
-    deliveries = (_delivery_view(conn, one, attempts, cases) for one in rows)
-    timeline = of_message(conn, organization, wanted)
-    return MessageView(message=_message(row), deliveries=tuple(deliveries), timeline=tuple(timeline))
+    timeline = of_message(conn, organization, wanted, TIMELINE)
+    return MessageView(message=_message(row), deliveries=_delivery_views(conn, rows), timeline=tuple(timeline))
+
+
+def delivery(conn: sa.Connection, organization: OrganizationId, wanted: DeliveryId) -> DeliveryView | None:
+    """What is known of one delivery; None when the organization has no such."""
+    query = _D.select().where(_D.c.id == wanted, _D.c.organization == organization)
+    return next(iter(_delivery_views(conn, conn.execute(query).mappings().all())), None)
 
 
 def organization_of(conn: sa.Connection, wanted: MessageId) -> OrganizationId | None:
@@ -166,7 +179,8 @@ def messages(
     before: MessageId | None = None,
     limit: int = 50,
 ) -> Page[MessageLine]:
-    """Newest first, those before `before`. Letters and other mail of our own is left out."""
+    """Newest first, those before `before`. Letters and other mail of our own is left out. A page is shorter where its
+    messages have very many deliveries."""
     led = _led(wanted)
     place = _M.c.id if led is None else _D.c.message
     owner = _M.c.organization if led is None else _D.c.organization
@@ -179,10 +193,16 @@ def messages(
     else:
         query = _M.select().where(_M.c.id.in_(_found(looked_at, wanted, limit)), *_of_message(wanted))
     rows = conn.execute(query.order_by(_M.c.id.desc()).limit(limit)).mappings().all()
-    ids = [row["id"] for row in rows]
-    deliveries = _deliveries(conn, ids)
-    lines = [MessageLine(message=_message(row), deliveries=tuple(deliveries.get(row["id"], ()))) for row in rows]
-    return page(lines, ids, limit, lowest)
+    found = [row["id"] for row in rows]
+    shown = _few(conn, found)
+    deliveries = _deliveries(conn, shown)
+    lines = [
+        MessageLine(message=_message(row), deliveries=tuple(deliveries.get(row["id"], ())))
+        for row in rows[: len(shown)]
+    ]
+    if len(shown) < len(found):
+        return Page(lines=lines, further=shown[-1])
+    return page(lines, found, limit, lowest)
 
 
 def cases(
@@ -298,6 +318,15 @@ _ABOUT = (
 # -- rows ------------------------------------------------------------------------------------------------------------
 
 
+def _few(conn: sa.Connection, messages: Sequence[MessageId]) -> Sequence[MessageId]:
+    """The first of them, which have not more than `LISTED` deliveries together."""
+    count = sa.func.count().label("deliveries")
+    query = sa.select(_D.c.message, count).where(_D.c.message.in_(messages)).group_by(_D.c.message)
+    deliveries = {row.message: row.deliveries for row in conn.execute(query)}
+    together = accumulate(deliveries.get(message, 0) for message in messages)
+    return messages[: max(1, sum(number <= LISTED for number in together))]
+
+
 def _deliveries(conn: sa.Connection, messages: Sequence[MessageId]) -> dict[MessageId, list[Delivery]]:
     found: dict[MessageId, list[Delivery]] = {}
     rows = conn.execute(_D.select().where(_D.c.message.in_(messages)).order_by(_D.c.id)).mappings()
@@ -306,12 +335,25 @@ def _deliveries(conn: sa.Connection, messages: Sequence[MessageId]) -> dict[Mess
     return found
 
 
+def _delivery_views(conn: sa.Connection, rows: Sequence[sa.RowMapping]) -> tuple[DeliveryView, ...]:
+    attempts = _attempts(conn, [row["id"] for row in rows])
+    cases = _cases(conn, [row["id"] for row in rows])
+    return tuple(_delivery_view(conn, row, attempts, cases) for row in rows)
+
+
 def _attempts(conn: sa.Connection, deliveries: Sequence[DeliveryId]) -> dict[DeliveryId, list[Attempt]]:
     attempt = tables.attempt
+    dialogue = attempt.c.dialogue if len(deliveries) <= DIALOGUES else sa.null().label("dialogue")
+    columns = [column for column in attempt.c if column.name != "dialogue"]
+    place = (attempt.c.epoch, attempt.c.ended_at.nulls_last(), attempt.c.started_at)
+    back = (attempt.c.epoch.desc(), attempt.c.ended_at.desc().nulls_first(), attempt.c.started_at.desc())
     found: dict[DeliveryId, list[Attempt]] = {}
     number = sa.func.dense_rank().over(partition_by=attempt.c.delivery, order_by=attempt.c.epoch).label("number")
-    query = sa.select(attempt, number).where(attempt.c.delivery.in_(deliveries))
-    rows = conn.execute(query.order_by(attempt.c.epoch, attempt.c.ended_at.nulls_last(), attempt.c.started_at))
+    latest = sa.func.row_number().over(partition_by=attempt.c.delivery, order_by=back).label("latest")
+    order = sa.func.row_number().over(order_by=place).label("place")
+    some = sa.select(*columns, dialogue, number, latest, order).where(attempt.c.delivery.in_(deliveries)).subquery()
+    each = max(1, ATTEMPTS // max(1, len(deliveries)))
+    rows = conn.execute(sa.select(some).where(some.c.latest <= each).order_by(some.c.place))
     for row in rows.mappings():
         found.setdefault(row["delivery"], []).append(_attempt(row))
     return found

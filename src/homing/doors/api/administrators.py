@@ -1,14 +1,14 @@
 """Keys of administrators, beside the one in the settings: each person and each program can have one of its own."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from homing.doors.api.authorization import Administrator
 from homing.doors.api.body import JsonRoute
 from homing.doors.api.fields import Strict
-from homing.doors.api.organizations import KeyIn, KeyMade, Keys, key_out, make_key
+from homing.doors.api.organizations import KeyIn, KeyMade, Keys, WhichKeys, keys_of, make_key
 from homing.doors.api.parts import Parts
 from homing.doors.api.problems import not_found
 from homing.loop import ids
@@ -35,10 +35,9 @@ async def create_administrator_key(body: AdministratorKeyIn, _: Administrator, p
 
 
 @router.get("/v1/administrator_keys", summary="List administrators' keys")
-async def list_administrator_keys(_: Administrator, parts: Parts) -> Keys:
+async def list_administrator_keys(question: Annotated[WhichKeys, Query()], _: Administrator, parts: Parts) -> Keys:
     """Revoked ones too; the key in the settings is not among them."""
-    found = await parts.database.read(organizations.list_keys, None)
-    return Keys(keys=[key_out(key) for key in found])
+    return await keys_of(parts, None, question)
 
 
 @router.delete("/v1/administrator_keys/{key}", status_code=204, summary="Revoke an administrator's key")

@@ -27,10 +27,10 @@ from homing.loop.model import Level
 from homing.loop.problem import Fault
 from homing.mail.address import AddressError, parse_domain
 from homing.store import sending_domains
+from homing.store.room import LimitReached
+from homing.store.sending_domains import MOST, MOST_EVER
 
 router = APIRouter(route_class=JsonRoute, tags=["domains"])
-
-MOST = 100
 
 
 class RecordToPublish(BaseModel):
@@ -91,8 +91,6 @@ class DomainChange(Strict):
 async def add_domain(body: DomainIn, access: ManageAccess, parts: Parts) -> DomainOut:
     """Then publish its records. Nothing goes out under the domain before they are seen."""
     name = _checked(body.domain, parts)
-    if len(await parts.database.read(sending_domains.list_all, access.id)) >= MOST:
-        raise refused(409, "domains-too-many", f"An organization has at most {MOST} sending domains.")
     now = parts.clock()
     domain = SendingDomain(
         id=new_id(now, parts.dice()),
@@ -102,7 +100,12 @@ async def add_domain(body: DomainIn, access: ManageAccess, parts: Parts) -> Doma
         created_at=now,
         next_check_at=now,
     )
-    if not await parts.database.write(sending_domains.add, domain):
+    try:
+        added = await parts.database.write(sending_domains.add, domain)
+    except LimitReached:
+        title = f"An organization has at most {MOST} sending domains, and {MOST_EVER} with those that it has removed."
+        raise refused(409, "domains-too-many", title) from None
+    if not added:
         fault = Fault("/domain", "domain-exists", "This domain has already been added.")
         raise refused(409, "domain-exists", fault.message, faults=[fault])
     await parts.domain_verifier.names.learn()

@@ -100,7 +100,9 @@ async def list_messages(question: Annotated[MessageQuery, Query()], access: Read
 
 @router.get("/v1/messages/{id}", summary="Look up a message")
 async def get_message(id: str, access: ReadAccess, parts: Parts) -> MessageOut:  # noqa: A002 - the API's word
-    """With its deliveries, their attempts, cases and actions, and its timeline."""
+    """With its deliveries, their attempts, cases and actions, and its timeline. Of the attempts the latest 400, as many
+    of each delivery, without dialogues where there are more than 20 deliveries: look up a delivery for the others. Of
+    the timeline the latest 2,000 events."""
     identifier = ids.read("message", id)
     view = None
     if identifier is not None:
@@ -189,9 +191,7 @@ def _delivery_id(text: str) -> DeliveryId:
 
 
 async def _view(parts: ApiParts, access: Access, delivery: DeliveryId) -> DeliveryView:
-    known = await parts.database.read(deliveries.get, access.id, delivery)
-    if known is None:
+    view = await parts.database.read(views.delivery, access.id, delivery)
+    if view is None:
         raise not_found()
-    view = await parts.database.read(views.message, access.id, known.message)
-    assert view is not None
-    return next(one for one in view.deliveries if one.delivery.id == delivery)
+    return view

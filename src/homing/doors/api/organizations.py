@@ -180,7 +180,17 @@ class KeyMade(KeyOut):
 
 
 class Keys(BaseModel):
+    """The oldest first. `cursor` leads to the next page; null on the last."""
+
     keys: list[KeyOut]
+    cursor: str | None
+
+
+class WhichKeys(Strict):
+    """Which keys."""
+
+    limit: AskedNumber = Field(100, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=100)
 
 
 class WebhookSecret(BaseModel):
@@ -271,11 +281,14 @@ async def create_key(id: str, body: KeyIn, _: Administrator, parts: Parts) -> Ke
 
 
 @router.get("/v1/organizations/{id}/keys", summary="List keys")
-async def list_keys(id: str, _: Administrator, parts: Parts) -> Keys:  # noqa: A002
+async def list_keys(
+    id: str,  # noqa: A002
+    question: Annotated[WhichKeys, Query()],
+    _: Administrator,
+    parts: Parts,
+) -> Keys:
     """Revoked ones too."""
-    organization = await find_organization(parts, id)
-    found = await parts.database.read(organizations.list_keys, organization.id)
-    return Keys(keys=[key_out(key) for key in found])
+    return await keys_of(parts, (await find_organization(parts, id)).id, question)
 
 
 @router.delete("/v1/organizations/{id}/keys/{key}", status_code=204, summary="Revoke a key")
@@ -489,6 +502,16 @@ async def make_key(parts: ApiParts, organization: OrganizationId | None, body: K
     )
     await parts.database.write(organizations.create_key, key)
     return KeyMade(**key_out(key).model_dump(), key=text)
+
+
+async def keys_of(parts: ApiParts, organization: OrganizationId | None, question: WhichKeys) -> Keys:
+    """A page of an organization's keys, or (None) of administrators'. Raises Rejected: no cursor of ours."""
+    after = None if question.cursor is None else ids.read("api_key", question.cursor)
+    if question.cursor is not None and after is None:
+        raise invalid([Fault("/query:cursor", "cursor-invalid", "Use the cursor of the last answer, or none.")])
+    found = await parts.database.read(organizations.list_keys, organization, after=after, limit=question.limit)
+    shown = [key_out(key) for key in found]
+    return Keys(keys=shown, cursor=shown[-1].id if len(shown) == question.limit else None)
 
 
 def key_out(key: ApiKey) -> KeyOut:

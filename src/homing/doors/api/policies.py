@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 from homing.doors.api.authorization import ManageAccess, ReadAccess
 from homing.doors.api.body import JsonRoute
-from homing.doors.api.fields import Strict
+from homing.doors.api.fields import AskedNumber, Strict
 from homing.doors.api.message_input import PolicyName
 from homing.doors.api.parts import Parts
-from homing.doors.api.problems import invalid, not_found
+from homing.doors.api.problems import invalid, not_found, refused
 from homing.loop.budget import capped, most_of_policy
 from homing.loop.model import (
     DELAY_TOLD_AFTER,
@@ -28,10 +28,13 @@ from homing.loop.model import (
 from homing.loop.policy import BUILTIN_DEFAULT
 from homing.loop.problem import Fault
 from homing.store import policies
+from homing.store.room import LimitReached
 
 router = APIRouter(route_class=JsonRoute, tags=["failure policies"])
 
 STEPS = 20
+KINDS = 60
+"""Words in `kinds` of all steps together: every case has a copy of its policy."""
 LONGEST_DELAY = 30 * 24 * 3600
 
 Name = Annotated[PolicyName, Path()]
@@ -81,17 +84,29 @@ class PolicyOut(BaseModel):
 
 
 class Policies(BaseModel):
+    """In the order of their names, the built-in one first. `cursor` leads to the next page; null on the last."""
+
     failure_policies: list[PolicyOut]
+    cursor: str | None
+
+
+class WhichPolicies(Strict):
+    """Which failure policies."""
+
+    limit: AskedNumber = Field(50, ge=1, le=100)
+    cursor: str | None = Field(None, max_length=64, pattern=r"^\P{C}*$")
 
 
 @router.get("/v1/failure_policies", summary="List failure policies")
-async def list_policies(access: ReadAccess, parts: Parts) -> Policies:
+async def list_policies(question: Annotated[WhichPolicies, Query()], access: ReadAccess, parts: Parts) -> Policies:
     """With the built-in one, `default`: live event and e-mail, then the administrator if nobody was reached."""
-    found = await parts.database.read(policies.list_all, access.id)
+    after, limit = question.cursor or "", question.limit
+    found = await parts.database.read(policies.list_page, access.id, after=after, limit=limit)
     shown = [_out(policy) for policy in found]
-    if all(policy.name != BUILTIN_DEFAULT.name for policy in found):
+    default = await parts.database.read(policies.get, access.id, BUILTIN_DEFAULT.name, BUILTIN_DEFAULT)
+    if default is BUILTIN_DEFAULT and not after:
         shown.insert(0, _out(BUILTIN_DEFAULT, builtin=True))
-    return Policies(failure_policies=shown)
+    return Policies(failure_policies=shown, cursor=found[-1].name if len(found) == limit else None)
 
 
 @router.get("/v1/failure_policies/{name}", summary="Look up a failure policy")
@@ -110,13 +125,20 @@ async def put_policy(name: Name, body: PolicyIn, access: ManageAccess, parts: Pa
         raise invalid([Fault("/steps/0/only_if_unheard", "step-order", message)])
     if faults := _budget_faults(body.steps):
         raise invalid(faults)
+    if sum(len(step.kinds) for step in body.steps) > KINDS:
+        message = f"The steps of a failure policy name at most {KINDS} kinds together."
+        raise invalid([Fault("/steps", "too-many-items", message)])
     after = body.delay_told_after_seconds
     policy = FailurePolicy(
         name=name,
         steps=tuple(_step(step) for step in body.steps),
         delay_told_after=None if after is None else timedelta(seconds=after),
     )
-    await parts.database.write(policies.put, access.id, policy, parts.clock())
+    try:
+        await parts.database.write(policies.put, access.id, policy, parts.clock())
+    except LimitReached:
+        title = f"An organization has at most {policies.MOST} failure policies."
+        raise refused(409, "limit-reached", title) from None
     return _out(policy)
 
 

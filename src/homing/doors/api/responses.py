@@ -184,8 +184,8 @@ class MessageOut(MessageHead):
 
 
 class MessagePage(BaseModel):
-    """Newest first. `cursor` leads to the next page; null on the last. A page looks through 5,000 messages at most: it
-    may be short, or empty, and still not be the last."""
+    """Newest first. `cursor` leads to the next page; null on the last. A page looks through 5,000 messages and lists
+    2,000 deliveries at most: it may be short, or empty, and still not be the last."""
 
     messages: list[MessageSummary]
     cursor: str | None

@@ -31,6 +31,7 @@ from homing.loop.request import LETTERS, RESERVED
 from homing.mail.address import AddressError, parse_address
 from homing.store import lifts, organizations, suppressions
 from homing.store.organizations import Stream
+from homing.store.room import LimitReached
 from homing.store.suppressions import Suppression
 
 router = APIRouter(route_class=JsonRoute, tags=["suppressions"])
@@ -72,7 +73,17 @@ class StreamOut(BaseModel):
 
 
 class Streams(BaseModel):
+    """In the order of their names. `cursor` leads to the next page; null on the last."""
+
     streams: list[StreamOut]
+    cursor: str | None
+
+
+class WhichStreams(Strict):
+    """Which streams."""
+
+    limit: AskedNumber = Field(100, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=64, pattern=r"^\P{C}*$")
 
 
 @router.get("/v1/suppressions", summary="List suppressions")
@@ -141,10 +152,12 @@ async def lift_suppression(
 
 
 @router.get("/v1/streams", summary="List streams", tags=["streams"])
-async def list_streams(access: ReadAccess, parts: Parts) -> Streams:
+async def list_streams(question: Annotated[WhichStreams, Query()], access: ReadAccess, parts: Parts) -> Streams:
     """`default` is there without being listed."""
-    found = await parts.database.read(organizations.list_streams, access.id)
-    return Streams(streams=[_stream(stream) for stream in found])
+    after, limit = question.cursor or "", question.limit
+    found = await parts.database.read(organizations.list_streams, access.id, after=after, limit=limit)
+    cursor = found[-1].name if len(found) == limit else None
+    return Streams(streams=[_stream(stream) for stream in found], cursor=cursor)
 
 
 @router.get("/v1/streams/{name}", summary="Look up a stream", tags=["streams"])
@@ -163,7 +176,10 @@ async def put_stream(
     if name == LETTERS:
         raise invalid([Fault("/path:name", "stream-reserved", RESERVED)])
     stream = Stream(organization=access.id, name=name, bulk=body.bulk, created_at=parts.clock())
-    await parts.database.write(organizations.ensure_stream, stream)
+    try:
+        await parts.database.write(organizations.ensure_stream, stream)
+    except LimitReached:
+        raise refused(409, "limit-reached", f"An organization has at most {organizations.STREAMS} streams.") from None
     stored = await parts.database.read(organizations.get_stream, access.id, name)
     assert stored is not None
     if stored.bulk != body.bulk:

@@ -334,7 +334,7 @@ async def test_a_network_that_sent_too_much_waits_and_may_finish_what_it_began()
 
 
 async def test_a_network_pays_for_the_work_on_its_mail() -> None:
-    async with listening() as (handler, server, port):
+    async with listening() as (handler, _, port):
         assert await deliver(port) == 250
         handler.charges[0](1000.0)
         async with talk(port) as client:

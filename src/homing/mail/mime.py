@@ -23,8 +23,8 @@ PARTS = 500
 PROSE_CHARACTERS = 64 << 10
 _SEPARATORS = 20
 _PIECE = 8 << 10
-"""Characters that an expression runs over at once: a call into `re` keeps the interpreter's lock to its end, so one over
-a MiB would stop everything beside it."""
+"""Characters that an expression runs over at once: a call into `re` keeps the interpreter's lock to its end, so one
+over a MiB would stop everything beside it."""
 
 _RETURNED_TYPES = frozenset(
     {"message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "text/rfc822", "message/global"}

@@ -23,7 +23,7 @@ class FileLock:
     def take(self) -> None:
         """Raises `AlreadyOpen`, naming the process that holds the lock, and OSError where no file can be locked."""
         with ExitStack() as undone:
-            file = undone.enter_context(open(self._path, "a+", opener=_privately))  # noqa: PTH123 - Path has no opener
+            file = undone.enter_context(open(self._path, "a+", opener=_privately))
             if not lock_descriptor(file.fileno(), blocking=False):
                 file.seek(0)
                 holder = file.read(32).strip() or "unknown"

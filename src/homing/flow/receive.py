@@ -229,7 +229,7 @@ class Receiver:
         return file.name
 
     async def _wanted_at_from(self, arrival: Arrival) -> bool:
-        """Who is refused leaves nothing behind, and no quota ends it. So little is read of the mail, and charged."""
+        """Refused mail leaves nothing behind, so no quota ends it: little of it is read, and that is charged."""
         understood, seconds = await asyncio.to_thread(self._glanced, arrival)
         arrival.charge(seconds)
         if understood.what in _REPORTS:

@@ -176,6 +176,14 @@ class Settings(BaseSettings):
         "postmaster, abuse, reports, the unmonitored From; a quarter of it from one network. More is refused for "
         "the day, and an alarm tells of it.",
     )
+    returned_mail_mib_per_day: int = Field(
+        default=256,
+        ge=128,
+        description="Mebibytes a day that are taken at the return addresses of one organization, beside 64 KiB for "
+        "each delivery, and as much of mail with a sender, which are always taken; a quarter of it from one network. "
+        "More is refused for the day with 452, so that its senders come again, and an alarm tells of it. Allow more "
+        "where many bounces bring back large attachments.",
+    )
     content_retention_days: int = Field(default=30, ge=1, description="Contents of messages are erased after that.")
     reply_retention_days: int = Field(
         default=7, ge=1, description="Mail to the unmonitored From address is erased after that; a tombstone stays."

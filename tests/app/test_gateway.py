@@ -34,6 +34,11 @@ def test_out_in_the_world_webhooks_are_called_at_443_and_mail_goes_to_25_and_now
     assert (app.loop_watch.port, to_ourselves._allow_private, to_ourselves._own_name) == (25, False, None)
 
 
+def test_what_strangers_may_leave_in_a_day_is_as_the_settings_say(tmp_path: Path) -> None:
+    quota = build(settings(tmp_path, role_mail_mib_per_day=3, returned_mail_mib_per_day=200)).receiver.quota
+    assert (quota.octets_per_day, quota.octets_per_organization) == (3 * 1024 * 1024, 200 * 1024 * 1024)
+
+
 async def test_organizations_share_the_connections_that_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,6 +158,36 @@ async def test_who_leaves_too_much_is_refused_and_nothing_of_it_stays(
     assert [alarm.cause for alarm in await database.read(alarms.list_all)] == ["role-mail-refused"]
 
 
+async def test_a_flood_to_an_organizations_addresses_is_put_off_and_its_bounces_are_heard(
+    receiver: Receiver, database: Database, clock: Clock, tmp_path: Path
+) -> None:
+    organization = await an_organization(database, name="crm")
+    people = [f"{name}@corp.example" for name in ("ann", "joe", "john", "mary")]
+    flooded, filled, large, small = (await delivered(database, organization, *people)).deliveries
+    receiver.quota = InboundQuota(octets_per_organization=400 * 1024)
+
+    def of_size(delivery: UUID, octets: int, network: str) -> Arrival:
+        write = lambda file: file.write_bytes(b"x") and None  # noqa: E731
+        return replace(arrived(address_of(delivery)), size=octets, ip=network, write_whole=write)
+
+    flood = [of_size(one, 100 * 1024, f"192.0.{n}.1") for n, one in enumerate((flooded.id, filled.id) * 2)]
+    with capture_logs() as logs:
+        said = [await receiver.keep(mail) for mail in (*flood, of_size(large.id, 100 * 1024, "192.0.9.1"))]
+    assert [(reply.reply_code, reply.enhanced_status_code) for reply in said] == [(250, "2.0.0")] * 4 + [(452, "4.3.1")]
+    assert len(list((tmp_path / "inbound").iterdir())) == 4, "nothing of what was refused stays"
+    assert [log["full"] for log in logs if log["event"] == "an address takes no more mail"] == ["organization"]
+    assert [(one.cause, one.organization) for one in await database.read(alarms.list_all)] == [
+        ("returned-mail-refused crm", organization.id)
+    ]
+    back = address_of(small.id)
+    assert (await receiver.keep(arrived(back, bounced("mary@corp.example", back)))).reply_code == 250
+    while await read_all(receiver):
+        pass
+    assert await state_of(database, organization, small.id) is State.BOUNCED
+    clock.advance(timedelta(hours=13))
+    assert (await receiver.keep(of_size(large.id, 100 * 1024, "192.0.9.1"))).reply_code == 250, "the next day"
+
+
 async def test_nothing_is_taken_or_read_while_the_disk_is_low(receiver: Receiver, database: Database) -> None:
     assert (receiver.opened().reply_code, (await receiver.keep(arrived())).reply_code) == (250, 250)
     receiver.disk.is_low = True

@@ -84,6 +84,7 @@ def test_it_is_told_once_and_again_a_day_later_if_it_goes_on() -> None:
         ("kept-unread", "It is kept: look at it"),
         ("disk-low", "Make room"),
         ("role-mail-refused", "See who"),
+        ("returned-mail-refused crm", "come again tomorrow"),
         ("what nobody foresaw", "Read the reply below"),
     ],
 )

@@ -14,7 +14,7 @@ from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables, tidy
 from homing.store.database import Database
-from homing.store.inbound import InboundQueue, InboundQuota, InboundResult, InboundState, NewInbound
+from homing.store.inbound import Full, InboundQueue, InboundQuota, InboundResult, InboundState, NewInbound
 from homing.store.record import record
 from tests.store.scenes import (
     LEASE,
@@ -93,7 +93,7 @@ async def test_a_delivery_takes_so_many_mails_and_octets_and_its_first_mail_what
     many, large, other = fresh(), fresh(), fresh()
 
     async def kept(delivery: DeliveryId, size: int) -> bool:
-        return await database.write(inbound.keep, _mail(delivery=delivery, size=size), quota)
+        return await database.write(inbound.keep, _mail(delivery=delivery, size=size), quota) is None
 
     assert [await kept(many, 1) for _ in range(4)] == [True, True, True, False]
     assert [await kept(large, size) for size in (500, 1)] == [True, False]
@@ -106,7 +106,7 @@ async def test_what_belongs_to_no_delivery_has_its_octets_of_the_day(database: D
 
     async def kept(size: int, days: int = 0, **fields: object) -> bool:
         mail = _mail(size=size, received_at=NOW + timedelta(days=days), **fields)
-        return await database.write(inbound.keep, mail, quota)
+        return await database.write(inbound.keep, mail, quota) is None
 
     assert [await kept(size) for size in (101, 60, 50, 40, 1)] == [False, True, False, True, False]
     assert await kept(1, delivery=fresh()), "a bounce is taken all the same"
@@ -117,6 +117,39 @@ async def test_what_belongs_to_no_delivery_has_its_octets_of_the_day(database: D
     while await database.write(tidy.forget_counters, NOW + timedelta(days=1)):
         pass
     assert [row["octets"] for row in await database.read(all_rows, tables.inbound_usage)] == [100, 100]
+
+
+KIB = 1024
+
+
+async def test_an_organizations_deliveries_have_their_octets_of_the_day_together(database: Database) -> None:
+    quota = InboundQuota(octets_per_organization=400 * KIB)
+    ours = (
+        await submitted(database, await an_organization(database), *(f"{n}@corp.example" for n in range(9)))
+    ).deliveries
+    [theirs] = (await submitted(database, await an_organization(database))).deliveries
+
+    async def kept(number: int, kib: int, days: int = 0, **fields: object) -> Full | None:
+        delivery = ours[number].id
+        given = {"delivery": delivery, "size": kib * KIB, "received_at": NOW + timedelta(days=days), **fields}
+        return await database.write(inbound.keep, _mail(**given), quota)
+
+    assert await kept(0, 101) is Full.ORGANIZATION, "a quarter is one network's"
+    assert [await kept(n, 100, ip=f"192.0.{n}.1") for n in range(1, 5)] == [None] * 4
+    assert await kept(5, 65, ip="192.0.5.1") is Full.ORGANIZATION
+    assert [await kept(6, kib, ip="192.0.5.1") for kib in (40, 24, 1)] == [None, None, Full.ORGANIZATION]
+    assert await kept(6, 64, ip="192.0.5.1", envelope_sender="eve@stranger.example") is None, "letters have as much"
+    assert await kept(5, 65, ip="192.0.5.1", delivery=theirs.id) is None, "another organization has its own"
+    assert await kept(0, 100, ip="192.0.5.1", days=1) is None
+    counted = {row["octets"] for row in await database.read(all_rows, tables.inbound_usage) if " " not in row["scope"]}
+    assert counted == {400 * KIB, 65 * KIB, 100 * KIB}
+
+
+async def test_what_comes_to_the_address_of_a_delivery_that_is_gone_is_bounded_too(database: Database) -> None:
+    quota = InboundQuota(octets_per_organization=400 * KIB)
+    sizes = (100, 65, 64)
+    said = [await database.write(inbound.keep, _mail(delivery=fresh(), size=n * KIB), quota) for n in sizes]
+    assert said == [None, Full.ORGANIZATION, None]
 
 
 async def test_a_report_counts_once_however_often_its_work_is_done(database: Database) -> None:

@@ -86,7 +86,10 @@ def make_receiver(shared: Shared) -> Receiver:
         actions=shared.actions,
         news=shared.news,
         names=shared.names,
-        quota=InboundQuota(octets_per_day=shared.settings.role_mail_mib_per_day * 1024 * 1024),
+        quota=InboundQuota(
+            octets_per_organization=shared.settings.returned_mail_mib_per_day * 1024 * 1024,
+            octets_per_day=shared.settings.role_mail_mib_per_day * 1024 * 1024,
+        ),
     )
 
 

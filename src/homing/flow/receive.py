@@ -25,7 +25,7 @@ from homing.flow.own_names import OwnNames
 from homing.flow.wakeup import WakeUp
 from homing.flow.worker import surviving, work_until_canceled
 from homing.loop import ids
-from homing.loop.alarm import alarm
+from homing.loop.alarm import Alarm, alarm
 from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.evidence import ReportAction, Reported, Unsubscribed, What
 from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength
@@ -39,9 +39,9 @@ from homing.loop.token import Purpose, TokenRefused, Tokens, masked
 from homing.loop.watch import is_probe
 from homing.mail.authentication import Authentication, vouched_by
 from homing.mail.reply import Reply
-from homing.store import actions, inbound, sent_deliveries
+from homing.store import actions, inbound, organizations, sent_deliveries
 from homing.store.database import Database
-from homing.store.inbound import Inbound, InboundQueue, InboundQuota, InboundState, NewInbound
+from homing.store.inbound import Full, Inbound, InboundQueue, InboundQuota, InboundState, NewInbound
 from homing.store.record import DeliveryEvidence
 from homing.store.sent_deliveries import Sent
 
@@ -67,6 +67,7 @@ _NOT_READ = Reply(
 )
 _NO_MORE = Reply(552, "5.2.2", "this address has had all the mail that it takes")
 _NO_MORE_TODAY = Reply(452, "4.2.2", "this address takes no more mail today, please try again tomorrow")
+_NO_MORE_RETURNED = Reply(452, "4.3.1", "no room for more mail about this sender today, please try again tomorrow")
 _NO_ROOM = Reply(452, "4.3.1", "no room on our disk now, please try again later")
 _LATER = Reply(451, "4.3.0", "cannot keep your message now, please try again later")
 
@@ -179,21 +180,25 @@ class Receiver:
                 spool=await self._spooled(identifier, arrival),
                 erase_at=now + retention,
             )
-            if not await self.database.write(inbound.keep, new, self.quota):
-                return await self._over_quota(new)
+            full = await self.database.write(inbound.keep, new, self.quota)
+            if full is not None:
+                return await self._refused(new, full)
         except (SQLAlchemyError, OSError):
             _log.exception("cannot keep a mail")
             return _LATER
         self._waiting[new.queue].wake()
         return replace(_KEPT, text=f"kept as {ids.show('inbound', identifier)}")
 
-    async def _over_quota(self, new: NewInbound) -> Reply:
-        """Whether a later try may help depends on the address: a delivery's has had all that it takes."""
+    async def _refused(self, new: NewInbound, full: Full) -> Reply:
+        """Whether a later try may help depends on what is full: a delivery's address has had all that it takes."""
         if new.spool:
             await asyncio.to_thread(Path(new.spool).unlink, missing_ok=True)
-        _log.warning("an address takes no more mail", purpose=new.purpose, size=new.size, ip=new.ip)
-        if new.delivery is not None:
+        _log.warning("an address takes no more mail", purpose=new.purpose, full=full, size=new.size, ip=new.ip)
+        if full is Full.DELIVERY:
             return _NO_MORE
+        if new.delivery is not None:
+            await raise_alarm(self.database, await self.database.read(_returned_too_much, new.delivery), self.clock())
+            return _NO_MORE_RETURNED
         text = f"mail to {new.purpose} was refused: addresses that belong to no delivery have had their octets of today"
         await raise_alarm(self.database, alarm("role-mail-refused", text), self.clock())
         return _NO_MORE_TODAY
@@ -454,6 +459,13 @@ def _answer_once(
     organization = sent.delivery.organization
     if inbound.take_oops(conn, organization, address, finding.now):
         actions.put(conn, organization, answer, finding.now)
+
+
+def _returned_too_much(conn: sa.Connection, delivery: DeliveryId) -> Alarm:
+    organization = organizations.get(conn, inbound.organization_of(conn, delivery))
+    name = "operator" if organization is None else organization.name
+    text = f"mail to a return address of {name} was refused: its deliveries have had their octets of today"
+    return alarm(f"returned-mail-refused {name}", text, None if organization is None else organization.id)
 
 
 def _local_part(message_id: str) -> str:

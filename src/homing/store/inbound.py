@@ -30,7 +30,11 @@ _CLOSED = sa.text("inbound.state NOT IN ('waiting', 'working')")
 
 
 NETWORKS = 4
-"""So many networks at least must send before an address of our own has had its octets of the day."""
+"""So many networks at least must send before an organization, or an address of our own, has had its octets of the
+day."""
+ALWAYS_TAKEN = 64 * 1024
+"""Octets to the address of a delivery, with the null sender and as much without, that are taken whatever else its
+organization was sent that day: nearly every bounce."""
 
 
 class InboundState(StrEnum):
@@ -155,31 +159,50 @@ class InboundResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundQuota:
     """What strangers may leave with us: mails and octets to the address of one delivery, with the null sender and as
-    much without, and octets a day to each kind of address that belongs to none, of which a network has a quarter."""
+    much without; octets a day to all deliveries of an organization together, beside what is always taken; and octets a
+    day to each kind of address that belongs to none. A network has a quarter of a day's octets."""
 
     mails_per_delivery: int = 50
     octets_per_delivery: int = 64 * 1024 * 1024
+    octets_per_organization: int = 256 * 1024 * 1024
     octets_per_day: int = 256 * 1024 * 1024
 
 
-def keep(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
-    """To be answered 250 only after this is committed. Returns whether the quota has room for it; else nothing is
-    kept."""
-    if not (_room_today(conn, new, quota) if new.delivery is None else _room_for_delivery(conn, new, quota)):
-        return False
+class Full(StrEnum):
+    """Whose room a mail did not find: its delivery has had all that it takes; an organization, or an address that
+    belongs to no delivery, all of the day."""
+
+    DELIVERY = "delivery"
+    ORGANIZATION = "organization"
+    ADDRESS = "address"
+
+
+def keep(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> Full | None:
+    """To be answered 250 only after this is committed. Returns what has no room for it; nothing is kept then."""
+    full = _full_address(conn, new, quota) if new.delivery is None else _full_delivery(conn, new, new.delivery, quota)
+    if full is not None:
+        return full
     row = {name: getattr(new, name) for name in NewInbound.__dataclass_fields__}
     cut = {"helo": new.helo[:255], "ip": new.ip[:64], "tls": new.tls[:64], "flags": sorted(new.flags)}
     cut["queue"] = new.queue.value
     conn.execute(_T.insert(), {**row, **cut, "state": InboundState.WAITING.value, "tries": 0})
-    return True
+    return None
 
 
-def _room_today(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
-    """Whether the day's octets suffice, those of the client's network and those of the address; they are counted."""
-    day, share = day_of(new.received_at), quota.octets_per_day // NETWORKS
-    return _counted(conn, day, f"{new.purpose} {network_of(new.ip)}", new.size, share) and _counted(
-        conn, day, new.purpose, new.size, quota.octets_per_day
-    )
+def organization_of(conn: sa.Connection, delivery: DeliveryId) -> OrganizationId:
+    """Whose mail to the address of a delivery is; the operator's where the delivery is gone."""
+    found = conn.execute(sa.select(tables.delivery.c.organization).where(tables.delivery.c.id == delivery)).scalar()
+    return OPERATOR if found is None else OrganizationId(found)
+
+
+def _full_address(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> Full | None:
+    return None if _room_today(conn, new, new.purpose, quota.octets_per_day) else Full.ADDRESS
+
+
+def _room_today(conn: sa.Connection, new: NewInbound, scope: str, most: int) -> bool:
+    """Whether the day's octets suffice, those of the client's network and those of all; they are counted."""
+    day, by_network = day_of(new.received_at), f"{scope} {network_of(new.ip)}"
+    return _counted(conn, day, by_network, new.size, most // NETWORKS) and _counted(conn, day, scope, new.size, most)
 
 
 def _counted(conn: sa.Connection, day: int, scope: str, octets: int, most: int) -> bool:
@@ -191,15 +214,19 @@ def _counted(conn: sa.Connection, day: int, scope: str, octets: int, most: int) 
     return conn.execute(counted.returning(_USAGE.c.octets)).first() is not None
 
 
-def _room_for_delivery(conn: sa.Connection, new: NewInbound, quota: InboundQuota) -> bool:
+def _full_delivery(conn: sa.Connection, new: NewInbound, delivery: DeliveryId, quota: InboundQuota) -> Full | None:
     """Reports have the null sender, and letters a sender: neither takes the other's room."""
     of_nobody = _T.c.envelope_sender.is_(None)
     kind = of_nobody if new.envelope_sender is None else ~of_nobody
     kept = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_T.c.size), 0))
-    kept = kept.where(_T.c.delivery == new.delivery, kind)
-    mails, octets = conn.execute(kept).one()
-    room: bool = mails == 0 or octets + new.size <= quota.octets_per_delivery
-    return room and mails < quota.mails_per_delivery
+    mails, before = conn.execute(kept.where(_T.c.delivery == delivery, kind)).one()
+    octets = before + new.size
+    if mails >= quota.mails_per_delivery or (mails and octets > quota.octets_per_delivery):
+        return Full.DELIVERY
+    if octets <= ALWAYS_TAKEN:
+        return None
+    scope = organization_of(conn, delivery).hex
+    return None if _room_today(conn, new, scope, quota.octets_per_organization) else Full.ORGANIZATION
 
 
 def claim(conn: sa.Connection, queue: InboundQueue, now: datetime, limit: int, lease: timedelta) -> list[Inbound]:

@@ -27,6 +27,9 @@ _ADVICE = {
     "disk-low": "The disk is nearly full, so nothing is accepted or sent. Make room: it goes on by itself.",
     "role-mail-refused": "Somebody writes much to postmaster and the like. See who (`homing inbound list`), or allow "
     "more (`role_mail_mib_per_day`).",
+    "returned-mail-refused": "Somebody writes much to the return addresses of this organization. Small notices of "
+    "failure still come in, and senders of large ones come again tomorrow. See who (`homing inbound list`), or allow "
+    "more (`returned_mail_mib_per_day`).",
     "kept-unread": "A bug keeps a mail that came back from being read. It is kept: look at it, and report the bug.",
     **{f"{CAUSE}{fault}": f"Failures may be going unheard. {cure}" for fault, cure in CURES.items()},
 }

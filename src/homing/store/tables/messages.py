@@ -170,11 +170,11 @@ inbound = sa.Table(
     sa.Index("ix_inbound_what_id", "what", "id"),
 )
 
-inbound_usage = sa.Table(  # of mail to addresses that belong to no delivery
+inbound_usage = sa.Table(  # of mail to an organization's deliveries, and to addresses that belong to none
     "inbound_usage",
     metadata,
     sa.Column("day", sa.Integer, primary_key=True),
-    sa.Column("scope", sa.String(64), primary_key=True),  # a purpose; or a purpose and a network
+    sa.Column("scope", sa.String(64), primary_key=True),  # an organization or a purpose; or one of them and a network
     sa.Column("octets", sa.BigInteger, nullable=False),
 )
 

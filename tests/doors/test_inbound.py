@@ -1,15 +1,21 @@
 """Mail that came back is shown to those whom it concerns, and what strangers wrote in it does nothing."""
 
+import quopri
+import re
+from base64 import b64decode, b64encode, encodebytes
 from dataclasses import replace
+from html import unescape
 from uuid import UUID, uuid4
 
 import pytest
 
+from homing.doors.api.inbound import HEAD
 from homing.loop import ids
 from homing.loop.evidence import What
 from homing.loop.model import InboundId, Verdict
 from homing.mail.authentication import Authentication
 from homing.mail.dkim_verification import Result, Signature, Verification
+from homing.mail.mime import decode_words
 from homing.mail.spf import SpfVerdict
 from homing.mail.spf_record import SpfResult
 from homing.store import inbound, tables
@@ -142,6 +148,56 @@ async def test_the_list_is_filtered_and_paged(home: Gateway) -> None:
     assert sorted(seen) == sorted([*bounces, abuse])
     for wrong in ("cursor=x", "what=x", "purpose=%00", "limit=0"):
         assert (await home.client.get(f"/v1/inbound?{wrong}", headers=home.administrator)).status_code == 422
+
+
+TOKEN = "abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnop"
+LINK = "https://mail.example.com/prove/Zm9vYmFyUmVhbGx5c2VjcmV0IGJ5dGVzIGhlcmUhIQ"
+QUOTED = f"press {LINK} or write to b+{TOKEN}@b.post.example.com"
+ENCODED = {
+    "clear": QUOTED.encode(),
+    "quoted-printable": quopri.encodestring(QUOTED.encode()),
+    "base64": encodebytes(QUOTED.encode()),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+async def test_no_reader_finds_a_token_or_a_link_in_what_came_back_however_it_is_encoded(
+    home: Gateway, encoding: str
+) -> None:
+    body = ENCODED[encoding]
+    head = f"Subject: =?utf-8?B?{b64encode(TOKEN.encode()).decode()}?=\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    sent = await home.send()
+    mail = await came(
+        home,
+        sent["deliveries"][0]["id"],
+        raw=head.encode() + body,
+        recipient=f"b+{TOKEN}@b.post.example.com",
+        envelope_sender=f"b+{TOKEN}@b.other.example",
+    )
+    for scopes in (("read", "manage"), ("read",)):
+        key = await make_key(home.database, home.clock, home.acme.organization.id, scopes)
+        shown = await home.call("GET", f"/v1/inbound/{mail}", headers={"Authorization": f"Bearer {key}"})
+        _shows_none(shown.text, shown.json()["head"])
+    async with here(home) as browser:
+        page, listing = (await browser.get(f"/inbound/{mail}")).text, (await browser.get("/inbound")).text
+    [(_, in_page)] = re.findall(r"<pre( class=\"mail\")>(.+?)</pre>", page, re.DOTALL)
+    _shows_none(page, unescape(in_page))
+    assert TOKEN not in listing
+
+
+def _shows_none(answer: str, head: str) -> None:
+    header, _, body = head.partition("\n\n")
+    decoded = [quopri.decodestring(body), b64decode(re.sub(r"[^A-Za-z0-9+/]", "", body) + "==")]
+    for shown in (answer, decode_words(header), body, *map(str, decoded)):
+        assert TOKEN not in shown
+        assert LINK[-43:] not in shown
+    assert TOKEN[:12] in answer
+
+
+async def test_a_token_is_cut_that_ends_behind_what_is_shown(home: Gateway) -> None:
+    identifier = await came(home, raw=b"x" * (HEAD - 47) + b" " + TOKEN.encode())
+    mail = (await home.client.get(f"/v1/inbound/{identifier}", headers=home.administrator)).json()
+    assert TOKEN[:13] not in mail["head"]
 
 
 # -- the pages ---------------------------------------------------------------------------------------------------------

@@ -369,6 +369,24 @@ async def test_each_report_concludes_the_delivery_that_it_came_back_to(receiver:
     assert await database.write(inbound_claims.recover, NOW + LEASE * 2) == 0
 
 
+async def test_words_that_quote_a_token_are_kept_without_it(receiver: Receiver, database: Database) -> None:
+    organization = await an_organization(database)
+    [one] = (await delivered(database, organization, "john@corp.example")).deliveries
+    address = address_of(one.id)
+    token = address.removeprefix("b+").partition("@")[0]
+    said = Failure(final_recipient=one.recipient, diagnostic_code=f"smtp; 550 5.1.1 no such user for {address}")
+    await receiver.keep(arrived(address, bounce("mx.corp.example", address, b"Subject: x\r\n\r\n", said)))
+    await read_all(receiver)
+    [mail] = await database.read(all_rows, tables.inbound)
+    assert f"no such user for b+{token[:12]}" in mail["verdict"]["text"]
+    kept = [
+        mail["verdict"],
+        await database.read(all_rows, tables.event),
+        await database.read(all_rows, tables.delivery),
+    ]
+    assert token not in str(kept)
+
+
 class Held(InboundAuthentication):
     """Authentication of large mail and of strays that takes until `over`."""
 

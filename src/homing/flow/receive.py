@@ -30,7 +30,8 @@ from homing.loop import ids, store_mark
 from homing.loop.alarm import Alarm, alarm
 from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.evidence import ReportAction, Reported, Unsubscribed, What
-from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength
+from homing.loop.masking import masked
+from homing.loop.model import ActionKind, DeliveryId, InboundId, MessageId, NewAction, Strength, Verdict
 from homing.loop.queue import Place, Places
 from homing.loop.reading import oops
 from homing.loop.reading.classify import Rules
@@ -38,7 +39,7 @@ from homing.loop.reading.marks import ENVELOPE_LOCAL, UNSUBSCRIBE_LOCAL
 from homing.loop.reading.match import NOTHING_SAID, evidence_from, is_feedback_of, is_from_postmaster_of
 from homing.loop.reading.understand import Understood, understand
 from homing.loop.receivers import receiver_of
-from homing.loop.token import Purpose, TokenRefused, Tokens, masked
+from homing.loop.token import Purpose, TokenRefused, Tokens
 from homing.loop.watch import PROBE_RECIPIENT, is_probe
 from homing.mail.authentication import Authentication, vouched_by
 from homing.mail.reply import Reply
@@ -340,7 +341,7 @@ class Receiver:
             await self._answer(mail, understood, authentication)
             return
         findings = await self._findings(mail, understood, authentication)
-        verdict = understood.reports[0].verdict if understood.reports else None
+        verdict = _masked(understood.reports[0].verdict) if understood.reports else None
         read = inbound.InboundResult(id=mail.id, what=understood.what, verdict=verdict, authentication=authentication)
         outcomes = await self.database.write(inbound.finish, read, findings)
         known = [outcome for outcome in outcomes if outcome]
@@ -468,10 +469,10 @@ class Receiver:
         )
         proved = matched.by_returned_sender or is_from_postmaster_of(matched.sent.delivery, understood, authentication)
         ours = matched.sent.delivery.origin.ours  # such an e-mail holds links, and who reports on it may quote it
-        verdict = replace(evidence.verdict, text="" if ours else masked(evidence.verdict.text))
+        verdict = _masked(evidence.verdict)
         evidence = replace(
             evidence,
-            verdict=verdict,
+            verdict=replace(verdict, text="") if ours else verdict,
             proved=evidence.proved or proved,
             authentication=authentication.summary,
             receiver=self._receiver(evidence, authentication),
@@ -537,6 +538,11 @@ def _write_durably(file: Path, write: Callable[[Path], None]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _masked(verdict: Verdict) -> Verdict:
+    """Programs quote our addresses and links; whoever may read of a failure is not to use them."""
+    return replace(verdict, text=masked(verdict.text), matched=masked(verdict.matched))
 
 
 def _count(understood: Understood, *, matched: bool) -> None:

@@ -16,8 +16,8 @@ from enum import StrEnum
 
 from homing.loop.alarm import Alarm, alarm
 from homing.loop.evidence import RouteFault, Unroutable
+from homing.loop.masking import masked
 from homing.loop.model import OPERATOR, Delivery, DeliveryId, MessageId
-from homing.loop.token import masked
 from homing.mail.reply import HOST_STAGES, Stage
 from homing.mail.smtp_client import Transcript
 from homing.mail.text import clean

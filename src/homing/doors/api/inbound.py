@@ -1,5 +1,6 @@
 """Mail that came back: what it was, and whose message it was about."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,11 +16,10 @@ from homing.doors.api.responses import VerdictOut, shown_id, verdict_out
 from homing.loop import ids
 from homing.loop.api_key import Scope
 from homing.loop.evidence import What
+from homing.loop.masking import BEYOND, masked, shown_mail
 from homing.loop.model import InboundId
 from homing.loop.problem import Fault
-from homing.loop.token import masked
 from homing.mail.mime import header_of
-from homing.mail.text import clean_block
 from homing.store import inbound
 from homing.store.inbound import InboundLine, InboundState
 
@@ -63,7 +63,8 @@ class InboundSummary(BaseModel):
 
 class InboundOut(InboundSummary):
     """With where it came from, what SPF, DKIM and DMARC say of it, and its beginning: at most 64 KiB of what strangers
-    wrote, cleaned of what would act on a reader's screen."""
+    wrote, cleaned of what would act on a reader's screen; tokens and links of ours that act are cut short, encoded ones
+    too."""
 
     ip: str
     helo: str
@@ -110,7 +111,7 @@ async def get_inbound(id: str, whose: WatchingOrganization, caller: Known, parts
     identifier = ids.read("inbound", id)
     view = None
     if identifier is not None:
-        view = await parts.database.read(inbound.view, InboundId(identifier), whose, octets=HEAD)
+        view = await parts.database.read(inbound.view, InboundId(identifier), whose, octets=HEAD + BEYOND)
     if view is None:
         raise not_found()
     return InboundOut(
@@ -119,20 +120,19 @@ async def get_inbound(id: str, whose: WatchingOrganization, caller: Known, parts
         helo=view.helo,
         tls=view.tls,
         authentication=view.authentication.summary if view.authentication else None,
-        head=None if view.head is None else _shown(view.head, whole=caller.may(Scope.MANAGE)),
+        head=None if view.head is None else await _shown(view.head, whole=caller.may(Scope.MANAGE)),
     )
 
 
-def _shown(head: bytes, *, whole: bool) -> str:
-    if not whole:
-        head = header_of(head)
-    return masked(clean_block(head, octets=HEAD))
+async def _shown(head: bytes, *, whole: bool) -> str:
+    return await asyncio.to_thread(shown_mail, head if whole else header_of(head), HEAD)
 
 
 def _summary(line: InboundLine) -> dict[str, Any]:
     return {name: getattr(line, name) for name in InboundSummary.model_fields} | {
         "id": ids.show("inbound", line.id),
         "recipient": masked(line.recipient),
+        "envelope_sender": None if line.envelope_sender is None else masked(line.envelope_sender),
         "flags": sorted(line.flags),
         "organization": shown_id("organization", line.organization),
         "message": shown_id("message", line.message),

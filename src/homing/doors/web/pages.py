@@ -1,5 +1,6 @@
 """The pages for those who want to know what became of their messages: the list, one message, the cases."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
@@ -14,8 +15,8 @@ from homing.doors.web.search import HINT, search
 from homing.doors.web.visitors import Visitor, Visitors
 from homing.loop import ids
 from homing.loop.evidence import What
+from homing.loop.masking import BEYOND, shown_mail
 from homing.loop.model import CaseId, CaseKind, CaseState, DeliveryId, InboundId, MessageId, State
-from homing.mail.text import clean_block
 from homing.store import inbound, suppressions, views
 from homing.store.events import Event
 from homing.store.pages import Page
@@ -148,10 +149,10 @@ class Pages:
         identifier = ids.read("inbound", id)
         view = None
         if identifier is not None and visitor.sees_all:
-            view = await self.parts.database.read(inbound.view, InboundId(identifier), octets=HEAD)
+            view = await self.parts.database.read(inbound.view, InboundId(identifier), octets=HEAD + BEYOND)
         if view is None:
             return _no_such_mail(visitor)
-        head = None if view.head is None else clean_block(view.head, octets=HEAD)
+        head = None if view.head is None else await asyncio.to_thread(shown_mail, view.head, HEAD)
         return page("one_inbound.html", visitor=visitor, view=view, mail=view.line, head=head)
 
     async def file(self, name: str) -> Response:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from homing.doors.web import plain_words
 from homing.loop import ids
+from homing.loop.masking import masked
 from homing.mail.text import clean, clean_lines, quoted, quoted_lines
 
 CONTENT_SECURITY_POLICY = (
@@ -47,6 +48,7 @@ def _environment() -> Environment:
         "lines": lambda text: clean_lines(str(text), width=400, lines=12),
         "quoted": lambda text, limit=300: quoted(str(text), limit),
         "quoted_lines": lambda text: quoted_lines(str(text), width=400, lines=12),
+        "masked": masked,
         "shown": lambda identifier, kind: ids.show(kind, identifier),
     }
     environment.globals |= {"told": plain_words, "version": _VERSION}

@@ -14,13 +14,13 @@ from homing.flow.outgoing import Clock
 from homing.flow.wakeup import WakeUp
 from homing.loop.evidence import Answered, Evidence, Lack, Unanswered, Unsupported
 from homing.loop.ids import show
+from homing.loop.masking import masked
 from homing.loop.model import AttemptId, Verdict
 from homing.loop.outcome import Outcome
 from homing.loop.reading.classify import WANTS_TLS, Rules, classify
 from homing.loop.reading.ours import NOBODY, Ours, about_us
 from homing.loop.receivers import receiver_of
 from homing.loop.throttle import too_fast
-from homing.loop.token import masked
 from homing.mail.address import domain_of
 from homing.mail.dmarc import SuffixOf
 from homing.mail.reply import Reply, Stage

@@ -60,6 +60,7 @@ class ImportOut(BaseModel):
 async def import_suppressions(body: ImportIn, access: ManageAccess, parts: Parts) -> ImportOut:
     """At most 1,000 at once. To repeat it does no harm. No suppression is weakened: one that lasts longer is stronger,
     and of two that last equally long a complaint or an unsubscription."""
+    parts.acceptance.disk.require_room()
     now = parts.clock()
     good: list[Suppression] = []
     faults: list[Fault] = []

@@ -34,7 +34,6 @@ from homing.store.usage import OverCap
 LARGEST_MESSAGE = 20 * 1024 * 1024
 """Octets of the whole message on the wire."""
 
-_NO_ROOM_SECONDS = 60
 _LARGE = 128 * 1024
 """Octets of a message from which on it is composed beside the loop."""
 _MANY = 20
@@ -112,8 +111,7 @@ class Acceptance:
     async def _accept(self, organization: Organization, checked: CheckedRequest) -> Accepted:
         if organization.paused:
             raise _paused(organization)
-        if self.disk.is_low:
-            raise no_room()
+        self.disk.require_room()
         now = self.clock()
         human_sender = await self._person(organization.id, checked.human_sender.address)
         reply_to = human_sender
@@ -166,8 +164,7 @@ class Acceptance:
             raise _invalid((Fault("/recipient", error.code, str(error)),)) from None
         if organization.paused:
             raise _paused(organization)
-        if self.disk.is_low:
-            raise no_room()
+        self.disk.require_room()
         original = await self.database.read(resends.original, organization.id, delivery)
         if original is None or original.origin.ours:
             raise _refused(404, "not-found", "There is no such delivery.")
@@ -273,18 +270,6 @@ def _has_many_parts(request: MessageRequest) -> bool:
 
 def _refused(status: int, code: str, title: str) -> Rejected:
     return Rejected(550, "5.7.1", Problem(status=status, code=code, title=title))
-
-
-def no_room() -> Rejected:
-    """What a caller is told while the disk is low."""
-    problem = Problem(
-        status=503,
-        code="disk-full",
-        title="There is no room on the disk for a message now.",
-        detail="Nothing was accepted. The operator has been told; send the request again later.",
-        retry_after=_NO_ROOM_SECONDS,
-    )
-    return Rejected(452, "4.3.1", problem)
 
 
 def _invalid(faults: tuple[Fault, ...]) -> Rejected:

@@ -13,7 +13,6 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from homing.flow import metrics
-from homing.flow.accept import no_room
 from homing.flow.disk_space import DiskSpace
 from homing.flow.outgoing import Clock, Letter, Outgoing
 from homing.flow.wakeup import WakeUp
@@ -66,8 +65,7 @@ class AddressProofs:
         address: str,
         write: Callable[[str, str, str], Text],
     ) -> None:
-        if self.disk.is_low:
-            raise no_room()
+        self.disk.require_room()
         now = self.clock()
         token = base64.urlsafe_b64encode(self.secret()).decode().rstrip("=")
         letter = Letter(

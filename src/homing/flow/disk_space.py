@@ -20,12 +20,20 @@ from homing.flow.alarms import raise_alarm
 from homing.flow.outgoing import Clock
 from homing.flow.worker import work_until_canceled
 from homing.loop.alarm import alarm
+from homing.loop.problem import Problem, Rejected
 from homing.store.database import Database
 
 BALLAST = "ballast"
 """The file's name in the data folder."""
 
 _LOOK_EVERY = 1.0
+_NO_ROOM = Problem(
+    status=503,
+    code="disk-full",
+    title="There is too little room on the disk for that now.",
+    detail="Nothing was accepted. The operator has been told; send the request again later.",
+    retry_after=60,
+)
 _MIB = 1024 * 1024
 
 _log = structlog.get_logger()
@@ -41,6 +49,14 @@ class DiskSpace:
     free: Callable[[Path], int] = field(default=lambda folder: shutil.disk_usage(folder).free)
     is_low: bool = False
     """Whether nothing new may be taken or begun. After a shortage there must be a quarter more than the reserve."""
+
+    def require_room(self) -> None:
+        """Raises Rejected (`disk-full`) while the disk is low. Whatever a request makes grow by much asks here first:
+        messages, also resent ones, letters that prove an address, and lists of many at once (suppressions that are
+        imported, addresses that are attested). A change of one thing does not, nor what removes as much as it adds: an
+        operator needs them to get out of trouble. Which is which for each route: tests/doors/test_low_disk.py."""
+        if self.is_low:
+            raise Rejected(452, "4.3.1", _NO_ROOM)
 
     def look(self) -> None:
         """Measure, let the ballast go where little is left, and lay it in again where there is plenty."""

@@ -115,6 +115,7 @@ async def create_human_sender(body: HumanSenderIn, access: SendOrManageAccess, p
 async def attest_human_senders(body: PeopleAttested, access: AttestAccess, parts: Parts) -> AttestationsMade:
     """For people whose address your application has proved: they are created, and no e-mail is sent. Who is there
     already keeps name, phone and your id. All of them are taken, or none."""
+    parts.acceptance.disk.require_room()
     faults = [*text_faults("/note", body.note, NOTE)]
     seen: set[str] = set()
     for index, person in enumerate(body.human_senders):

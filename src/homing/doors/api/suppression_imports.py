@@ -62,6 +62,7 @@ class ImportOut(BaseModel):
 async def import_suppressions(body: ImportIn, access: ManageAccess, parts: Parts) -> ImportOut:
     """At most 1,000 at once. To repeat it does no harm. No suppression is weakened: one that lasts longer is stronger,
     and of two that last equally long a complaint or an unsubscription."""
+    parts.acceptance.disk.require_room()
     many = len(body.suppressions) > _MANY
     good, faults = await parts.acceptance.large_work.do(access.id, many, _read_all, access.id, body, parts.clock())
     if faults and body.strict:

@@ -51,7 +51,7 @@ def spent(work: Callable[[], object]) -> float:
 
 
 def out_of_line(work: Callable[[int], object], large: int, most: float) -> str:
-    """What is wrong, three times over, with work on a text of this size: it takes more than `most` seconds, or more than
+    """What is wrong, three times over, with work on a text of this size: it takes more than `most` seconds, or over
     a third of them and much more than four times as long as a quarter of the text. "" if nothing."""
     wrong = ""
     for _ in range(3):

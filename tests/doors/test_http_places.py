@@ -1,5 +1,6 @@
 """Who keeps a place at the HTTP door, who gives way, and whose reading is too slow."""
 
+import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator

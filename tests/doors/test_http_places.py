@@ -1,5 +1,6 @@
 """Who keeps a place at the HTTP door, who gives way, and whose reading is too slow."""
 
+import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
@@ -192,14 +193,37 @@ async def test_who_has_shown_a_key_keeps_his_place_while_he_is_at_work() -> None
         assert (await known[1].say(b"GET / HTTP/1.1\r\n\r\n").answer())[0] == 200
 
 
+async def test_a_key_that_is_found_live_too_late_takes_no_place() -> None:
+    begun, looked_up = asyncio.Event(), asyncio.Event()
+    answering = Answering()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] == "POST":
+            begun.set()
+            await looked_up.wait()
+        await answering(scope, receive, send)
+
+    async with door(app, 1) as place:
+        late = await place.comes(form("/", LIVE))
+        await begun.wait()
+        assert await place.takes_one_more()
+        await late.closed()
+        looked_up.set()
+        await until(lambda: answering.requests == 2)
+        assert await place.takes_one_more()
+
+
 @pytest.mark.parametrize("path", ["/sign_in", "/v1/sms/status/x", "/unsubscribe/x", "/v1/messages"])
 @pytest.mark.parametrize("word", ["Authorization: Bearer homing_live_x", "Cookie: homing_session=x", "X: y"])
 async def test_who_only_says_that_he_has_a_key_gives_way(home: Gateway, path: str, word: str) -> None:
     app = Watched(home.app)
     async with door(app, 4) as place:
         for _ in range(4):
-            await place.comes(form(path, word))
-        await until(lambda: app.waits + app.ended >= 4)
+            liar = await place.comes(f"GET /v1/messages HTTP/1.1\r\n{word}\r\n\r\n".encode())
+            assert (await liar.answer())[0] == 401
+            app.waits = app.ended = 0
+            liar.say(form(path, word))
+            await until(lambda: app.waits + app.ended)
         assert await place.takes_one_more()
 
 
@@ -279,8 +303,7 @@ async def test_who_reads_nothing_gives_way_unless_he_has_shown_a_key(further: st
         silent = await place.comes()
         for ended, words in enumerate((LIVE, LIVE, "X: y"), 1):
             deaf.append(await place.comes())
-            deaf[-1].writer.transport.pause_reading()
-            deaf[-1].say(f"GET /20000000 HTTP/1.1\r\n{words}\r\n{further}\r\n\r\n".encode())
+            deaf[-1].reads_nothing_of("/20000000", words, further)
             await until(lambda ended=ended: app.ended == ended)
         await silent.closed()
         assert await place.takes_one_more(), "in the place of the stranger who does not read"

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import httpx2
 import pytest
 
+from homing.flow import own_doctor
 from homing.flow.deliver.sign import Signer
 from homing.flow.doctor import Doctor
 from homing.flow.own_doctor import OwnDoctor, published
@@ -181,3 +182,29 @@ async def test_an_organizations_domain_is_held_against_where_proved_people_read_
     found = await clinic.own_doctor.examine_sending_domain(domain)
     assert [one.about for one in found if one.check == "RT01"] == ["reads.example"]
     assert not [one for one in found if IP in one.about or HELO in one.about], "our hosts are no matter of theirs"
+
+
+async def test_of_an_organization_with_many_people_some_are_looked_at(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have a hundred thousand, and each domain of theirs costs questions."""
+    monkeypatch.setattr(own_doctor, "_PEOPLE", 30)
+    organization = (await an_organization(clinic.database)).id
+    for number in range(40):
+        person = HumanSender(
+            id=fresh(),
+            organization=organization,
+            name="Joe",
+            address=f"joe{number:02}@d{number % 12:02}.example",
+            created_at=NOW,
+            proved_at=NOW,
+        )
+        assert await clinic.database.write(human_senders.create, person)
+    assert len(await clinic.database.read(human_senders.proved, organization, 30)) == 30
+    domain = SendingDomain(
+        id=fresh(), organization=organization, domain="corp.example", label="l", created_at=NOW, next_check_at=NOW
+    )
+    found = await clinic.own_doctor.examine_sending_domain(domain)
+    examined = {one.about for one in found if one.check == "RT01"}
+    assert len(examined) == 10
+    assert {f"d{number:02}.example" for number in range(6)} < examined, "those of most of them"

@@ -159,7 +159,7 @@ async def test_policies_have_a_built_in_one(database: Database) -> None:
     await database.write(policies.put, one.id, BUILTIN_DEFAULT, NOW)
     await database.write(policies.put, one.id, own, NOW)
     assert await database.read(policies.get, one.id, "default", BUILTIN_DEFAULT) == own
-    assert await database.read(policies.list_all, one.id) == [own]
+    assert await database.read(policies.list_page, one.id, limit=9) == [own]
     assert await database.write(policies.remove, one.id, "default")
     assert not await database.write(policies.remove, one.id, "default")
 

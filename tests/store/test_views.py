@@ -1,6 +1,9 @@
 """Read-only questions: lists with filters and keyset pages, counts, the overview."""
 
+from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from homing.loop.model import CaseState, Origin, State
 from homing.store import views
@@ -76,3 +79,56 @@ async def test_cases_and_counts(database: Database) -> None:
     assert len((await database.read(views.cases, organization.id, limit=1)).lines) == 1
     assert (await database.read(views.cases, organization.id, before=min(line.case.id for line in lines))).lines == []
     assert await database.read(views.message, fresh(), waiting.message.id) is None
+
+
+async def test_a_page_lists_a_bounded_number_of_deliveries(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its messages may have a thousand."""
+    monkeypatch.setattr(views, "LISTED", 5)
+    organization = await an_organization(database)
+    for number, recipients in enumerate((2, 1, 7, 3, 2)):
+        addresses = [f"r{one}@example.net" for one in range(recipients)]
+        await submitted(database, organization, *addresses, subject=f"s{number}", now=NOW + number * MINUTE)
+    pages, before = [], None
+    while not pages or before is not None:
+        page = await database.read(views.messages, organization.id, Filter(), before=before, limit=50)
+        pages.append([len(line.deliveries) for line in page.lines])
+        before = page.further
+    assert pages == [[2, 3], [7], [1, 2]]
+
+
+async def test_of_many_attempts_and_events_the_latest_are_shown(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "ATTEMPTS", 4)
+    monkeypatch.setattr(views, "TIMELINE", 5)
+    organization = await an_organization(database)
+    await submitted(database, organization, "john@example.net", "jane@example.net")
+    for number in range(5):
+        at = NOW + number * timedelta(hours=9)
+        for claim in await claimed(database, now=at):
+            later = answered(claim, None, 450, now=at)
+            assert later.attempt is not None
+            said = replace(later.attempt, dialogue="< 450 later")
+            await database.write_grouped(record, replace(later, attempt=said))
+    [line] = (await database.read(views.messages, organization.id, Filter())).lines
+    whole = await database.read(views.message, organization.id, line.message.id)
+    assert whole is not None
+    assert [[one.number for one in each.attempts] for each in whole.deliveries] == [[4, 5], [4, 5]]
+    assert len(whole.timeline) == 5
+    assert whole.timeline[-1].at == max(one.at for one in whole.timeline)
+    alone = await database.read(views.delivery, organization.id, whole.deliveries[0].delivery.id)
+    assert alone is not None
+    assert [one.number for one in alone.attempts] == [2, 3, 4, 5]
+    assert all(one.dialogue for one in alone.attempts)
+    monkeypatch.setattr(views, "DIALOGUES", 1)
+    again = await database.read(views.message, organization.id, line.message.id)
+    assert again is not None
+    assert not any(one.dialogue for each in again.deliveries for one in each.attempts)
+
+
+async def test_a_delivery_of_another_organization_is_not_found(database: Database) -> None:
+    mine, other = await an_organization(database), await an_organization(database)
+    await submitted(database, mine, "john@example.net")
+    [line] = (await database.read(views.messages, mine.id, Filter())).lines
+    assert await database.read(views.delivery, mine.id, line.deliveries[0].id) is not None
+    assert await database.read(views.delivery, other.id, line.deliveries[0].id) is None

@@ -89,7 +89,8 @@ class DomainChange(Strict):
 
 @router.post("/v1/domains", status_code=201, summary="Add a sending domain")
 async def add_domain(body: DomainIn, access: ManageAccess, parts: Parts) -> DomainOut:
-    """Then publish its records. Nothing goes out under the domain before they are seen."""
+    """Then publish its records. Nothing goes out under the domain before they are seen. An organization has at most
+    100, and 1,000 with those that it has removed (409 `domains-too-many`)."""
     name = _checked(body.domain, parts)
     now = parts.clock()
     domain = SendingDomain(

@@ -65,7 +65,8 @@ async def create_message(
 ) -> Response:
     """Accepts a message: when the answer is 202, every delivery is on durable storage.
 
-    All faults of a request are reported at once. With an `Idempotency-Key` a request can be repeated without harm.
+    All faults of a request are reported at once, the first 100 of them. With an `Idempotency-Key` a request can be
+    repeated without harm.
     """
     hashed = ""
     if idempotency_key is not None:

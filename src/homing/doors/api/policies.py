@@ -119,7 +119,8 @@ async def get_policy(name: Name, access: ReadAccess, parts: Parts) -> PolicyOut:
 
 @router.put("/v1/failure_policies/{name}", summary="Set a failure policy")
 async def put_policy(name: Name, body: PolicyIn, access: ManageAccess, parts: Parts) -> PolicyOut:
-    """For failures from now on; open cases keep the policy that they were opened with."""
+    """For failures from now on; open cases keep the policy that they were opened with. An organization has 100 at most
+    (409 `limit-reached`), and the steps of one name 60 kinds together."""
     if body.steps[0].only_if_unheard:
         message = "The first step has no step before it that could have reached nobody."
         raise invalid([Fault("/steps/0/only_if_unheard", "step-order", message)])

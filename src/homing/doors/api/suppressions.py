@@ -172,7 +172,8 @@ async def get_stream(name: Annotated[str, Path(pattern=NAME)], access: ReadAcces
 async def put_stream(
     name: Annotated[str, Path(pattern=NAME)], body: StreamIn, access: ManageAccess, parts: Parts
 ) -> StreamOut:
-    """A stream is created once; what it is for does not change afterwards (409 `stream-differs`)."""
+    """A stream is created once; what it is for does not change afterwards (409 `stream-differs`). An organization has
+    1,000 at most (409 `limit-reached`)."""
     if name == LETTERS:
         raise invalid([Fault("/path:name", "stream-reserved", RESERVED)])
     stream = Stream(organization=access.id, name=name, bulk=body.bulk, created_at=parts.clock())

@@ -15,9 +15,9 @@ from homing.app.descriptors import BACKLOG, DNS, MX, OWN, Places, shared
     [
         (65_536, 1000, 200, Places(http=1000, mx=500)),
         (65_536, 50_000, 200, Places(http=50_000, mx=500)),
-        (2_800, 1000, 200, Places(http=1000, mx=500)),
-        (1_024, 1000, 200, Places(http=120, mx=60)),
-        (1_024, 100, 200, Places(http=100, mx=70)),
+        (2_800, 1000, 200, Places(http=992, mx=496)),
+        (1_024, 1000, 200, Places(http=104, mx=52)),
+        (1_024, 100, 200, Places(http=100, mx=54)),
         (256, 1000, 5000, Places(http=16, mx=16)),
     ],
 )

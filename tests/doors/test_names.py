@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -232,3 +233,24 @@ async def test_a_name_that_the_operator_has_taken_away_is_not_written_back(home:
 async def test_a_name_that_is_the_same_but_for_its_hints_is_kept_without_them(home: Gateway) -> None:
     status, answer = await renamed(home, "Acme\u200e")
     assert (status, answer["display_name"]) == (200, "Acme")
+
+
+@pytest.mark.parametrize(
+    ("name", "person"),
+    [
+        ("Janet Roe Ltd", "Janet Roe"),
+        ("Janet Roe Group", "Janet Roe"),
+        ("Maria del Carmen Roe", "Maria del Carmen Roe"),
+    ],
+)
+async def test_no_organization_takes_the_name_of_a_person_away_from_others_by_naming_itself(
+    home: Gateway, name: str, person: str
+) -> None:
+    janet = message(human_sender={"name": person, "address": "janet@example.com"})
+    assert (await home.call("PATCH", "/v1/organization", home.other, json={"display_name": name})).status_code == 200
+    home.clock.advance(timedelta(minutes=2))
+    said = await home.call("POST", "/v1/messages", json=janet)
+    assert said.status_code == 202, said.text
+    support = message(human_sender={"name": f"{person} Support", "address": "janet@example.com"})
+    assert (await home.call("POST", "/v1/messages", json=support)).status_code == 422, "that is no person's name"
+    assert (await renamed(home, name))[0] == 422, "nor may another organization bear it"

@@ -171,15 +171,18 @@ def change(
     changes: Mapping[str, Any],
     allowed: AllowedName | None = None,
     judge: Judge | None = None,
+    *,
+    by_itself: bool = False,
 ) -> bool:
     """Write these settings and leave the others; of another administrator nothing is proved yet. False when there is no
-    such organization. `allowed`: its new display name, where the guard refuses that. Raises NameClaimed."""
+    such organization. `allowed`: its new display name, where the guard refuses that. `by_itself`: on nobody's word but
+    its own, so that no person of another organization loses his name by it. Raises NameClaimed."""
     if judge is not None:
         _judge(conn, organization, changes["display_name"], judge)
     others = {name: value for name, value in changes.items() if name != "administrator"}
     if others != changes:
         _set_administrator(conn, organization, changes["administrator"])
-    there = _set(conn, organization, others) if others else get(conn, organization) is not None
+    there = _set(conn, organization, others, by_itself) if others else get(conn, organization) is not None
     if there:
         _allow(conn, allowed)
     return there
@@ -348,11 +351,11 @@ def _allow(conn: sa.Connection, allowed: AllowedName | None) -> None:
         conn.execute(_ALLOWED.insert(), {name: getattr(allowed, name) for name in _ALLOWED.c.keys()})  # noqa: SIM118
 
 
-def _guard(conn: sa.Connection, organization: OrganizationId, display_name: str) -> None:
+def _guard(conn: sa.Connection, organization: OrganizationId, display_name: str, by_itself: bool = False) -> None:
     """Guard the name, as migration 0019 did for existing organizations."""
     conn.execute(_GUARDED.delete().where(_GUARDED.c.organization == organization))
     rows = {
-        skeleton[:_KEY_LENGTH]: {"letters": one.letters, "common": one.common}
+        skeleton[:_KEY_LENGTH]: {"letters": one.letters, "common": one.common or by_itself}
         for skeleton, one in guard([display_name]).items()
     }
     insert_all(conn, _GUARDED, [{"skeleton": key, "organization": organization, **row} for key, row in rows.items()])
@@ -374,10 +377,10 @@ def _live_key(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[A
     return key, get(conn, key.organization) if key.organization else None
 
 
-def _set(conn: sa.Connection, organization: OrganizationId, values: Mapping[str, Any]) -> bool:
+def _set(conn: sa.Connection, organization: OrganizationId, values: Mapping[str, Any], by_itself: bool = False) -> bool:
     there = conn.execute(_T.update().where(_T.c.id == organization).values(values)).rowcount == 1
     if there and "display_name" in values:
-        _guard(conn, organization, values["display_name"])
+        _guard(conn, organization, values["display_name"], by_itself)
     return there
 
 

@@ -344,7 +344,7 @@ async def _change(parts: ApiParts, caller: Caller, organization: Organization, w
     if changes.columns:
         arguments = (organization.id, changes.columns, changes.allowed, changes.judge)
         with _name_free(changes.columns.get("display_name", "")):
-            await parts.database.write(organizations.change, *arguments)
+            await parts.database.write(organizations.change, *arguments, by_itself=caller.organization is not None)
         parts.keyring.forget()
     now = await parts.database.read(organizations.get, organization.id)
     assert now is not None

@@ -232,7 +232,7 @@ async def listed(crm: Application) -> list[tuple[str, str, str]]:
 def _once_more_and_no_longer_bulk(conn, now) -> None:
     """As after a crash that lost the result; and meanwhile somebody changed his mind about the stream."""
     due = tables.delivery.update().where(tables.delivery.c.recipient == JOHN)
-    conn.execute(due.values(state="deferred", next_attempt_at=now))
+    conn.execute(due.values(state="deferred", next_attempt_at=now, queue=None))
     conn.execute(tables.stream.update().values(bulk=False))
 
 

@@ -36,7 +36,7 @@ async def looking_at(server: Server) -> AsyncIterator[Look]:
     async with AsyncExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)
-        story = await running.enter_async_context(a_story(folder, lab=world, smtp_port=25))
+        story = await running.enter_async_context(a_story(folder, lab=world, smtp_port=25, gather_letters_minutes=0))
         await world.dns.start(namespace.NAMES, 53)
         await running.enter_async_context(the_far_end(world.dns, namespace.SERVER, namespace.SRS))
         machine.take_log()

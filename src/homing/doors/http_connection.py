@@ -287,7 +287,7 @@ class HttpConnection(HttpToolsProtocol):
         return Standing.IDLE if self._waiting and not unread else Standing.AT_WORK
 
     def _step(self) -> None:
-        if self._all.places.standing(self) is not None:
+        if self._all.places.standing(self) is not None:  # else it had to go while its key was looked up
             self._all.places.put(self, self._standing(), self._network)
 
     # --- the end of a request, and of the connection ----------------------------------------------------------------

@@ -252,7 +252,13 @@ def _remembered(sql: _Sql, size: Size) -> Iterator[_Row]:
     yield tables.hearsay, {**of_address, **said}, share
     yield tables.mail_domain, {"domain": "'firm' || n || '.example'", "taken_at": str(now)}, share
     yield tables.oops_answer, {"organization": of_address["organization"], "address": "'a' || n", "day": day}, share
-    proof = {"token_hash": "'hash' || n", "address": "'a' || n", "day": day, "expires_at": str(now + 10**10)}
+    proof = {
+        "token_hash": "'hash' || n",
+        "address": "'a' || n",
+        "mailbox": "'a' || n",
+        "day": day,
+        "expires_at": str(now + 10**10),
+    }
     yield tables.proof, proof, share
     met = {"cause": "'cause ' || n", "last_at": f"{now} - n", "told_at": str(now)}
     yield tables.alarm, met, share

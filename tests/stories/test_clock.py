@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -123,10 +124,10 @@ async def test_no_lease_is_taken_and_nothing_is_erased(story: Story, wall: Wall)
     await story.app.tidier.look()
     (delivery,) = (await crm.becomes(slow, "delivered"))["deliveries"]
     assert [(one["reply_code"], one["in_doubt"]) for one in delivery["attempts"]] == [(250, False)]
-    assert await story.app.database.read(_contents) == contents
+    assert await story.app.database.read(_contents) >= contents
     story.advance(days=2)
     await story.app.tidier.look()
-    assert await story.app.database.read(_contents) < contents, "a clock that stays where it is set is believed"
+    assert not contents <= await story.app.database.read(_contents), "a clock that stays where it is set is believed"
 
 
 async def test_what_a_wrong_clock_put_off_comes_when_it_is_put_right(story: Story, wall: Wall) -> None:
@@ -153,5 +154,5 @@ async def test_what_a_wrong_clock_put_off_comes_when_it_is_put_right(story: Stor
     await crm.hears("notified", sent)
 
 
-def _contents(conn: sa.Connection) -> int:
-    return len(conn.execute(sa.select(tables.message_content.c.message)).all())
+def _contents(conn: sa.Connection) -> set[UUID]:
+    return set(conn.execute(sa.select(tables.message_content.c.message)).scalars())

@@ -11,7 +11,7 @@ from homing.loop.model import OrganizationId, Origin, State
 from homing.loop.queue import Line, Places
 from homing.loop.request import LETTERS
 from homing.store import claims, deliveries, organizations, tables, turns
-from homing.store.claims import Claim, ClaimedDelivery
+from homing.store.claims import ClaimedDelivery, DeliveryClaim
 from homing.store.database import Database
 from homing.store.record import record
 
@@ -21,7 +21,7 @@ from .examined import examined
 from .scenes import LEASE, MINUTE, NOW, all_rows, an_organization, answered, attempted, claimed, state_of, submitted
 
 
-async def claim(database: Database, places: Places, now: datetime = NOW) -> Claim:
+async def claim(database: Database, places: Places, now: datetime = NOW) -> DeliveryClaim:
     found = await database.write(claims.claim, "worker", now, places, LEASE)
     for one in found.deliveries:
         places.hold(one.place)

@@ -64,7 +64,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class ActionClaim:
     """Actions that were claimed, each with the place that it takes. `more`: something else is due; `short`: something
     is due for which there is no place."""
 
@@ -96,7 +96,7 @@ def put(conn: sa.Connection, organization: OrganizationId, action: NewAction, no
     cases.put(conn, [task])
 
 
-def claim(conn: sa.Connection, now: datetime, places: Mapping[Line, Places], lease: timedelta) -> Claim:
+def claim(conn: sa.Connection, now: datetime, places: Mapping[Line, Places], lease: timedelta) -> ActionClaim:
     """Lease what is due and finds a place; those given are left as they are. What belongs to a resolved case is
     skipped."""
     trials = {line: places[line].copy() for line in places}
@@ -113,7 +113,7 @@ def claim(conn: sa.Connection, now: datetime, places: Mapping[Line, Places], lea
         update = _T.update().where(_T.c.id.in_([row["id"] for row in wanted]))
         conn.execute(update.values(**running, epoch=_T.c.epoch + 1, tries=_T.c.tries + 1))
     more = turns.end_turns(conn, [one.ended for one in chosen], now)
-    return Claim(
+    return ActionClaim(
         actions=[_claimed(row, *queues[row["id"]], trials) for row in wanted],
         more=more or any(one.more for one in chosen),
         short=any(one.short for one in chosen),

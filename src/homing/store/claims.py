@@ -48,7 +48,7 @@ class ClaimedDelivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class DeliveryClaim:
     """What was claimed. `more`: something else is due; `short`: something is due for which there is no place."""
 
     deliveries: Sequence[ClaimedDelivery] = ()
@@ -58,7 +58,7 @@ class Claim:
 
 def claim(
     conn: sa.Connection, owner: str, now: datetime, places: Places, lease: timedelta, *, expiring: bool = True
-) -> Claim:
+) -> DeliveryClaim:
     """Lease what is due and finds a place; `places` itself is left as it is. Deliveries whose lifetime is over, or
     whose address has been suppressed meanwhile, are concluded instead; not `expiring`: no lifetime ends now."""
     if expiring:
@@ -75,7 +75,7 @@ def claim(
         conn.execute(_TAKE, taken)
     more = turns.end_turns(conn, [one.ended for one in chosen], now)
     contents = _contents(conn, {row["message"] for row, _ in leased}) if leased else {}
-    return Claim(
+    return DeliveryClaim(
         deliveries=[_claimed(row, place, *contents[row["message"]]) for row, place in leased],
         more=more or any(one.more for one in chosen),
         short=any(one.short for one in chosen) or len(leased) < len(rows) - len(ended),

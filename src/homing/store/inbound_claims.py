@@ -18,7 +18,7 @@ _RECOVERED = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class MailClaim:
     """Mails that were claimed, each with the place that it takes. `more`: others wait; `short`: there is no place for
     some."""
 
@@ -27,7 +27,7 @@ class Claim:
     short: bool = False
 
 
-def claim(conn: sa.Connection, queue: InboundQueue, now: datetime, places: Places, lease: timedelta) -> Claim:
+def claim(conn: sa.Connection, queue: InboundQueue, now: datetime, places: Places, lease: timedelta) -> MailClaim:
     """Lease what waits in a queue and finds a place, network by network in turn; `places` is left as it is. `tries`
     counts this claim too: many mean that it kills its worker."""
     line = Line(queue.value)
@@ -39,7 +39,7 @@ def claim(conn: sa.Connection, queue: InboundQueue, now: datetime, places: Place
         working = {"state": InboundState.WORKING.value, "lease_until": now + lease}
         conn.execute(_T.update().where(_T.c.id.in_(list(rows))).values(**working, tries=_T.c.tries + 1))
     more = turns.end_turns(conn, [chosen.ended], now)
-    return Claim(
+    return MailClaim(
         mails=[(_taken(row), trial.take(*_holder(chosen.items[row["id"]]), line)) for row in taken],
         more=more or chosen.more,
         short=chosen.short,

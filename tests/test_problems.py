@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z]+)+")
 PAGE = ROOT / "docs" / "problems.md"
 FLOORS = ("mail", "loop", "flow", "store", "net", "doors")
-MAKERS = {"Fault", "AddressError", "ExportError", "refused"}
+MAKERS = {"Fault", "AddressError", "ExportError", "refused", "share_taken"}
 INSIDE = {"mail/compose.py", "mail/departure_check.py", "mail/header.py", "net/sms.py"}
 """Where codes tell of our own mistakes, or are a provider's."""
 NEVER_ASKED = {"message-id-invalid"}

@@ -82,6 +82,8 @@ WRITES: dict[str, Grows | Small] = {
     "POST /v1/dkim_keys/rotate": Small(409),
     "POST /v1/dkim_keys/{id}/revoke": Small(200),
     "POST /v1/loop_watch": Small(200),
+    "POST /v1/store/hold": Small(200),
+    "POST /v1/store/release": Small(200),
     "DELETE /v1/alarms": Small(204, query="?cause=one"),
     "POST /alarms/clear": Small(303, {"cause": "two"}, form=True),
     "POST /v1/sms/status/{token}": Small(204),

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from homing.flow.act.worker import _Pool
 from homing.flow.ending import all_to_their_end
 from homing.flow.store_watch import NOTE, StoreHold, StoreWatch, read_note, write_note
 from homing.flow.wakeup import WakeUp
-from homing.loop.model import ActionKind, Step, StepKind
+from homing.loop.model import Step, StepKind
 from homing.loop.store_mark import StoreMark
 from homing.store import alarms, store_mark, tables
 from homing.store.database import Database
@@ -103,12 +102,11 @@ async def test_no_delivery_is_begun_while_it_is_held(tmp_path: Path) -> None:
 async def test_no_action_is_begun_while_it_is_held(database: Database) -> None:
     await failed(database, Step(kind=StepKind.LOG))
     actor = an_actor(database)
-    pool = _Pool(frozenset(ActionKind))
     for held, begun in ((True, 0), (False, 1)):
         actor.hold.is_held = held
-        await actor._claim([pool])
-        assert len(pool.running) == begun
-    await all_to_their_end(pool.running)
+        await actor._claim()
+        assert len(actor._running) == begun
+    await all_to_their_end(actor._running)
 
 
 async def test_workers_are_woken_when_the_hold_ends(watch: StoreWatch) -> None:

@@ -16,8 +16,8 @@ from homing.loop.lifecycle import TERMINAL
 from homing.loop.model import Origin, State
 from homing.store import deliveries, sqlite, suppressions, tables
 from homing.store.accepted_messages import AcceptedMessage
+from homing.store.claims import ClaimedDelivery
 from homing.store.database import Database
-from homing.store.deliveries import ClaimedDelivery
 from homing.store.organizations import Organization
 from homing.store.record import DeliveryEvidence, record
 from homing.store.suppressions import Suppression

@@ -33,6 +33,7 @@ async def test_a_mail_that_nobody_can_read_is_told_of_where_it_belongs(story: St
 
         async def told() -> bool:
             story.advance(minutes=3)
+            await story.app.tidier.look()
             return "unexplained_return" in await crm.types_of(sent)
 
         await until(told)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from homing.flow.authenticate_inbound import InboundAuthentication
 from homing.lab.returned_mail import Failure, bounce, human_reply
@@ -81,6 +82,9 @@ class _Held:
 
     def __init__(self, real: InboundAuthentication) -> None:
         self.real, self.over = real, asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
     async def authenticate(self, mail: Inbound) -> Authentication:
         if mail.envelope_sender == SILENT:

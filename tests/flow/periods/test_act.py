@@ -7,9 +7,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from homing.flow.act import worker
 from homing.flow.act.worker import Actor
-from homing.loop.model import ActionKind, ActionState, FailurePolicy, Step, StepKind
+from homing.loop.model import ActionState, FailurePolicy, Step, StepKind
 from homing.store import actions, cases
 from homing.store.database import Database
 from tests.flow.act.made import NOW, new_case
@@ -37,9 +36,8 @@ async def test_what_breaks_its_worker_is_tried_two_minutes_apart_and_then_fails(
     async def look(seconds: int) -> list[int]:
         now[0] = NOW + timedelta(seconds=seconds)
         await database.write(actions.recover, now[0])
-        pool = worker._Pool(frozenset(ActionKind))
-        await actor._claim((pool,))
-        await asyncio.gather(*pool.running)
+        await actor._claim()
+        await asyncio.gather(*actor._running)
         return list(tried)
 
     with capture_logs():

@@ -11,7 +11,7 @@ from homing.flow.receive import Receiver
 from homing.flow.wakeup import WakeUp
 from homing.loop.domains.identity import OperatorIdentity
 from homing.loop.reading.rulebook import assemble
-from homing.store import alarms, inbound, tables
+from homing.store import alarms, inbound, inbound_claims, tables
 from homing.store.database import Database
 from homing.store.inbound import InboundState
 from tests.disks import roomy
@@ -81,6 +81,7 @@ async def test_what_breaks_its_reader_is_tried_five_times_two_minutes_apart_and_
     with capture_logs():
         for seconds in (0, 119, 121, 242, 363, 484, 605):
             clock.now = NOW + timedelta(seconds=seconds)
+            await database.write(inbound_claims.recover, clock.now)
             await read_all(receiver)
             tried.append(broken.tried)
     assert tried == [1, 1, 2, 3, 4, 5, 5]

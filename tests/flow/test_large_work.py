@@ -4,7 +4,7 @@ import asyncio
 import threading
 from uuid import UUID
 
-from homing.flow.large_work import LargeWork, Turns
+from homing.flow.large_work import LargeWork, Locks
 from tests.patience import until
 
 ONE, OTHER, THIRD = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -36,7 +36,7 @@ async def test_an_organizations_work_is_done_one_after_the_other_and_two_organiz
 
 
 async def test_no_lock_is_kept_of_who_is_not_at_work() -> None:
-    turns = Turns()
+    turns = Locks()
     async with turns.of(ONE):
         assert turns.of(ONE).locked()
     assert not turns._locks

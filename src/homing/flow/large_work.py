@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Turns:
+class Locks:
     """A lock for each organization (or key) that is at work; none is kept for the others."""
 
     _locks: WeakValueDictionary[UUID, asyncio.Lock] = field(default_factory=WeakValueDictionary)
@@ -31,7 +31,7 @@ class Turns:
 class LargeWork:
     """All that organizations make a process do beside its loop."""
 
-    _turns: Turns = field(default_factory=Turns)
+    _at_work: Locks = field(default_factory=Locks)
     _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
     async def do(
@@ -40,5 +40,5 @@ class LargeWork:
         """What `work` gives. What is not `large` is done at once."""
         if not large:
             return work(*args, **kwargs)
-        async with self._turns.of(organization), self._free:
+        async with self._at_work.of(organization), self._free:
             return await asyncio.to_thread(work, *args, **kwargs)

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from homing.loop.model import OrganizationId
-from homing.loop.queue import Line, Place, Places, Queue, queue_of_mail
+from homing.loop.queue import Line, Place, Places, queue_of_mail
 from homing.store import tables, turns
 from homing.store.inbound import Inbound, InboundQueue, InboundState, to_inbound
 from homing.store.turns import Turn
@@ -19,12 +18,10 @@ _RECOVERED = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailClaim:
-    """Mails that were claimed, each with the place that it takes. `more`: others wait; `short`: there is no place for
-    some."""
+    """Mails that were claimed, each with the place that it takes. `more`: others wait."""
 
     mails: Sequence[tuple[Inbound, Place]] = ()
     more: bool = False
-    short: bool = False
 
 
 def claim(conn: sa.Connection, queue: InboundQueue, now: datetime, places: Places, lease: timedelta) -> MailClaim:
@@ -39,19 +36,15 @@ def claim(conn: sa.Connection, queue: InboundQueue, now: datetime, places: Place
         working = {"state": InboundState.WORKING.value, "lease_until": now + lease}
         conn.execute(_T.update().where(_T.c.id.in_(list(rows))).values(**working, tries=_T.c.tries + 1))
     more = turns.end_turns(conn, [chosen.ended], now)
-    return MailClaim(
-        mails=[(_taken(row), trial.take(*_holder(chosen.items[row["id"]]), line)) for row in taken],
-        more=more or chosen.more,
-        short=chosen.short,
-    )
+    mails = []
+    for row in taken:
+        waited_in = chosen.items[row["id"]]
+        mails.append((_taken(row), trial.take(waited_in.organization, waited_in.towards, line)))
+    return MailClaim(mails=mails, more=more or chosen.more)
 
 
 def _taken(row: sa.RowMapping) -> Inbound:
     return to_inbound({**row, "state": InboundState.WORKING.value, "tries": row["tries"] + 1})
-
-
-def _holder(queue: Queue) -> tuple[OrganizationId, str]:
-    return queue.organization, queue.towards
 
 
 def recover(conn: sa.Connection, now: datetime) -> int:

@@ -14,7 +14,7 @@ from homing.doors.shares import Shares
 from homing.flow.accept import Acceptance
 from homing.flow.address_proofs import AddressProofs
 from homing.flow.keyring import Keyring
-from homing.flow.large_work import Turns
+from homing.flow.large_work import Locks
 from homing.flow.outgoing import Clock, Dice
 from homing.flow.own_doctor import OwnDoctor
 from homing.flow.sealed_secrets import SealedSecrets
@@ -62,7 +62,7 @@ class ApiParts:
     examinations: Examinations = field(default_factory=Examinations)
     bodies: Shares = field(default_factory=lambda: Shares(_ALL_BODIES, least=LARGEST_BODY + SMALL_BODY))
     """Octets: what bodies of requests take up in memory until they are answered."""
-    large_bodies: Turns = field(default_factory=Turns)
+    large_bodies: Locks = field(default_factory=Locks)
     """Each organization's large bodies are worked on one after the other."""
     uploads: Shares = field(default_factory=lambda: Shares(500))
     """Requests with a key of which the body is still to come."""

@@ -50,24 +50,26 @@ def spent(work: Callable[[], object]) -> float:
     return time.thread_time() - began
 
 
-def out_of_line(work: Callable[[int], object], large: int, most: float) -> str:
-    """What is wrong, three times over, with work on a text of this size: it takes more than `most` seconds, or over
-    a third of them and much more than four times as long as a quarter of the text. "" if nothing."""
-    wrong = ""
-    for _ in range(3):
-        seconds = spent(lambda: work(large))
-        before = spent(lambda: work(large // 4)) if most / 3 < seconds <= most else seconds
-        if seconds <= min(most, 6 * before):
-            return ""
-        wrong = f"{seconds:.3f} s of {most:.3f} s, and {before:.3f} s for a quarter"
-    return wrong
-
-
-@pytest.fixture(scope="module")
 def unit() -> float:
-    """What this machine needs to look at a MiB, character by character, with an expression."""
-    text = "a<" * (512 * KIB)
-    return min(spent(lambda: re.sub("<", ">", text)) for _ in range(3))
+    """What this machine needs at this moment to look at a MiB, character by character, with an expression."""
+    text = "a<" * (64 * KIB)
+    return 8 * min(spent(lambda: re.sub("<", ">", text)) for _ in range(2))
+
+
+def out_of_line(work: Callable[[int], object], large: int, most: float) -> str:
+    """What is wrong, four times over, with work on a text of this size: it takes more than `most` units, or over a
+    third of them and much more than four times as long as a quarter of the text. "" if nothing. The unit is measured
+    before and after, for a machine that is shared is not as fast at every moment."""
+    wrong = ""
+    for _ in range(4):
+        earlier = unit()
+        seconds = spent(lambda: work(large))
+        bound = most * max(earlier, unit())
+        before = spent(lambda: work(large // 4)) if bound / 3 < seconds <= bound else seconds
+        if seconds <= min(bound, 6 * before):
+            return ""
+        wrong = f"{seconds:.3f} s of {bound:.3f} s, and {before:.3f} s for a quarter"
+    return wrong
 
 
 def mail(place: str, unit: str, size: int) -> bytes:
@@ -75,23 +77,24 @@ def mail(place: str, unit: str, size: int) -> bytes:
     return PLACES[place].format(filled(unit, share)).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "shape"), list(product(PLACES, SHAPES)))
-def test_no_filling_makes_the_reader_slow(place: str, shape: str, unit: float) -> None:
+def test_no_filling_makes_the_reader_slow(place: str, shape: str) -> None:
     def read(size: int) -> None:
         understand(mail(place, piece, size), rules=RULES, null_sender=True)
 
     for filling in FILLINGS:
         piece = SHAPES[shape](filling)
-        assert not (wrong := out_of_line(read, 256 * KIB, 8 * unit)), f"{filling!r}: {wrong}"
+        assert not (wrong := out_of_line(read, 256 * KIB, 8)), f"{filling!r}: {wrong}"
 
 
-def test_no_filling_makes_quoting_slow(unit: float) -> None:
+def test_no_filling_makes_quoting_slow() -> None:
     def quote(size: int) -> None:
         quoted(text[:size], size)
 
     for filling in FILLINGS:
         text = filled(filling, 32 * KIB)
-        assert not (wrong := out_of_line(quote, 32 * KIB, 4 * unit)), f"{filling!r}: {wrong}"
+        assert not (wrong := out_of_line(quote, 32 * KIB, 4)), f"{filling!r}: {wrong}"
 
 
 def longest_call(raw: bytes) -> tuple[float, str]:
@@ -119,10 +122,14 @@ def longest_call(raw: bytes) -> tuple[float, str]:
     return longest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filling", ["<", "</", "<p>a<b>", "<b>", "&x", "&amp;#", "\x01", "a- ", "@", "a@", " "])
-def test_no_expression_runs_for_long(filling: str, unit: float) -> None:
+def test_no_expression_runs_for_long(filling: str) -> None:
     """The reader works in a thread beside the loop that answers everybody."""
     for place in ("HTML", "words"):
         raw = mail(place, filling * (900 // len(filling)) + "\n", 1024 * KIB)
-        seconds, where = min(longest_call(raw) for _ in range(2))
-        assert seconds < unit, f"{seconds:.3f} s in {where}, where a MiB takes {unit:.3f} s"
+        for _ in range(4):
+            (seconds, where), bound = longest_call(raw), unit()
+            if seconds < bound:
+                break
+        assert seconds < bound, f"{seconds:.3f} s in {where}, where a MiB takes {bound:.3f} s"

@@ -1,5 +1,6 @@
 """A gateway's HTTP doors on a real store: two organizations with keys, one proved human sender, nothing sent."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from homing.doors.api import ApiParts, create_api
+from homing.doors.api.tail import Tail
 from homing.doors.peers import Peers
 from homing.doors.web import WebParts, message_page, web_router
 from homing.flow.accept import Acceptance
@@ -158,6 +160,7 @@ def _parts(database: Database, clock: Clock, folder: Path) -> tuple[ApiParts, li
         url="http://gateway.example",
     )
     sms: list[bytes] = []
+    news = Broadcast()
 
     async def sms_status(token: str, body: bytes) -> bool:
         sms.append(body)
@@ -191,7 +194,8 @@ def _parts(database: Database, clock: Clock, folder: Path) -> tuple[ApiParts, li
         dice=lambda: os.urandom(10),
         secret=lambda: os.urandom(32),
         sealed_secrets=SAFE,
-        news=Broadcast(),
+        news=news,
+        tail=Tail(database, news, asyncio.Event()),
         check_url=check_url,
         sms_status=sms_status,
         peers=Peers((), "http://127.0.0.1:8025"),

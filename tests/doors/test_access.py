@@ -80,7 +80,7 @@ async def roles(home: Gateway) -> dict[str, dict[str, str]]:
 
 @pytest.mark.slow
 async def test_each_role_gets_what_the_table_says(home: Gateway) -> None:
-    home.parts.stopping.set()  # live streams end after their first frame
+    home.parts.tail.stopping.set()  # live streams end after their first frame
     for role, headers in (await roles(home)).items():
         for route, row in TABLE.items():
             if not isinstance(row.access, Keys) or route == "GET /metrics":

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from homing.doors.api import events as door
+from homing.doors.api import tail
 from homing.loop import ids
 from homing.loop.model import OPERATOR, EventType, NewEvent, OrganizationId
 from homing.loop.token import Purpose
@@ -88,7 +89,7 @@ async def test_the_list_goes_on_where_the_cursor_stands(home: Gateway) -> None:
 
 
 async def test_a_stream_begins_now_and_hears_the_bell(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "LOOK_AT_LEAST", 600.0)
+    monkeypatch.setattr(tail, "LOOK_AT_LEAST", 600.0)
     await happen(home, home.acme, number=0)
     async with serving(home.app) as url, following(f"{url}/v1/events/stream", headers=home.acme.headers) as stream:
         for index in range(1, 4):
@@ -127,7 +128,7 @@ async def test_what_rang_no_bell_is_found_within_a_second_or_so(home: Gateway) -
 
 async def test_heartbeats_and_the_end_of_a_key(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "HEARTBEAT", 0.1)
-    monkeypatch.setattr(door, "LOOK_AT_LEAST", 0.05)
+    monkeypatch.setattr(tail, "LOOK_AT_LEAST", 0.05)
     async with (
         serving(home.app) as url,
         httpx2.AsyncClient(timeout=PATIENCE) as client,
@@ -145,7 +146,7 @@ async def test_heartbeats_and_the_end_of_a_key(home: Gateway, monkeypatch: pytes
 
 async def test_a_stream_ends_with_the_hour_of_its_token(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "HEARTBEAT", 0.1)
-    monkeypatch.setattr(door, "LOOK_AT_LEAST", 0.05)
+    monkeypatch.setattr(tail, "LOOK_AT_LEAST", 0.05)
     path = await own_stream(home)
     async with (
         serving(home.app) as url,
@@ -174,7 +175,7 @@ async def test_streams_end_when_the_process_does(home: Gateway) -> None:
             lines = response.aiter_lines()
             await anext(lines)
             assert home.parts.streams.used == 1
-            home.parts.stopping.set()
+            home.parts.tail.stopping.set()
             home.parts.news.wake()
             async with asyncio.timeout(PATIENCE):
                 async for _ in lines:
@@ -215,6 +216,77 @@ async def test_streams_that_are_asked_for_at_once_are_as_few(home: Gateway) -> N
         asked = [client.stream("GET", f"{url}/v1/events/stream", headers=home.acme.headers) for _ in range(6)]
         answers = await asyncio.gather(*(stack.enter_async_context(one) for one in asked))
         assert sorted(one.status_code for one in answers) == [200] * 2 + [429] * 4
+
+
+async def test_what_happens_is_read_once_however_many_listen(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "LOOK_AT_LEAST", 600.0)
+    looks, read = [], events.after_of_all
+
+    def counting(conn: Any, organizations: Any, *rest: Any) -> Any:
+        looks.append(set(organizations))
+        return read(conn, organizations, *rest)
+
+    monkeypatch.setattr(events, "after_of_all", counting)
+    home.parts.bound(200)
+    async with serving(home.app) as url, AsyncExitStack() as stack:
+        own = f"{url}{await own_stream(home)}"
+        opened = [await stack.enter_async_context(following(own)) for _ in range(20)]
+        await happen(home, home.acme, number=0)
+        assert [number(frame) for one in opened for frame in await take(one, 1)] == [0] * 20
+        looks.clear()
+        for index in range(1, 6):
+            await happen(home, home.acme, number=index)
+            for one in opened:
+                assert [number(frame) for frame in await take(one, 1)] == [index]
+    assert len(looks) <= 12, "twenty streams are no more looks than one"
+    assert set().union(*looks) == {home.acme.organization.id}, "nobody else's events are read"
+
+
+async def test_who_does_not_keep_up_misses_nothing(home: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "KEPT", 3)
+    monkeypatch.setattr(door, "PAGE", 5)
+    async with serving(home.app) as url, following(f"{url}/v1/events/stream", headers=home.acme.headers) as stream:
+        await happen(home, home.acme, number=0)
+        await take(stream, 1)
+        await home.database.write(events.append, [_numbered(home, index) for index in range(1, 50)])
+        home.parts.news.wake()
+        assert [number(frame) for frame in await take(stream, 49)] == list(range(1, 50))
+        await happen(home, home.acme, number=50)
+        assert [number(frame) for frame in await take(stream, 1)] == [50]
+
+
+def _numbered(home: Gateway, index: int) -> events.Happening:
+    event = NewEvent(type=EventType.NOTIFIED, data={"number": index})
+    return events.Happening(
+        subject=events.Subject(organization=home.acme.organization.id), event=event, at=home.clock()
+    )
+
+
+async def test_nothing_is_told_twice_or_lost_while_streams_come_and_go(home: Gateway) -> None:
+    """Whoever comes while events are written reads them from the store or hears them, and not both."""
+    home.parts.bound(200)
+    start = (await home.call("GET", "/v1/events")).json()["cursor"]
+    async with serving(home.app) as url:
+
+        async def follow() -> list[int]:
+            path = f"{url}/v1/events/stream?cursor={start}"
+            async with following(path, headers=home.acme.headers) as stream:
+                return [number(frame) for frame in await take(stream, 120)]
+
+        async def write() -> None:
+            for index in range(120):
+                await home.database.write(events.append, [_numbered(home, index)])
+                home.parts.news.wake()
+                await asyncio.sleep(0)
+
+        writing = asyncio.create_task(write())
+        followed = []
+        for _ in range(12):
+            followed.append(asyncio.create_task(follow()))
+            await asyncio.sleep(0.01)
+        for heard in await asyncio.gather(*followed):
+            assert heard == list(range(120))
+        await writing
 
 
 async def own_stream(home: Gateway) -> str:

@@ -31,7 +31,7 @@ async def test_nothing_that_can_be_asked_is_too_much(
 ) -> None:
     async with empty_store(database, request, tmp_path) as url, gateway(tmp_path, url) as home:
         await home.send()
-        home.parts.stopping.set()  # live streams end after their first frame
+        home.parts.tail.stopping.set()  # live streams end after their first frame
         organization = ids.show("organization", home.acme.organization.id)
         async with serving(home.app) as address:
             process = await asyncio.create_subprocess_exec(

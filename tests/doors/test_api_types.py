@@ -224,7 +224,7 @@ async def browse_oddly(home: Gateway) -> None:
 
 @pytest.mark.slow
 async def test_no_header_breaks_anything(home: Gateway) -> None:
-    home.parts.stopping.set()  # live streams end after their first frame
+    home.parts.tail.stopping.set()  # live streams end after their first frame
     for path in ("/v1/messages", "/v1/events/stream", "/v1/events", "/metrics", "/openapi.json", "/", "/nowhere"):
         for name in HEADERS:
             for value in ODD:

@@ -172,6 +172,47 @@ async def test_a_reader_among_many_writers_sees_each_once(database: Database) ->
 @pytest.mark.parametrize(
     "cursor", ["", "x", "MS4y!", "LTEuMg", "MS4", "MTAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMC4x", "ä", "1.2"]
 )
+async def test_of_several_organizations_at_once_from_one_cursor(database: Database) -> None:
+    one, other, third = [await an_organization(database) for _ in range(3)]
+    await database.write(_append, one, "before")
+    await _settled(database, one)
+    begin = await database.read(events.latest_of_all)
+    for number in range(3):
+        for organization in (one, other, third):
+            await database.write(_append, organization, f"{organization.name} {number}")
+    for organization in (one, other, third):
+        await _settled(database, organization)
+    heard, cursor, looks = [], begin, 0
+    while True:
+        found, cursor, more = await database.read(events.after_of_all, [one.id, other.id], cursor, 4)
+        heard += [event.data["name"] for event in found]
+        looks += 1
+        if not more:
+            break
+    assert heard == [f"{organization.name} {number}" for number in range(3) for organization in (one, other)]
+    assert looks == 2
+    assert await database.read(events.after, one.id, None, cursor) == ([], cursor, False)
+
+
+async def test_a_tail_among_many_writers_sees_each_once(database: Database) -> None:
+    """Wherever each transaction ends among the others."""
+    organizations = [await an_organization(database) for _ in range(3)]
+    cursor = await database.read(events.latest_of_all)
+    wanted = {f"{number}" for number in range(120)}
+    writing = asyncio.gather(*(database.write(_append, organizations[int(name) % 3], name) for name in wanted))
+    heard: list[str] = []
+    async with asyncio.timeout(60):
+        while len(heard) < len(wanted):
+            found, cursor, _ = await database.read(
+                events.after_of_all, [organization.id for organization in organizations], cursor, 50
+            )
+            heard += [str(event.data["name"]) for event in found]
+            await asyncio.sleep(0)
+    await writing
+    assert len(heard) == len(set(heard))
+    assert set(heard) == wanted
+
+
 async def test_a_foreign_cursor_is_a_callers_mistake(database: Database, cursor: str) -> None:
     organization = await an_organization(database)
     with pytest.raises(Rejected) as refusal:

@@ -16,6 +16,7 @@ from homing.app.listening import listening
 from homing.app.shared import Shared, dice, secret, webhook_ports
 from homing.config import Settings
 from homing.doors.api import ApiParts, create_api
+from homing.doors.api.tail import Tail
 from homing.doors.http_connection import HttpConnections, HttpLimits
 from homing.doors.peers import Peers
 from homing.doors.web import WebParts, message_page, web_router
@@ -131,7 +132,7 @@ def make_http(
         sms_status=actor.sms_status,
         metrics=REGISTRY,
         peers=peers,
-        stopping=stopping,
+        tail=Tail(shared.database, shared.news, stopping),
         domain_verifier=domain_verifier,
         own_doctor=_own_doctor(shared),
         loop_watch=loop_watch,

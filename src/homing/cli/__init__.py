@@ -98,7 +98,7 @@ for room in (
 
 
 @app.command()
-def bench(
+def bench(  # noqa: PLR0913 - each measure is an option
     messages: Annotated[int, typer.Option(min=20, help="How many are sent and counted.")] = 2000,
     clients: Annotated[int, typer.Option(min=1, help="HTTP connections that submit.")] = 20,
     size: Annotated[int, typer.Option(min=1, help="Octets of each text.")] = 5000,
@@ -107,6 +107,9 @@ def bench(
     folder: Annotated[
         Path | None, typer.Option(help="Where the gateway's data goes while it is measured: the disk decides.")
     ] = None,
+    streams: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Live streams that are open during one more round of messages.")
+    ] = 0,
 ) -> None:
     """Measure this machine: messages a second end to end, CPU, waiting times; one JSON document."""
     from homing.cli.bench import Plan, bench
@@ -119,6 +122,7 @@ def bench(
             failure_seconds=failure_seconds,
             database_url=database_url,
             folder=folder,
+            streams=streams,
         )
     )
 

@@ -29,7 +29,7 @@ import httpx2
 from rich.console import Console
 from rich.progress import Progress
 
-from homing.cli.load_client import HUMAN_SENDER, Answered, Gateway
+from homing.cli.load_client import HUMAN_SENDER, Answered, Gateway, Watching
 from homing.config import Settings
 from homing.mail.address import domain_of
 
@@ -47,7 +47,8 @@ _Process = Callable[[Connection, Any], Any]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What to measure. `size`: octets of each text; `failure_seconds`: how long refused messages are sent for;
-    `folder`: where the gateway's data lies, for the disk decides."""
+    `folder`: where the gateway's data lies, for the disk decides; `streams`: live streams that are open while another
+    round of the same messages is sent, half of them of the sending organization's people, half of other ones'."""
 
     messages: int = 2000
     clients: int = 20
@@ -55,6 +56,7 @@ class Plan:
     failure_seconds: float = 10.0
     database_url: str = ""
     folder: Path | None = None
+    streams: int = 0
 
 
 def bench(plan: Plan) -> None:
@@ -71,6 +73,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         with _running(plan, folder) as bench, Progress(console=console, disable=not sys.stderr.isatty()) as progress:
             throughput = bench.throughput(progress)
             failures = bench.immediate_failure(progress)
+            watched = bench.watched(progress) if plan.streams else None
     finally:
         shutil.rmtree(folder)
     return {
@@ -80,6 +83,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         **throughput,
         "rsa2048_signatures_per_second_of_a_core": signatures,
         "immediate_failure": failures,
+        **({"live_streams": watched} if watched else {}),
         "database": "postgresql" if plan.database_url else "sqlite",
         "cores": os.cpu_count(),
         "commit": _commit(),
@@ -96,6 +100,7 @@ class _Bench:
     gateway: Connection
     application: Connection
     stream: str
+    more_streams: Sequence[str]
     _number: int = 0
 
     def throughput(self, progress: Progress) -> dict[str, Any]:
@@ -133,6 +138,29 @@ class _Bench:
             **{f"{name}_ms": value for name, value in _percentiles(announced).items()},
         }
 
+    def watched(self, progress: Progress) -> dict[str, Any]:
+        """What the same messages cost while live streams are open, as a ratio to rounds before and afterwards."""
+        before = self._round(progress, "before the streams")
+        _ask(self.application, ("watch", self.more_streams))
+        beside = self._round(progress, f"beside {len(self.more_streams)} streams")
+        heard = _ask(self.application, ("unwatch",))
+        after = self._round(progress, "after the streams")
+        without = (before + after) / 2
+        return {
+            "n": len(self.more_streams),
+            "events_heard": heard,
+            "gateway_cpu_ms_per_message": round(beside, 3),
+            "without": [round(before, 3), round(after, 3)],
+            "ratio": round(beside / without, 3),
+        }
+
+    def _round(self, progress: Progress, title: str) -> float:
+        """Milliseconds of the gateway's processor a message."""
+        _ask(self.world, "forget")
+        before = _ask(self.gateway, "usage")
+        answered, _ = self._load(self.plan.messages, progress, title)
+        return float(_ask(self.gateway, "usage")["cpu"] - before["cpu"]) * 1000 / len(answered)
+
     def _load(self, count: int, progress: Progress, title: str) -> tuple[list[Answered], dict[str, float]]:
         """Send so many, and wait until all have arrived."""
         numbers = range(self._number, self._number + count)
@@ -158,10 +186,12 @@ def _running(plan: Plan, folder: Path) -> Iterator[_Bench]:
         settings = _settings(plan, folder, world.recv())
         with _process(_gateway, settings) as gateway:
             ready = gateway.recv()
-            key, stream = _prepare(ready["http_port"], ready["administrator"])
+            key, stream, more = _prepare(ready["http_port"], ready["administrator"], plan.streams)
             application = Gateway(port=ready["http_port"], key=key, size=plan.size)
             with _process(_application, application) as client:
-                yield _Bench(plan=plan, world=world, gateway=gateway, application=client, stream=stream)
+                yield _Bench(
+                    plan=plan, world=world, gateway=gateway, application=client, stream=stream, more_streams=more
+                )
 
 
 def _settings(plan: Plan, folder: Path, world: dict[str, Any]) -> Settings:
@@ -170,6 +200,7 @@ def _settings(plan: Plan, folder: Path, world: dict[str, Any]) -> Settings:
         data_dir=folder,
         database_url=plan.database_url,
         http_port=0,
+        http_connections=max(1000, 4 * plan.streams),
         smtp_host="127.0.0.1",
         smtp_port=0,
         dns_servers=world["dns_servers"],
@@ -178,8 +209,9 @@ def _settings(plan: Plan, folder: Path, world: dict[str, Any]) -> Settings:
     )
 
 
-def _prepare(port: int, administrator: str) -> tuple[str, str]:
-    """An organization without limits and a human sender who is believed: a key, and the path of his live stream."""
+def _prepare(port: int, administrator: str, streams: int) -> tuple[str, str, list[str]]:
+    """An organization without limits and a human sender who is believed: a key, the path of his live stream, and those
+    of others: half of them of his organization, half each of another one."""
     headers = {"Authorization": f"Bearer {administrator}"}
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30, trust_env=False) as http:
 
@@ -187,13 +219,24 @@ def _prepare(port: int, administrator: str) -> tuple[str, str]:
             response = http.post(path, json=body).raise_for_status()
             return response.json()
 
-        name = f"bench-{uuid4().hex[:12]}"
-        organization = post("/v1/organizations", name=name, display_name=name, rate_limit=10**9, daily_cap=10**9)
-        http.headers["Homing-Organization"] = organization["id"]
-        key = post(f"/v1/organizations/{organization['id']}/keys", name="bench", scopes=["send", "read"])["key"]
-        human_sender = post("/v1/human_senders", name="Janet Roe", address=HUMAN_SENDER, proof_letter=False)["id"]
-        post(f"/v1/human_senders/{human_sender}/prove")
-        return key, post(f"/v1/human_senders/{human_sender}/stream_token")["url"]
+        def organization() -> Any:
+            name = f"bench-{uuid4().hex[:12]}"
+            made = post("/v1/organizations", name=name, display_name=name, rate_limit=10**9, daily_cap=10**9)
+            http.headers["Homing-Organization"] = made["id"]
+            return made["id"]
+
+        def stream_of(address: str) -> Any:
+            human_sender = post("/v1/human_senders", name="Janet Roe", address=address, proof_letter=False)["id"]
+            post(f"/v1/human_senders/{human_sender}/prove")
+            return post(f"/v1/human_senders/{human_sender}/stream_token")["url"]
+
+        key = post(f"/v1/organizations/{organization()}/keys", name="bench", scopes=["send", "read"])["key"]
+        own = stream_of(HUMAN_SENDER)
+        more = [stream_of(f"janet{number}@crm.example") for number in range(streams // 2)]
+        for _ in range(streams - len(more)):
+            organization()
+            more.append(stream_of(HUMAN_SENDER))
+        return key, own, more
 
 
 # -- the processes ---------------------------------------------------------------------------------------------------
@@ -297,8 +340,14 @@ async def _application(pipe: Connection, gateway: Gateway) -> None:
         if count % 50 == 0:
             pipe.send(_Done(count))
 
+    watching = Watching(gateway.port)
     while question := await _questions(pipe):
         match question:
+            case ("watch", streams):
+                await watching.begin(streams)
+                pipe.send(None)
+            case ("unwatch",):
+                pipe.send(await watching.end())
             case ("messages", recipients, connections):
                 pipe.send(await gateway.messages(recipients, connections, progress))
             case ("failures", recipients, rate, stream):

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 HUMAN_SENDER = "janet@crm.example"
@@ -114,21 +114,58 @@ class Gateway:
         ).encode()
 
 
-async def bounces(port: int, stream: str, listening: asyncio.Event) -> AsyncIterator[tuple[float, str]]:
-    """When each `bounced` event came, and the message's id."""
+@dataclass(slots=True)
+class Watching:
+    """Live streams that are open while something else is measured."""
+
+    port: int
+    heard: int = 0
+    _open: list["asyncio.Task[None]"] = field(default_factory=list)
+
+    async def begin(self, streams: Sequence[str]) -> None:
+        """Returns when all are open. Raises TimeoutError: some do not open."""
+        opened = [asyncio.Event() for _ in streams]
+        self._open = [asyncio.create_task(self._watch(*one)) for one in zip(streams, opened, strict=True)]
+        async with asyncio.timeout(_PATIENCE + len(streams) / 10):
+            for event in opened:
+                await event.wait()
+
+    async def end(self) -> int:
+        """How many events were heard, over all streams."""
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+        return self.heard
+
+    async def _watch(self, stream: str, opened: asyncio.Event) -> None:
+        async for line in stream_lines(self.port, stream):
+            if line.startswith(b"retry:"):
+                opened.set()
+            elif line.startswith(b"data: "):
+                self.heard += 1
+
+
+async def stream_lines(port: int, stream: str) -> AsyncIterator[bytes]:
+    """The lines of a live stream."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
     writer.write(f"GET {stream} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/event-stream\r\n\r\n".encode())
     try:
-        bounced = False
         async for line in reader:
-            if line.startswith(b"retry:"):
-                listening.set()
-            elif line.startswith(b"event: "):
-                bounced = line.strip() == b"event: bounced"
-            elif bounced and line.startswith(b"data: "):
-                yield time.monotonic(), json.loads(line[6:])["message"]
+            yield line
     finally:
         writer.close()
+
+
+async def bounces(port: int, stream: str, listening: asyncio.Event) -> AsyncIterator[tuple[float, str]]:
+    """When each `bounced` event came, and the message's id."""
+    bounced = False
+    async for line in stream_lines(port, stream):
+        if line.startswith(b"retry:"):
+            listening.set()
+        elif line.startswith(b"event: "):
+            bounced = line.strip() == b"event: bounced"
+        elif bounced and line.startswith(b"data: "):
+            yield time.monotonic(), json.loads(line[6:])["message"]
 
 
 @dataclass(slots=True)

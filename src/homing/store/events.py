@@ -155,6 +155,29 @@ def _last_looked_at(conn: sa.Connection, query: sa.Select[Any], begin: _Position
     return None if last is None else (last.txid, last.seq)
 
 
+def latest_of_all(conn: sa.Connection) -> str:
+    """The cursor behind everything that can be read now, of whatever organization. Raises `Rejected` while the store is
+    held."""
+    numbers = store_mark.event_numbers(conn)
+    return _show(_generation(numbers), _end_of_all(conn, numbers))
+
+
+def after_of_all(
+    conn: sa.Connection, organizations: Sequence[OrganizationId], cursor: str, limit: int
+) -> tuple[list[Event], str, bool]:
+    """As `after`, for several organizations at once, from one cursor."""
+    numbers = store_mark.event_numbers(conn)
+    begin, end, generation = _place(cursor, numbers), _end_of_all(conn, numbers), _generation(numbers)
+    if end <= begin:
+        return [], cursor, False
+    bounds: dict[str, object] = {"organizations": list(organizations), "limit": limit}
+    bounds |= {"txid": begin[0], "seq": begin[1], "last_txid": end[0], "last_seq": end[1]}
+    found = read_rows(conn.execute(_AFTER_OF_ALL, bounds).all(), generation)
+    if len(found) == limit:
+        return found, found[-1].cursor, True
+    return found, _show(generation, end), False
+
+
 def read_rows(rows: Sequence[sa.Row[Any]], generation: int | None = None) -> list[Event]:
     return [
         Event(
@@ -185,6 +208,14 @@ def _end(conn: sa.Connection, organization: OrganizationId, numbers: EventNumber
         query = query.where(_T.c.txid < sa.text(f"{OLDEST_RUNNING} + {numbers.txid_ahead}"))
     row = conn.execute(query.order_by(_T.c.txid.desc(), _T.c.seq.desc()).limit(1)).first()
     return _START if row is None else (row.txid, row.seq)
+
+
+def _end_of_all(conn: sa.Connection, numbers: EventNumbers) -> _Position:
+    """As `_end`, over all organizations."""
+    if on_postgresql(conn):
+        oldest = conn.execute(sa.text(f"SELECT {OLDEST_RUNNING}")).scalar_one()
+        return oldest + numbers.txid_ahead - 1, 2**63 - 1
+    return 0, conn.execute(sa.select(sa.func.coalesce(sa.func.max(_T.c.seq), 0))).scalar_one()
 
 
 def _generation(numbers: EventNumbers) -> int:
@@ -219,6 +250,11 @@ def read_cursor(cursor: str) -> tuple[int, _Position]:
     return numbers[0], (txid, seq)
 
 
+def is_behind(cursor: str, other: str) -> bool:
+    """Whether a place comes after another one of the same generation."""
+    return read_cursor(cursor)[1] > read_cursor(other)[1]
+
+
 def bad_cursor() -> Rejected:
     """For a cursor that we never gave out."""
     problem = Problem(
@@ -228,6 +264,17 @@ def bad_cursor() -> Rejected:
         faults=(Fault(path="", code="cursor-invalid", message="use the cursor of the last answer, or none"),),
     )
     return Rejected(501, "5.5.4", problem)
+
+
+_POSITION = sa.tuple_(_T.c.txid, _T.c.seq)
+_AFTER_OF_ALL = (
+    _T.select()
+    .where(_T.c.organization.in_(sa.bindparam("organizations", expanding=True)))
+    .where(_POSITION > sa.tuple_(sa.bindparam("txid"), sa.bindparam("seq")))
+    .where(_POSITION <= sa.tuple_(sa.bindparam("last_txid"), sa.bindparam("last_seq")))
+    .order_by(_T.c.txid, _T.c.seq)
+    .limit(sa.bindparam("limit"))
+)
 
 
 def _outdated() -> Rejected:

@@ -1,6 +1,6 @@
 """Events: a list with a cursor, and live streams (server-sent events) for an organization and for one human sender.
 
-A live stream is read from the store at its reader's own pace, so that a slow one costs nothing but his own patience.
+A live stream goes at its reader's own pace, so that a slow one costs nothing but his own patience.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from homing.doors.api.fields import AskedNumber, Moment
 from homing.doors.api.parts import ApiParts, Parts
 from homing.doors.api.problems import invalid, not_found, refused, share_taken, too_busy
 from homing.doors.api.responses import EventOut, event_out
+from homing.doors.api.tail import News
 from homing.doors.budget import NoRoomError
 from homing.doors.http_places import key_shown
 from homing.doors.shares import NoShareError
@@ -28,7 +29,6 @@ from homing.loop.model import HumanSenderId, OrganizationId
 from homing.loop.problem import Fault, Rejected
 from homing.loop.token import Purpose, TokenRefused
 from homing.store import events, human_senders, organizations
-from homing.store.events import Event
 from homing.store.human_senders import HumanSender
 from homing.store.organizations import Organization
 
@@ -36,10 +36,6 @@ router = APIRouter(route_class=JsonRoute, tags=["events"])
 
 HEARTBEAT = 15.0
 """Seconds without an event after which a comment shows that the line is alive; the key or token is asked for again."""
-LOOK_AT_LEAST = 1.0
-"""Seconds: what other nodes write wakes nobody here."""
-BREATH = 0.02
-"""Seconds between two looks, so that a storm of events is read in pages and not one by one."""
 PAGE = 200
 TOKEN_LIFETIME = timedelta(hours=1)
 
@@ -176,29 +172,42 @@ class _Line:
     async def frames(self) -> AsyncIterator[str]:
         # The place where it begins, so that whoever is cut off before the first event loses none either.
         yield f"retry: 2000\nid: {self.start}\n\n"
-        clock, cursor = asyncio.get_running_loop().time, self.start
+        try:
+            async for frame in self._told():
+                yield frame
+        except Rejected:
+            pass  # the store was restored under way: whoever comes back is told so
+
+    async def _told(self) -> AsyncIterator[str]:
+        clock, cursor, behind = asyncio.get_running_loop().time, self.start, False
         asked = spoken = clock()
-        while not self.parts.stopping.is_set():
-            call = self.parts.news.upcoming
-            try:
-                found, cursor, more = await self.parts.database.read(
-                    events.after, self.organization, self.human_sender, cursor, PAGE
-                )
-            except Rejected:
-                return  # the store was restored under way: whoever comes back is told so
-            for event in found:
-                yield _frame(event)
-                spoken = clock()
-            if clock() - asked >= HEARTBEAT:
-                asked = clock()
-                if not await self.welcome():
-                    return
-            if clock() - spoken >= HEARTBEAT:
-                yield ": alive\n\n"
-                spoken = clock()
-            if not more:
-                await self.parts.news.wait_for(call, LOOK_AT_LEAST)
-                await asyncio.sleep(BREATH if found else 0)
+        async with self.parts.tail.listening(self.organization, self.human_sender) as listener:
+            while not listener.ended:
+                if listener.lost:
+                    listener.begin()
+                    behind = True
+                if behind:
+                    news, cursor, behind = await self._missed(cursor)
+                else:
+                    news = await listener.heard(max(min(asked, spoken) + HEARTBEAT - clock(), 0.0), cursor)
+                    cursor = news[-1].event.cursor if news else cursor
+                for one in news:
+                    yield one.frame
+                    spoken = clock()
+                if clock() - asked >= HEARTBEAT:
+                    asked = clock()
+                    if not await self.welcome():
+                        return
+                if clock() - spoken >= HEARTBEAT:
+                    yield ": alive\n\n"
+                    spoken = clock()
+
+    async def _missed(self, cursor: str) -> tuple[list[News], str, bool]:
+        """A page of what he has not seen, the cursor behind it, and whether there may be more."""
+        found, cursor, more = await self.parts.database.read(
+            events.after, self.organization, self.human_sender, cursor, PAGE
+        )
+        return [News(event) for event in found], cursor, more
 
 
 async def _line(
@@ -239,11 +248,6 @@ class _LiveStream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             streams.give_back(organization)
-
-
-def _frame(event: Event) -> str:
-    # JSON from pydantic holds no line breaks.
-    return f"id: {event.cursor}\nevent: {event.type}\ndata: {event_out(event).model_dump_json()}\n\n"
 
 
 async def _bearer(parts: ApiParts, text: str, token: str) -> tuple[HumanSender, Organization, datetime]:

@@ -1,6 +1,5 @@
 """What the API needs; `app.http_door` passes it in."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, cast
@@ -8,6 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from homing.doors.api.tail import Tail
 from homing.doors.examinations import Examinations
 from homing.doors.peers import Peers
 from homing.doors.shares import Shares
@@ -36,9 +36,9 @@ one, and a quarter for small ones."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParts:
-    """`secret` gives 32 random octets a call. `news` tells when events were written; `stopping` is set when the process
-    ends, so that live streams end too. `check_url` tells what is wrong with a webhook's address. `sms_status` takes the
-    token and the body of a provider's callback and says whether it was one."""
+    """`secret` gives 32 random octets a call. `news` tells when events were written. `check_url` tells what is wrong
+    with a webhook's address. `sms_status` takes the token and the body of a provider's callback and says whether it was
+    one."""
 
     database: Database
     acceptance: Acceptance
@@ -58,7 +58,7 @@ class ApiParts:
     own_doctor: OwnDoctor
     loop_watch: LoopWatch
     store_watch: StoreWatch
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    tail: Tail
     examinations: Examinations = field(default_factory=Examinations)
     bodies: Shares = field(default_factory=lambda: Shares(_ALL_BODIES, least=LARGEST_BODY + SMALL_BODY))
     """Octets: what bodies of requests take up in memory until they are answered."""

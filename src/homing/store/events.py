@@ -266,12 +266,12 @@ def bad_cursor() -> Rejected:
     return Rejected(501, "5.5.4", problem)
 
 
-_POSITION = sa.tuple_(_T.c.txid, _T.c.seq)
+_position = sa.tuple_(_T.c.txid, _T.c.seq)
 _AFTER_OF_ALL = (
     _T.select()
     .where(_T.c.organization.in_(sa.bindparam("organizations", expanding=True)))
-    .where(_POSITION > sa.tuple_(sa.bindparam("txid"), sa.bindparam("seq")))
-    .where(_POSITION <= sa.tuple_(sa.bindparam("last_txid"), sa.bindparam("last_seq")))
+    .where(_position > sa.tuple_(sa.bindparam("txid"), sa.bindparam("seq")))
+    .where(_position <= sa.tuple_(sa.bindparam("last_txid"), sa.bindparam("last_seq")))
     .order_by(_T.c.txid, _T.c.seq)
     .limit(sa.bindparam("limit"))
 )

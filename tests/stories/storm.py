@@ -39,7 +39,7 @@ STEP = 20.0
 """Minutes that the gateway's clock jumps ahead at each restart."""
 CLOCK_JUMP = 180.0
 """The same when the storm is over."""
-PATIENCE = 30.0
+PATIENCE = 120.0
 GENTLE = 8
 """Every so many lives of the gateway, one ends by SIGTERM."""
 
@@ -105,7 +105,7 @@ class Storm:
                     _wait(gateway, self._listens)
                     self._flow(gateway)
                     application.send_signal(signal.SIGTERM)
-                    assert application.wait(60) == 0
+                    assert application.wait(300) == 0
                     self._quiet(gateway)
                     _stop(gateway)
             self._drain()

@@ -17,7 +17,7 @@ from .storm import Storm
 
 __all__ = ["durable_cluster"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SEED = int(os.environ.get("HOMING_STORM_SEED", random.randrange(10**6)))
 

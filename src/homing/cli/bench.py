@@ -143,12 +143,12 @@ class _Bench:
         before = self._round(progress, "before the streams")
         _ask(self.application, ("watch", self.more_streams))
         beside = self._round(progress, f"beside {len(self.more_streams)} streams")
-        heard = _ask(self.application, ("unwatch",))
+        received = _ask(self.application, ("unwatch",))
         after = self._round(progress, "after the streams")
         without = (before + after) / 2
         return {
             "n": len(self.more_streams),
-            "events_heard": heard,
+            "events_received": received,
             "gateway_cpu_ms_per_message": round(beside, 3),
             "without": [round(before, 3), round(after, 3)],
             "ratio": round(beside / without, 3),

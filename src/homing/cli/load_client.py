@@ -119,7 +119,7 @@ class Watching:
     """Live streams that are open while something else is measured."""
 
     port: int
-    heard: int = 0
+    received: int = 0
     _open: list["asyncio.Task[None]"] = field(default_factory=list)
 
     async def begin(self, streams: Sequence[str]) -> None:
@@ -131,18 +131,18 @@ class Watching:
                 await event.wait()
 
     async def end(self) -> int:
-        """How many events were heard, over all streams."""
+        """How many events were received, over all streams."""
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
-        return self.heard
+        return self.received
 
     async def _watch(self, stream: str, opened: asyncio.Event) -> None:
         async for line in stream_lines(self.port, stream):
             if line.startswith(b"retry:"):
                 opened.set()
             elif line.startswith(b"data: "):
-                self.heard += 1
+                self.received += 1
 
 
 async def stream_lines(port: int, stream: str) -> AsyncIterator[bytes]:

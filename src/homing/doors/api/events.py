@@ -189,7 +189,7 @@ class _Line:
                 if behind:
                     news, cursor, behind = await self._missed(cursor)
                 else:
-                    news = await listener.heard(max(min(asked, spoken) + HEARTBEAT - clock(), 0.0), cursor)
+                    news = await listener.take(max(min(asked, spoken) + HEARTBEAT - clock(), 0.0), cursor)
                     cursor = news[-1].event.cursor if news else cursor
                 for one in news:
                     yield one.frame

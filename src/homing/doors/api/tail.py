@@ -75,13 +75,13 @@ class Listener:
         self.ended = True
         self._called.wake()
 
-    async def heard(self, seconds: float, cursor: str) -> list[News]:
+    async def take(self, seconds: float, cursor: str) -> list[News]:
         """What was kept and lies behind the cursor, as soon as anything was; nothing after so many seconds, and for who
         is lost or ended."""
         if not (self._kept or self.lost or self.ended):
             await self._called.wait(seconds)
-        heard, self._kept = self._kept, []
-        return [news for news in heard if events.is_behind(news.event.cursor, cursor)]
+        kept, self._kept = self._kept, []
+        return [news for news in kept if events.is_behind(news.event.cursor, cursor)]
 
 
 @dataclass(slots=True)

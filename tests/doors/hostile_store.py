@@ -54,6 +54,8 @@ OURS = {
     "proof.token_hash": _SECRET,
     "session.hash": _SECRET,
     "session.key_hash": _SECRET,
+    "waiting_queue.line": _CHOSEN,
+    "waiting_stream.line": _CHOSEN,
 }
 """Why nobody else writes these columns."""
 
